@@ -1,0 +1,54 @@
+# Needs Python 3.10 to 3.13, make and git; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip sync --quiet --require-hashes
+LOCK := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint bench lock clean
+
+help:  ## What can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+demo: $(VENV)/.run  ## Label Studio with the loop connected, ready to label
+	@$(BIN)/label-studio-al demo $(ARGS)
+
+serve: $(VENV)/.run  ## The backend for your own Label Studio
+	@$(BIN)/label-studio-al serve $(ARGS)
+
+test: $(VENV)/.dev  ## Every test, with a real Label Studio
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## Style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(VENV)/.dev  ## The table of docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.live_loop $(ARGS)
+
+lock: $(BIN)/uv  ## Pin the newest releases of everything
+	@$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/run.txt
+	@$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	@printf 'editables\nhatchling\n' | $(BIN)/uv pip compile $(LOCK) - -c requirements/dev.txt -o requirements/build.txt
+
+clean:  ## Remove the environment
+	rm -rf $(VENV)
+
+$(BIN)/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The venv module is missing: install it (Debian: apt install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# A marker is made last, so that a half-finished install is finished by the next make.
+$(VENV)/.run: $(BIN)/uv requirements/run.txt pyproject.toml
+	@if [ ! -e $(VENV)/.dev ]; then echo "Installing into $(VENV)"; $(UV) requirements/run.txt requirements/build.txt requirements/uv.txt; fi
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml
+	@echo "Installing into $(VENV)"
+	@$(UV) requirements/dev.txt requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

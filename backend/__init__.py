@@ -1,0 +1,3 @@
+"""A live active-learning loop for Label Studio."""
+
+__version__ = "0.1.0"

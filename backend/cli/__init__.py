@@ -1,0 +1,36 @@
+"""The command `label-studio-al`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from backend import __version__
+
+_COMMANDS = ("connect", "demo", "serve", "worker")
+
+
+class _Commands(click.Group):
+    """Imports a command's module when it is called: scikit-learn and the SDK weigh 100 MB each, and `serve`, which
+    only watches its two processes, needs neither."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"backend.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="label-studio-al")
+def main() -> None:
+    """A live active-learning loop for Label Studio.
+
+    Settings come from the environment; the README has the table.
+    """

@@ -1,0 +1,108 @@
+"""`label-studio-al connect`: attaches this backend to a project of a running Label Studio."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+import httpx
+
+from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_secret
+from backend.errors import InvalidSettings, StudioRefused
+from backend.labeling import parse_config
+from backend.settings import Settings, read_project_settings, read_settings
+
+WAIT_SECONDS = 120.0
+
+
+@click.command()
+@click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
+@click.option("--backend-url", help="This backend's address, as Label Studio reaches it.  [default: AL_BACKEND_URL]")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the project; repeatable.")
+@click.option("--wait/--no-wait", default=True, help="Wait until the queue is ordered.  [default: wait]")
+@say_errors
+def connect(project_id: int, backend_url: str | None, assignments: tuple[str, ...], wait: bool) -> None:
+    """Connect a project: its model, its webhook, its queue. Safe to repeat.
+
+    Needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, and a running backend (label-studio-al serve).
+    """
+    settings = read_settings()
+    url = (backend_url or settings.backend_url or f"http://localhost:{settings.port}").rstrip("/")
+    connect_project(settings, project_id, url, _read_assignments(assignments), click.echo)
+    if wait:
+        wait_until_ordered(settings, project_id, url, click.echo)
+
+
+def connect_project(
+    settings: Settings,
+    project_id: int,
+    backend_url: str,
+    extra_params: dict[str, Any] | None,
+    say: Callable[[str], None],
+) -> None:
+    """Make the connection, the webhook, the sampling and the tab what they must be."""
+    studio = make_studio(settings)
+    if studio is None:
+        raise InvalidSettings(
+            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set: the token stands in Label Studio under "
+            "Account & Settings > Personal Access Token"
+        )
+    read_project_settings(extra_params)
+    project = studio.project(project_id)
+    parse_config(project.label_config)
+    say(f'Project {project_id} "{project.title}" of {settings.label_studio_url}')
+    # Before the connection: Label Studio makes an open webhook for a new connection, unless there is one.
+    studio.replace_webhook(project_id, backend_url, webhook_secret(settings))
+    say("  webhook: limited to labels and tasks, with a secret header")
+    connection = studio.connect(project_id, backend_url, extra_params)
+    say(f"  model: {backend_url} (connection {connection.id})")
+    studio.arrange(project_id)
+    say('  queue: "Uncertainty sampling", predictions shown to annotators')
+    studio.add_tab(project_id)
+    say('  tab: "Most informative first"')
+
+
+def wait_until_ordered(settings: Settings, project_id: int, backend_url: str, say: Callable[[str], None]) -> None:
+    """Say what the backend does until the queue follows its scores. Raises StudioRefused with its error."""
+    auth = basic_auth(settings)
+    deadline = time.monotonic() + WAIT_SECONDS
+    said = ""
+    while time.monotonic() < deadline:
+        try:
+            answer = httpx.get(f"{backend_url}/status", auth=httpx.BasicAuth(*auth) if auth else None, timeout=5)
+            answer.raise_for_status()
+            states = [state for state in answer.json()["projects"] if state["project"] == project_id]
+        except (httpx.HTTPError, ValueError, KeyError):
+            say(f"Connected. (The state cannot be read from here: {backend_url}/status does not answer this machine.)")
+            return
+        for state in states:
+            version = state["version"]
+            if version and version["is_switched"] and not state["error"]:
+                say(f"Connected: the queue follows {version['name']}, {state['n_tasks']} tasks.")
+                return
+            if state["error"] and state["retry_at"] is None:
+                raise StudioRefused(state["error"])
+            now = state["error"] or state["activity"]
+            if now != said:
+                said = now
+                say(f"  {now}")
+        time.sleep(0.3)
+    say(f"Connected, but the queue is not ordered yet: {backend_url}/status says more.")
+
+
+def _read_assignments(assignments: tuple[str, ...]) -> dict[str, Any] | None:
+    if not assignments:
+        return None
+    params: dict[str, Any] = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise InvalidSettings(f"--set needs NAME=VALUE, not {assignment!r}")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params

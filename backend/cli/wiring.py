@@ -1,0 +1,111 @@
+"""Builds the parts of a process from its settings.
+
+scikit-learn, pandas and Label Studio's SDK weigh 100 MB each and take seconds to import, so each part is imported
+by the process that builds it: `serve` itself, which only watches, needs none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from backend.errors import BackendError
+from backend.secret_file import read_or_create_secret
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.store import Signer, Store
+    from backend.studio.client import Studio
+
+# `serve` hands the reading end of a pipe to its children: it closes when `serve` dies, however it dies.
+PARENT_PIPE = "AL_PARENT_PIPE"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def say_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """A command that ends with one clear line instead of a traceback."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BackendError as exc:
+            raise click.ClickException(str(exc)) from exc
+
+    return wrapped
+
+
+def set_up_logging(level: str) -> None:
+    """One line an event on standard error. Libraries speak from WARNING on: their INFO lines carry addresses."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.getLogger("backend").setLevel(level)
+
+
+def open_store(settings: Settings) -> Store:
+    """The store, with its tables."""
+    from backend.store import Store
+
+    settings.model_dir.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.store_url)
+    store.create_tables()
+    return store
+
+
+def make_signer(settings: Settings) -> Signer:
+    """The signer of stored models."""
+    from backend.store import Signer
+
+    if settings.signing_key is not None:
+        return Signer(settings.signing_key.get_secret_value())
+    return Signer(read_or_create_secret(settings.model_dir / "signing.key"))
+
+
+def webhook_secret(settings: Settings) -> str:
+    """The secret that webhooks carry."""
+    if settings.webhook_secret is not None:
+        return settings.webhook_secret.get_secret_value()
+    return read_or_create_secret(settings.model_dir / "webhook.secret")
+
+
+def basic_auth(settings: Settings) -> tuple[str, str] | None:
+    """User and password, where both are configured."""
+    if settings.basic_auth_user and settings.basic_auth_pass:
+        return settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()
+    return None
+
+
+def make_studio(settings: Settings) -> Studio | None:
+    """Label Studio's client; None without an address or a token."""
+    if not settings.label_studio_url or settings.label_studio_api_key is None:
+        return None
+    from backend.studio.client import Studio
+
+    return Studio(
+        settings.label_studio_url, settings.label_studio_api_key.get_secret_value(), basic_auth=basic_auth(settings)
+    )
+
+
+def end_with_parent() -> None:
+    """End this process when the `serve` that started it is gone."""
+    descriptor = os.environ.get(PARENT_PIPE)
+    if descriptor is None:
+        return
+
+    def wait() -> NoReturn:
+        os.read(int(descriptor), 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise SystemExit
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()

@@ -1,0 +1,87 @@
+"""Every error that a caller of this package can meet.
+
+BackendError
+├── InvalidRequest          what came is not what the protocol asks for
+│   ├── UnsupportedConfig   the label config has nothing that can be learnt
+│   └── InvalidSettings     an environment variable or an extra param is wrong
+├── Unauthorized            credentials or the webhook's secret are missing or wrong
+├── UnknownProject          a project that was never set up here
+├── StudioError             Label Studio could not be asked, or refused
+│   ├── StudioUnreachable   no answer, or a server error: worth another try
+│   ├── StudioRefused       Label Studio said no: another try needs a change first
+│   └── AddressRefused      Label Studio does not accept the address of this backend
+├── ArtifactRejected        a stored model is torn, foreign or of another release
+├── LabelStudioInstallError, LabelStudioStartError, LabelStudioLoginError    of the demo's own (studio/local.py)
+├── PortInUse               another program listens there
+└── ProcessFailed           a process that `serve` watches ended and does not come up again
+
+A message says the rule and what came. `status` is the HTTP status of an answer that carries the error.
+"""
+
+from __future__ import annotations
+
+
+class BackendError(Exception):
+    """Something went wrong in the active-learning backend."""
+
+    status = 500
+
+
+class InvalidRequest(BackendError):
+    """Send the JSON that Label Studio's ML backend protocol describes."""
+
+    status = 400
+
+
+class UnsupportedConfig(InvalidRequest):
+    """Use a label config with one single-choice <Choices> control on a <Text> object."""
+
+    status = 422
+
+
+class InvalidSettings(InvalidRequest):
+    """Correct the named setting."""
+
+    status = 422
+
+
+class Unauthorized(BackendError):
+    """Send the configured user and password, or the webhook's secret header."""
+
+    status = 401
+
+
+class UnknownProject(BackendError):
+    """Connect the project first: Label Studio's model page, or `label-studio-al connect`."""
+
+    status = 404
+
+
+class StudioError(BackendError):
+    """Label Studio could not do what was asked."""
+
+    status = 502
+
+
+class StudioUnreachable(StudioError):
+    """Label Studio does not answer: start it, or correct LABEL_STUDIO_URL."""
+
+
+class StudioRefused(StudioError):
+    """Label Studio refused the request: correct the token, the project or the right that it names."""
+
+
+class AddressRefused(StudioError):
+    """Label Studio does not call this address: change the setting of Label Studio that the message names."""
+
+
+class ArtifactRejected(BackendError):
+    """A stored model was refused; it is trained again from the labels."""
+
+
+class PortInUse(BackendError):
+    """Stop the program that listens on the port, or choose another port."""
+
+
+class ProcessFailed(BackendError):
+    """A process of the backend keeps ending: its log says why."""

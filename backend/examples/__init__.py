@@ -1,0 +1,1 @@
+"""Example tasks and their label config."""

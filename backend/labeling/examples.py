@@ -1,0 +1,30 @@
+"""What people's annotations teach: one label a task."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from backend.labeling.events import Annotation
+
+
+def examples(annotations: Iterable[Annotation], label_of: Callable[[object], str | None]) -> dict[int, str]:
+    """The label of each labelled task: the majority of its annotations, ties to the newest.
+
+    Skipped annotations, empty results and labels that `label_of` does not know teach nothing.
+    Returns task ids in ascending order.
+    """
+    votes: dict[int, list[tuple[str, int, str]]] = {}
+    for annotation in annotations:
+        label = None if annotation.was_cancelled else label_of(annotation.result)
+        if label is not None:
+            votes.setdefault(annotation.task_id, []).append((annotation.updated_at, annotation.id, label))
+    return {task_id: _majority(votes[task_id]) for task_id in sorted(votes)}
+
+
+def _majority(votes: list[tuple[str, int, str]]) -> str:
+    if len(votes) == 1:
+        return votes[0][2]
+    counts = Counter(label for _, _, label in votes)
+    most = max(counts.values())
+    return next(label for _, _, label in sorted(votes, reverse=True) if counts[label] == most)

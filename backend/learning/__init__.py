@@ -1,0 +1,1 @@
+"""Learning from few labels: arrays in, arrays out. NumPy and scikit-learn; no files, network or clock."""

@@ -1,0 +1,29 @@
+"""What a version knows: features, a classifier, and how it ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backend.learning.classifier import Classifier
+from backend.learning.features import TextFeatures
+from backend.learning.strategies import MEASURES
+from backend.learning.types import Array
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model. `ranked_by`: the measure that makes its informativeness, or another order's name."""
+
+    features: TextFeatures
+    classifier: Classifier
+    ranked_by: str
+
+    def predict_proba(self, texts: Sequence[str]) -> Array:
+        """Probability of each of `classifier.classes`. Returns shape (n_texts, n_classes)."""
+        return self.classifier.predict_proba(self.features.transform(texts))
+
+    def informativeness(self, proba: Array) -> Array | None:
+        """Informativeness of each row, high = ask first; None if the order does not follow from probabilities."""
+        measure = MEASURES.get(self.ranked_by)
+        return None if measure is None else measure(proba)

@@ -1,0 +1,452 @@
+"""One turn of the active-learning loop - start reading here.
+
+A turn asks "what is labelled, what has been learnt, what is published?" and closes the difference. It never relies
+on an event: a lost, doubled or late one, or a kill at any line, is repaired by the next turn. It pushes predictions
+first, switches Label Studio to them second and prunes the old ones last, so annotators never meet a version without
+predictions.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backend.clock import Clock
+from backend.errors import ArtifactRejected, BackendError, StudioRefused, StudioUnreachable, UnsupportedConfig
+from backend.labeling import (
+    LabelConfig,
+    examples,
+    parse_config,
+    prediction,
+    project_id_of,
+    score,
+    version_name,
+    version_number,
+)
+from backend.learning.classifier import fit_classifier
+from backend.learning.strategies import MEASURES
+from backend.models import Models
+from backend.pool import Pool
+from backend.ranking import Window, choose_ranking, rank
+from backend.settings import ProjectSettings, Settings, read_project_settings
+from backend.store import NewVersion, Project, Signer, Store, Turn, Version
+from backend.studio.client import Studio
+
+# A person's label is learnt at once; a bulk import is waited for: the more is unheard, the longer a pause must be.
+SETTLE_SECONDS_AN_EVENT = 0.02
+SETTLE_SECONDS_AT_MOST = 1.0
+SETTLE_SECONDS_IN_ALL = 4.5
+SETTLE_POLL_SECONDS = 0.02
+RETRY_SECONDS_AT_FIRST = 2.0
+RETRY_SECONDS_AT_MOST = 300.0
+# A window need not be larger than what is labelled until the next turn, and each task of it costs Label Studio 6 ms.
+WINDOW_AT_LEAST = 50
+WINDOW_GROWTHS = 3
+# The window is topped up when less than this share of it is left.
+TOP_UP_SHARE = 0.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """What a turn has done so far. `steps` maps each step to its seconds; `revision` is what it has seen."""
+
+    steps: dict[str, float] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    version: int | None = None
+    n_labels: int | None = None
+    revision: int | None = None
+
+
+class Loop:
+    """Takes turns. Different projects may take theirs at once, from different threads."""
+
+    def __init__(self, store: Store, studio: Studio | None, signer: Signer, settings: Settings, clock: Clock) -> None:
+        """studio: None without a token; then versions are only served to /predict, and nothing is pushed."""
+        self._store = store
+        self._studio = studio
+        self._signer = signer
+        self._settings = settings
+        self._clock = clock
+        self._pools: dict[str, Pool] = {}
+        self._models = Models(store, signer)
+
+    def take_turn(self, key: str) -> None:
+        """Close the difference between what is labelled, learnt and published. Never raises what a retry can mend."""
+        self._settle(key)
+        project = self._store.begin_turn(key)
+        started = self._clock.now()
+        if project.retry_at is not None and started < project.retry_at:
+            return
+        progress = Progress()
+        try:
+            activity, seen_revision = self._turn(project, progress)
+        except UnsupportedConfig as exc:
+            # No retry can mend it; a changed config is news, and news starts a turn.
+            self._record_failure(project, progress, started, exc, retry_at=None)
+        except Exception as exc:
+            pause = min(RETRY_SECONDS_AT_MOST, RETRY_SECONDS_AT_FIRST * 2.0 ** min(project.n_failures, 16))
+            self._record_failure(project, progress, started, exc, retry_at=self._clock.now() + pause)
+        else:
+            self._store.update(
+                key, seen_revision=seen_revision, activity=activity, error=None, n_failures=0, retry_at=None
+            )
+            if progress.done:
+                self._record(key, progress, started, "; ".join(progress.done))
+
+    # -- the turn ---------------------------------------------------------------------------------------------
+
+    def _turn(self, project: Project, progress: Progress) -> tuple[str, int]:
+        key = project.key
+        if self._studio is not None and self._is_sync_due(project):
+            with self._step(key, progress, "sync", "comparing with Label Studio"):
+                self._sync(self._studio, project)
+                progress.done.append("synced")
+            project = self._store.project(key)
+            progress.revision = project.revision
+        config = parse_config(project.label_config)
+        settings = read_project_settings(project.extra_params)
+        with self._step(key, progress, "features"):
+            pool = self._pool(key, config)
+            n_new = pool.refresh(self._store, self._signer, config, self._clock.now())
+        with self._step(key, progress, "labels"):
+            annotations = self._store.annotations(key)
+            annotated = {annotation.task_id for annotation in annotations}
+            labels = {
+                task_id: label
+                for task_id, label in examples(annotations, config.label_of).items()
+                if task_id in pool.row_of
+            }
+            version = self._store.find_version(project.version_id)
+        progress.n_labels = len(labels)
+        reason = _training_reason(project, settings, config, pool, version, labels)
+        if reason is not None:
+            version = self._publish(project, progress, config, settings, pool, labels, annotated)
+            progress.done.append(f"published {version.name}: {reason}")
+        elif version is not None:
+            try:
+                added = self._top_up(project, progress, config, settings, pool, version, annotated, n_new)
+            except ArtifactRejected as exc:
+                log.error("project %s: %s", key, exc)
+                version = self._publish(project, progress, config, settings, pool, labels, annotated)
+                progress.done.append(f"published {version.name}: the stored model was refused")
+            else:
+                if added:
+                    progress.done.append(f"topped up {version.name} by {added}")
+        if version is not None and self._studio is not None:
+            self._finish_publishing(self._studio, project, progress, version)
+        return _waiting_for(settings, config, version, labels), project.revision
+
+    def _publish(
+        self,
+        project: Project,
+        progress: Progress,
+        config: LabelConfig,
+        settings: ProjectSettings,
+        pool: Pool,
+        labels: Mapping[int, str],
+        annotated: set[int],
+    ) -> Version:
+        key = project.key
+        trained = _is_trainable(settings, labels)
+        classifier = None
+        if trained:
+            with self._step(key, progress, "train", f"training on {len(labels)} labels"):
+                classifier = fit_classifier(pool.X[pool.rows(list(labels))], np.array(list(labels.values())))
+        with self._step(key, progress, "rank", "ranking"):
+            ranked_by = choose_ranking(settings, config, set(labels.values()), len(labels), trained)
+            window = rank(
+                pool, classifier, ranked_by, config, settings, annotated, set(), _window_size(settings, len(labels))
+            )
+        number = self._store.reserve_number(key)
+        if self._studio is not None:
+            with self._step(key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
+                self._push(self._studio, key, config, number, window)
+        with self._step(key, progress, "record"):
+            artifact = None if classifier is None else self._signer.dump((classifier, ranked_by))
+            version = self._store.publish(
+                key,
+                NewVersion(
+                    number=number,
+                    created_at=self._clock.now(),
+                    revision=project.revision,
+                    ranked_by=ranked_by,
+                    labels=config.labels,
+                    learnt=dict(labels),
+                    features_id=pool.features_id,
+                    artifact=artifact,
+                    window=window.pairs(),
+                ),
+                is_switched=self._studio is None,
+            )
+        progress.version = number
+        return version
+
+    def _top_up(
+        self,
+        project: Project,
+        progress: Progress,
+        config: LabelConfig,
+        settings: ProjectSettings,
+        pool: Pool,
+        version: Version,
+        annotated: set[int],
+        n_new: int,
+    ) -> int:
+        """Push the next tasks under the current version before its window runs dry, or when new tasks beat it."""
+        pushed = self._store.window(version.id)
+        left = [value for task_id, value in pushed.items() if task_id not in annotated and task_id in pool.row_of]
+        size = _window_size(settings, len(version.learnt))
+        fills_up = len(left) < TOP_UP_SHARE * size or n_new > 0
+        n_missing = max(0, size - len(left)) if fills_up else 0
+        compares = n_new > 0 and version.ranked_by in MEASURES
+        if not n_missing and not compares:
+            return 0
+        with self._step(project.key, progress, "rank", "ranking"):
+            model = self._models.get(version.id)
+            classifier = None if model is None else model.classifier
+            n = size if compares else n_missing
+            window = rank(pool, classifier, version.ranked_by, config, settings, annotated, set(pushed), n)
+            if compares:
+                least = min(left, default=0.0)
+                n_better = sum(value > least for value in window.informativeness)
+                window = _first(window, max(n_missing, n_better))
+        if not window.task_ids:
+            return 0
+        # Recorded first: a kill before the push is found by the comparison at the next start.
+        self._store.add_to_window(version.id, window.pairs())
+        if self._studio is not None:
+            with self._step(project.key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
+                self._push(self._studio, project.key, config, version.number, window)
+        return len(window.task_ids)
+
+    def _finish_publishing(self, studio: Studio, project: Project, progress: Progress, version: Version) -> None:
+        """Switch Label Studio to the published version if it is not, and prune older versions' predictions."""
+        key, project_id = project.key, project_id_of(project.key)
+        latest = self._store.project(key)
+        if latest.is_switched:
+            return
+        with self._step(key, progress, "switch", f"switching to {version.name}"):
+            # Arranged once only: an admin who switches it off afterwards means it.
+            if not latest.is_arranged:
+                studio.arrange(project_id)
+                self._store.update(key, is_arranged=True)
+            is_pushed = bool(self._store.window(version.id))
+            if is_pushed:
+                studio.point_to(project_id, version.name)
+        with self._step(key, progress, "prune"):
+            # Asked for each time: an admin may have corrected its address, and renaming sends it along.
+            connection = studio.find_connection(project_id, self._settings.backend_url)
+            if connection is None:
+                raise StudioRefused(
+                    f"project {project_id} has no ML backend connection to this backend: add this backend's "
+                    f"URL on its model page, or run label-studio-al connect --project {project_id}"
+                )
+            # Label Studio refuses to point to a version without predictions; renaming alone does it then.
+            if is_pushed and connection.title != version.name:
+                # Between pointing and renaming, or Label Studio would forget the project's version.
+                # The newest of them stays until the next switch: a request that Label Studio began to answer before
+                # the switch still shows its predictions.
+                for name in sorted(latest.stale_versions, key=lambda name: version_number(name) or 0)[:-1]:
+                    studio.delete_predictions(project_id, name)
+                    self._store.drop_stale(key, name)
+        with self._step(key, progress, "rename"):
+            studio.rename_connection(project_id, connection, version.name)
+            self._store.update(key, is_switched=True)
+
+    # -- parts of a turn --------------------------------------------------------------------------------------
+
+    def _settle(self, key: str) -> None:
+        """Wait for a pause in what is heard, the longer the more is unheard, at most 4.5 s."""
+        began = self._clock.now()
+        while self._clock.now() - began < SETTLE_SECONDS_IN_ALL:
+            project = self._store.project(key)
+            n_unheard = project.revision - max(0, project.seen_revision)
+            pause = min(SETTLE_SECONDS_AT_MOST, SETTLE_SECONDS_AN_EVENT * n_unheard)
+            if self._clock.now() - project.heard_at >= pause:
+                return
+            self._clock.sleep(SETTLE_POLL_SECONDS)
+
+    def _is_sync_due(self, project: Project) -> bool:
+        is_old = project.synced_at is None or self._clock.now() - project.synced_at >= self._settings.sync_seconds
+        return project.sync_wanted or is_old
+
+    def _sync(self, studio: Studio, project: Project) -> None:
+        """Make the store equal to Label Studio, except where something newer was heard meanwhile."""
+        # Wishes that come from now on ask for the next sync.
+        self._store.update(project.key, sync_wanted=False)
+        try:
+            self._compare(studio, project)
+        except BaseException:
+            self._store.update(project.key, sync_wanted=True)
+            raise
+
+    def _compare(self, studio: Studio, project: Project) -> None:
+        key, project_id = project.key, project_id_of(project.key)
+        theirs = studio.project(project_id)
+        if theirs.key != key:
+            raise StudioRefused(
+                f"project {project_id} of Label Studio at {studio.url} is {theirs.key}, not {key}: "
+                "it was created at another time, or LABEL_STUDIO_URL points to another Label Studio"
+            )
+        n_predictions = studio.model_versions(project_id)
+        task_ids: set[int] = set()
+        for batch in studio.tasks(project_id):
+            self._store.sync_tasks(key, batch, project.revision)
+            task_ids.update(task.id for task in batch)
+            self._store.update(key, activity=f"comparing with Label Studio: {len(task_ids)} tasks")
+        annotations = studio.annotations(project_id)
+        self._store.register(key, theirs.label_config, None, self._clock.now())
+        # A version that was given out before our store was lost must not be given out again.
+        numbers = [version_number(name) or 0 for name in (theirs.model_version, *n_predictions)]
+        self._store.skip_numbers(key, max(numbers))
+        current = self._store.find_version(project.version_id)
+        stale = [name for name in n_predictions if version_number(name) and (current is None or name != current.name)]
+        self._store.add_stale(key, stale)
+        if current is not None:
+            pushed = self._store.window(current.id).keys() & task_ids
+            if n_predictions.get(current.name, 0) < len(pushed):
+                log.warning("project %s: predictions of %s are missing: pushed anew", key, current.name)
+                self._store.want_training(key, self._clock.now())
+            elif theirs.model_version != current.name and project.is_switched:
+                log.warning("project %s points to %r, not to %s: repaired", key, theirs.model_version, current.name)
+                self._store.update(key, is_switched=False)
+        self._store.finish_sync(key, task_ids, annotations, project.revision, self._clock.now())
+
+    def _push(self, studio: Studio, key: str, config: LabelConfig, number: int, window: Window) -> None:
+        nothing: list[tuple[str | None, float | None]] = [(None, None)] * len(window.task_ids)
+        answers = nothing if window.answers is None else window.answers
+        predictions = [
+            {"task": task_id, **prediction(config, version_name(number), score(informativeness), label, probability)}
+            for (task_id, informativeness), (label, probability) in zip(window.pairs(), answers, strict=True)
+        ]
+        try:
+            studio.push(project_id_of(key), predictions)
+        except StudioRefused:
+            # Most likely one of the tasks was deleted and its event lost.
+            self._store.update(key, sync_wanted=True)
+            raise
+
+    def _pool(self, key: str, config: LabelConfig) -> Pool:
+        pool = self._pools.get(key)
+        if pool is None or pool.field != config.field:
+            pool = self._pools[key] = Pool(key, config.field)
+        return pool
+
+    # -- accounts ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _step(self, key: str, progress: Progress, name: str, activity: str | None = None) -> Iterator[None]:
+        if activity is not None:
+            self._store.update(key, activity=activity)
+        began = self._clock.now()
+        try:
+            yield
+        finally:
+            progress.steps[name] = progress.steps.get(name, 0.0) + self._clock.now() - began
+
+    def _record(self, key: str, progress: Progress, started: float, outcome: str) -> None:
+        turn = Turn(
+            started_at=started,
+            seconds=self._clock.now() - started,
+            outcome=outcome,
+            version=progress.version,
+            n_labels=progress.n_labels,
+            steps=progress.steps,
+        )
+        self._store.record_turn(key, turn)
+        log.info("project %s: %s (%.2f s)", key, outcome, turn.seconds)
+
+    def _record_failure(
+        self, project: Project, progress: Progress, started: float, exc: Exception, retry_at: float | None
+    ) -> None:
+        is_ours = not isinstance(exc, BackendError)
+        sentence = f"internal error ({type(exc).__name__}): see the log" if is_ours else str(exc)
+        log.log(
+            logging.WARNING if isinstance(exc, StudioUnreachable) else logging.ERROR,
+            "project %s: the turn failed: %s",
+            project.key,
+            sentence,
+            exc_info=exc if is_ours else None,
+        )
+        self._store.update(
+            project.key,
+            error=sentence,
+            activity="waiting for the next try" if retry_at else "waiting for a change",
+            n_failures=project.n_failures + 1,
+            retry_at=retry_at,
+            seen_revision=project.revision if progress.revision is None else progress.revision,
+        )
+        self._record(project.key, progress, started, f"failed: {sentence}")
+
+
+def _is_trainable(settings: ProjectSettings, labels: Mapping[int, str]) -> bool:
+    return len(labels) >= settings.min_labels and len(set(labels.values())) >= 2
+
+
+def _training_reason(
+    project: Project,
+    settings: ProjectSettings,
+    config: LabelConfig,
+    pool: Pool,
+    version: Version | None,
+    labels: Mapping[int, str],
+) -> str | None:
+    """Why a new version is due, in words; None if it is not."""
+    if version is None:
+        return "the first version"
+    if version.revision < project.wanted_revision:
+        return "a new version was asked for"
+    if version.labels != config.labels:
+        return "the labels of the config changed"
+    if version.features_id != pool.features_id:
+        return "the pool has doubled"
+    trained = _is_trainable(settings, labels)
+    if not trained:
+        return "too few labels are left" if version.has_model else None
+    if not version.has_model:
+        return f"{len(labels)} labels"
+    n_changed = _n_changed(version, labels)
+    if n_changed >= _growth(settings, len(version.learnt)):
+        return f"{n_changed} new or changed labels"
+    return None
+
+
+def _n_changed(version: Version, labels: Mapping[int, str]) -> int:
+    """How many tasks are labelled otherwise than the version has learnt, or no longer."""
+    n_new = sum(version.learnt.get(task_id) != label for task_id, label in labels.items())
+    return n_new + sum(task_id not in labels for task_id in version.learnt)
+
+
+def _growth(settings: ProjectSettings, n_learnt: int) -> int:
+    """How many labels must be new or changed before the next training."""
+    return max(1, math.ceil(settings.retrain_growth * n_learnt))
+
+
+def _window_size(settings: ProjectSettings, n_learnt: int) -> int:
+    return min(settings.window, max(WINDOW_AT_LEAST, WINDOW_GROWTHS * _growth(settings, n_learnt)))
+
+
+def _waiting_for(
+    settings: ProjectSettings, config: LabelConfig, version: Version | None, labels: Mapping[int, str]
+) -> str:
+    if version is not None and version.has_model:
+        n_missing = _growth(settings, len(version.learnt)) - _n_changed(version, labels)
+        return f"waiting for {n_missing} more label{'s' if n_missing != 1 else ''}"
+    n_missing = max(0, settings.min_labels - len(labels))
+    if n_missing:
+        return f"waiting for {n_missing} more label{'s' if n_missing != 1 else ''} to train the first model"
+    found = next(iter(labels.values()), "none")
+    return f"waiting for a second label: all {len(labels)} labelled tasks are {found!r}"
+
+
+def _first(window: Window, n: int) -> Window:
+    return Window(
+        window.task_ids[:n], window.informativeness[:n], None if window.answers is None else window.answers[:n]
+    )

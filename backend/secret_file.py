@@ -1,0 +1,40 @@
+"""Secrets that are made on first use."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+def read_or_create_secret(path: Path) -> str:
+    """The secret in the file, created on first use, readable by the owner only (mode 0600)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = _read_secret(path)
+    if kept:
+        return kept
+    # Written whole under another name and then linked: of several processes that start at once one wins, and a kill
+    # leaves no empty secret behind.
+    descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        if path.exists() and not _read_secret(path):
+            os.replace(written, path)
+        else:
+            with suppress(FileExistsError):
+                os.link(written, path)
+    finally:
+        Path(written).unlink(missing_ok=True)
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""

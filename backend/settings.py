@@ -1,0 +1,199 @@
+"""The settings of the process (environment) and of one project (extra params of its model connection).
+
+Read once at the edge by `Settings()`; a test holds the README's table against these fields.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.errors import InvalidSettings
+
+_PASSWORD = re.compile(r"//[^/]*@")
+
+
+class Settings(BaseSettings):
+    """What the environment says. Empty variables count as unset."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+    label_studio_url: str | None = Field(
+        None, validation_alias="LABEL_STUDIO_URL", description="Address of Label Studio, as this backend reaches it."
+    )
+    label_studio_api_key: SecretStr | None = Field(
+        None,
+        validation_alias="LABEL_STUDIO_API_KEY",
+        description="Personal access token, or legacy token, of a user who may change the project.",
+    )
+    backend_url: str | None = Field(
+        None,
+        validation_alias="AL_BACKEND_URL",
+        description="Address of this backend, as Label Studio reaches it. Default: `http://localhost:PORT`.",
+    )
+    basic_auth_user: str | None = Field(
+        None, validation_alias="BASIC_AUTH_USER", description="User that Label Studio must send."
+    )
+    basic_auth_pass: SecretStr | None = Field(
+        None, validation_alias="BASIC_AUTH_PASS", description="Password that Label Studio must send."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        validation_alias="AL_WEBHOOK_SECRET",
+        description="Secret header of webhooks. Default: created in MODEL_DIR on first start.",
+    )
+    signing_key: SecretStr | None = Field(
+        None,
+        validation_alias="AL_SIGNING_KEY",
+        description="Key that signs stored models. Default: created in MODEL_DIR on first start.",
+    )
+    model_dir: Path = Field(
+        default_factory=lambda: user_data_path("label-studio-active-learning", appauthor=False),
+        validation_alias="MODEL_DIR",
+        description="Folder of the databases and keys. Default: the user's data folder.",
+    )
+    database_url: str | None = Field(
+        None,
+        repr=False,
+        validation_alias="DATABASE_URL",
+        description="Database of the state. Default: SQLite in MODEL_DIR.",
+    )
+    port: int = Field(9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web server.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", validation_alias="LOG_LEVEL", description="Least severe log line that is written."
+    )
+    max_body_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024,
+        validation_alias="AL_MAX_BODY_BYTES",
+        description="Largest request body; retrieving predictions for a whole tab is one request.",
+    )
+    web_threads: int = Field(
+        8, ge=1, le=256, validation_alias="AL_WEB_THREADS", description="Requests answered at once."
+    )
+    worker_threads: int = Field(
+        4, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take their turn at once."
+    )
+    sync_seconds: float = Field(
+        300.0,
+        gt=0,
+        validation_alias="AL_SYNC_SECONDS",
+        description="Seconds between two full comparisons with Label Studio, which repair lost webhooks.",
+    )
+    sweep_seconds: float = Field(
+        1.0,
+        gt=0,
+        validation_alias="AL_SWEEP_SECONDS",
+        description="Seconds between two looks for projects whose job was lost or whose retry is due.",
+    )
+
+    @field_validator("label_studio_url", "backend_url")
+    @classmethod
+    def _without_trailing_slash(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        TypeAdapter(HttpUrl).validate_python(value)
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Settings:
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
+            raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS must be set together: one alone protects nothing")
+        return self
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether callers must show credentials."""
+        return bool(self.basic_auth_user and self.basic_auth_pass)
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy address of the state."""
+        return self.database_url or f"sqlite:///{self.model_dir / 'state.sqlite'}"
+
+    @property
+    def jobs_url(self) -> str:
+        """SQLAlchemy address of the jobs: a SQLite file of their own, so that they never wait for a label's write."""
+        return self.database_url or f"sqlite:///{self.model_dir / 'jobs.sqlite'}"
+
+
+class ProjectSettings(BaseModel):
+    """What an admin types into "extra params" when connecting the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: Literal["auto", "margin", "entropy", "least_confidence", "random"] = Field(
+        "auto", description="What is asked first: `auto` covers the pool, then asks where the model hesitates."
+    )
+    retrain_growth: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.05, description="Share of new or changed labels that makes a retraining due (at least one label)."
+    )
+    window: Annotated[int, Field(ge=5, le=5000)] = Field(
+        100, description="Tasks kept pushed to Label Studio at most: 50, or 3 times what makes a retraining due."
+    )
+    min_labels: Annotated[int, Field(ge=2, le=100_000)] = Field(
+        5, description="Labelled tasks before the first training."
+    )
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
+        0, description="Seed of every random choice: same labels, same seed, same model."
+    )
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The process's settings. Raises InvalidSettings with one sentence that names the variable."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as exc:
+        raise InvalidSettings(_sentence(exc)) from None
+
+
+def read_project_settings(extra_params: object) -> ProjectSettings:
+    """A project's settings from its extra params (an object, or None for the defaults).
+
+    Raises InvalidSettings with one ASCII sentence, because Label Studio shows only the status line.
+    """
+    if extra_params is None:
+        return ProjectSettings()
+    if not isinstance(extra_params, dict):
+        raise InvalidSettings(f"extra params must be a JSON object, not {type(extra_params).__name__}")
+    unknown = sorted(set(map(str, extra_params)) - set(ProjectSettings.model_fields))
+    if unknown:
+        known = ", ".join(ProjectSettings.model_fields)
+        raise InvalidSettings(f"unknown extra param {unknown[0][:60]!a}: use one of {known}")
+    try:
+        return ProjectSettings.model_validate(extra_params)
+    except ValidationError as exc:
+        raise InvalidSettings(_sentence(exc)) from None
+
+
+def _sentence(exc: ValidationError) -> str:
+    first = exc.errors(include_url=False, include_context=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if not name:
+        # A rule about several variables says itself which; its input is all of them, secrets included.
+        return str(first["msg"]).removeprefix("Value error, ")
+    rule = first["msg"] if first["msg"][:2].isupper() else first["msg"][:1].lower() + first["msg"][1:]
+    is_secret = any(word in name.upper() for word in ("KEY", "PASS", "SECRET"))
+    # Addresses may carry a password.
+    came = "" if is_secret else f", not {_PASSWORD.sub('//***@', ascii(first['input']))[:80]}"
+    return f"{name}: {rule}{came}"

@@ -1,0 +1,117 @@
+"""The tables.
+
+Without `from __future__ import annotations`, whose name is a table's here.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+# One row a Label Studio project. `revision` counts everything that was heard; rows below carry the revision that
+# changed them last, so "what is new since" is one comparison.
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("label_config", sa.Text, nullable=False),
+    sa.Column("extra_params", sa.Text, nullable=False, default="{}"),
+    sa.Column("revision", sa.BigInteger, nullable=False, default=0),
+    sa.Column("seen_revision", sa.BigInteger, nullable=False, default=-1),
+    sa.Column("n_turns", sa.BigInteger, nullable=False, default=0),
+    sa.Column("heard_at", sa.Float, nullable=False, default=0.0),
+    sa.Column("synced_at", sa.Float),
+    sa.Column("sync_wanted", sa.Boolean, nullable=False, default=True),
+    # A version is wanted whatever the growth, unless the published one has seen this revision.
+    sa.Column("wanted_revision", sa.BigInteger, nullable=False, default=-1),
+    sa.Column("version_id", sa.BigInteger),
+    sa.Column("last_number", sa.BigInteger, nullable=False, default=0),
+    sa.Column("is_switched", sa.Boolean, nullable=False, default=False),
+    sa.Column("is_arranged", sa.Boolean, nullable=False, default=False),
+    # Names of older versions whose predictions Label Studio still holds.
+    sa.Column("stale_versions", sa.Text, nullable=False, default="[]"),
+    sa.Column("activity", sa.Text, nullable=False, default="waiting for the first turn"),
+    sa.Column("error", sa.Text),
+    sa.Column("n_failures", sa.Integer, nullable=False, default=0),
+    sa.Column("retry_at", sa.Float),
+)
+
+
+def _belongs_to_project(**options: Any) -> sa.Column[str]:
+    return sa.Column("project_key", sa.String(64), sa.ForeignKey("projects.key", ondelete="CASCADE"), **options)
+
+
+# Deleted rows stay as marks without content until the next full sync, so that a late event cannot revive them.
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    _belongs_to_project(primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("is_deleted", sa.Boolean, nullable=False, default=False),
+    sa.Index("tasks_by_revision", "project_key", "revision"),
+)
+
+annotations = sa.Table(
+    "annotations",
+    metadata,
+    _belongs_to_project(primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("was_cancelled", sa.Boolean, nullable=False, default=False),
+    sa.Column("updated_at", sa.String(40), nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("is_deleted", sa.Boolean, nullable=False, default=False),
+    sa.Index("annotations_by_task", "project_key", "task_id"),
+)
+
+features = sa.Table(
+    "features",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _belongs_to_project(nullable=False, index=True),
+    sa.Column("field", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("artifact", sa.LargeBinary, nullable=False),
+)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _belongs_to_project(nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("ranked_by", sa.String(32), nullable=False),
+    sa.Column("labels", sa.Text, nullable=False),
+    sa.Column("learnt", sa.Text, nullable=False),
+    sa.Column("features_id", sa.Integer),
+    sa.Column("artifact", sa.LargeBinary),
+    sa.UniqueConstraint("project_key", "number"),
+)
+
+# The tasks pushed to Label Studio under a version, in the order in which they are to be asked.
+window = sa.Table(
+    "window_tasks",
+    metadata,
+    sa.Column("version_id", sa.ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("informativeness", sa.Float, nullable=False),
+)
+
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _belongs_to_project(nullable=False, index=True),
+    sa.Column("started_at", sa.Float, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("steps", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("n_labels", sa.Integer),
+)

@@ -1,0 +1,645 @@
+"""Our fast copy of Label Studio's projects, on SQLite or PostgreSQL.
+
+Label Studio holds the truth; everything here can be rebuilt from it. Every change of a project's rows raises the
+project's revision by one, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from backend.database import open_engine
+from backend.errors import UnknownProject
+from backend.labeling import Annotation, Event, Task, version_name
+from backend.store import schema
+
+KEPT_TURNS = 200
+_ROWS_A_STATEMENT = 500
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's row. Times are seconds since 1970; `version_id` is the published version."""
+
+    key: str
+    label_config: str
+    extra_params: dict[str, Any]
+    revision: int
+    seen_revision: int
+    n_turns: int
+    heard_at: float
+    synced_at: float | None
+    sync_wanted: bool
+    wanted_revision: int
+    version_id: int | None
+    last_number: int
+    is_switched: bool
+    is_arranged: bool
+    stale_versions: tuple[str, ...]
+    activity: str
+    error: str | None
+    n_failures: int
+    retry_at: float | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version without its model: `learnt` maps task ids to the labels it was trained on.
+
+    `revision`: the project's revision that it has seen.
+    """
+
+    id: int
+    number: int
+    created_at: float
+    revision: int
+    ranked_by: str
+    labels: tuple[str, ...]
+    learnt: dict[int, str]
+    features_id: int | None
+    has_model: bool
+
+    @property
+    def name(self) -> str:
+        """The model version that Label Studio shows."""
+        return version_name(self.number)
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a turn publishes. `window` holds (task id, informativeness), most informative first."""
+
+    number: int
+    created_at: float
+    revision: int
+    ranked_by: str
+    labels: tuple[str, ...]
+    learnt: dict[int, str]
+    features_id: int | None
+    artifact: bytes | None
+    window: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn did. `steps` maps each step to its seconds."""
+
+    started_at: float
+    seconds: float
+    outcome: str
+    version: int | None = None
+    n_labels: int | None = None
+    steps: dict[str, float] = field(default_factory=dict)
+
+
+class Store:
+    """The state of every project. Safe to use from several threads and processes."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+        self._insert: Callable[..., Any] = (
+            postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        )
+
+    def create_tables(self) -> None:
+        """Make the tables that are missing. Processes that start at once may do so together."""
+        try:
+            schema.metadata.create_all(self._engine)
+        except (OperationalError, ProgrammingError):
+            # Another process made one between the look and the making.
+            schema.metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # -- projects ---------------------------------------------------------------------------------------------
+
+    def register(self, key: str, label_config: str, extra_params: dict[str, Any] | None, now: float) -> Project:
+        """Make the project known, or bring its config and settings up to date; None keeps the stored settings."""
+        known = self.find(key)
+        params = json.dumps(extra_params or {}, sort_keys=True)
+        if known is None:
+            with self._write() as connection:
+                row = {"key": key, "label_config": label_config, "extra_params": params, "heard_at": now}
+                connection.execute(self._insert(schema.projects).values(row).on_conflict_do_nothing())
+            return self.project(key)
+        changes: dict[str, Any] = {}
+        if label_config != known.label_config:
+            changes["label_config"] = label_config
+        if extra_params is not None and extra_params != known.extra_params:
+            changes |= {"extra_params": params, "wanted_revision": _NEXT_REVISION}
+        if not changes:
+            return known
+        with self._write() as connection:
+            self._raise_revision(connection, key, heard_at=now, retry_at=None, **changes)
+        return self.project(key)
+
+    def find(self, key: str) -> Project | None:
+        """The project; None if it was never set up here."""
+        with self._read() as connection:
+            row = connection.execute(sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == key)).one_or_none()
+        return None if row is None else _project(row)
+
+    def project(self, key: str) -> Project:
+        """The project. Raises UnknownProject."""
+        project = self.find(key)
+        if project is None:
+            raise UnknownProject(f"project {key} was never set up here: connect it first")
+        return project
+
+    def projects(self) -> list[Project]:
+        """All projects, in the order of their keys."""
+        with self._read() as connection:
+            rows = connection.execute(sa.select(*_PROJECT_COLUMNS).order_by(schema.projects.c.key)).all()
+        return [_project(row) for row in rows]
+
+    def update(self, key: str, **columns: Any) -> None:
+        """Set columns of the project's row that are not news (activity, error, flags)."""
+        with self._write() as connection:
+            connection.execute(sa.update(schema.projects).where(schema.projects.c.key == key).values(**columns))
+
+    def want_training(self, key: str, now: float) -> None:
+        """Make the next turn publish a new version whatever the growth."""
+        with self._write() as connection:
+            self._raise_revision(connection, key, heard_at=now, wanted_revision=_NEXT_REVISION, retry_at=None)
+
+    def begin_turn(self, key: str) -> Project:
+        """Count the turn and give the project as it stands; what is heard from now on asks for the next turn."""
+        columns = schema.projects.c
+        with self._write() as connection:
+            statement = sa.update(schema.projects).where(columns.key == key).values(n_turns=columns.n_turns + 1)
+            row = connection.execute(statement.returning(*_PROJECT_COLUMNS)).one_or_none()
+        if row is None:
+            raise UnknownProject(f"project {key} was never set up here: connect it first")
+        return _project(row)
+
+    # -- hearing ----------------------------------------------------------------------------------------------
+
+    def hear(self, event: Event, now: float) -> Project | None:
+        """Write an event's rows. Returns the project, or None if it was never set up here (nothing is written)."""
+        known = self.find(event.project_key)
+        if known is None or (event.is_bare and event.label_config in (None, known.label_config)):
+            # Our own switches come back as PROJECT_UPDATED: only another label config is news.
+            return known
+        with self._write() as connection:
+            changes: dict[str, Any] = {"heard_at": now}
+            if event.label_config:
+                changes["label_config"] = event.label_config
+            if event.asks_training:
+                changes |= {"wanted_revision": _NEXT_REVISION, "retry_at": None}
+            if event.needs_sync:
+                changes["sync_wanted"] = True
+            revision = self._raise_revision(connection, event.project_key, **changes)
+            if revision is None:
+                return None
+            self._keep_tasks(connection, event.project_key, event.tasks, revision)
+            self._keep_annotations(connection, event.project_key, event.annotations, revision)
+            self._mark_deleted(connection, event.project_key, event.deleted_tasks, revision)
+            self._mark_annotations_deleted(connection, event.project_key, event.deleted_annotations, revision)
+            row = connection.execute(
+                sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == event.project_key)
+            ).one()
+        return _project(row)
+
+    # -- syncing ----------------------------------------------------------------------------------------------
+
+    def sync_tasks(self, key: str, batch: Sequence[Task], since: int) -> None:
+        """Keep tasks that Label Studio listed, unless something newer than revision `since` was heard of them."""
+        with self._write() as connection:
+            revision = self._raise_revision(connection, key)
+            self._keep_tasks(connection, key, batch, revision or 0, since)
+
+    def finish_sync(
+        self, key: str, task_ids: set[int], annotations: Sequence[Annotation], since: int, now: float
+    ) -> None:
+        """Keep the listed annotations and forget what Label Studio no longer has.
+
+        Rows that changed after revision `since` are left alone: they are newer than the listing.
+        """
+        annotation_ids = {annotation.id for annotation in annotations}
+        with self._write() as connection:
+            revision = self._raise_revision(connection, key, synced_at=now) or 0
+            self._keep_annotations(connection, key, annotations, revision, since)
+            for table, listed in ((schema.tasks, task_ids), (schema.annotations, annotation_ids)):
+                known = sa.select(table.c.id).where(table.c.project_key == key, table.c.revision <= since)
+                gone = [row.id for row in connection.execute(known) if row.id not in listed]
+                for some in _chunks(gone):
+                    connection.execute(sa.delete(table).where(table.c.project_key == key, table.c.id.in_(some)))
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def task_ids(self, key: str) -> list[int]:
+        """The ids of all tasks, ascending."""
+        table = schema.tasks.c
+        query = sa.select(table.id).where(table.project_key == key, ~table.is_deleted).order_by(table.id)
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def tasks_since(self, key: str, revision: int) -> list[tuple[Task, int]]:
+        """Tasks that changed after a revision, with the revision that changed each, in that order."""
+        table = schema.tasks.c
+        query = (
+            sa.select(table.id, table.data, table.revision)
+            .where(table.project_key == key, table.revision > revision, ~table.is_deleted)
+            .order_by(table.revision, table.id)
+        )
+        with self._read() as connection:
+            return [(Task(row.id, json.loads(row.data)), row.revision) for row in connection.execute(query)]
+
+    def annotations(self, key: str) -> list[Annotation]:
+        """All annotations, skipped ones too."""
+        table = schema.annotations.c
+        query = sa.select(table.id, table.task_id, table.result, table.was_cancelled, table.updated_at).where(
+            table.project_key == key, ~table.is_deleted
+        )
+        parsed: dict[str, list[Any]] = {}
+        with self._read() as connection:
+            found = connection.execute(query).all()
+        return [
+            Annotation(id, task_id, _parse(result, parsed), cancelled, updated_at)
+            for id, task_id, result, cancelled, updated_at in found
+        ]
+
+    def counts(self, key: str) -> dict[str, int]:
+        """How many tasks and annotations are known."""
+        result = {}
+        with self._read() as connection:
+            for name, table in (("tasks", schema.tasks), ("annotations", schema.annotations)):
+                query = sa.select(sa.func.count()).where(table.c.project_key == key, ~table.c.is_deleted)
+                result[name] = int(connection.execute(query).scalar_one())
+        return result
+
+    # -- versions ---------------------------------------------------------------------------------------------
+
+    def reserve_number(self, key: str) -> int:
+        """The next version's number; one that was given is never given again."""
+        columns = schema.projects.c
+        with self._write() as connection:
+            statement = sa.update(schema.projects).where(columns.key == key).values(last_number=columns.last_number + 1)
+            number = connection.execute(statement.returning(columns.last_number)).scalar_one_or_none()
+        if number is None:
+            raise UnknownProject(f"project {key} was never set up here: connect it first")
+        return int(number)
+
+    def skip_numbers(self, key: str, last: int) -> None:
+        """Give no version a number up to `last`."""
+        columns = schema.projects.c
+        with self._write() as connection:
+            behind = (columns.key == key) & (columns.last_number < last)
+            connection.execute(sa.update(schema.projects).where(behind).values(last_number=last))
+
+    def publish(self, key: str, new: NewVersion, *, is_switched: bool) -> Version:
+        """Make a version the project's current one; older versions go. One transaction."""
+        table = schema.versions
+        with self._write() as connection:
+            version_id = connection.execute(
+                sa.insert(table)
+                .values(
+                    project_key=key,
+                    number=new.number,
+                    created_at=new.created_at,
+                    revision=new.revision,
+                    ranked_by=new.ranked_by,
+                    labels=json.dumps(new.labels),
+                    learnt=json.dumps(new.learnt),
+                    features_id=new.features_id,
+                    artifact=new.artifact,
+                )
+                .returning(table.c.id)
+            ).scalar_one()
+            self._add_to_window(connection, version_id, new.window)
+            older = sa.select(table.c.number).where(table.c.project_key == key, table.c.id != version_id)
+            names = [version_name(number) for number in connection.execute(older).scalars()]
+            self._add_stale(connection, key, names)
+            connection.execute(
+                sa.update(schema.projects)
+                .where(schema.projects.c.key == key)
+                .values(version_id=version_id, is_switched=is_switched)
+            )
+            connection.execute(sa.delete(table).where(table.c.project_key == key, table.c.id != version_id))
+            stale = schema.features.c
+            connection.execute(
+                sa.delete(schema.features).where(stale.project_key == key, stale.id != (new.features_id or -1))
+            )
+        return self.version(version_id)
+
+    def add_stale(self, key: str, names: Sequence[str]) -> None:
+        """Note versions whose predictions are to be deleted in Label Studio."""
+        with self._write() as connection:
+            self._add_stale(connection, key, names)
+
+    def drop_stale(self, key: str, name: str) -> None:
+        """Note that a version's predictions are deleted."""
+        with self._write() as connection:
+            self._set_stale(connection, key, lambda names: [one for one in names if one != name])
+
+    def find_version(self, version_id: int | None) -> Version | None:
+        """A version without its model; None if a newer one has replaced it."""
+        table = schema.versions.c
+        query = sa.select(
+            table.id,
+            table.number,
+            table.created_at,
+            table.revision,
+            table.ranked_by,
+            table.labels,
+            table.learnt,
+            table.features_id,
+            table.artifact.is_not(None).label("has_model"),
+        ).where(table.id == version_id)
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        learnt = {int(task_id): label for task_id, label in json.loads(row.learnt).items()}
+        fields = row._asdict() | {"labels": tuple(json.loads(row.labels)), "learnt": learnt}
+        return Version(**fields)
+
+    def version(self, version_id: int) -> Version:
+        """A version without its model. Raises UnknownProject if a newer one has replaced it."""
+        version = self.find_version(version_id)
+        if version is None:
+            raise UnknownProject(f"version {version_id} was replaced by a newer one")
+        return version
+
+    def current_number(self, key: str) -> tuple[int, int] | None:
+        """Id and number of the project's current version; None before the first."""
+        projects, versions = schema.projects.c, schema.versions.c
+        query = (
+            sa.select(versions.id, versions.number)
+            .join_from(schema.projects, schema.versions, projects.version_id == versions.id)
+            .where(projects.key == key)
+        )
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.id, row.number)
+
+    def version_artifact(self, version_id: int) -> tuple[bytes | None, int | None] | None:
+        """A version's signed model and the id of its features; None if a newer version has replaced it."""
+        table = schema.versions.c
+        query = sa.select(table.artifact, table.features_id).where(table.id == version_id)
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.artifact, row.features_id)
+
+    def window(self, version_id: int, among: Sequence[int] | None = None) -> dict[int, float]:
+        """Informativeness of the tasks pushed under a version, most informative first; optionally of some only."""
+        table = schema.window.c
+        query = sa.select(table.task_id, table.informativeness).where(table.version_id == version_id)
+        found: dict[int, float] = {}
+        with self._read() as connection:
+            for some in [None] if among is None else _chunks(among):
+                part = query if some is None else query.where(table.task_id.in_(some))
+                found.update({row.task_id: row.informativeness for row in connection.execute(part)})
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def add_to_window(self, version_id: int, window: Sequence[tuple[int, float]]) -> None:
+        """Record tasks that were pushed later under the same version."""
+        with self._write() as connection:
+            self._add_to_window(connection, version_id, window)
+
+    # -- features ---------------------------------------------------------------------------------------------
+
+    def save_features(self, key: str, field: str, artifact: bytes, now: float) -> int:
+        """Keep signed features; returns their id. The published version's features stay until it is replaced."""
+        values = {"project_key": key, "field": field, "created_at": now, "artifact": artifact}
+        with self._write() as connection:
+            statement = sa.insert(schema.features).values(**values).returning(schema.features.c.id)
+            return int(connection.execute(statement).scalar_one())
+
+    def features_artifact(self, features_id: int) -> bytes | None:
+        """Signed features; None if they were replaced."""
+        table = schema.features.c
+        with self._read() as connection:
+            return connection.execute(sa.select(table.artifact).where(table.id == features_id)).scalar_one_or_none()
+
+    def latest_features_id(self, key: str, field: str) -> int | None:
+        """The id of the newest features made from a task field; None before the first."""
+        table = schema.features.c
+        query = sa.select(sa.func.max(table.id)).where(table.project_key == key, table.field == field)
+        with self._read() as connection:
+            found: int | None = connection.execute(query).scalar_one()
+        return found
+
+    def latest_features(self, key: str, field: str) -> tuple[int, bytes] | None:
+        """The newest signed features made from a task field; None before the first."""
+        table = schema.features.c
+        query = (
+            sa.select(table.id, table.artifact)
+            .where(table.project_key == key, table.field == field)
+            .order_by(table.id.desc())
+            .limit(1)
+        )
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.id, row.artifact)
+
+    # -- turns ------------------------------------------------------------------------------------------------
+
+    def record_turn(self, key: str, turn: Turn) -> None:
+        """Keep what a turn did; the newest 200 of a project stay."""
+        table = schema.turns
+        values = {
+            "project_key": key,
+            "started_at": turn.started_at,
+            "seconds": turn.seconds,
+            "steps": json.dumps(turn.steps),
+            "outcome": turn.outcome,
+            "version": turn.version,
+            "n_labels": turn.n_labels,
+        }
+        with self._write() as connection:
+            newest = connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one()
+            kept = sa.select(table.c.id).where(table.c.project_key == key).order_by(table.c.id.desc())
+            oldest = connection.execute(kept.offset(KEPT_TURNS).limit(1)).scalar_one_or_none()
+            if oldest is not None and oldest < newest:
+                connection.execute(sa.delete(table).where(table.c.project_key == key, table.c.id <= oldest))
+
+    def turns(self, key: str, n: int) -> list[Turn]:
+        """The newest n turns, newest first."""
+        table = schema.turns.c
+        query = sa.select(schema.turns).where(table.project_key == key).order_by(table.id.desc()).limit(n)
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Turn(row.started_at, row.seconds, row.outcome, row.version, row.n_labels, json.loads(row.steps))
+            for row in rows
+        ]
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def _raise_revision(self, connection: Connection, key: str, **columns: Any) -> int | None:
+        table = schema.projects
+        statement = sa.update(table).where(table.c.key == key).values(revision=table.c.revision + 1, **columns)
+        revision = connection.execute(statement.returning(table.c.revision)).scalar_one_or_none()
+        return None if revision is None else int(revision)
+
+    def _add_stale(self, connection: Connection, key: str, names: Sequence[str]) -> None:
+        if names:
+            self._set_stale(connection, key, lambda known: list(dict.fromkeys([*known, *names])))
+
+    def _set_stale(self, connection: Connection, key: str, change: Callable[[list[str]], list[str]]) -> None:
+        row = schema.projects.c.key == key
+        # A write first, so that the read that follows is of our own transaction's state.
+        connection.execute(
+            sa.update(schema.projects).where(row).values(stale_versions=schema.projects.c.stale_versions)
+        )
+        known = connection.execute(sa.select(schema.projects.c.stale_versions).where(row)).scalar_one_or_none()
+        if known is not None:
+            names = json.dumps(change(json.loads(known)))
+            connection.execute(sa.update(schema.projects).where(row).values(stale_versions=names))
+
+    def _keep_tasks(
+        self, connection: Connection, key: str, batch: Sequence[Task], revision: int, since: int | None = None
+    ) -> None:
+        rows = [
+            {"project_key": key, "id": task.id, "data": _json(task.data), "revision": revision, "is_deleted": False}
+            for task in batch
+        ]
+        if not rows:
+            return
+        table = schema.tasks
+        insert = self._insert(table)
+        is_other = table.c.data != insert.excluded.data
+        if since is None:
+            # An event may come after the one of its deletion.
+            changed = is_other & ~table.c.is_deleted
+        else:
+            changed = (is_other | table.c.is_deleted) & (table.c.revision <= since)
+        names = ("data", "revision", "is_deleted")
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["project_key", "id"],
+                set_={name: insert.excluded[name] for name in names},
+                where=changed,
+            ),
+            rows,
+        )
+
+    def _keep_annotations(
+        self,
+        connection: Connection,
+        key: str,
+        annotations: Iterable[Annotation],
+        revision: int,
+        since: int | None = None,
+    ) -> None:
+        rows = [
+            {
+                "project_key": key,
+                "id": annotation.id,
+                "task_id": annotation.task_id,
+                "result": _json(annotation.result),
+                "was_cancelled": annotation.was_cancelled,
+                "updated_at": annotation.updated_at,
+                "revision": revision,
+                "is_deleted": False,
+            }
+            for annotation in annotations
+        ]
+        if not rows:
+            return
+        table = schema.annotations
+        insert = self._insert(table)
+        names = ("task_id", "result", "was_cancelled", "updated_at", "revision", "is_deleted")
+        if since is None:
+            # Webhooks may come late and out of order: an older state never replaces a newer one.
+            changed = (table.c.updated_at <= insert.excluded.updated_at) & ~table.c.is_deleted
+        else:
+            # What Label Studio lists is the truth, even if it looks older (a restored backup).
+            is_other = sa.or_(*(table.c[name] != insert.excluded[name] for name in names if name != "revision"))
+            changed = is_other & (table.c.revision <= since)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["project_key", "id"],
+                set_={name: insert.excluded[name] for name in names},
+                where=changed,
+            ),
+            rows,
+        )
+
+    def _mark_deleted(self, connection: Connection, key: str, task_ids: Sequence[int], revision: int) -> None:
+        if not task_ids:
+            return
+        rows = [
+            {"project_key": key, "id": task_id, "data": "{}", "revision": revision, "is_deleted": True}
+            for task_id in task_ids
+        ]
+        mark = {"data": "{}", "revision": revision, "is_deleted": True}
+        statement = self._insert(schema.tasks).on_conflict_do_update(index_elements=["project_key", "id"], set_=mark)
+        connection.execute(statement, rows)
+        table = schema.annotations
+        for some in _chunks(task_ids):
+            theirs = (table.c.project_key == key) & table.c.task_id.in_(some)
+            connection.execute(sa.update(table).where(theirs).values(result="[]", revision=revision, is_deleted=True))
+
+    def _mark_annotations_deleted(
+        self, connection: Connection, key: str, annotation_ids: Sequence[int], revision: int
+    ) -> None:
+        if not annotation_ids:
+            return
+        mark = {"result": "[]", "revision": revision, "is_deleted": True}
+        rows = [
+            {"project_key": key, "id": id, "task_id": 0, "was_cancelled": False, "updated_at": "", **mark}
+            for id in annotation_ids
+        ]
+        statement = self._insert(schema.annotations)
+        connection.execute(statement.on_conflict_do_update(index_elements=["project_key", "id"], set_=mark), rows)
+
+    def _add_to_window(self, connection: Connection, version_id: int, window: Sequence[tuple[int, float]]) -> None:
+        rows = [
+            {"version_id": version_id, "task_id": task_id, "informativeness": float(informativeness)}
+            for task_id, informativeness in window
+        ]
+        if rows:
+            connection.execute(self._insert(schema.window).on_conflict_do_nothing(), rows)
+
+
+_NEXT_REVISION = schema.projects.c.revision + 1
+_PROJECT_COLUMNS = tuple(schema.projects.columns)
+
+
+def _project(row: Any) -> Project:
+    parsed = {
+        "extra_params": json.loads(row.extra_params),
+        "stale_versions": tuple(json.loads(row.stale_versions)),
+    }
+    return Project(**row._asdict() | parsed)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _parse(text: str, parsed: dict[str, list[Any]]) -> list[Any]:
+    """Results repeat a lot: each distinct one is parsed once."""
+    if text not in parsed:
+        parsed[text] = json.loads(text)
+    return parsed[text]
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[list[int]]:
+    remaining = iter(ids)
+    while some := list(islice(remaining, _ROWS_A_STATEMENT)):
+        yield some

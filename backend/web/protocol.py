@@ -1,0 +1,245 @@
+"""Label Studio's ML backend protocol, as version 1.23.2 speaks it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from backend.errors import ArtifactRejected, InvalidRequest
+from backend.labeling import (
+    NO_ANSWER_SCORE,
+    LabelConfig,
+    parse_config,
+    prediction,
+    read_event,
+    read_project_key,
+    score,
+    version_name,
+)
+from backend.learning.model import Model
+from backend.learning.types import Array
+from backend.settings import read_project_settings
+from backend.store import Project
+from backend.web.parts import Parts, parts
+
+protocol = Blueprint("protocol", __name__)
+log = logging.getLogger(__name__)
+
+# What /setup names before the first version; it never has pushed predictions.
+FIRST_VERSION = 0
+
+
+@protocol.get("/health")
+def health() -> ResponseReturnValue:
+    """Label Studio waits 1 s for this before every opened task."""
+    return jsonify(status="UP", model_class="ActiveLearning")
+
+
+@protocol.post("/setup")
+def setup() -> ResponseReturnValue:
+    """Make a project known and name its current version. Loads no model."""
+    body = _body()
+    key = read_project_key(body.get("project"))
+    config = body.get("schema")
+    if not isinstance(config, str):
+        raise InvalidRequest(f"schema must be the label config's XML, not {type(config).__name__}")
+    # Label Studio sends null while it validates a changed connection: that must not reset anything.
+    extra_params = body.get("extra_params")
+    read_project_settings(extra_params)
+    parse_config(config)
+    here = parts()
+    known = here.store.find(key)
+    project = here.store.register(key, config, extra_params, here.clock.now())
+    if known is None or known.revision != project.revision:
+        log.info("project %s is set up", key)
+        _ask_turn(here, project)
+    return jsonify(model_version=_current(here, key)[1])
+
+
+@protocol.post("/predict")
+def predict() -> ResponseReturnValue:
+    """Labels and scores of tasks under the current version: exactly one entry a task, in order."""
+    body = _body()
+    key = read_project_key(body.get("project"))
+    tasks = body.get("tasks")
+    if not isinstance(tasks, list):
+        raise InvalidRequest(f"tasks must be a list, not {type(tasks).__name__}")
+    here = parts()
+    project = here.store.project(key)
+    config_xml = body.get("label_config")
+    config = parse_config(config_xml if isinstance(config_xml, str) else project.label_config)
+    return jsonify(results=_predictions(here, project, config, tasks))
+
+
+@protocol.post("/webhook")
+def webhook() -> ResponseReturnValue:
+    """Hear an event: write it down, make sure that a turn is asked for, answer at once."""
+    event = read_event(_body())
+    if event is None:
+        action = request.get_json()["action"]
+        log.info("webhook %s does not concern the model: ignored", str(action)[:60])
+        return jsonify(status="ignored")
+    here = parts()
+    project = here.store.hear(event, here.clock.now())
+    if project is None:
+        log.warning("webhook %s of project %s, which was never set up here: ignored", event.action, event.project_key)
+        return jsonify(status="ignored", reason="this project is not connected")
+    if project.revision > project.seen_revision:
+        _ask_turn(here, project)
+    answer: dict[str, Any] = {"status": "heard"}
+    if event.asks_training:
+        # Label Studio keeps it and asks /job_status about it.
+        answer["job"] = f"{project.key}:{project.n_turns}"
+    return jsonify(answer), 201
+
+
+@protocol.post("/train")
+def train() -> ResponseReturnValue:
+    """Ask for a training, as older Label Studios and scripts do."""
+    here = parts()
+    project = here.store.project(read_project_key(_body().get("project")))
+    here.store.want_training(project.key, here.clock.now())
+    _ask_turn(here, project)
+    return jsonify(status="queued", job=f"{project.key}:{project.n_turns}"), 201
+
+
+@protocol.post("/job_status")
+def job_status() -> ResponseReturnValue:
+    """Whether the training that was asked for is queued, finished, or failed."""
+    job = _body().get("job")
+    key, _, number = str(job).rpartition(":")
+    if not isinstance(job, str) or not re.fullmatch("[0-9]{1,18}", number):
+        raise InvalidRequest('job must be what "Start training" answered')
+    here = parts()
+    project = here.store.project(read_project_key(key))
+    if project.n_turns <= int(number):
+        state = "queued"
+    elif project.error:
+        state = "failed"
+    else:
+        version = here.store.find_version(project.version_id)
+        is_done = project.wanted_revision <= (-1 if version is None else version.revision)
+        state = "finished" if is_done else "started"
+    return jsonify(job_status=state, error=project.error, created_at=None, enqueued_at=None)
+
+
+@protocol.get("/versions")
+def versions() -> ResponseReturnValue:
+    """The versions that can be chosen: the current one, since older ones are pruned."""
+    here = parts()
+    key = request.args.get("project")
+    if key is None and request.is_json:
+        body = request.get_json(silent=True)
+        key = body.get("project") if isinstance(body, dict) else None
+    if key is not None:
+        here.store.project(read_project_key(key))
+        return jsonify(versions=[_current(here, key)[1]])
+    return jsonify(versions=sorted({_current(here, project.key)[1] for project in here.store.projects()}))
+
+
+@protocol.post("/validate")
+def validate() -> ResponseReturnValue:
+    """Whether a label config can be learnt; 422 with the reason if not."""
+    config = _body().get("config")
+    if not isinstance(config, str):
+        raise InvalidRequest(f"config must be the label config's XML, not {type(config).__name__}")
+    question = parse_config(config)
+    return jsonify(status="ok", control=question.control, labels=list(question.labels))
+
+
+@protocol.post("/delete")
+def delete() -> ResponseReturnValue:
+    """Label Studio says that the project's connection was removed. Its copy stays until somebody forgets it."""
+    key = read_project_key(_body().get("project"))
+    log.info("project %s was disconnected in Label Studio", key)
+    return jsonify(status="kept")
+
+
+@protocol.post("/duplicate_model")
+def duplicate_model() -> ResponseReturnValue:
+    """A copied project learns from its own labels: nothing is shared."""
+    body = _body()
+    read_project_key(body.get("project_src"))
+    read_project_key(body.get("project_dst"))
+    return jsonify(status="ok")
+
+
+def _body() -> dict[str, Any]:
+    body = request.get_json()
+    if not isinstance(body, dict):
+        raise InvalidRequest(f"the body must be a JSON object, not {type(body).__name__}")
+    return body
+
+
+def _current(here: Parts, key: str) -> tuple[int | None, str]:
+    """Id and name of the project's current version."""
+    found = here.store.current_number(key)
+    return (None, version_name(FIRST_VERSION)) if found is None else (found[0], version_name(found[1]))
+
+
+def _ask_turn(here: Parts, project: Project) -> None:
+    try:
+        here.jobs.ask(project.key, project.n_turns)
+    except Exception as exc:
+        # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
+        log.warning("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
+
+
+def _predictions(here: Parts, project: Project, config: LabelConfig, tasks: list[Any]) -> list[dict[str, Any]]:
+    version_id, version = _current(here, project.key)
+    texts = [_text(config, task) for task in tasks]
+    answered = [place for place, text in enumerate(texts) if text is not None]
+    results = [prediction(config, version, NO_ANSWER_SCORE, None, None) for _ in tasks]
+    if version_id is None or not answered:
+        return results
+    model = _model(here, project, version_id)
+    answers: list[tuple[str | None, float | None]] = [(None, None)] * len(answered)
+    scores: list[float] | None = None
+    if model is not None:
+        proba = model.predict_proba([texts[place] or "" for place in answered])
+        answers = _answers(model, config, proba)
+        informativeness = model.informativeness(proba)
+        scores = None if informativeness is None else [score(value) for value in informativeness]
+    if scores is None:
+        # An order that does not follow from probabilities: tasks outside of the window come last.
+        ids = [_task_id(tasks[place]) for place in answered]
+        window = here.store.window(version_id, [one for one in ids if one is not None])
+        scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
+    for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
+        results[place] = prediction(config, version, task_score, label, probability)
+    return results
+
+
+def _text(config: LabelConfig, task: Any) -> str | None:
+    data = task.get("data") if isinstance(task, dict) else None
+    return config.text_of(data) if isinstance(data, dict) else None
+
+
+def _task_id(task: dict[str, Any]) -> int | None:
+    value = task.get("id")
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
+
+
+def _model(here: Parts, project: Project, version_id: int) -> Model | None:
+    try:
+        return here.models.get(version_id)
+    except ArtifactRejected as exc:
+        log.error("project %s: %s; it is trained again", project.key, exc)
+        here.store.want_training(project.key, here.clock.now())
+        _ask_turn(here, project)
+        return None
+
+
+def _answers(model: Model, config: LabelConfig, proba: Array) -> list[tuple[str | None, float | None]]:
+    """The most probable label of each row, among those that the config still offers."""
+    classes = model.classifier.classes
+    offered = np.isin(classes, config.labels)
+    if not offered.any():
+        return [(None, None)] * len(proba)
+    best = np.where(offered, proba, -1.0).argmax(axis=1)
+    return [(str(classes[column]), float(row[column])) for row, column in zip(proba, best, strict=True)]

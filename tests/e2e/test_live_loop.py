@@ -1,0 +1,376 @@
+"""The loop as people meet it, in a real Label Studio 1.23.2."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from backend.cli.demo import example_tasks
+from tests.e2e.conftest import LOGIN
+from tests.support.backend_process import BackendProcess
+from tests.support.studio import (
+    Annotator,
+    Served,
+    Truth,
+    choice,
+    is_lowest,
+    label_config,
+    until,
+    version_number,
+)
+
+pytestmark = pytest.mark.e2e
+
+GOLD = {task["text"]: task["gold"] for task in example_tasks()}
+LABELS = sorted(set(GOLD.values()))
+
+
+@pytest.fixture
+def project(admin: Annotator, backend: BackendProcess, request: pytest.FixtureRequest) -> int:
+    """A project with the example tasks, connected; every label makes a turn due."""
+    project_id = admin.create_project(request.node.name[:50], LABELS, list(GOLD))
+    backend.connect(project_id, "--set", "retrain_growth=0")
+    return project_id
+
+
+def label_some(annotator: Annotator, project_id: int, n: int) -> list[Served]:
+    served = []
+    for _ in range(n):
+        task = annotator.next(project_id)
+        annotator.submit(task.task_id, GOLD[task.text])
+        served.append(task)
+    return served
+
+
+def learnt(backend: BackendProcess, project_id: int, n_labels: int) -> dict:
+    """The state once a published version knows that many labels."""
+
+    def look() -> dict | None:
+        state = backend.project(project_id)
+        version = state.get("version")
+        is_there = version and version["n_labels"] == n_labels and version["is_switched"] and not state["error"]
+        return state if is_there else None
+
+    return until(look, f"{n_labels} labels are learnt: {json.dumps(backend.project(project_id))[:1500]}")
+
+
+def test_every_served_task_has_the_lowest_score(admin: Annotator, truth: Truth, project: int) -> None:
+    me = truth.user_id(LOGIN.email)
+    versions = set()
+    for _ in range(40):
+        before = truth.queue(project, me)
+        served = admin.next(project)
+        after = truth.queue(project, me)
+        assert is_lowest(served, before, after), (served, before, after)
+        versions.add(served.version)
+        admin.submit(served.task_id, GOLD[served.text])
+    assert len(versions) > 5
+    assert None not in versions
+
+
+def test_two_annotators_get_different_tasks_in_the_promised_order(
+    admin: Annotator, colleague: Annotator, truth: Truth, project: int
+) -> None:
+    people = {
+        admin: truth.user_id(LOGIN.email),
+        colleague: truth.user_id("colleague@example.com"),
+    }
+    wrong: list[object] = []
+    seen: list[int] = []
+    turn = threading.Lock()
+
+    def work(annotator: Annotator) -> None:
+        for _ in range(20):
+            with turn:  # so that the lock of the other one does not come between the look and the call
+                before = truth.queue(project, people[annotator])
+                served = annotator.next(project)
+                after = truth.queue(project, people[annotator])
+            seen.append(served.task_id)
+            if not is_lowest(served, before, after):
+                wrong.append((served, before, after))
+            annotator.submit(served.task_id, GOLD[served.text])
+
+    threads = [threading.Thread(target=work, args=[annotator]) for annotator in people]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(seen) == len(set(seen)) == 40
+
+
+def test_a_label_is_learnt_and_the_next_task_comes_with_its_models_suggestion(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 30)
+    state = learnt(backend, project, truth.labels(project))
+    version = state["version"]["name"]
+    served = admin.next(project)
+    assert served.version == version == truth.version(project)
+    assert served.label in LABELS
+
+
+def test_a_task_outside_of_the_window_gets_a_prediction_of_the_current_version_when_opened(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 8)
+    learnt(backend, project, 8)
+    sql = "SELECT id FROM task WHERE project_id = ? AND id NOT IN (SELECT task_id FROM prediction WHERE project_id = ?)"
+    (outside, *_) = truth.ask(sql, project, project)
+    opened = admin.open(project, outside[0])
+    assert [prediction["model_version"] for prediction in opened["predictions"]] == [truth.version(project)]
+    assert opened["predictions"][0]["result"][0]["value"]["choices"][0] in LABELS
+
+
+def test_old_predictions_are_pruned_and_foreign_ones_stay(admin: Annotator, truth: Truth, project: int) -> None:
+    theirs = [{"task": admin.task_ids(project)[0], "result": choice("Praise"), "model_version": "my own model"}]
+    admin.call("POST", f"/api/projects/{project}/import/predictions", theirs)
+    label_some(admin, project, 7)
+
+    def is_clean() -> bool:
+        """The version before stays until the next switch, for requests that are being answered."""
+        number = version_number(truth.version(project))
+        return number > 3 and set(truth.predictions(project)) == {f"al-{number}", f"al-{number - 1}", "my own model"}
+
+    until(is_clean, "older predictions are gone")
+    assert admin.next(project).version == truth.version(project)
+
+
+def test_a_corrected_and_a_deleted_annotation_are_learnt(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 6)
+    before = learnt(backend, project, 6)["version"]
+    (annotation, *others) = [
+        row[0] for row in truth.ask("SELECT id FROM task_completion WHERE project_id = ? ORDER BY id", project)
+    ]
+    old = json.loads(truth.ask("SELECT result FROM task_completion WHERE id = ?", annotation)[0][0])
+    new = next(label for label in LABELS if label != old[0]["value"]["choices"][0])
+    admin.call("PATCH", f"/api/annotations/{annotation}/", {"result": choice(new)})
+    until(
+        lambda: backend.project(project)["version"]["labels"][new] == before["labels"][new] + 1,
+        "the correction is learnt",
+    )
+    admin.call("DELETE", f"/api/annotations/{others[0]}/")
+    learnt(backend, project, 5)
+
+
+def test_imported_tasks_join_and_deleted_tasks_leave(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 6)
+    learnt(backend, project, 6)
+    admin.import_texts(project, [f"a new message about invoice number {n}" for n in range(30)])
+    until(lambda: backend.project(project)["n_tasks"] == len(GOLD) + 30, "the new tasks are known")
+    _, scores = truth.queue(project, 1)
+    soonest = min(scores, key=scores.__getitem__)
+    admin.call("DELETE", f"/api/tasks/{soonest}/")
+    until(lambda: backend.project(project)["n_tasks"] == len(GOLD) + 29, "the deleted task is gone")
+    assert label_some(admin, project, 3)
+    learnt(backend, project, 9)
+
+
+def test_a_skipped_task_teaches_nothing(admin: Annotator, backend: BackendProcess, project: int) -> None:
+    label_some(admin, project, 5)
+    learnt(backend, project, 5)
+    admin.skip(admin.next(project).task_id)
+    label_some(admin, project, 1)
+    assert learnt(backend, project, 6)["n_annotations"] == 7
+
+
+def test_start_training_trains(admin: Annotator, backend: BackendProcess, truth: Truth, project: int) -> None:
+    label_some(admin, project, 6)
+    before = learnt(backend, project, 6)["version"]["name"]
+    (connection,) = admin.call("GET", f"/api/ml/?project={project}")
+    admin.call("POST", f"/api/ml/{connection['id']}/train", {})
+    until(lambda: version_number(truth.version(project)) > version_number(before), "a new version is switched to")
+
+
+def test_a_changed_label_config_is_followed(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 12)
+    n_billing = learnt(backend, project, 12)["version"]["labels"]["Billing"]
+    assert n_billing, "the example has billing messages among the first twelve"
+    added = [*LABELS, "Other"]
+    admin.call("PATCH", f"/api/projects/{project}/", {"label_config": label_config(added)})
+    until(lambda: list(backend.project(project)["version"]["labels"]) == added, "the added label is known")
+    # Label Studio refuses to remove a label that annotations use, unless they go first.
+    sql = "SELECT id FROM task_completion WHERE project_id = ? AND result LIKE '%Billing%'"
+    for (annotation,) in truth.ask(sql, project):
+        admin.call("DELETE", f"/api/annotations/{annotation}/")
+    renamed = ["Invoices" if label == "Billing" else label for label in added]
+    admin.call("PATCH", f"/api/projects/{project}/", {"label_config": label_config(renamed)})
+    until(lambda: list(backend.project(project)["version"]["labels"]) == renamed, "the renamed label is known")
+    learnt(backend, project, 12 - n_billing)
+    removed = [label for label in renamed if label not in ("Invoices", "Other")]
+    admin.call("PATCH", f"/api/projects/{project}/", {"label_config": label_config(removed)})
+    until(lambda: list(backend.project(project)["version"]["labels"]) == removed, "the removed labels are gone")
+    assert admin.next(project).label in (*removed, None)
+
+
+def test_the_backend_goes_on_after_a_restart_and_a_kill(
+    admin: Annotator, make_backend: Callable[..., BackendProcess], truth: Truth
+) -> None:
+    backend = make_backend()
+    project = admin.create_project("restarts", LABELS, list(GOLD))
+    backend.connect(project, "--set", "retrain_growth=0")
+    label_some(admin, project, 6)
+    learnt(backend, project, 6)
+    backend.stop()
+    served = admin.next(project)
+    admin.submit(served.task_id, GOLD[served.text])  # its webhook is lost
+    backend.start()
+    learnt(backend, project, 7)
+    label_some(admin, project, 2)
+    backend.kill()
+    backend.start()
+    learnt(backend, project, 9)
+    assert admin.next(project).version == truth.version(project)
+
+
+def test_connecting_twice_changes_nothing(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 6)
+    version = learnt(backend, project, 6)["version"]["name"]
+    backend.connect(project)
+    assert truth.version(project) == version
+    assert len(admin.call("GET", f"/api/ml/?project={project}")) == 1
+    assert len(admin.call("GET", f"/api/webhooks/?project={project}")) == 1
+    titles = [tab["data"].get("title") for tab in admin.call("GET", f"/api/dm/views?project={project}")]
+    assert titles.count("Most informative first") == 1
+    assert backend.project(project)["settings"] == {"retrain_growth": 0}
+
+
+def test_the_webhook_made_by_connect_is_limited_and_carries_the_secret(admin: Annotator, project: int) -> None:
+    (hook,) = admin.call("GET", f"/api/webhooks/?project={project}")
+    assert not hook["send_for_all_actions"]
+    assert "PROJECT_UPDATED" in hook["actions"]
+    assert "X-Label-Studio-AL-Secret" in hook["headers"]
+
+
+def test_pasting_the_url_into_the_model_page_is_enough(admin: Annotator, backend: BackendProcess, truth: Truth) -> None:
+    project_id = admin.create_project("pasted", LABELS, list(GOLD))
+    admin.call("POST", "/api/ml/", {"url": backend.url, "project": project_id, "title": "pasted by hand"})
+    learnt(backend, project_id, 0)
+    label_some(admin, project_id, 6)
+    learnt(backend, project_id, 6)
+    assert admin.call("GET", f"/api/projects/{project_id}/")["sampling"] == "Uncertainty sampling"
+    assert admin.next(project_id).version == truth.version(project_id)
+
+
+def test_without_a_token_the_model_learns_and_the_status_says_what_is_missing(
+    admin: Annotator, make_backend: Callable[..., BackendProcess]
+) -> None:
+    backend = make_backend(token=None)
+    project_id = admin.create_project("no token", LABELS, list(GOLD)[:60])
+    admin.call("POST", "/api/ml/", {"url": backend.url, "project": project_id, "title": "no token"})
+    label_some(admin, project_id, 8)
+    until(lambda: (backend.project(project_id)["version"] or {}).get("n_labels") == 8, "8 labels are learnt")
+    (problem,) = backend.status()["problems"]
+    assert "LABEL_STUDIO_API_KEY" in problem
+    opened = admin.open(project_id, admin.task_ids(project_id)[-1])
+    assert opened["predictions"][0]["model_version"] == backend.project(project_id)["version"]["name"]
+
+
+def test_wrong_extra_params_are_refused_in_a_sentence_that_the_admin_sees(
+    admin: Annotator, backend: BackendProcess
+) -> None:
+    project_id = admin.create_project("wrong params", LABELS, ["one"])
+    connection = {"url": backend.url, "project": project_id, "title": "x", "extra_params": {"strategy": "magic"}}
+    answer = admin.client.post("/api/ml/", json=connection)
+    assert answer.status_code == 400
+    assert "strategy: input should be 'auto'" in answer.text.replace("\\", "")
+
+
+def test_an_unsupported_label_config_is_refused_in_a_sentence(admin: Annotator, backend: BackendProcess) -> None:
+    config = '<View><Text name="t" value="$text"/><TextArea name="a" toName="t"/></View>'
+    made = admin.call("POST", "/api/projects/", {"title": "free text", "label_config": config})
+    answer = admin.client.post("/api/ml/", json={"url": backend.url, "project": made["id"], "title": "x"})
+    assert answer.status_code == 400
+    assert "the control must be <Choices>, not <TextArea>" in answer.text
+    done = backend.command("connect", "--project", str(made["id"]))
+    assert done.returncode == 1
+    assert "the control must be <Choices>" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_retrieve_predictions_works_for_a_whole_tab(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 6)
+    version = learnt(backend, project, 6)["version"]["name"]
+    selected = {"selectedItems": {"all": True, "excluded": []}}
+    admin.call("POST", f"/api/dm/actions?id=retrieve_tasks_predictions&project={project}", selected)
+    tasks = truth.ask(
+        "SELECT COUNT(DISTINCT task_id) FROM prediction WHERE project_id = ? AND model_version = ?", project, version
+    )
+    assert tasks == [(len(GOLD),)]
+
+
+def test_two_projects_never_see_each_other(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    other_labels = ["Ham", "Spam"]
+    other = admin.create_project("other", other_labels, [f"win money now {n}" for n in range(40)])
+    backend.connect(other)
+    for n in range(12):
+        served = admin.next(project)
+        admin.submit(served.task_id, GOLD[served.text])
+        theirs = admin.next(other)
+        admin.submit(theirs.task_id, other_labels[n % 2])
+    learnt(backend, project, 12)
+    learnt(backend, other, 12)
+    for project_id, labels in ((project, LABELS), (other, other_labels)):
+        assert admin.next(project_id).label in labels
+        rows = truth.ask("SELECT result FROM prediction WHERE project_id = ?", project_id)
+        given = {item["value"]["choices"][0] for (result,) in rows for item in json.loads(result)}
+        assert given <= set(labels)
+    assert set(backend.project(other)["version"]["labels"]) == set(other_labels)
+
+
+def test_bulk_labels_are_learnt_in_few_turns(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 6)
+    learnt(backend, project, 6)
+    ids = admin.task_ids(project)[:200]
+    predictions = [
+        {"task": task, "result": choice(LABELS[n % 5]), "model_version": "bulk"} for n, task in enumerate(ids)
+    ]
+    admin.call("POST", f"/api/projects/{project}/import/predictions", predictions)
+    n_turns = len(backend.project(project)["turns"])
+    body = {"selectedItems": {"all": False, "included": ids}, "model_version": "bulk"}
+    admin.call("POST", f"/api/dm/actions?id=predictions_to_annotations&project={project}", body)
+    n_labelled = truth.ask("SELECT COUNT(DISTINCT task_id) FROM task_completion WHERE project_id = ?", project)[0][0]
+    learnt(backend, project, n_labelled)
+    assert len(backend.project(project)["turns"]) - n_turns <= 2
+
+
+def test_basic_auth_is_used_both_ways(
+    admin: Annotator, make_backend: Callable[..., BackendProcess], truth: Truth
+) -> None:
+    backend = make_backend(BASIC_AUTH_USER="studio", BASIC_AUTH_PASS="pass-word")
+    assert httpx.get(f"{backend.url}/status").status_code == 401
+    project_id = admin.create_project("basic auth", LABELS, list(GOLD))
+    backend.connect(project_id)
+    label_some(admin, project_id, 6)
+    learnt(backend, project_id, 6)
+    assert admin.next(project_id).version == truth.version(project_id)
+    assert "pass-word" not in backend.log()
+
+
+def test_no_secret_is_ever_logged(admin: Annotator, backend: BackendProcess, truth: Truth, project: int) -> None:
+    label_some(admin, project, 6)
+    learnt(backend, project, 6)
+    log = backend.log()
+    (hook,) = admin.call("GET", f"/api/webhooks/?project={project}")
+    ((token,),) = truth.ask("SELECT token FROM project WHERE id = ?", project)
+    for secret in (LOGIN.token, token, *hook["headers"].values()):
+        assert secret not in log
+    assert not any(text in log for text in GOLD)

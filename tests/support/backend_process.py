@@ -1,0 +1,97 @@
+"""Runs this backend as an operator does: `label-studio-al serve` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from backend.studio.local import free_port
+from tests.support.studio import until
+
+
+class BackendProcess:
+    """A running backend: web server and worker."""
+
+    def __init__(self, folder: Path, label_studio_url: str, token: str | None, **environment: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AL_", "LABEL_STUDIO_"))},
+            "MODEL_DIR": str(folder),
+            "PORT": str(self.port),
+            "AL_BACKEND_URL": self.url,
+            "LABEL_STUDIO_URL": label_studio_url,
+            "LOG_LEVEL": "DEBUG",
+            **({"LABEL_STUDIO_API_KEY": token} if token else {}),
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> BackendProcess:
+        """Start it and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "backend", "serve", "--port", str(self.port)]
+        with (self.folder / "backend.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        until(self.answers, f"the backend answers: {self.log()[-2000:]}")
+        return self
+
+    def stop(self) -> None:
+        """Ctrl-C."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(40)
+            self.process = None
+
+    def kill(self) -> None:
+        """`kill -9` of `serve`; its children end by themselves."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+            until(lambda: not self.answers(), "the web server ends with its parent")
+
+    def answers(self) -> bool:
+        """Whether the web server is up."""
+        if self.process is not None and self.process.poll() is not None:
+            raise AssertionError(f"serve ended: {self.log()[-3000:]}")
+        try:
+            return httpx.get(f"{self.url}/health", timeout=1).is_success
+        except httpx.HTTPError:
+            return False
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another `label-studio-al` command with the same settings."""
+        command = [sys.executable, "-m", "backend", *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=180, check=False)
+
+    def connect(self, project_id: int, *arguments: str) -> None:
+        """Connect a project and wait until its queue is ordered."""
+        done = self.command("connect", "--project", str(project_id), *arguments)
+        if done.returncode:
+            raise AssertionError(f"connect failed: {done.stdout}{done.stderr}")
+
+    def status(self) -> dict[str, Any]:
+        """What /status says."""
+        user, password = (self.environment.get(name) for name in ("BASIC_AUTH_USER", "BASIC_AUTH_PASS"))
+        auth = httpx.BasicAuth(user, password) if user and password else None
+        answer: dict[str, Any] = httpx.get(f"{self.url}/status", auth=auth, timeout=10).json()
+        return answer
+
+    def project(self, project_id: int) -> dict[str, Any]:
+        """What /status says of one project; empty if it does not know it."""
+        return next((one for one in self.status()["projects"] if one["project"] == project_id), {})
+
+    def log(self) -> str:
+        """Everything it has written."""
+        path = self.folder / "backend.log"
+        return path.read_text(errors="replace") if path.exists() else ""

@@ -1,0 +1,24 @@
+"""A clock that a test holds in its hand."""
+
+from __future__ import annotations
+
+from backend.clock import Clock
+
+
+class FakeClock(Clock):
+    """Stands still until a test, or a sleep, moves it."""
+
+    def __init__(self, start: float = 1_800_000_000.0) -> None:
+        self._now = start
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds

@@ -1,0 +1,578 @@
+"""A small Label Studio in memory, as release 1.23.2 answers, behind httpx's transport.
+
+    fake = FakeLabelStudio()
+    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(fake.handle)))
+
+Answers and error bodies were compared with a real Label Studio. `fail` plans faults, `when` calls back before a call
+is answered, `calls` lists what came. The methods that people would cause (annotate, delete, import) give the webhook's
+body that the real one sends, so that a test decides whether it arrives.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+
+URL = "http://label-studio.test"
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+BEGINNING = datetime(2026, 11, 23, 0, 0, 0, 84645, tzinfo=timezone.utc)
+PAGE_404 = "<!doctype html>\n<html lang='en'><head><title>404 | Label Studio</title></head><body>404</body></html>"
+# How a call can fail, beside an HTTP status: see `FakeLabelStudio.fail`.
+CLOSED, TIMEOUT, BROKEN_JSON, HTML_PAGE = "closed connection", "timeout", "broken JSON", "HTML page"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that came."""
+
+    method: str
+    path: str
+    body: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass
+class Fault:
+    """A planned failure of calls that match; `left` counts the calls still to fail (None: until mended)."""
+
+    method: str
+    path: re.Pattern[str]
+    how: int | str | bytes | BaseException
+    skip: int
+    left: int | None
+    takes_effect: bool
+
+
+@dataclass
+class FakeProject:
+    """A project's state."""
+
+    id: int
+    title: str
+    label_config: str
+    created_at: str
+    model_version: str = ""
+    sampling: str = "Sequential sampling"
+    show_collab_predictions: bool = False
+    tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
+    annotations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    predictions: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What Label Studio sends to /setup as `project`."""
+        return f"{self.id}.{int(datetime.fromisoformat(self.created_at.replace('Z', '+00:00')).timestamp())}"
+
+    def pushed(self, version: str) -> dict[int, float]:
+        """Score of each task that has a prediction of a version."""
+        found = self.predictions.values()
+        return {item["task"]: item["score"] for item in found if item["model_version"] == version}
+
+    def queue(self) -> list[int] | None:
+        """The tasks in the order in which they are asked; None where Label Studio would pick at random."""
+        annotated = {item["task"] for item in self.annotations.values()}
+        if self.sampling != "Uncertainty sampling" or not self.model_version:
+            return None
+        open_tasks = {task: score for task, score in self.pushed(self.model_version).items() if task not in annotated}
+        return sorted(open_tasks, key=lambda task: (open_tasks[task], task)) or None
+
+
+class FakeLabelStudio:
+    """Projects, tasks, annotations, predictions, connections, webhooks and tabs."""
+
+    def __init__(self, token: str = TOKEN) -> None:
+        self.token = token
+        self.projects: dict[int, FakeProject] = {}
+        self.connections: dict[int, dict[str, Any]] = {}
+        self.webhooks: dict[int, dict[str, Any]] = {}
+        self.tabs: dict[int, dict[str, Any]] = {}
+        self.calls: list[Call] = []
+        self._faults: list[Fault] = []
+        self._hooks: list[tuple[str, re.Pattern[str], Callable[[], None]]] = []
+        self._last_id = 100
+        self._n_moments = 0
+
+    # -- what a test plans ------------------------------------------------------------------------------------
+
+    def client(self) -> httpx.Client:
+        """A client that talks to this fake."""
+        return httpx.Client(transport=httpx.MockTransport(self.handle))
+
+    def fail(
+        self,
+        method: str,
+        path: str,
+        how: int | str | bytes | BaseException,
+        *,
+        nth: int = 1,
+        times: int | None = None,
+        takes_effect: bool = False,
+    ) -> None:
+        """Make calls fail from the nth match on, `times` of them (None: until `mend`).
+
+        path: a regular expression that the whole path must match. how: a status, CLOSED, TIMEOUT, BROKEN_JSON,
+        HTML_PAGE, a body answered with 200, or an exception that is raised here. takes_effect: the call does its work
+        first, only its answer is lost. The SDK repeats a call that got a 5xx or no answer twice.
+        """
+        self._faults.append(Fault(method, re.compile(path), how, nth - 1, times, takes_effect))
+
+    def mend(self) -> None:
+        """Forget all planned faults."""
+        self._faults.clear()
+
+    def when(self, method: str, path: str, act: Callable[[], None]) -> None:
+        """Call `act` once, before the next call that matches is answered."""
+        self._hooks.append((method, re.compile(path), act))
+
+    def names(self) -> list[str]:
+        """The calls so far, as "METHOD /path"."""
+        return [str(call) for call in self.calls]
+
+    # -- what people do ---------------------------------------------------------------------------------------
+
+    def add_project(self, label_config: str, texts: list[str] | None = None, title: str = "texts") -> FakeProject:
+        """A project, with one task a text (field `text`)."""
+        project_id = 1 + max(self.projects, default=0)
+        created_at = _text(BEGINNING + timedelta(seconds=project_id))
+        project = self.projects[project_id] = FakeProject(project_id, title, label_config, created_at)
+        self.add_tasks(project_id, [{"text": text} for text in texts or []])
+        return project
+
+    def recreate_project(self, project_id: int) -> FakeProject:
+        """Another project under the same id, as after a reset of Label Studio's database."""
+        old = self.projects[project_id]
+        created_at = _text(BEGINNING + timedelta(days=1))
+        self.projects[project_id] = FakeProject(project_id, old.title, old.label_config, created_at)
+        return self.projects[project_id]
+
+    def connect(self, project_id: int, url: str = "http://localhost:9090", title: str = "Active learning") -> int:
+        """A model connection, as the project's admin makes it: it sets the project's model version to its title."""
+        connection_id = self._new_id()
+        self.connections[connection_id] = {
+            "id": connection_id,
+            "state": "CO",
+            "readable_state": "Connected",
+            "is_interactive": False,
+            "url": url,
+            "error_message": None,
+            "title": title,
+            "auth_method": "NONE",
+            "basic_auth_user": "",
+            "basic_auth_pass_is_set": False,
+            "description": "",
+            "extra_params": None,
+            "model_version": "al-0",
+            "timeout": 100.0,
+            "created_at": self._moment(),
+            "updated_at": self._moment(),
+            "auto_update": True,
+            "project": project_id,
+        }
+        self.projects[project_id].model_version = title
+        return connection_id
+
+    def add_tasks(self, project_id: int, data: list[dict[str, Any]]) -> dict[str, Any]:
+        """Import tasks. Gives the webhook."""
+        project = self.projects[project_id]
+        added = []
+        for one in data:
+            task = self._task(project, self._new_id(), one)
+            project.tasks[task["id"]] = task
+            added.append(task)
+        return self._event("TASKS_CREATED", project, tasks=added)
+
+    def delete_tasks(self, project_id: int, *task_ids: int) -> dict[str, Any]:
+        """Delete tasks with their annotations and predictions. Gives the webhook."""
+        project = self.projects[project_id]
+        for task_id in task_ids:
+            del project.tasks[task_id]
+        for rows in (project.annotations, project.predictions):
+            for row_id in [row_id for row_id, row in rows.items() if row["task"] in task_ids]:
+                del rows[row_id]
+        return self._event("TASKS_DELETED", project, tasks=[{"id": task_id} for task_id in task_ids])
+
+    def annotate(
+        self, project_id: int, task_id: int, label: str | None, *, from_name: str = "topic", skip: bool = False
+    ) -> dict[str, Any]:
+        """Submit an annotation (label None: an empty one). Gives the webhook."""
+        project = self.projects[project_id]
+        annotation = {
+            "id": self._new_id(),
+            "result": [] if label is None else [_choice(from_name, label)],
+            "was_cancelled": skip,
+            "ground_truth": False,
+            "created_at": self._moment(),
+            "updated_at": self._moment(),
+            "lead_time": None,
+            "task": task_id,
+            "project": project_id,
+            "completed_by": 1,
+            "updated_by": 1,
+            "parent_prediction": None,
+        }
+        project.annotations[annotation["id"]] = annotation
+        return self._event("ANNOTATION_CREATED", project, annotation=dict(annotation), task=project.tasks[task_id])
+
+    def correct(self, project_id: int, annotation_id: int, label: str, from_name: str = "topic") -> dict[str, Any]:
+        """Change an annotation's label. Gives the webhook."""
+        project = self.projects[project_id]
+        annotation = project.annotations[annotation_id]
+        annotation |= {"result": [_choice(from_name, label)], "updated_at": self._moment()}
+        task = project.tasks[annotation["task"]]
+        return self._event("ANNOTATION_UPDATED", project, annotation=dict(annotation), task=task)
+
+    def delete_annotations(self, project_id: int, *annotation_ids: int) -> dict[str, Any]:
+        """Delete annotations. Gives the webhook."""
+        project = self.projects[project_id]
+        for annotation_id in annotation_ids:
+            del project.annotations[annotation_id]
+        ids = [{"id": annotation_id} for annotation_id in annotation_ids]
+        return self._event("ANNOTATIONS_DELETED", project, annotations=ids)
+
+    def change_config(self, project_id: int, label_config: str) -> dict[str, Any]:
+        """Change the label config. Gives the webhook."""
+        project = self.projects[project_id]
+        project.label_config = label_config
+        return self._event("PROJECT_UPDATED", project)
+
+    # -- HTTP -------------------------------------------------------------------------------------------------
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        body = json.loads(request.content) if request.content else None
+        call = Call(request.method, "/" + request.url.path.strip("/"), body)
+        self.calls.append(call)
+        for hook in [hook for hook in self._hooks if hook[0] == call.method and hook[1].fullmatch(call.path)][:1]:
+            self._hooks.remove(hook)
+            hook[2]()
+        fault = self._fault(call)
+        if fault is not None:
+            if fault.takes_effect:
+                self._answer(call, request)
+            return _failure(fault.how, request)
+        if request.headers.get("Authorization") != f"Token {self.token}":
+            return _error(401, "Invalid token.")
+        return self._answer(call, request)
+
+    def _answer(self, call: Call, request: httpx.Request) -> httpx.Response:
+        query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
+        for method, pattern, answer in _ROUTES:
+            match = re.fullmatch(pattern, call.path)
+            if match and method == call.method:
+                return answer(self, call.body, query, *map(int, match.groups()))
+        return httpx.Response(404, html=PAGE_404)
+
+    def _fault(self, call: Call) -> Fault | None:
+        for fault in self._faults:
+            if fault.method not in ("*", call.method) or not fault.path.fullmatch(call.path):
+                continue
+            if fault.skip > 0:
+                fault.skip -= 1
+            elif fault.left is None:
+                return fault
+            elif fault.left > 0:
+                fault.left -= 1
+                return fault
+        return None
+
+    def _version(self, _body: Any, _query: dict[str, str]) -> httpx.Response:
+        return httpx.Response(200, json={"release": "1.23.2", "edition": "Community"})
+
+    def _list_projects(self, _body: Any, _query: dict[str, str]) -> httpx.Response:
+        found = [self._project(project) for project in self.projects.values()]
+        return httpx.Response(200, json={"count": len(found), "next": None, "previous": None, "results": found})
+
+    def _create_project(self, body: Any, _query: dict[str, str]) -> httpx.Response:
+        project = self.add_project(body["label_config"], title=body["title"])
+        project.show_collab_predictions = True
+        return httpx.Response(201, json=self._project(project))
+
+    def _get_project(self, _body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
+        if project_id not in self.projects:
+            return _error(404, "No Project matches the given query.")
+        return httpx.Response(200, json=self._project(self.projects[project_id]))
+
+    def _patch_project(self, body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
+        if project_id not in self.projects:
+            return _error(404, "No Project matches the given query.")
+        project = self.projects[project_id]
+        version = body.get("model_version")
+        if version and not project.pushed(version) and version not in self._titles(project_id):
+            message = "Model version doesn't exist either as live model or as static predictions."
+            return _error(400, "Validation error", {"model_version": [message]})
+        for name in ("model_version", "sampling", "show_collab_predictions", "label_config", "title"):
+            if name in body:
+                setattr(project, name, body[name])
+        return httpx.Response(200, json=self._project(project))
+
+    def _list_tasks(self, _body: Any, query: dict[str, str]) -> httpx.Response:
+        if int(query["project"]) not in self.projects:
+            return _error(404, "No Project matches the given query.")
+        tasks = list(self.projects[int(query["project"])].tasks.values())
+        page, size = int(query.get("page", "1")), int(query.get("page_size", "30"))
+        shown = tasks[(page - 1) * size : page * size]
+        if page > 1 and not shown:
+            return _error(404, "Invalid page.")
+        names = query["include"].split(",") if "include" in query else None
+        listed = [{name: task[name] for name in names or task} for task in shown]
+        answer = {"total_annotations": 0, "total_predictions": 0, "total": len(tasks), "tasks": listed}
+        return httpx.Response(200, json=answer)
+
+    def _export(self, _body: Any, query: dict[str, str], project_id: int) -> httpx.Response:
+        if project_id not in self.projects:
+            return httpx.Response(404, html=PAGE_404)
+        project = self.projects[project_id]
+        by_task: dict[int, list[dict[str, Any]]] = {}
+        for annotation in project.annotations.values():
+            by_task.setdefault(annotation["task"], []).append(annotation)
+        wants_all = query.get("download_all_tasks", "").lower() == "true"
+        listed = [
+            {"id": task["id"], "annotations": by_task.get(task["id"], []), "data": task["data"], "project": project_id}
+            for task in project.tasks.values()
+            if wants_all or task["id"] in by_task
+        ]
+        return httpx.Response(200, content=json.dumps(listed), headers={"Content-Type": "application/.json"})
+
+    def _import(self, body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
+        if project_id not in self.projects:
+            return httpx.Response(404, html=PAGE_404)
+        self.add_tasks(project_id, [item["data"] for item in body])
+        return httpx.Response(201, json={"task_count": len(body), "annotation_count": 0, "prediction_count": 0})
+
+    def _import_predictions(self, body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
+        if project_id not in self.projects:
+            return httpx.Response(404, html=PAGE_404)
+        project = self.projects[project_id]
+        for item in body:
+            if item["task"] not in project.tasks:
+                sentence = (
+                    f'{item} contains invalid "task" field: corresponding task ID couldn\'t be retrieved from '
+                    f"project {project.title} (id={project.id}) tasks"
+                )
+                return _error(400, "Validation error", {"non_field_errors": [sentence]})
+        for item in body:
+            self.add_prediction(project_id, item["task"], item["model_version"], item["score"], item["result"])
+        return httpx.Response(201, json={"created": len(body)})
+
+    def add_prediction(
+        self, project_id: int, task_id: int, version: str | None, score: float, result: list[Any] | None = None
+    ) -> int:
+        """Store a prediction, as an import or another backend does. Like the real one, it allows doubles."""
+        prediction_id = self._new_id()
+        self.projects[project_id].predictions[prediction_id] = {
+            "id": prediction_id,
+            "result": result or [],
+            "model_version": version,
+            "score": score,
+            "cluster": None,
+            "created_at": self._moment(),
+            "updated_at": self._moment(),
+            "task": task_id,
+            "project": project_id,
+        }
+        return prediction_id
+
+    def _model_versions(self, _body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
+        if project_id not in self.projects:
+            return _error(404, "No Project matches the given query.")
+        found = Counter(str(item["model_version"]) for item in self.projects[project_id].predictions.values())
+        return httpx.Response(200, json=dict(found))
+
+    def _delete_version(self, body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
+        project = self.projects[project_id]
+        name = body["model_version"]
+        titles = {one["title"] for one in self.connections.values() if one["project"] == project_id}
+        if project.model_version == name or project.model_version in titles:
+            project.model_version = None
+        gone = [key for key, item in project.predictions.items() if item["model_version"] == name]
+        for key in gone:
+            del project.predictions[key]
+        return httpx.Response(200, json={"deleted_predictions": len(gone)})
+
+    def _list_connections(self, _body: Any, query: dict[str, str]) -> httpx.Response:
+        project_id = int(query["project"])
+        if project_id not in self.projects:
+            return _error(404, "No Project matches the given query.")
+        return httpx.Response(200, json=[one for one in self.connections.values() if one["project"] == project_id])
+
+    def _create_connection(self, body: Any, _query: dict[str, str]) -> httpx.Response:
+        connection_id = self.connect(body["project"], body["url"], body.get("title") or "Model")
+        self.connections[connection_id] |= _connection_fields(body)
+        return httpx.Response(201, json=self.connections[connection_id])
+
+    def _patch_connection(self, body: Any, _query: dict[str, str], connection_id: int) -> httpx.Response:
+        if connection_id not in self.connections:
+            return httpx.Response(404, html=PAGE_404)
+        if "url" not in body:
+            return _error(500, "MLBackend.healthcheck_() missing 1 required positional argument: 'url'")
+        connection = self.connections[connection_id]
+        project = self.projects[connection["project"]]
+        old_title = connection["title"]
+        connection |= {**_connection_fields(body), "updated_at": self._moment()}
+        if "title" in body and project.model_version == old_title:
+            project.model_version = body["title"]
+        return httpx.Response(200, json=connection)
+
+    def _list_webhooks(self, _body: Any, query: dict[str, str]) -> httpx.Response:
+        wanted = query.get("project")
+        found = [hook for hook in self.webhooks.values() if wanted in (None, str(hook["project"]))]
+        return httpx.Response(200, json=found)
+
+    def _create_webhook(self, body: Any, _query: dict[str, str]) -> httpx.Response:
+        webhook_id = self._new_id()
+        given = {"organization": 1, "created_at": self._moment(), "updated_at": self._moment(), **body}
+        self.webhooks[webhook_id] = {"id": webhook_id, **given}
+        return httpx.Response(201, json=self.webhooks[webhook_id])
+
+    def _patch_webhook(self, body: Any, _query: dict[str, str], webhook_id: int) -> httpx.Response:
+        if webhook_id not in self.webhooks:
+            return _error(404, "No Webhook matches the given query.")
+        self.webhooks[webhook_id] |= body
+        return httpx.Response(200, json=self.webhooks[webhook_id])
+
+    def _delete_webhook(self, _body: Any, _query: dict[str, str], webhook_id: int) -> httpx.Response:
+        if self.webhooks.pop(webhook_id, None) is None:
+            return _error(404, "No Webhook matches the given query.")
+        return httpx.Response(204)
+
+    def _list_tabs(self, _body: Any, query: dict[str, str]) -> httpx.Response:
+        found = [tab for tab in self.tabs.values() if tab["project"] == int(query["project"])]
+        return httpx.Response(200, json=found)
+
+    def _create_tab(self, body: Any, _query: dict[str, str]) -> httpx.Response:
+        tab_id = self._new_id()
+        self.tabs[tab_id] = {"id": tab_id, "order": 0, "user": 1, **body}
+        return httpx.Response(201, json=self.tabs[tab_id])
+
+    # -- JSON -------------------------------------------------------------------------------------------------
+
+    def _project(self, project: FakeProject) -> dict[str, Any]:
+        return {
+            "id": project.id,
+            "title": project.title,
+            "description": "",
+            "label_config": project.label_config,
+            "expert_instruction": "",
+            "show_instruction": False,
+            "show_skip_button": True,
+            "enable_empty_annotation": True,
+            "organization": 1,
+            "color": "#FFFFFF",
+            "maximum_annotations": 1,
+            "is_published": False,
+            "model_version": project.model_version,
+            "is_draft": False,
+            "created_by": {"id": 1, "first_name": "", "last_name": "", "email": "admin@example.com", "avatar": None},
+            "created_at": project.created_at,
+            "show_collab_predictions": project.show_collab_predictions,
+            "task_number": len(project.tasks),
+            "total_annotations_number": len(project.annotations),
+            "total_predictions_number": len(project.predictions),
+            "sampling": project.sampling,
+            "config_has_control_tags": True,
+            "skip_queue": "REQUEUE_FOR_OTHERS",
+            "parsed_label_config": {},
+            "control_weights": {},
+        }
+
+    def _task(self, project: FakeProject, task_id: int, data: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": task_id,
+            "data": data,
+            "meta": {},
+            "created_at": self._moment(),
+            "updated_at": self._moment(),
+            "is_labeled": False,
+            "overlap": 1,
+            "inner_id": len(project.tasks) + 1,
+            "total_annotations": 0,
+            "cancelled_annotations": 0,
+            "total_predictions": 0,
+            "project": project.id,
+        }
+
+    def _event(self, action: str, project: FakeProject, **what: Any) -> dict[str, Any]:
+        return {"action": action, "project": self._project(project), **what}
+
+    def _titles(self, project_id: int) -> set[str]:
+        return {one["title"] for one in self.connections.values() if one["project"] == project_id}
+
+    def _new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _moment(self) -> str:
+        """Times pass with what happens."""
+        self._n_moments += 1
+        return _text(BEGINNING + timedelta(hours=1, milliseconds=self._n_moments))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _choice(from_name: str, label: str) -> dict[str, Any]:
+    return {"from_name": from_name, "to_name": "text", "type": "choices", "value": {"choices": [label]}}
+
+
+def _connection_fields(body: dict[str, Any]) -> dict[str, Any]:
+    kept = ("title", "url", "project", "extra_params", "auth_method", "basic_auth_user", "is_interactive")
+    return {name: body[name] for name in kept if name in body}
+
+
+def _error(status: int, detail: str, errors: dict[str, list[str]] | None = None) -> httpx.Response:
+    body: dict[str, Any] = {"id": "fake", "status_code": status, "version": "1.23.2", "detail": detail}
+    body["exc_info"] = None
+    if errors is not None:
+        body["validation_errors"] = errors
+    return httpx.Response(status, json=body)
+
+
+def _failure(how: int | str | bytes | BaseException, request: httpx.Request) -> httpx.Response:
+    if isinstance(how, BaseException):
+        raise how
+    if isinstance(how, int):
+        return _error(how, "Invalid token." if how == 401 else "a fault that a test planned")
+    if isinstance(how, bytes):
+        return httpx.Response(200, content=how, headers={"Content-Type": "application/json"})
+    if how == CLOSED:
+        raise httpx.ConnectError("connection refused", request=request)
+    if how == TIMEOUT:
+        raise httpx.ReadTimeout("timed out", request=request)
+    if how == BROKEN_JSON:
+        return httpx.Response(200, content=b'{"id": 1, "tas', headers={"Content-Type": "application/json"})
+    return httpx.Response(200, html="<!doctype html><html><body>Sign in</body></html>")
+
+
+_ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
+    ("GET", r"/api/version", FakeLabelStudio._version),
+    ("GET", r"/api/projects", FakeLabelStudio._list_projects),
+    ("POST", r"/api/projects", FakeLabelStudio._create_project),
+    ("GET", r"/api/projects/(\d+)", FakeLabelStudio._get_project),
+    ("PATCH", r"/api/projects/(\d+)", FakeLabelStudio._patch_project),
+    ("GET", r"/api/tasks", FakeLabelStudio._list_tasks),
+    ("GET", r"/api/projects/(\d+)/export", FakeLabelStudio._export),
+    ("POST", r"/api/projects/(\d+)/import", FakeLabelStudio._import),
+    ("POST", r"/api/projects/(\d+)/import/predictions", FakeLabelStudio._import_predictions),
+    ("GET", r"/api/projects/(\d+)/model-versions", FakeLabelStudio._model_versions),
+    ("DELETE", r"/api/projects/(\d+)/model-versions", FakeLabelStudio._delete_version),
+    ("GET", r"/api/ml", FakeLabelStudio._list_connections),
+    ("POST", r"/api/ml", FakeLabelStudio._create_connection),
+    ("PATCH", r"/api/ml/(\d+)", FakeLabelStudio._patch_connection),
+    ("GET", r"/api/webhooks", FakeLabelStudio._list_webhooks),
+    ("POST", r"/api/webhooks", FakeLabelStudio._create_webhook),
+    ("PATCH", r"/api/webhooks/(\d+)", FakeLabelStudio._patch_webhook),
+    ("DELETE", r"/api/webhooks/(\d+)", FakeLabelStudio._delete_webhook),
+    ("GET", r"/api/dm/views", FakeLabelStudio._list_tabs),
+    ("POST", r"/api/dm/views", FakeLabelStudio._create_tab),
+]

@@ -1,0 +1,196 @@
+"""What a label config asks, and how its answers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.errors import UnsupportedConfig
+from backend.labeling import LabelConfig, parse_config
+from backend.labeling.config import MAX_CONFIG_CHARACTERS
+from tests.support.build import choice, config_xml
+
+CONFIG = LabelConfig(control="topic", object_name="text", field="text", labels=("A", "B"))
+A_OR_B = '<Choice value="A"/><Choice value="B"/>'
+
+
+def view(inside: str) -> str:
+    return f"<View>{inside}</View>"
+
+
+def about_text(control: str) -> str:
+    return view(f'<Text name="text" value="$text"/>{control}')
+
+
+def about(shown: str) -> str:
+    return view(f'{shown}<Choices name="topic" toName="text">{A_OR_B}</Choices>')
+
+
+def test_recorded_config_asks_for_a_label_about_the_text(payload: Callable[[str], dict[str, Any]]) -> None:
+    assert parse_config(payload("setup")["schema"]) == CONFIG
+
+
+def test_bundled_config_can_be_learnt() -> None:
+    bundled = Path(__file__).parents[2] / "label_config.xml"
+    assert len(parse_config(bundled.read_text(encoding="utf-8")).labels) >= 2
+
+
+def test_question_is_found_below_headers_and_styles() -> None:
+    xml = view(
+        '<Style>.x { color: red }</Style><Header value="What is it about?"/>'
+        f'<View className="x"><Text name="body" value="$body"/></View>'
+        f'<Choices name="kind" toName="body" choice="single-radio" required="true">{A_OR_B}</Choices>'
+    )
+    assert parse_config(xml) == LabelConfig("kind", "body", "body", ("A", "B"))
+
+
+def test_hypertext_is_a_text() -> None:
+    assert parse_config(about('<HyperText name="text" value="$html"/>')).field == "html"
+
+
+def test_text_that_is_only_shown_may_stand_beside_the_one_asked_about() -> None:
+    xml = about('<Text name="title" value="$title"/><Text name="text" value="$body"/>')
+    assert parse_config(xml).field == "body"
+
+
+def test_labels_keep_the_order_of_the_config() -> None:
+    assert parse_config(config_xml(("Zebra", "ant", "Élan", "熊"))).labels == ("Zebra", "ant", "Élan", "熊")
+
+
+def test_doubled_label_counts_once() -> None:
+    assert parse_config(config_xml(("A", "B", "A"))).labels == ("A", "B")
+
+
+def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
+    xml = about_text('<Choices name="topic" toName="text"><Choice value="A" alias="a"/><Choice value="B"/></Choices>')
+    assert parse_config(xml).labels == ("a", "B")
+
+
+@pytest.mark.parametrize(
+    ("xml", "rule"),
+    [
+        ("", "is empty"),
+        ("   \n", "is empty"),
+        ("hello", "is not valid"),
+        ("<View>", "is not valid"),
+        ("<View/>", "has no control"),
+        (about_text(""), "has no control"),
+        (about_text('<Rating name="topic" toName="text"/>'), "must be <Choices>, not <Rating>"),
+        (about_text('<Labels name="topic" toName="text"><Label value="A"/></Labels>'), "not <Labels>"),
+        (
+            about_text(f'<Choices name="topic" toName="text" choice="multiple">{A_OR_B}</Choices>'),
+            "must be single choice, not choice='multiple'",
+        ),
+        (
+            about_text(
+                f'<Choices name="one" toName="text">{A_OR_B}</Choices>'
+                f'<Choices name="two" toName="text">{A_OR_B}</Choices>'
+            ),
+            "must have one control, not 2: Choices 'one', Choices 'two'",
+        ),
+        (about_text('<Choices name="topic" toName="text" value="$options"/>'), "must stand in the label config"),
+        (config_xml(("A",)), "must offer 2 labels or more, not 1"),
+        (config_xml(("A", "A")), "must offer 2 labels or more, not 1"),
+        (about_text(f'<Choices name="topic" toName="elsewhere">{A_OR_B}</Choices>'), "must point to one object"),
+        (
+            view(
+                '<Text name="text" value="$text"/><Text name="title" value="$title"/>'
+                f'<Choices name="topic" toName="text,title">{A_OR_B}</Choices>'
+            ),
+            "must point to one object, not to text, title",
+        ),
+        (about('<Image name="text" value="$image"/>'), "must point to a <Text>, not to <Image>"),
+        (about('<Text name="text" value="$text" valueType="url"/>'), "are not fetched"),
+        (about('<Text name="text" value="always the same"/>'), "must take its text from the task"),
+        ('<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><View>&e;</View>', "document type"),
+        ("<!doctype html><View/>", "document type"),
+        ("<View>" + "x" * MAX_CONFIG_CHARACTERS + "</View>", f"may have {MAX_CONFIG_CHARACTERS} characters"),
+    ],
+)
+def test_config_that_cannot_be_learnt_is_refused_with_one_sentence(xml: str, rule: str) -> None:
+    with pytest.raises(UnsupportedConfig) as caught:
+        parse_config(xml)
+    message = str(caught.value)
+    assert rule in message
+    assert "\n" not in message
+    assert len(message) < 400
+    assert caught.value.status == 422
+
+
+def test_refused_config_is_refused_again() -> None:
+    for _ in range(2):
+        with pytest.raises(UnsupportedConfig):
+            parse_config("<View/>")
+
+
+def test_choices_about_regions_are_refused() -> None:
+    with pytest.raises(UnsupportedConfig):
+        parse_config(about_text(f'<Choices name="topic" toName="text" perRegion="true">{A_OR_B}</Choices>'))
+
+
+def test_choices_below_choices_are_refused() -> None:
+    nested = '<Choice value="A"><Choice value="A1"/></Choice><Choice value="B"/>'
+    with pytest.raises(UnsupportedConfig):
+        parse_config(about_text(f'<Choices name="topic" toName="text" allowNested="true">{nested}</Choices>'))
+
+
+def test_field_without_a_name_is_refused() -> None:
+    with pytest.raises(UnsupportedConfig):
+        parse_config(about('<Text name="text" value="$"/>'))
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"text": "hello"}, "hello"),
+        ({"text": ""}, ""),
+        ({"text": "/etc/passwd"}, "/etc/passwd"),
+        ({"text": 42}, "42"),
+        ({"text": 1.5}, "1.5"),
+        ({"text": True}, None),
+        ({"text": None}, None),
+        ({"text": ["hello"]}, None),
+        ({"text": {"text": "hello"}}, None),
+        ({"body": "hello"}, None),
+        ({}, None),
+    ],
+)
+def test_text_of_a_task(data: dict[str, Any], text: str | None) -> None:
+    assert CONFIG.text_of(data) == text
+
+
+@pytest.mark.parametrize(
+    ("result", "label"),
+    [
+        ([choice("A")], "A"),
+        ([choice("X", control="other"), choice("B")], "B"),
+        ([], None),
+        (None, None),
+        ("A", None),
+        ({"choices": ["A"]}, None),
+        (["A", None, 3], None),
+        ([choice("not in the config")], None),
+        ([choice("A", control="other")], None),
+        ([{"from_name": "topic"}], None),
+        ([{"from_name": "topic", "value": None}], None),
+        ([{"from_name": "topic", "value": {"choices": "A"}}], None),
+        ([{"from_name": "topic", "value": {"choices": []}}], None),
+        ([{"from_name": "topic", "value": {"choices": ["A", "B"]}}], None),
+        ([{"from_name": "topic", "value": {"choices": [["A"]]}}], None),
+        ([{"from_name": "topic", "value": {"choices": [{"A": 1}]}}], None),
+        ([{"from_name": "topic", "value": {"choices": [None]}}], None),
+    ],
+)
+def test_label_of_a_result(result: object, label: str | None) -> None:
+    assert CONFIG.label_of(result) == label
+
+
+def test_two_answers_of_one_control_give_no_label() -> None:
+    assert CONFIG.label_of([choice("A"), choice("B")]) is None
+
+
+def test_same_answer_twice_is_one_answer() -> None:
+    assert CONFIG.label_of([choice("A"), choice("A")]) == "A"

@@ -1,0 +1,102 @@
+"""Dependencies point downwards only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "backend"
+
+# Top first. A part may import from its own layer and from every lower one.
+LAYERS = (
+    ("cli", "__main__"),
+    ("web", "simulate"),
+    ("loop",),
+    ("models", "pool", "ranking"),
+    ("jobs", "store", "studio"),
+    ("labeling",),
+    ("learning",),
+    ("database", "clock", "secret_file", "settings", "errors", "examples", "__init__"),
+)
+LAYER_OF = {part: place for place, layer in enumerate(LAYERS) for part in layer}
+# What is measured here must be measurable anywhere: no files, no network, no database.
+NO_IO = ("sqlalchemy", "flask", "httpx", "requests", "dbos", "label_studio_sdk", "socket", "sqlite3", "pathlib")
+
+
+def module_name(path: Path) -> str:
+    """The dotted name below `backend`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute names of everything that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                above = ("backend", *path.relative_to(PACKAGE).parts)[: -node.level]
+                base = ".".join((*above, *([node.module] if node.module else [])))
+            else:
+                base = node.module or ""
+            found.add(base)
+            # `from backend import loop` imports a module, `from backend.errors import X` a name: both are kept.
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    return found
+
+
+FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = {name.removesuffix(".__init__") for name in FILES}
+IMPORTS = {name: imports_of(path) for name, path in FILES.items()}
+
+
+def own_imports(name: str) -> set[str]:
+    """Modules of this package that a module imports, as dotted names below `backend`."""
+    below = {found.removeprefix("backend.") for found in IMPORTS[name] if found.startswith("backend.")}
+    return {found for found in below if found in MODULES}
+
+
+def part(name: str) -> str:
+    """The top-level part of a module."""
+    return name.partition(".")[0]
+
+
+every_module = pytest.mark.parametrize("name", list(FILES))
+
+
+@every_module
+def test_module_has_a_layer(name: str) -> None:
+    assert part(name) in LAYER_OF, f"give backend/{part(name)} a layer in LAYERS"
+
+
+@every_module
+def test_module_imports_only_from_its_own_layer_and_lower_ones(name: str) -> None:
+    if part(name) not in LAYER_OF:
+        pytest.skip("has no layer yet: test_module_has_a_layer says so")
+    upwards = {found for found in own_imports(name) if LAYER_OF[part(found)] < LAYER_OF[part(name)]}
+    assert not upwards, f"backend.{name} imports upwards: {sorted(upwards)}"
+
+
+@pytest.mark.parametrize(("one", "other"), [("web", "loop"), ("loop", "web")])
+def test_web_and_loop_do_not_know_each_other(one: str, other: str) -> None:
+    guilty = {name for name in FILES if part(name) == one and any(part(found) == other for found in own_imports(name))}
+    assert not guilty
+
+
+def test_web_never_calls_label_studio() -> None:
+    guilty = {name for name in FILES if part(name) == "web" and "studio.client" in own_imports(name)}
+    assert not guilty
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if part(name) == "learning"])
+def test_learning_does_no_input_or_output(name: str) -> None:
+    assert not {found for found in IMPORTS[name] if found.partition(".")[0] in NO_IO}
+
+
+def test_imports_are_seen() -> None:
+    """So that an empty answer above means something."""
+    assert {"store", "settings", "errors"} <= own_imports("loop")
+    assert "learning.types" in own_imports("learning.strategies")

@@ -1,0 +1,1453 @@
+"""Turns of the loop against a small Label Studio in memory, with a real store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from label_studio_sdk.core import http_client
+from threadpoolctl import threadpool_limits
+
+from backend.cli.worker import needs_turn
+from backend.labeling import read_event, version_number
+from backend.loop import Loop
+from backend.settings import Settings, read_settings
+from backend.store import NewVersion, Project, Signer, Store, Version
+from backend.studio.client import Studio
+from tests.support.clock import FakeClock
+from tests.support.fake_label_studio import (
+    BROKEN_JSON,
+    CLOSED,
+    HTML_PAGE,
+    TIMEOUT,
+    TOKEN,
+    URL,
+    FakeLabelStudio,
+    FakeProject,
+)
+
+ANIMALS = ["the cat sleeps", "a dog barks", "wild horses run", "the bird sings", "a fish swims"]
+MACHINES = ["the engine roars", "a robot welds", "pumps and valves", "the turbine spins", "gears that grind"]
+# Every text is its own, and its first words tell its label.
+TEXTS = [f"{text} number {n}" for n in range(4) for pair in zip(ANIMALS, MACHINES, strict=True) for text in pair]
+
+
+def config(*labels: str, control: str = "topic") -> str:
+    choices = "".join(f'<Choice value="{label}"/>' for label in labels)
+    return f'<View><Text name="text" value="$text"/><Choices name="{control}" toName="text">{choices}</Choices></View>'
+
+
+TWO = config("animal", "machine")
+
+
+class Killed(BaseException):
+    """The process ends at this line."""
+
+
+@dataclass
+class Bench:
+    """One Label Studio, one store, and the loop between them."""
+
+    fake: FakeLabelStudio
+    store: Store
+    signer: Signer
+    clock: FakeClock
+    settings: Settings
+    with_studio: bool = True
+    loop: Loop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self, store: Store | None = None, *, with_studio: bool | None = None) -> None:
+        """A new worker process: nothing in memory."""
+        self.with_studio = self.with_studio if with_studio is None else with_studio
+        studio = Studio(URL, TOKEN, httpx_client=self.fake.client()) if self.with_studio else None
+        self.loop = Loop(store or self.store, studio, self.signer, self.settings, self.clock)
+
+    def add(self, label_config: str = TWO, texts: list[str] | None = None, **params: Any) -> FakeProject:
+        """A connected project."""
+        project = self.fake.add_project(label_config, TEXTS if texts is None else texts)
+        self.fake.connect(project.id)
+        self.store.register(project.key, label_config, params, self.clock.now())
+        return project
+
+    def hear(self, webhook: dict[str, Any]) -> None:
+        """A webhook arrives."""
+        event = read_event(webhook)
+        assert event is not None
+        assert self.store.hear(event, self.clock.now()) is not None
+
+    def turn(self, project: FakeProject, after_seconds: float = 10.0) -> Project:
+        """Take a turn some time later."""
+        self.clock.advance(after_seconds)
+        self.loop.take_turn(project.key)
+        return self.store.project(project.key)
+
+    def label(self, project: FakeProject, n: int, label_of: Callable[[str], str] | None = None) -> list[int]:
+        """Somebody labels the next n tasks of the queue. Gives the tasks."""
+        asked = (project.queue() or [])[:n]
+        assert len(asked) == n
+        for task_id in asked:
+            text = project.tasks[task_id]["data"]["text"]
+            self.hear(self.fake.annotate(project.id, task_id, (label_of or truth)(text)))
+        return asked
+
+    def version(self, project: FakeProject) -> Version:
+        """The published version."""
+        version_id = self.store.project(project.key).version_id
+        assert version_id is not None
+        return self.store.version(version_id)
+
+    def settle(self, project: FakeProject) -> Project:
+        """Turns until nothing is left to do, long enough apart for retries and a sync."""
+        state = self.turn(project, after_seconds=400)
+        for _ in range(5):
+            if state.error is None and state.is_switched:
+                return state
+            state = self.turn(project, after_seconds=400)
+        raise AssertionError(f"the turns do not converge: {state}")
+
+
+def truth(text: str) -> str:
+    return "animal" if any(text.startswith(one) for one in ANIMALS) else "machine"
+
+
+def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
+    """What must be equal after every way to get there; the version's number may differ."""
+    row, version = bench.store.project(project.key), bench.version(project)
+    ours = [item for item in project.predictions.values() if version_number(item["model_version"]) is not None]
+    return {
+        "learnt": version.learnt,
+        "labels": version.labels,
+        "ranked_by": version.ranked_by,
+        "has_model": version.has_model,
+        "queue": project.queue(),
+        "scores": sorted(project.pushed(version.name).items()),
+        "window": sorted(bench.store.window(version.id)),
+        "at most one older version": len({item["model_version"] for item in ours}) <= 2,
+        "points to ours": project.model_version == version.name,
+        "titles": {one["title"] == version.name for one in bench.fake.connections.values()},
+        "sampling": project.sampling,
+        "shows predictions": project.show_collab_predictions,
+        "foreign": sorted(str(item["model_version"]) for item in project.predictions.values() if item not in ours),
+        "flags": (
+            row.is_switched,
+            len(row.stale_versions) <= 1,
+            row.is_arranged,
+            row.error,
+            row.retry_at,
+            version.revision < row.wanted_revision,
+        ),
+        "tasks": bench.store.task_ids(project.key),
+    }
+
+
+def shown(project: FakeProject) -> list[dict[str, Any]]:
+    """The predictions that annotators see: those of the project's version."""
+    return [item for item in project.predictions.values() if item["model_version"] == project.model_version]
+
+
+@pytest.fixture(autouse=True)
+def _sdk_repeats_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK waits 1 and 2 s before it repeats a call; it offers no setting for that."""
+    monkeypatch.setattr(http_client, "INITIAL_RETRY_DELAY_SECONDS", 0.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """A few tasks are clustered faster by one thread than by several that wait for a busy processor."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN)
+
+
+@pytest.fixture
+def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
+    return Bench(FakeLabelStudio(), store, signer, clock, settings)
+
+
+# -- publishing ----------------------------------------
+
+
+def test_first_turn_publishes_a_version_that_covers_the_pool(bench: Bench) -> None:
+    project = bench.add()
+
+    bench.turn(project)
+
+    version = bench.version(project)
+    assert (version.name, version.ranked_by, version.has_model) == ("al-1", "coverage", False)
+    assert project.model_version == "al-1"
+    assert sorted(project.queue() or []) == sorted(project.tasks)
+    assert all(item["result"] == [] for item in project.predictions.values())
+
+
+def test_first_turn_makes_the_queue_follow_scores_and_shows_predictions(bench: Bench) -> None:
+    project = bench.add()
+
+    bench.turn(project)
+
+    assert (project.sampling, project.show_collab_predictions) == ("Uncertainty sampling", True)
+
+
+def test_sampling_that_an_admin_changes_later_is_left_alone(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    project.sampling = "Sequential sampling"
+
+    bench.turn(project)
+
+    assert bench.version(project).number == 2
+    assert project.sampling == "Sequential sampling"
+
+
+def test_queue_has_the_order_of_the_window(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 8)
+
+    bench.turn(project)
+
+    window = bench.store.window(bench.version(project).id)
+    assert project.queue() == sorted(window, key=lambda task_id: (-window[task_id], task_id))
+
+
+def test_enough_labels_publish_a_model_under_the_next_version(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    labelled = bench.label(project, 5)
+
+    state = bench.turn(project)
+
+    version = bench.version(project)
+    assert (version.name, version.has_model, set(version.learnt)) == ("al-2", True, set(labelled))
+    assert project.model_version == "al-2"
+    assert state.activity == "waiting for 1 more label"
+    assert not set(project.pushed("al-2")) & set(labelled)
+
+
+def test_pushed_labels_are_those_of_similar_texts(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 20)
+
+    bench.turn(project)
+
+    for item in shown(project):
+        text = project.tasks[item["task"]]["data"]["text"]
+        assert item["result"][0]["value"]["choices"] == [truth(text)]
+        assert (item["result"][0]["from_name"], item["result"][0]["to_name"]) == ("topic", "text")
+        assert 0.5 <= item["result"][0]["score"] <= 1
+        assert 0 <= item["score"] <= 1
+
+
+def test_predictions_are_pushed_before_the_switch_and_pruned_after_it(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.fake.calls.clear()
+
+    bench.turn(project)
+
+    names = bench.fake.names()
+    push = names.index(f"POST /api/projects/{project.id}/import/predictions")
+    point = names.index(f"PATCH /api/projects/{project.id}")
+    prune = names.index(f"DELETE /api/projects/{project.id}/model-versions")
+    rename = next(place for place, name in enumerate(names) if name.startswith("PATCH /api/ml/"))
+    assert push < point < prune < rename
+    assert {item["model_version"] for item in project.predictions.values()} == {"al-2", "al-3"}
+
+
+def test_annotators_never_meet_a_version_without_predictions(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.turn(project)
+    bench.label(project, 5)
+    seen: list[bool] = []
+    watched = [
+        ("PATCH", r"/api/projects/\d+"),
+        ("GET", "/api/ml"),
+        ("DELETE", r"/api/projects/\d+/model-versions"),
+        ("PATCH", r"/api/ml/\d+"),
+    ]
+    for method, path in watched:
+        bench.fake.when(method, path, lambda: seen.append(project.queue() is not None))
+
+    bench.turn(project)
+
+    assert len(seen) > 3
+    assert all(seen)
+
+
+def test_empty_project_waits_without_an_error(bench: Bench) -> None:
+    project = bench.add(texts=[])
+
+    state = bench.turn(project)
+
+    assert state.error is None
+    assert state.activity == "waiting for 5 more labels to train the first model"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [""],
+        ["", "", "", "", "", ""],
+        ["\U0001f600\U0001f600", "\U0001f680", "!!!", "...", "\U0001f4a9", "?"],
+        ["same"] * 8,
+        ["one"],
+        ["x" * 1_000_000, "short", "md", "1", "2", "3"],
+        ["\x00", "nul \x00 within", "\u202e right to left", "a", "b", "c"],
+    ],
+    ids=["one empty", "empty", "no words", "all the same", "one", "1 MB", "control characters"],
+)
+def test_odd_texts_are_published_and_learnt(bench: Bench, texts: list[str]) -> None:
+    project = bench.add(texts=texts)
+    assert bench.turn(project).error is None
+    assert sorted(project.queue() or []) == sorted(project.tasks)
+
+    for place, task_id in enumerate(list(project.tasks)[:5]):
+        bench.hear(bench.fake.annotate(project.id, task_id, ["animal", "machine"][place % 2]))
+    state = bench.turn(project)
+
+    assert state.error is None
+    assert bench.version(project).has_model == (len(texts) >= 5)
+
+
+def test_tasks_without_the_texts_field_are_left_out(bench: Bench) -> None:
+    project = bench.add()
+    without = [
+        task["id"]
+        for task in bench.fake.add_tasks(project.id, [{"other": "x"}, {"text": None}, {"text": ["a"]}])["tasks"]
+    ]
+
+    state = bench.turn(project)
+
+    assert state.error is None
+    assert not set(project.queue() or []) & set(without)
+
+
+# -- when a training is due ----------------------------------------
+
+
+def test_too_few_labels_train_nothing(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 4)
+
+    state = bench.turn(project)
+
+    assert bench.version(project).number == 1
+    assert state.activity == "waiting for 1 more label to train the first model"
+
+
+def test_labels_of_one_kind_train_nothing(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 8, lambda _: "animal")
+
+    state = bench.turn(project)
+
+    assert bench.version(project).number == 1
+    assert state.activity == "waiting for a second label: all 8 labelled tasks are 'animal'"
+
+
+def test_growth_decides_when_the_next_training_is_due(bench: Bench) -> None:
+    project = bench.add(retrain_growth=0.5)
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+    assert bench.version(project).number == 2
+
+    bench.label(project, 2)
+    assert bench.turn(project).activity == "waiting for 1 more label"
+    assert bench.version(project).number == 2
+
+    bench.label(project, 1)
+    bench.turn(project)
+    assert bench.version(project).number == 3
+    assert len(bench.version(project).learnt) == 9
+
+
+def test_fifty_labels_heard_at_once_make_one_version(bench: Bench) -> None:
+    project = bench.add(texts=[f"{text} again {n}" for n in range(2) for text in TEXTS])
+    bench.turn(project)
+    bench.label(project, 50)
+
+    bench.turn(project)
+    bench.turn(project)
+
+    assert bench.version(project).number == 2
+    assert len(bench.version(project).learnt) == 50
+
+
+def test_turn_without_news_asks_nothing_and_pushes_nothing(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.turn(project)
+    before = state_of(bench, project)
+    bench.fake.calls.clear()
+
+    bench.turn(project)
+
+    assert bench.fake.calls == []
+    assert state_of(bench, project) == before
+
+
+def test_corrected_label_counts_as_a_change(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    task_id = bench.label(project, 5)[0]
+    bench.turn(project)
+    annotation_id = next(one["id"] for one in project.annotations.values() if one["task"] == task_id)
+    other = "machine" if bench.version(project).learnt[task_id] == "animal" else "animal"
+
+    bench.hear(bench.fake.correct(project.id, annotation_id, other))
+    bench.turn(project)
+
+    assert bench.version(project).number == 3
+    assert bench.version(project).learnt[task_id] == other
+
+
+def test_deleted_annotation_counts_as_a_change_and_its_task_comes_back(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    task_id = bench.label(project, 8)[0]
+    bench.turn(project)
+    annotation_id = next(one["id"] for one in project.annotations.values() if one["task"] == task_id)
+
+    bench.hear(bench.fake.delete_annotations(project.id, annotation_id))
+    bench.turn(project)
+
+    version = bench.version(project)
+    assert version.number == 3
+    assert task_id not in version.learnt
+    assert task_id in (project.queue() or [])
+
+
+def test_too_few_labels_after_deletions_withdraw_the_model(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+    assert bench.version(project).has_model
+
+    bench.hear(bench.fake.delete_annotations(project.id, *list(project.annotations)[:4]))
+    bench.turn(project)
+
+    version = bench.version(project)
+    assert (version.has_model, version.ranked_by) == (False, "coverage")
+    assert project.model_version == version.name
+    assert all(item["result"] == [] for item in shown(project))
+
+
+def test_skipped_task_leaves_the_pool_and_teaches_nothing(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    skipped = (project.queue() or [])[0]
+    bench.hear(bench.fake.annotate(project.id, skipped, None, skip=True))
+    labelled = bench.label(project, 5)
+
+    bench.turn(project)
+
+    version = bench.version(project)
+    assert set(version.learnt) == set(labelled)
+    assert skipped not in bench.store.window(version.id)
+
+
+def test_start_training_trains_once_without_new_labels(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.turn(project)
+
+    bench.store.want_training(project.key, bench.clock.now())
+    bench.turn(project)
+    assert bench.version(project).number == 3
+
+    bench.turn(project)
+    assert bench.version(project).number == 3
+    assert bench.store.project(project.key).wanted_revision <= bench.version(project).revision
+
+
+def test_start_training_with_too_few_labels_waits_and_says_so(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 2)
+
+    bench.store.want_training(project.key, bench.clock.now())
+    state = bench.turn(project)
+
+    assert (bench.version(project).has_model, state.error) == (False, None)
+    assert state.activity == "waiting for 3 more labels to train the first model"
+
+
+def test_start_training_during_a_training_is_not_forgotten(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    path = f"/api/projects/{project.id}/import/predictions"
+    bench.fake.when("POST", path, lambda: bench.store.want_training(project.key, bench.clock.now()))
+
+    bench.turn(project)
+    assert bench.version(project).number == 2
+
+    bench.turn(project)
+    assert bench.version(project).number == 3
+
+
+def test_label_heard_during_a_turn_is_learnt_by_the_next(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    path = f"/api/projects/{project.id}/import/predictions"
+    late: list[int] = []
+    bench.fake.when("POST", path, lambda: late.extend(bench.label(project, 1)))
+
+    state = bench.turn(project)
+    assert state.revision > state.seen_revision
+    assert not set(late) & set(bench.version(project).learnt)
+
+    bench.turn(project)
+    assert set(late) <= set(bench.version(project).learnt)
+
+
+def test_same_labels_and_seed_give_the_same_queue(tmp_path: Path, signer: Signer, settings: Settings) -> None:
+    queues = []
+    for name in ("one", "two"):
+        store = Store(f"sqlite:///{tmp_path / name}.sqlite")
+        store.create_tables()
+        bench = Bench(FakeLabelStudio(), store, signer, FakeClock(), settings)
+        project = bench.add(strategy="margin", seed=3)
+        bench.turn(project)
+        bench.label(project, 9)
+        bench.turn(project)
+        queues.append(project.queue())
+        store.close()
+    assert queues[0] == queues[1]
+
+
+# -- changes of the config, the settings and the tasks ----------------------------------------
+
+
+def test_label_added_to_the_config_makes_a_version_with_it(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+
+    bench.hear(bench.fake.change_config(project.id, config("animal", "machine", "plant")))
+    bench.turn(project)
+
+    version = bench.version(project)
+    assert (version.number, version.labels, len(version.learnt)) == (3, ("animal", "machine", "plant"), 6)
+
+
+def test_label_removed_from_the_config_is_pushed_no_more(bench: Bench) -> None:
+    project = bench.add(config("animal", "machine", "cat"))
+    bench.turn(project)
+    bench.label(project, 12, lambda text: "cat" if "cat" in text else truth(text))
+    bench.turn(project)
+    assert "cat" in bench.version(project).learnt.values()
+
+    bench.hear(bench.fake.change_config(project.id, TWO))
+    bench.turn(project)
+
+    assert set(bench.version(project).learnt.values()) == {"animal", "machine"}
+    pushed = {item["result"][0]["value"]["choices"][0] for item in shown(project)}
+    assert pushed <= {"animal", "machine"}
+
+
+def test_renamed_label_loses_its_examples_and_the_model(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 8)
+    bench.turn(project)
+
+    bench.hear(bench.fake.change_config(project.id, config("creature", "machine")))
+    state = bench.turn(project)
+
+    version = bench.version(project)
+    assert version.labels == ("creature", "machine")
+    assert set(version.learnt.values()) == {"machine"}
+    assert not version.has_model
+    assert state.error is None
+
+
+def test_config_changed_unheard_is_found_by_the_sync(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+
+    bench.fake.change_config(project.id, config("animal", "machine", "plant"))
+    bench.turn(project, after_seconds=400)
+
+    assert bench.version(project).labels == ("animal", "machine", "plant")
+
+
+def test_unsupported_config_parks_the_project_with_its_reason(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+
+    bench.hear(bench.fake.change_config(project.id, '<View><Text name="text" value="$text"/></View>'))
+    state = bench.turn(project)
+
+    assert state.error == "the label config has no control: it needs one <Choices> on a <Text>"
+    assert (state.retry_at, state.activity) == (None, "waiting for a change")
+    assert project.model_version == "al-1"
+
+
+def test_unsupported_project_comes_to_rest(bench: Bench) -> None:
+    project = bench.add("<View/>")
+    n_turns = 0
+    while needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now(), has_studio=True):
+        bench.turn(project)
+        n_turns += 1
+        assert n_turns < 5
+    assert bench.store.project(project.key).error is not None
+
+
+def test_project_comes_to_rest_after_each_kind_of_turn(bench: Bench) -> None:
+    project = bench.add(window=5)
+    for n_labels in (0, 3, 5, 1):
+        bench.label(project, n_labels)
+        n_turns = 0
+        while needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now(), has_studio=True):
+            bench.turn(project)
+            n_turns += 1
+            assert n_turns < 5
+
+
+def test_mended_config_is_taken_up_again(bench: Bench) -> None:
+    project = bench.add(config("animal", "machine"))
+    bench.turn(project)
+    bench.hear(bench.fake.change_config(project.id, "<View/>"))
+    assert bench.turn(project).error is not None
+
+    bench.hear(bench.fake.change_config(project.id, config("animal", "machine", "plant")))
+    state = bench.turn(project)
+
+    assert state.error is None
+    assert bench.version(project).labels == ("animal", "machine", "plant")
+
+
+def test_changed_strategy_reorders_the_queue_without_a_new_label(bench: Bench) -> None:
+    project = bench.add(strategy="margin")
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+    assert bench.version(project).ranked_by == "margin"
+
+    bench.store.register(project.key, TWO, {"strategy": "random"}, bench.clock.now())
+    bench.turn(project)
+
+    assert bench.version(project).ranked_by == "random"
+
+
+def test_window_is_topped_up_before_it_runs_dry(bench: Bench) -> None:
+    project = bench.add(window=5, min_labels=100)
+    bench.turn(project)
+    assert len(project.queue() or []) == 5
+
+    bench.label(project, 2)
+    bench.turn(project)
+    assert len(project.queue() or []) == 3
+
+    left = project.queue() or []
+    bench.label(project, 1)
+    bench.turn(project)
+
+    queue = project.queue() or []
+    assert len(queue) == 5
+    assert queue[:2] == left[1:]
+    assert (bench.version(project).name, project.model_version) == ("al-1", "al-1")
+
+
+def test_whole_pool_is_asked_through_a_small_window(bench: Bench) -> None:
+    project = bench.add(window=5, min_labels=100)
+    bench.turn(project)
+    asked: list[int] = []
+    while project.queue():
+        asked += bench.label(project, 1)
+        bench.turn(project, after_seconds=0.1)
+    assert sorted(asked) == sorted(project.tasks)
+
+
+def test_imported_tasks_join_the_queue(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    webhook = bench.fake.add_tasks(project.id, [{"text": "a new tiger growls"}, {"text": "a new crane lifts"}])
+
+    bench.hear(webhook)
+    bench.turn(project)
+
+    assert {task["id"] for task in webhook["tasks"]} <= set(project.queue() or [])
+
+
+def test_imported_task_that_beats_the_window_is_pushed_at_once(bench: Bench) -> None:
+    project = bench.add(strategy="margin", window=5)
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.turn(project)
+    version = bench.version(project)
+
+    between = {"text": "the cat the engine a dog barks a robot welds"}
+    webhook = bench.fake.add_tasks(project.id, [between, {"text": ""}])
+    bench.hear(webhook)
+    bench.turn(project)
+
+    assert bench.version(project) == version
+    worth = bench.store.window(version.id)
+    new = {task["id"] for task in webhook["tasks"]} & set(worth)
+    assert new
+    assert new <= set(project.queue() or [])
+
+
+def test_pool_that_doubled_is_read_anew(bench: Bench) -> None:
+    project = bench.add(texts=["the cat", "the engine"])
+    bench.turn(project)
+
+    bench.hear(bench.fake.add_tasks(project.id, [{"text": text} for text in TEXTS]))
+    bench.turn(project)
+
+    assert bench.version(project).number == 2
+    assert sorted(project.queue() or []) == sorted(project.tasks)
+
+
+def test_changed_text_is_found_by_the_sync(bench: Bench) -> None:
+    project = bench.add(texts=[*TEXTS, "nothing known"])
+    bench.turn(project)
+    *others, task_id = project.tasks
+    for other in others[:20]:
+        bench.hear(bench.fake.annotate(project.id, other, truth(project.tasks[other]["data"]["text"])))
+    project.tasks[task_id]["data"] = {"text": "the cat sleeps and a dog barks"}
+
+    bench.turn(project, after_seconds=400)
+
+    pushed = [item for item in shown(project) if item["task"] == task_id]
+    assert [item["result"][0]["value"]["choices"] for item in pushed] == [["animal"]]
+
+
+def test_deleted_tasks_leave_the_pool(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    gone = list(project.tasks)[:10]
+    bench.hear(bench.fake.delete_tasks(project.id, *gone))
+    bench.label(project, 5)
+
+    state = bench.turn(project)
+
+    assert state.error is None
+    assert not set(bench.store.window(bench.version(project).id)) & set(gone)
+
+
+def test_task_deleted_unheard_delays_one_turn_only(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    labelled = bench.label(project, 5)
+    gone = next(task_id for task_id in project.tasks if task_id not in labelled)
+    bench.fake.delete_tasks(project.id, gone)
+
+    state = bench.turn(project)
+    assert state.error is not None
+    assert "corresponding task ID" in state.error
+    assert project.model_version == "al-1"
+
+    state = bench.turn(project)
+    assert state.error is None
+    assert bench.version(project).has_model
+    assert gone not in bench.store.window(bench.version(project).id)
+
+
+def test_webhook_that_was_lost_is_repaired_by_the_sync(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    for task_id in list(project.tasks)[:6]:
+        bench.fake.annotate(project.id, task_id, truth(project.tasks[task_id]["data"]["text"]))
+    bench.turn(project, after_seconds=299)
+    assert not bench.version(project).has_model
+
+    bench.turn(project, after_seconds=2)
+
+    assert set(bench.version(project).learnt) == set(list(project.tasks)[:6])
+
+
+def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 8)
+    bench.turn(project)
+    annotation_id = next(iter(project.annotations))
+    bench.fake.delete_annotations(project.id, annotation_id)
+    bench.fake.delete_tasks(project.id, *(project.queue() or [])[:2])
+
+    bench.turn(project, after_seconds=400)
+
+    assert len(bench.version(project).learnt) == 7
+    assert bench.store.task_ids(project.key) == sorted(project.tasks)
+
+
+def test_label_heard_while_label_studio_is_listed_survives_the_sync(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    path = f"/api/projects/{project.id}/model-versions"
+    bench.fake.when("GET", path, lambda: bench.label(project, 5) and None)
+
+    bench.turn(project, after_seconds=400)
+    bench.turn(project)
+
+    assert len(bench.version(project).learnt) == 5
+
+
+def test_task_deleted_while_tasks_are_listed_does_not_hide_another(bench: Bench) -> None:
+    project = bench.add(texts=[f"text {n % 50}" for n in range(1_500)])
+    first = next(iter(project.tasks))
+    bench.fake.when("GET", "/api/tasks", lambda: None)
+    bench.fake.when("GET", "/api/tasks", lambda: bench.fake.delete_tasks(project.id, first) and None)
+
+    bench.turn(project)
+
+    assert set(bench.store.task_ids(project.key)) >= set(project.tasks)
+
+
+def test_tasks_deleted_while_they_are_listed_do_not_fail_the_turn(bench: Bench) -> None:
+    # Label Studio answers 404 "Invalid page." to a page that is no longer there.
+    project = bench.add(texts=[f"text {n % 50}" for n in range(1_001)])
+    gone = list(project.tasks)[:5]
+    bench.fake.when("GET", "/api/tasks", lambda: None)
+    bench.fake.when("GET", "/api/tasks", lambda: bench.fake.delete_tasks(project.id, *gone) and None)
+
+    bench.turn(project)
+    bench.settle(project)
+
+    assert bench.store.task_ids(project.key) == sorted(project.tasks)
+
+
+# -- others in the same Label Studio ----------------------------------------
+
+
+def test_predictions_of_other_models_are_never_deleted(bench: Bench) -> None:
+    project = bench.add()
+    names = ["gpt-4", None, "", "al-", "al-x", "AL-1", "al-1 ", "xal-1", "al-1.5", "undefined"]
+    task_id = next(iter(project.tasks))
+    foreign = [bench.fake.add_prediction(project.id, task_id, name, 0.5) for name in names]
+
+    for n in (0, 5, 3):
+        bench.label(project, n)
+        bench.settle(project)
+
+    assert bench.version(project).number == 3
+    assert set(foreign) <= set(project.predictions)
+
+
+def test_version_numbers_that_label_studio_knows_are_not_given_again(bench: Bench) -> None:
+    project = bench.add()
+    bench.fake.add_prediction(project.id, next(iter(project.tasks)), "al-41", 0.5)
+
+    bench.turn(project)
+
+    assert bench.version(project).name == "al-42"
+    bench.label(project, 5)
+    bench.turn(project)
+    assert set(project.pushed("al-41")) <= set(project.tasks)
+    bench.label(project, 5)
+    bench.turn(project)
+    assert project.pushed("al-41") == {}
+
+
+def test_known_version_numbers_are_skipped_also_when_the_first_sync_fails_late(bench: Bench) -> None:
+    project = bench.add()
+    bench.fake.add_prediction(project.id, next(iter(project.tasks)), "al-1", 0.5)
+    bench.fake.fail("GET", ".*/model-versions", 500)
+    assert bench.turn(project).error is not None
+    bench.fake.mend()
+
+    bench.turn(project)
+
+    assert bench.version(project).name == "al-2"
+
+
+def test_project_that_points_elsewhere_is_pointed_back(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    project.model_version = ""
+
+    bench.turn(project, after_seconds=400)
+
+    assert project.model_version == "al-1"
+    assert project.queue()
+
+
+def test_project_created_anew_under_the_same_number_is_refused(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    other = bench.fake.recreate_project(project.id)
+    other.tasks = {1: {"id": 1, "data": {"text": "another project's text"}}}
+
+    bench.clock.advance(400)
+    bench.loop.take_turn(project.key)
+
+    state = bench.store.project(project.key)
+    assert state.error is not None
+    assert other.key in state.error
+    assert project.key in state.error
+    assert 1 not in bench.store.task_ids(project.key)
+    assert (other.predictions, other.model_version) == ({}, "")
+
+
+def test_projects_never_mix(bench: Bench) -> None:
+    first = bench.add()
+    colours = config("red", "green", "blue")
+    texts = [f"{text} in {colour}" for colour in ("red", "green", "blue") for text in ("a rose", "a leaf", "a sky")]
+    second = bench.add(colours, texts * 2)
+    for project in (first, second):
+        bench.turn(project)
+    bench.label(first, 8)
+    bench.label(second, 9, lambda text: text.split()[-1])
+
+    for project in (first, second):
+        bench.turn(project)
+
+    assert set(bench.version(first).learnt.values()) == {"animal", "machine"}
+    assert set(bench.version(second).learnt.values()) <= {"red", "green", "blue"}
+    for project, labels in ((first, {"animal", "machine"}), (second, {"red", "green", "blue"})):
+        assert {item["task"] for item in shown(project)} <= set(project.tasks)
+        assert {item["result"][0]["value"]["choices"][0] for item in shown(project)} <= labels
+        assert bench.store.task_ids(project.key) == sorted(project.tasks)
+
+
+def test_failing_project_does_not_hold_up_another(bench: Bench) -> None:
+    first, second = bench.add(), bench.add()
+    bench.fake.fail("*", rf"/api/projects/{first.id}(/.*)?", 500)
+
+    assert bench.turn(first).error is not None
+    assert bench.turn(second).error is None
+    assert second.model_version == "al-1"
+
+
+def test_connection_of_ours_is_renamed_and_no_other(bench: Bench) -> None:
+    project = bench.add()
+    other = bench.fake.connect(project.id, "http://other:9090", "Somebody else's")
+    project.model_version = "Active learning"
+
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.turn(project)
+
+    assert bench.fake.connections[other]["title"] == "Somebody else's"
+    assert sorted(one["title"] for one in bench.fake.connections.values()) == ["Somebody else's", "al-2"]
+
+
+def test_address_that_an_admin_corrects_is_not_written_back(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    connection = next(iter(bench.fake.connections.values()))
+    connection["url"] = "http://new-address:9090"
+    bench.label(project, 5)
+
+    bench.turn(project)
+
+    assert project.model_version == "al-2"
+    assert connection["url"] == "http://new-address:9090"
+
+
+def test_connection_made_anew_is_found(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.fake.connections.clear()
+    bench.fake.connect(project.id)
+
+    bench.turn(project)
+    bench.settle(project)
+
+    assert project.model_version == bench.version(project).name
+    assert [one["title"] for one in bench.fake.connections.values()] == [project.model_version]
+
+
+def test_project_without_a_connection_says_how_to_connect(bench: Bench) -> None:
+    project = bench.fake.add_project(TWO, TEXTS)
+    bench.store.register(project.key, TWO, {}, bench.clock.now())
+
+    state = bench.turn(project)
+    assert state.error is not None
+    assert f"label-studio-al connect --project {project.id}" in state.error
+
+    bench.fake.connect(project.id)
+    bench.settle(project)
+    assert project.model_version == bench.version(project).name
+
+
+def test_connection_with_basic_auth_gets_the_credentials(bench: Bench) -> None:
+    project = bench.add()
+    next(iter(bench.fake.connections.values()))["auth_method"] = "BASIC_AUTH"
+    studio = Studio(URL, TOKEN, basic_auth=("user", "pass"), httpx_client=bench.fake.client())
+    bench.loop = Loop(bench.store, studio, bench.signer, bench.settings, bench.clock)
+
+    bench.turn(project)
+
+    body = next(call.body for call in bench.fake.calls if str(call).startswith("PATCH /api/ml/"))
+    assert (body["auth_method"], body["basic_auth_user"], body["basic_auth_pass"]) == ("BASIC_AUTH", "user", "pass")
+
+
+# -- without a token ----------------------------------------
+
+
+def test_without_a_token_a_model_is_trained_from_labels_heard(bench: Bench) -> None:
+    bench.restart(with_studio=False)
+    project = bench.add()
+    bench.hear(bench.fake._event("TASKS_CREATED", project, tasks=list(project.tasks.values())))
+    for task_id in list(project.tasks)[:6]:
+        bench.hear(bench.fake.annotate(project.id, task_id, truth(project.tasks[task_id]["data"]["text"])))
+
+    state = bench.turn(project)
+
+    assert (bench.version(project).has_model, state.error, state.is_switched) == (True, None, True)
+    assert bench.fake.calls == []
+
+
+def test_token_given_later_publishes_predictions_for_the_queue(bench: Bench) -> None:
+    bench.restart(with_studio=False)
+    project = bench.add()
+    bench.hear(bench.fake._event("TASKS_CREATED", project, tasks=list(project.tasks.values())))
+    bench.turn(project)
+
+    bench.restart(with_studio=True)
+    bench.store.update(project.key, sync_wanted=True)
+    bench.settle(project)
+
+    assert project.model_version == bench.version(project).name
+    assert sorted(project.queue() or []) == sorted(project.tasks)
+
+
+def test_predictions_that_somebody_deleted_are_pushed_again(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    project.predictions.clear()
+
+    bench.settle(project)
+
+    assert sorted(project.queue() or []) == sorted(project.tasks)
+
+
+# -- when Label Studio fails ----------------------------------------
+
+READS = [
+    ("GET", r"/api/projects/\d+"),
+    ("GET", r"/api/tasks"),
+    ("GET", r"/api/projects/\d+/export"),
+    ("GET", r"/api/projects/\d+/model-versions"),
+    ("GET", r"/api/ml"),
+]
+WRITES = [
+    ("POST", r"/api/projects/\d+/import/predictions"),
+    ("PATCH", r"/api/ml/\d+"),
+    ("PATCH", r"/api/projects/\d+"),
+    ("DELETE", r"/api/projects/\d+/model-versions"),
+]
+ALWAYS_SAID = [401, 500, CLOSED, TIMEOUT]
+WRONG_ANSWERS: list[Any] = [BROKEN_JSON, HTML_PAGE, b"null", b"[1]", b'{"detail": "x"}', b""]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The state after the same labels without any fault."""
+    folder = tmp_path_factory.mktemp("reference")
+    store = Store(f"sqlite:///{folder / 'reference.sqlite'}")
+    store.create_tables()
+    settings = read_settings(model_dir=folder)
+    bench = Bench(FakeLabelStudio(), store, Signer("a key that only tests know"), FakeClock(), settings)
+    project = prepared(bench)
+    bench.settle(project)
+    state = state_of(bench, project)
+    store.close()
+    return state
+
+
+def prepared(bench: Bench) -> FakeProject:
+    """A project whose first turn has something to do at every call: labels, an older version of ours, a foreign one."""
+    project = bench.add()
+    for task_id in list(project.tasks)[:6]:
+        bench.fake.annotate(project.id, task_id, truth(project.tasks[task_id]["data"]["text"]))
+    for task_id in list(project.tasks)[:3]:
+        bench.fake.add_prediction(project.id, task_id, "al-6", 0.5)
+        bench.fake.add_prediction(project.id, task_id, "al-7", 0.5)
+    bench.fake.add_prediction(project.id, next(iter(project.tasks)), "gpt", 0.5)
+    return project
+
+
+def assert_said(state: Project, clock: FakeClock) -> None:
+    assert state.error
+    assert not state.error.startswith("internal error")
+    assert "\n" not in state.error
+    assert TOKEN not in state.error
+    assert state.retry_at is not None
+    assert state.retry_at > clock.now()
+
+
+@pytest.mark.parametrize("how", ALWAYS_SAID, ids=str)
+@pytest.mark.parametrize(("method", "path"), READS + WRITES)
+def test_failed_call_is_said_and_the_next_turn_converges(
+    bench: Bench, reference: dict[str, Any], method: str, path: str, how: int | str
+) -> None:
+    project = prepared(bench)
+    bench.fake.fail(method, path, how)
+    assert_said(bench.turn(project), bench.clock)
+
+    bench.fake.mend()
+    bench.settle(project)
+
+    assert state_of(bench, project) == reference
+
+
+@pytest.mark.parametrize("how", WRONG_ANSWERS, ids=str)
+@pytest.mark.parametrize(("method", "path"), READS)
+def test_answer_that_is_not_understood_is_said_and_the_next_turn_converges(
+    bench: Bench, reference: dict[str, Any], method: str, path: str, how: str | bytes
+) -> None:
+    project = prepared(bench)
+    bench.fake.fail(method, path, how)
+    state = bench.turn(project)
+    if state.error is not None:
+        assert_said(state, bench.clock)
+
+    bench.fake.mend()
+    bench.settle(project)
+
+    assert state_of(bench, project) == reference
+
+
+@pytest.mark.parametrize("how", [500, TIMEOUT, BROKEN_JSON, b"null"], ids=str)
+@pytest.mark.parametrize(("method", "path"), WRITES)
+def test_write_whose_answer_is_lost_converges(
+    bench: Bench, reference: dict[str, Any], method: str, path: str, how: int | str | bytes
+) -> None:
+    project = prepared(bench)
+    bench.fake.fail(method, path, how, takes_effect=True)
+    state = bench.turn(project)
+    if state.error is not None:
+        assert_said(state, bench.clock)
+
+    bench.fake.mend()
+    bench.settle(project)
+
+    assert state_of(bench, project) == reference
+
+
+@pytest.mark.parametrize("how", [401, CLOSED, HTML_PAGE], ids=str)
+@pytest.mark.parametrize(("method", "path"), [*READS[:4], WRITES[0], ("PATCH", r"/api/projects/\d+")])
+def test_old_version_keeps_serving_while_the_next_one_fails(
+    bench: Bench, method: str, path: str, how: int | str
+) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 6)
+    queue = project.queue()
+    bench.store.update(project.key, sync_wanted=True)
+    bench.fake.fail(method, path, how)
+
+    for _ in range(3):
+        assert bench.turn(project, after_seconds=20).error is not None
+        assert (project.model_version, project.queue()) == ("al-1", queue)
+
+    bench.fake.mend()
+    bench.settle(project)
+    assert bench.version(project).has_model
+    assert project.model_version == bench.version(project).name
+
+
+def test_pauses_between_tries_grow_and_have_a_limit(bench: Bench) -> None:
+    project = bench.add()
+    bench.fake.fail("*", ".*", CLOSED)
+    pauses = []
+    for _ in range(12):
+        state = bench.turn(project, after_seconds=301)
+        assert state.retry_at is not None
+        pauses.append(round(state.retry_at - bench.clock.now(), 3))
+
+    assert pauses == sorted(pauses)
+    assert pauses[:4] == [2, 4, 8, 16]
+    assert pauses[-1] == 300
+    bench.fake.mend()
+    state = bench.turn(project, after_seconds=301)
+    assert (state.n_failures, state.retry_at, state.error) == (0, None, None)
+
+
+def test_turn_asked_for_before_the_retry_is_due_asks_label_studio_nothing(bench: Bench) -> None:
+    project = bench.add()
+    bench.fake.fail("*", ".*", 500)
+    bench.turn(project)
+    bench.fake.calls.clear()
+
+    state = bench.turn(project, after_seconds=1)
+
+    assert bench.fake.calls == []
+    assert (state.n_failures, state.error is None) == (1, False)
+
+
+def test_start_training_does_not_wait_for_the_retry(bench: Bench) -> None:
+    project = bench.add()
+    bench.fake.fail("*", ".*", 500)
+    bench.turn(project, after_seconds=301)
+    bench.turn(project, after_seconds=301)
+    bench.fake.mend()
+
+    bench.store.want_training(project.key, bench.clock.now())
+    state = bench.turn(project, after_seconds=1)
+
+    assert (state.error, project.model_version) == (None, "al-1")
+
+
+def test_refused_token_is_named(bench: Bench) -> None:
+    project = bench.add()
+    bench.fake.token = "another"
+
+    state = bench.turn(project)
+
+    assert state.error is not None
+    assert "LABEL_STUDIO_API_KEY" in state.error
+    assert "legacy token" in state.error
+
+
+def test_failed_turns_are_listed(bench: Bench) -> None:
+    project = bench.add()
+    bench.fake.fail("*", ".*", CLOSED)
+
+    bench.turn(project)
+
+    assert bench.store.turns(project.key, 1)[0].outcome.startswith("failed: Label Studio at")
+
+
+def test_switch_that_label_studio_refuses_is_said_and_repeated(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.fake.fail("PATCH", r"/api/projects/\d+", 400)
+
+    state = bench.turn(project)
+    assert state.error is not None
+    assert not state.is_switched
+    assert project.model_version == "al-1"
+
+    bench.fake.mend()
+    bench.settle(project)
+    assert project.model_version == "al-2"
+
+
+def test_top_up_that_fails_is_made_later(bench: Bench) -> None:
+    project = bench.add(window=6, min_labels=100)
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.fake.fail("POST", ".*/import/predictions", 500)
+    assert bench.turn(project).error is not None
+
+    bench.fake.mend()
+    bench.settle(project)
+
+    assert len(project.queue() or []) == 6
+
+
+# -- when the worker is killed ----------------------------------------
+
+
+class StoreThatIsKilled(Store):
+    """A store whose process ends at one of its calls, before or after the write."""
+
+    def __init__(self, url: str, method: str, *, after: bool) -> None:
+        super().__init__(url)
+        self._kills = (method, after)
+
+    def _at(self, name: str, act: Callable[[], Any]) -> Any:
+        method, after = self._kills
+        if name != method:
+            return act()
+        if after:
+            act()
+        raise Killed(name)
+
+    def reserve_number(self, key: str) -> int:
+        return int(self._at("reserve_number", lambda: super(StoreThatIsKilled, self).reserve_number(key)))
+
+    def publish(self, key: str, new: NewVersion, *, is_switched: bool) -> Version:
+        act = super().publish
+        version: Version = self._at("publish", lambda: act(key, new, is_switched=is_switched))
+        return version
+
+    def save_features(self, key: str, field: str, artifact: bytes, now: float) -> int:
+        act = super().save_features
+        return int(self._at("save_features", lambda: act(key, field, artifact, now)))
+
+    def finish_sync(self, *args: Any) -> None:
+        act = super().finish_sync
+        self._at("finish_sync", lambda: act(*args))
+
+    def drop_stale(self, key: str, name: str) -> None:
+        act = super().drop_stale
+        self._at("drop_stale", lambda: act(key, name))
+
+    def update(self, key: str, **columns: Any) -> None:
+        act = super().update
+        self._at(f"update {' '.join(columns)}", lambda: act(key, **columns))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "reserve_number",
+        "publish",
+        "save_features",
+        "finish_sync",
+        "update sync_wanted",
+        "update is_switched",
+        "update is_arranged",
+        "drop_stale",
+    ],
+)
+def test_killed_at_a_write_converges(
+    bench: Bench, reference: dict[str, Any], tmp_path: Path, method: str, after: bool
+) -> None:
+    project = prepared(bench)
+    store = StoreThatIsKilled(f"sqlite:///{tmp_path / 'state.sqlite'}", method, after=after)
+    bench.restart(store)
+    with pytest.raises(Killed):
+        bench.turn(project)
+    store.close()
+
+    bench.restart()
+    bench.settle(project)
+
+    assert state_of(bench, project) == reference
+
+
+@pytest.mark.parametrize("takes_effect", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("method", "path", "nth"), [*((*call, 1) for call in READS + WRITES), (*READS[0], 2), (*WRITES[-1], 2)]
+)
+def test_killed_at_a_call_converges(
+    bench: Bench, reference: dict[str, Any], method: str, path: str, nth: int, takes_effect: bool
+) -> None:
+    project = prepared(bench)
+    bench.fake.fail(method, path, Killed(), nth=nth, takes_effect=takes_effect)
+    try:
+        bench.turn(project)
+    except Killed:
+        bench.fake.mend()
+    bench.fake.mend()
+
+    bench.restart()
+    bench.settle(project)
+
+    assert state_of(bench, project) == reference
+
+
+def test_killed_again_and_again_converges(bench: Bench, reference: dict[str, Any]) -> None:
+    project = prepared(bench)
+    for nth in range(1, 15):
+        bench.fake.fail("*", ".*", Killed(), nth=nth, takes_effect=nth % 2 == 0)
+        try:
+            bench.turn(project)
+        except Killed:
+            bench.restart()
+        bench.fake.mend()
+
+    bench.settle(project)
+
+    assert state_of(bench, project) == reference
+
+
+def test_killed_during_a_top_up_leaves_one_prediction_a_task(bench: Bench) -> None:
+    project = bench.add(window=6, min_labels=100)
+    bench.turn(project)
+    bench.label(project, 5)
+    bench.fake.fail("POST", ".*/import/predictions", Killed(), takes_effect=True)
+    with pytest.raises(Killed):
+        bench.turn(project)
+    bench.fake.mend()
+    bench.restart()
+
+    bench.settle(project)
+
+    assert len(project.queue() or []) == 6
+    assert max(Counter(item["task"] for item in project.predictions.values()).values()) == 1
+
+
+def test_restarted_worker_gives_the_same_queue(bench: Bench) -> None:
+    project = bench.add(strategy="margin")
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+    before = state_of(bench, project)
+
+    bench.restart()
+    bench.turn(project)
+
+    assert state_of(bench, project) == before
+
+
+def test_torn_model_is_trained_again_when_the_window_runs_dry(bench: Bench) -> None:
+    project = bench.add(window=6, retrain_growth=10.0)
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+    tear_model(bench.store, bench.version(project))
+    bench.restart()
+    bench.label(project, 5)
+
+    bench.settle(project)
+
+    assert len(project.queue() or []) == 6
+    assert bench.version(project).has_model
+
+
+def test_models_signed_with_another_key_are_made_again(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+    bench.signer = Signer("another key")
+    bench.restart()
+
+    state = bench.turn(project)
+
+    assert state.error is None
+    assert (bench.version(project).number, bench.version(project).has_model) == (3, True)
+
+
+def test_lost_store_is_rebuilt_from_label_studio(bench: Bench, tmp_path: Path) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.label(project, 6)
+    bench.turn(project)
+    before = state_of(bench, project)
+
+    bench.store = Store(f"sqlite:///{tmp_path / 'new.sqlite'}")
+    bench.store.create_tables()
+    bench.store.register(project.key, TWO, {}, bench.clock.now())
+    bench.restart()
+    bench.settle(project)
+
+    assert bench.version(project).number > 2
+    assert state_of(bench, project) == before
+    bench.store.close()
+
+
+def tear_model(store: Store, version: Version) -> None:
+    """As a disk does: the second half of the stored model is gone."""
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE versions SET artifact = substr(artifact, 1, length(artifact) / 2) WHERE id = ?", (version.id,)
+        )

@@ -1,0 +1,693 @@
+"""The store's promises, on a real SQLite file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backend.errors import UnknownProject
+from backend.labeling import Annotation, Task
+from backend.store import NewVersion, Store, Turn, Version
+from backend.store.store import KEPT_TURNS
+from tests.support.build import KEY, OTHER_KEY, annotation, choice, config_xml, event, task
+
+XML = config_xml()
+
+
+@pytest.fixture
+def store(store: Store) -> Store:
+    """Knows one project, heard of at second 100."""
+    store.register(KEY, XML, {"seed": 1}, 100.0)
+    return store
+
+
+@pytest.fixture
+def other(store: Store) -> Store:
+    """Knows a second project, too."""
+    store.register(OTHER_KEY, XML, None, 100.0)
+    return store
+
+
+def new_version(number: int, **parts: object) -> NewVersion:
+    default = NewVersion(number, 5.0, 0, "margin", ("A", "B"), {7: "A"}, None, b"model", [(3, 0.9), (4, 0.5)])
+    return replace(default, **parts)  # type: ignore[arg-type]
+
+
+def publish(store: Store, key: str = KEY, **parts: object) -> Version:
+    return store.publish(key, new_version(store.reserve_number(key), **parts), is_switched=True)
+
+
+def revision(store: Store, key: str = KEY) -> int:
+    return store.project(key).revision
+
+
+def data_of(store: Store, key: str = KEY) -> dict[int, object]:
+    return {one.id: one.data for one, _ in store.tasks_since(key, -1)}
+
+
+def labels_of(store: Store, key: str = KEY) -> dict[int, list[object]]:
+    return {one.id: one.result for one in store.annotations(key)}
+
+
+# -- projects -------------------------------------------------------------------------------------------------
+
+
+def test_new_project_waits_for_its_first_turn(store: Store) -> None:
+    project = store.project(KEY)
+    assert (project.key, project.label_config, project.extra_params) == (KEY, XML, {"seed": 1})
+    assert (project.revision, project.seen_revision, project.n_turns) == (0, -1, 0)
+    assert project.sync_wanted
+    assert (project.version_id, project.error, project.synced_at) == (None, None, None)
+    assert project.heard_at == 100.0
+
+
+def test_registering_again_without_a_change_is_no_news(store: Store) -> None:
+    before = store.project(KEY)
+    assert store.register(KEY, XML, {"seed": 1}, 200.0) == before
+    assert store.register(KEY, XML, None, 200.0) == before
+
+
+def test_changed_config_is_news(store: Store) -> None:
+    changed = store.register(KEY, config_xml(("A", "B", "C")), None, 200.0)
+    assert changed.label_config == config_xml(("A", "B", "C"))
+    assert changed.extra_params == {"seed": 1}
+    assert (changed.revision, changed.heard_at) == (1, 200.0)
+
+
+def test_changed_settings_are_news_and_empty_ones_reset(store: Store) -> None:
+    assert store.register(KEY, XML, {"seed": 2}, 200.0).extra_params == {"seed": 2}
+    assert store.register(KEY, XML, {}, 300.0).extra_params == {}
+    assert revision(store) == 2
+
+
+def test_changed_config_clears_a_planned_retry(store: Store) -> None:
+    store.update(KEY, retry_at=500.0)
+    assert store.register(KEY, XML, {"seed": 2}, 200.0).retry_at is None
+
+
+def test_project_that_was_never_set_up_is_unknown(store: Store) -> None:
+    assert store.find("9.9") is None
+    for ask in (store.project, store.begin_turn):
+        with pytest.raises(UnknownProject, match=r"9\.9"):
+            ask("9.9")
+
+
+def test_number_of_an_unknown_project_is_refused(store: Store) -> None:
+    with pytest.raises(UnknownProject):
+        store.reserve_number("9.9")
+
+
+def test_projects_come_in_the_order_of_their_keys(other: Store) -> None:
+    other.register("10.5", XML, None, 0.0)
+    assert [project.key for project in other.projects()] == ["10.5", KEY, OTHER_KEY]
+
+
+def test_update_sets_columns_without_being_news(other: Store) -> None:
+    other.update(KEY, activity="training", error="no", retry_at=7.5)
+    project = other.project(KEY)
+    assert (project.activity, project.error, project.retry_at, project.revision) == ("training", "no", 7.5, 0)
+    assert other.project(OTHER_KEY).activity != "training"
+
+
+def test_wanted_training_is_news(store: Store) -> None:
+    store.update(KEY, retry_at=500.0)
+    store.want_training(KEY, 200.0)
+    project = store.project(KEY)
+    assert (project.wanted_revision, project.revision, project.heard_at) == (1, 1, 200.0)
+    assert project.retry_at is None
+
+
+def test_turns_are_counted(store: Store) -> None:
+    assert store.begin_turn(KEY).n_turns == 1
+    assert store.begin_turn(KEY).n_turns == store.project(KEY).n_turns == 2
+    assert revision(store) == 0
+
+
+def test_tables_are_made_once(store: Store) -> None:
+    store.create_tables()
+    assert store.project(KEY).key == KEY
+
+
+# -- hearing --------------------------------------------------------------------------------------------------
+
+
+def test_event_of_an_unknown_project_is_not_written(store: Store) -> None:
+    assert store.hear(event(key="9.9", tasks=(task(1),), annotations=(annotation(1, 1),)), 200.0) is None
+    assert store.counts("9.9") == {"tasks": 0, "annotations": 0}
+    assert store.find("9.9") is None
+
+
+def test_every_event_raises_the_revision_by_one(store: Store) -> None:
+    for expected in (1, 2, 3):
+        project = store.hear(event(tasks=(task(1),)), 200.0 + expected)
+        assert project is not None
+        assert project == store.project(KEY)
+        assert (project.revision, project.heard_at) == (expected, 200.0 + expected)
+
+
+def test_echo_of_our_own_switch_is_no_news(store: Store) -> None:
+    before = store.project(KEY)
+    assert store.hear(event(label_config=before.label_config), 200.0) == before
+    assert store.hear(event(label_config="<View/>"), 200.0).revision == before.revision + 1
+
+
+def test_heard_rows_are_read_back(store: Store) -> None:
+    tasks = (Task(2, {"text": "é 熊", "meta": {"n": [1, None, 2.5]}}), task(1))
+    store.hear(event(tasks=tasks, annotations=(annotation(5, 2, "B"), annotation(6, 1, None, was_cancelled=True))), 0.0)
+    assert store.tasks_since(KEY, 0) == [(tasks[1], 1), (tasks[0], 1)]
+    assert store.task_ids(KEY) == [1, 2]
+    assert sorted(store.annotations(KEY), key=lambda one: one.id) == [
+        annotation(5, 2, "B"),
+        annotation(6, 1, None, was_cancelled=True),
+    ]
+    assert store.counts(KEY) == {"tasks": 2, "annotations": 2}
+
+
+def test_only_what_changed_since_is_given_in_that_order(store: Store) -> None:
+    store.hear(event(tasks=(task(9), task(8))), 0.0)
+    store.hear(event(tasks=(task(1), task(9))), 0.0)
+    store.hear(event(tasks=(task(8, "changed"),)), 0.0)
+    assert store.tasks_since(KEY, -1) == [(task(9), 1), (task(1), 2), (task(8, "changed"), 3)]
+    assert [one.id for one, _ in store.tasks_since(KEY, 1)] == [1, 8]
+    assert store.tasks_since(KEY, 3) == []
+
+
+def test_event_may_change_the_config(store: Store) -> None:
+    store.hear(event(label_config="<View/>"), 0.0)
+    store.hear(event(label_config=None), 0.0)
+    assert store.project(KEY).label_config == "<View/>"
+
+
+def test_asked_training_and_sync_are_kept_until_somebody_sees_to_them(store: Store) -> None:
+    store.update(KEY, sync_wanted=False, retry_at=500.0)
+    store.hear(event(asks_training=True), 0.0)
+    assert store.project(KEY).wanted_revision == store.project(KEY).revision
+    assert store.project(KEY).retry_at is None
+    assert not store.project(KEY).sync_wanted
+    store.hear(event(needs_sync=True), 0.0)
+    store.hear(event(tasks=(task(1),)), 0.0)
+    assert store.project(KEY).sync_wanted
+    assert store.project(KEY).wanted_revision == store.project(KEY).revision - 2
+
+
+def test_plain_news_does_not_shorten_a_retry(store: Store) -> None:
+    store.update(KEY, retry_at=500.0)
+    store.hear(event(annotations=(annotation(1, 1),)), 0.0)
+    assert store.project(KEY).retry_at == 500.0
+
+
+def test_changed_annotation_replaces_the_older_state(store: Store) -> None:
+    store.hear(event(annotations=(annotation(1, 7, "A", second=1),)), 0.0)
+    store.hear(event(annotations=(annotation(1, 7, "B", second=2),)), 0.0)
+    assert store.annotations(KEY) == [annotation(1, 7, "B", second=2)]
+
+
+def test_late_annotation_never_replaces_a_newer_one(store: Store) -> None:
+    store.hear(event(annotations=(annotation(1, 7, "B", second=2),)), 0.0)
+    store.hear(event(annotations=(annotation(1, 7, "A", second=1),)), 0.0)
+    assert store.annotations(KEY) == [annotation(1, 7, "B", second=2)]
+
+
+def test_annotation_heard_twice_is_one_annotation(store: Store) -> None:
+    for _ in range(2):
+        store.hear(event(annotations=(annotation(1, 7), annotation(1, 7))), 0.0)
+    assert store.annotations(KEY) == [annotation(1, 7)]
+
+
+def test_deleted_rows_are_gone(store: Store) -> None:
+    store.hear(event(tasks=(task(1), task(2)), annotations=(annotation(1, 1), annotation(2, 2))), 0.0)
+    store.hear(event(deleted_annotations=(2,)), 0.0)
+    store.hear(event(deleted_tasks=(1,)), 0.0)
+    assert store.task_ids(KEY) == [2]
+    # A deleted task takes its annotations along.
+    assert store.annotations(KEY) == []
+    assert store.counts(KEY) == {"tasks": 1, "annotations": 0}
+    assert [one.id for one, _ in store.tasks_since(KEY, -1)] == [2]
+
+
+def test_late_creation_does_not_revive_what_was_deleted(store: Store) -> None:
+    creation = event(tasks=(task(1),), annotations=(annotation(1, 2), annotation(3, 2)))
+    store.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
+    for _ in range(2):
+        store.hear(creation, 0.0)
+    assert store.task_ids(KEY) == []
+    assert [one.id for one in store.annotations(KEY)] == [3]
+
+
+def test_late_change_does_not_revive_what_was_deleted(store: Store) -> None:
+    store.hear(event(tasks=(task(1),), annotations=(annotation(1, 2),)), 0.0)
+    store.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
+    store.hear(event(tasks=(task(1, "changed"),), annotations=(annotation(1, 2, "B", second=9),)), 0.0)
+    assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
+
+
+def test_deleting_twice_is_deleting(store: Store) -> None:
+    for _ in range(2):
+        store.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
+    assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
+
+
+def test_thousands_of_rows_in_one_event(store: Store) -> None:
+    ids = range(1, 2_501)
+    store.hear(event(tasks=tuple(map(task, ids)), annotations=tuple(annotation(one, one) for one in ids)), 0.0)
+    assert store.counts(KEY) == {"tasks": 2_500, "annotations": 2_500}
+    store.hear(event(deleted_tasks=tuple(ids[:-1])), 0.0)
+    assert store.counts(KEY) == {"tasks": 1, "annotations": 1}
+
+
+def test_largest_ids_fit(store: Store) -> None:
+    largest = 2**63 - 1
+    store.hear(event(tasks=(task(largest),), annotations=(annotation(largest, largest),)), 0.0)
+    assert store.task_ids(KEY) == [largest]
+    assert store.annotations(KEY)[0].task_id == largest
+
+
+def test_failed_event_leaves_nothing_behind(store: Store) -> None:
+    unwritable = Annotation(1, 2**70, [], False, "2026")
+    with pytest.raises(OverflowError):
+        store.hear(event(tasks=(task(1),), annotations=(unwritable,)), 200.0)
+    assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
+    assert revision(store) == 0
+
+
+# -- syncing --------------------------------------------------------------------------------------------------
+
+
+def test_sync_brings_what_no_event_told(store: Store) -> None:
+    since = revision(store)
+    store.sync_tasks(KEY, [task(1), task(2)], since)
+    store.sync_tasks(KEY, [task(3)], since)
+    store.finish_sync(KEY, {1, 2, 3}, [annotation(1, 2)], since, 500.0)
+    assert store.task_ids(KEY) == [1, 2, 3]
+    assert store.annotations(KEY) == [annotation(1, 2)]
+    assert store.project(KEY).synced_at == 500.0
+    assert revision(store) > since
+
+
+def test_sync_repairs_what_an_event_should_have_changed(store: Store) -> None:
+    store.hear(event(tasks=(task(1, "old"),), annotations=(annotation(1, 1, "A"),)), 0.0)
+    since = revision(store)
+    store.sync_tasks(KEY, [task(1, "new")], since)
+    store.finish_sync(KEY, {1}, [annotation(1, 1, "B", second=5)], since, 500.0)
+    assert data_of(store) == {1: {"text": "new"}}
+    assert labels_of(store) == {1: [choice("B")]}
+
+
+def test_sync_that_finds_nothing_new_changes_no_row(store: Store) -> None:
+    store.hear(event(tasks=(task(1), task(2))), 0.0)
+    since = revision(store)
+    store.sync_tasks(KEY, [task(1), task(2)], since)
+    store.finish_sync(KEY, {1, 2}, [], since, 500.0)
+    assert store.tasks_since(KEY, since) == []
+
+
+def test_sync_forgets_what_is_gone(store: Store) -> None:
+    store.hear(event(tasks=(task(1), task(2)), annotations=(annotation(1, 1), annotation(2, 2))), 0.0)
+    store.finish_sync(KEY, {2}, [annotation(2, 2)], revision(store), 500.0)
+    assert store.task_ids(KEY) == [2]
+    assert [one.id for one in store.annotations(KEY)] == [2]
+
+
+def test_sync_leaves_alone_what_was_heard_after_it_began(store: Store) -> None:
+    store.hear(event(tasks=(task(1), task(2)), annotations=(annotation(1, 1, "A"), annotation(2, 2))), 0.0)
+    since = revision(store)
+    # While Label Studio's pages are read:
+    store.hear(event(tasks=(task(1, "newer"), task(3)), annotations=(annotation(3, 3, "B"),)), 0.0)
+    store.hear(event(annotations=(annotation(1, 1, "B", second=0),)), 0.0)
+    store.hear(event(deleted_tasks=(2,)), 0.0)
+    # The pages that were read before that:
+    store.sync_tasks(KEY, [task(1, "older"), task(2)], since)
+    store.finish_sync(KEY, {1, 2}, [annotation(1, 1, "A"), annotation(2, 2)], since, 500.0)
+    assert data_of(store) == {1: {"text": "newer"}, 3: {"text": "text 3"}}
+    assert labels_of(store) == {1: [choice("B")], 3: [choice("B")]}
+
+
+def test_next_sync_clears_the_marks_of_deleted_rows(store: Store) -> None:
+    store.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
+    store.finish_sync(KEY, set(), [], revision(store), 500.0)
+    # Nothing is remembered of them any more, so that the ids are free.
+    store.hear(event(tasks=(task(1),), annotations=(annotation(1, 1),)), 0.0)
+    assert store.counts(KEY) == {"tasks": 1, "annotations": 1}
+
+
+def test_sync_brings_back_what_label_studio_still_has(store: Store) -> None:
+    store.hear(event(tasks=(task(1),), annotations=(annotation(1, 1),)), 0.0)
+    store.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
+    since = revision(store)
+    for _ in range(2):
+        store.sync_tasks(KEY, [task(1)], since)
+        store.finish_sync(KEY, {1}, [annotation(1, 1)], since, 500.0)
+        since = revision(store)
+    assert store.task_ids(KEY) == [1]
+    assert store.annotations(KEY) == [annotation(1, 1)]
+
+
+def test_sync_believes_label_studio_about_an_annotation_that_looks_newer_here(store: Store) -> None:
+    store.hear(event(annotations=(annotation(1, 1, "B", second=9),)), 0.0)
+    store.finish_sync(KEY, set(), [annotation(1, 1, "A", second=1)], revision(store), 500.0)
+    assert store.annotations(KEY) == [annotation(1, 1, "A", second=1)]
+
+
+def test_sync_of_thousands_of_rows(store: Store) -> None:
+    store.hear(event(tasks=tuple(map(task, range(2_000)))), 0.0)
+    store.finish_sync(KEY, {5}, [annotation(one, 5) for one in range(2_000)], revision(store), 500.0)
+    assert store.counts(KEY) == {"tasks": 1, "annotations": 2_000}
+
+
+# -- several projects -----------------------------------------------------------------------------------------
+
+
+def test_projects_never_see_each_others_rows(other: Store) -> None:
+    for key, word in ((KEY, "ours"), (OTHER_KEY, "theirs")):
+        label = "A" if key == KEY else "B"
+        other.hear(event(key=key, tasks=(task(1, word),), annotations=(annotation(1, 1, label),)), 0.0)
+        other.save_features(key, "text", word.encode(), 0.0)
+        publish(other, key, ranked_by=word, artifact=word.encode())
+        other.record_turn(key, Turn(0.0, 1.0, word))
+    theirs = other.project(OTHER_KEY)
+
+    other.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
+    other.finish_sync(KEY, set(), [], revision(other), 500.0)
+    other.want_training(KEY, 0.0)
+    other.begin_turn(KEY)
+    other.skip_numbers(KEY, 50)
+    publish(other, features_id=None)
+
+    assert other.counts(KEY) == {"tasks": 0, "annotations": 0}
+    assert other.project(OTHER_KEY) == theirs
+    assert data_of(other, OTHER_KEY) == {1: {"text": "theirs"}}
+    assert labels_of(other, OTHER_KEY) == {1: [choice("B")]}
+    assert theirs.version_id is not None
+    assert other.version(theirs.version_id).ranked_by == "theirs"
+    assert other.window(theirs.version_id) == {3: 0.9, 4: 0.5}
+    assert [turn.outcome for turn in other.turns(OTHER_KEY, 9)] == ["theirs"]
+    assert other.reserve_number(OTHER_KEY) == 2
+
+
+def test_features_of_other_projects_stay(other: Store) -> None:
+    theirs = other.save_features(OTHER_KEY, "text", b"theirs", 0.0)
+    publish(other, features_id=other.save_features(KEY, "text", b"ours", 0.0))
+    assert other.features_artifact(theirs) == b"theirs"
+    assert other.latest_features(OTHER_KEY, "text") == (theirs, b"theirs")
+
+
+# -- versions -------------------------------------------------------------------------------------------------
+
+
+def test_published_version_is_the_current_one(store: Store) -> None:
+    features = store.save_features(KEY, "text", b"features", 0.0)
+    version = publish(store, features_id=features)
+    assert version == Version(version.id, 1, 5.0, 0, "margin", ("A", "B"), {7: "A"}, features, has_model=True)
+    assert version.name == "al-1"
+    assert store.version(version.id) == version
+    assert store.current_number(KEY) == (version.id, 1)
+    assert store.version_artifact(version.id) == (b"model", features)
+    assert store.window(version.id) == {3: 0.9, 4: 0.5}
+    project = store.project(KEY)
+    assert (project.version_id, project.is_switched, project.stale_versions) == (version.id, True, ())
+
+
+def test_version_may_have_no_model_and_no_window(store: Store) -> None:
+    version = publish(store, artifact=None, window=[], learnt={})
+    assert not version.has_model
+    assert store.version_artifact(version.id) == (None, None)
+    assert store.window(version.id) == {}
+
+
+def test_project_without_a_version_has_no_number(store: Store) -> None:
+    assert store.current_number(KEY) is None
+    assert store.current_number("9.9") is None
+
+
+def test_publishing_removes_older_versions_and_their_features(store: Store) -> None:
+    old_features = store.save_features(KEY, "text", b"old", 0.0)
+    old = publish(store, features_id=old_features)
+    new_features = store.save_features(KEY, "text", b"new", 0.0)
+    assert store.features_artifact(old_features) == b"old"
+    new = publish(store, features_id=new_features)
+    assert store.current_number(KEY) == (new.id, 2)
+    assert store.version_artifact(old.id) is None
+    assert store.window(old.id) == {}
+    assert store.features_artifact(old_features) is None
+    assert store.features_artifact(new_features) == b"new"
+    with pytest.raises(UnknownProject, match="replaced"):
+        store.version(old.id)
+
+
+def test_failed_publishing_leaves_the_older_version_whole(store: Store) -> None:
+    features = store.save_features(KEY, "text", b"features", 0.0)
+    old = publish(store, features_id=features)
+    before = store.project(KEY)
+    for broken in (
+        new_version(2, window=[(1, 0.5), (None, 0.4)]),
+        new_version(2, window=[(1, 0.5), (2**70, 0.4)]),
+        new_version(2, learnt={1: object()}),
+        new_version(1),
+    ):
+        with pytest.raises((sa.exc.SQLAlchemyError, TypeError, OverflowError)):
+            store.publish(KEY, broken, is_switched=False)
+    assert store.project(KEY) == before
+    assert store.version(old.id) == old
+    assert store.window(old.id) == {3: 0.9, 4: 0.5}
+    assert store.features_artifact(features) == b"features"
+
+
+def test_reader_never_meets_a_half_published_version(store: Store, tmp_path: Path) -> None:
+    publish(store)
+    reader = Store(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    stop, broken = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            found = reader.current_number(KEY)
+            if found is None or found[1] < 1:
+                broken.append(found)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for _ in range(30):
+        publish(store, window=[(one, 0.5) for one in range(50)])
+    stop.set()
+    thread.join()
+    reader.close()
+    assert broken == []
+
+
+def test_numbers_are_never_given_twice(store: Store) -> None:
+    assert [store.reserve_number(KEY) for _ in range(3)] == [1, 2, 3]
+    publish(store)
+    assert store.reserve_number(KEY) == 5
+
+
+def test_skipped_numbers_are_never_given(store: Store) -> None:
+    store.skip_numbers(KEY, 40)
+    assert store.reserve_number(KEY) == 41
+    store.skip_numbers(KEY, 7)
+    assert store.reserve_number(KEY) == 42
+
+
+def test_window_begins_with_the_most_informative(store: Store) -> None:
+    version = publish(store, window=[(9, 0.2), (1, 0.9), (5, 0.9), (4, 0.4)])
+    assert list(store.window(version.id).items()) == [(1, 0.9), (5, 0.9), (4, 0.4), (9, 0.2)]
+
+
+def test_window_of_some_tasks_only(store: Store) -> None:
+    version = publish(store)
+    assert store.window(version.id, [4, 99]) == {4: 0.5}
+    assert store.window(version.id, []) == {}
+
+
+def test_window_of_thousands_of_tasks_begins_with_the_most_informative(store: Store) -> None:
+    version = publish(store, window=[(one, one / 2_000) for one in range(1, 1_201)])
+    assert list(store.window(version.id, list(range(1, 1_201)))) == list(range(1_200, 0, -1))
+
+
+def test_window_grows_and_what_was_pushed_keeps_its_place(store: Store) -> None:
+    version = publish(store)
+    store.add_to_window(version.id, [(3, 0.1), (8, 0.3)])
+    store.add_to_window(version.id, [])
+    assert store.window(version.id) == {3: 0.9, 4: 0.5, 8: 0.3}
+
+
+# -- features and turns ---------------------------------------------------------------------------------------
+
+
+def test_latest_features_of_a_field(store: Store) -> None:
+    assert store.latest_features(KEY, "text") is None
+    store.save_features(KEY, "text", b"old", 1.0)
+    newest = store.save_features(KEY, "text", b"new", 1.0)
+    store.save_features(KEY, "title", b"title", 1.0)
+    assert store.latest_features(KEY, "text") == (newest, b"new")
+    assert store.features_artifact(newest) == b"new"
+    assert store.features_artifact(newest + 100) is None
+
+
+def test_turns_come_newest_first(store: Store) -> None:
+    turns = [Turn(float(place), 0.5, f"turn {place}", place, 7, {"rank": 0.1}) for place in range(5)]
+    for turn in turns:
+        store.record_turn(KEY, turn)
+    assert store.turns(KEY, 2) == [turns[4], turns[3]]
+    assert store.turns(KEY, 99) == turns[::-1]
+
+
+def test_only_the_newest_turns_stay(other: Store) -> None:
+    other.record_turn(OTHER_KEY, Turn(0.0, 0.0, "theirs"))
+    for place in range(KEPT_TURNS + 5):
+        other.record_turn(KEY, Turn(float(place), 0.0, "ours"))
+    assert [turn.started_at for turn in other.turns(KEY, 1000)] == [
+        float(place) for place in range(KEPT_TURNS + 4, 4, -1)
+    ]
+    assert len(other.turns(OTHER_KEY, 1000)) == 1
+
+
+# -- several writers ------------------------------------------------------------------------------------------
+
+
+def together(*work: Callable[[], None]) -> None:
+    """Runs each in a thread of its own, all at once; raises what any raised."""
+    start, errors = threading.Barrier(len(work)), []
+
+    def run(one: Callable[[], None]) -> None:
+        start.wait()
+        try:
+            one()
+        except BaseException as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=run, args=(one,)) for one in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def open_another(tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Opens the same file again, as another process does."""
+    opened: list[Store] = []
+
+    def open_() -> Store:
+        opened.append(Store(f"sqlite:///{tmp_path / 'state.sqlite'}"))
+        return opened[-1]
+
+    yield open_
+    for store in opened:
+        store.close()
+
+
+def test_events_heard_at_once_are_all_kept(store: Store, open_another: Callable[[], Store]) -> None:
+    stores = [store, open_another()]
+
+    def hear(thread: int) -> Callable[[], None]:
+        def run() -> None:
+            for place in range(50):
+                one = 1 + thread * 50 + place
+                stores[thread % 2].hear(event(tasks=(task(one),), annotations=(annotation(one, one),)), 0.0)
+
+        return run
+
+    together(*map(hear, range(8)))
+    assert revision(store) == 400
+    assert store.counts(KEY) == {"tasks": 400, "annotations": 400}
+    assert sorted(changed for _, changed in store.tasks_since(KEY, -1)) == list(range(1, 401))
+
+
+def test_numbers_reserved_at_once_differ(store: Store, open_another: Callable[[], Store]) -> None:
+    stores, given_out = [store, open_another()], []
+
+    def reserve(thread: int) -> Callable[[], None]:
+        return lambda: given_out.extend(stores[thread % 2].reserve_number(KEY) for _ in range(20))
+
+    together(*map(reserve, range(6)))
+    assert sorted(given_out) == list(range(1, 121))
+
+
+def test_labels_heard_during_publishing_and_syncing_are_kept(store: Store, open_another: Callable[[], Store]) -> None:
+    worker = open_another()
+
+    def hear() -> None:
+        for one in range(1, 61):
+            store.hear(event(tasks=(task(one),), annotations=(annotation(one, one),)), 0.0)
+
+    def work() -> None:
+        for _ in range(20):
+            worker.sync_tasks(KEY, [], 0)
+            worker.finish_sync(KEY, set(), [], 0, 0.0)
+            publish(worker)
+
+    together(hear, work)
+    assert store.counts(KEY) == {"tasks": 60, "annotations": 60}
+    assert revision(store) == 60 + 40
+
+
+def test_projects_registered_at_once_are_one_project(store: Store, open_another: Callable[[], Store]) -> None:
+    stores = [store, open_another()]
+    together(*(lambda one=one: stores[one % 2].register(OTHER_KEY, XML, None, 0.0) for one in range(6)))
+    assert [project.key for project in store.projects()] == [KEY, OTHER_KEY]
+
+
+def test_another_process_reads_what_was_written_and_writes_on(store: Store, tmp_path: Path) -> None:
+    store.hear(event(tasks=(task(1),)), 0.0)
+    script = (
+        "from backend.store import Store; from backend.labeling import Event, Task\n"
+        f"store = Store('sqlite:///{tmp_path / 'state.sqlite'}')\n"
+        f"print(store.task_ids({KEY!r}), flush=True); input()\n"
+        f"for one in range(2, 52): store.hear(Event('TASKS_CREATED', {KEY!r}, None, (Task(one, {{}}),)), 0.0)\n"
+        "store.close()\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "[1]\n"
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        for one in range(52, 102):
+            store.hear(event(tasks=(task(one),)), 0.0)
+    assert process.returncode == 0
+    assert store.task_ids(KEY) == list(range(1, 102))
+    assert revision(store) == 101
+
+
+# -- any history ----------------------------------------------------------------------------------------------
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["create", "delete"]), st.integers(1, 3), st.integers(0, 3), st.sampled_from("AB")),
+    max_size=12,
+)
+
+
+@given(history=steps, data=st.data())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_annotations_end_the_same_in_any_order_of_arrival(store: Store, history: list, data: st.DataObject) -> None:
+    """Every state of an annotation has a time of its own, as in Label Studio; deletion is final."""
+    states = {(one, second): (kind, label) for kind, one, second, label in history}
+    order = data.draw(st.permutations(sorted(states)))
+    key = f"5.{revision(store)}"
+    store.want_training(KEY, 0.0)
+    store.register(key, XML, None, 0.0)
+    for one, second in order:
+        kind, label = states[one, second]
+        if kind == "delete":
+            store.hear(event(key=key, deleted_annotations=(one,)), 0.0)
+        else:
+            store.hear(event(key=key, annotations=(annotation(one, 1, label, second=second),)), 0.0)
+    expected = {}
+    for one in {one for one, _ in states}:
+        kinds = [kind for (its, _), (kind, _) in states.items() if its == one]
+        if "delete" not in kinds:
+            last = max(second for its, second in states if its == one)
+            expected[one] = [choice(states[one, last][1])]
+    assert labels_of(store, key) == expected

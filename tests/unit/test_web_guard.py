@@ -1,0 +1,171 @@
+"""Who may come in: basic auth, and the secret header on webhooks."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from backend.jobs import JobClient
+from backend.settings import read_settings
+from backend.store import Signer, Store
+from backend.studio import WEBHOOK_HEADER
+from backend.web import create_app
+
+SECRET = "the secret of webhooks"
+OPEN = {}
+PROTECTED = {"basic_auth_user": "annotators", "basic_auth_pass": "pass:with: colons"}
+LOGIN = ("annotators", "pass:with: colons")
+GET_PATHS = ["/", "/status", "/versions"]
+POST_PATHS = ["/setup", "/predict", "/train", "/job_status", "/validate", "/delete", "/duplicate_model"]
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[JobClient]:
+    client = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
+    """A client of a backend with the given settings."""
+
+    def make(**given: Any) -> FlaskClient:
+        settings = read_settings(model_dir=tmp_path, **given)
+        return create_app(settings, store, jobs, signer, SECRET).test_client()
+
+    return make
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize("given", [OPEN, PROTECTED], ids=["open", "protected"])
+def test_health_is_open_to_everybody(make_client: Callable[..., FlaskClient], given: dict[str, str]) -> None:
+    assert make_client(**given).get("/health").status_code == 200
+
+
+def test_without_basic_auth_everybody_may_come_in(make_client: Callable[..., FlaskClient]) -> None:
+    client = make_client()
+    assert all(client.get(path).status_code == 200 for path in GET_PATHS)
+    assert all(client.post(path, json={}).status_code == 400 for path in POST_PATHS)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        basic("annotators", "wrong"),
+        basic("annotators", ""),
+        basic("wrong", "pass:with: colons"),
+        basic("", ""),
+        basic("annotators", "pass:with: colons "),
+        {"Authorization": "Basic"},
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic " + base64.b64encode(b"no colon").decode()},
+        {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe:\xff").decode()},
+        {"Authorization": "Bearer pass:with: colons"},
+        {"Authorization": 'Digest username="annotators"'},
+        {WEBHOOK_HEADER: SECRET},
+    ],
+    ids=str,
+)
+def test_protected_backend_lets_nobody_else_in(
+    make_client: Callable[..., FlaskClient], headers: dict[str, str]
+) -> None:
+    client = make_client(**PROTECTED)
+    for path in [*GET_PATHS, "/metrics", "/no-such-page"]:
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        assert PROTECTED["basic_auth_pass"] not in answer.text
+    for path in POST_PATHS:
+        assert client.post(path, json={}, headers=headers).status_code == 401
+
+
+def test_configured_user_may_come_in(make_client: Callable[..., FlaskClient]) -> None:
+    client = make_client(**PROTECTED)
+    assert all(client.get(path, auth=LOGIN).status_code == 200 for path in GET_PATHS)
+    assert all(client.post(path, json={}, auth=LOGIN).status_code == 400 for path in POST_PATHS)
+
+
+@pytest.mark.parametrize("password", ["pässwörd", "пароль", "密码", "\U0001f511", "a b"])
+def test_password_of_any_script_is_accepted(make_client: Callable[..., FlaskClient], password: str) -> None:
+    client = make_client(basic_auth_user="üser", basic_auth_pass=password)
+    assert client.get("/status", headers=basic("üser", password)).status_code == 200
+    assert client.get("/status", headers=basic("üser", password + "x")).status_code == 401
+    assert client.get("/status", headers=basic("user", password)).status_code == 401
+
+
+def test_body_is_not_read_before_the_password_is_checked(make_client: Callable[..., FlaskClient]) -> None:
+    client = make_client(**PROTECTED, max_body_bytes=1024)
+    assert client.post("/predict", data=b"x" * 5_000, content_type="application/json").status_code == 401
+
+
+# -- webhooks ---------------------------------------------------------------
+
+
+@pytest.fixture
+def webhook(payload: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    return payload("annotation_created")
+
+
+def test_open_backend_takes_webhooks_without_a_secret(
+    make_client: Callable[..., FlaskClient], webhook: dict[str, Any]
+) -> None:
+    # Those that Label Studio makes itself carry no header.
+    assert make_client().post("/webhook", json=webhook).status_code == 200
+
+
+@pytest.mark.parametrize("given", [OPEN, PROTECTED, {"webhook_secret": SECRET}], ids=["open", "protected", "secret"])
+def test_right_secret_is_let_in_and_a_wrong_one_never(
+    make_client: Callable[..., FlaskClient], webhook: dict[str, Any], given: dict[str, str]
+) -> None:
+    client = make_client(**given)
+    assert client.post("/webhook", json=webhook, headers={WEBHOOK_HEADER: SECRET}).status_code == 200
+    for wrong in ("", "wrong", SECRET + "x", SECRET[:-1], SECRET.upper(), "é"):
+        answer = client.post("/webhook", json=webhook, headers={WEBHOOK_HEADER: wrong})
+        assert answer.status_code == 401
+        assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("given", [PROTECTED, {"webhook_secret": SECRET}], ids=["protected", "secret"])
+def test_missing_secret_is_refused_with_the_way_to_mend_it(
+    make_client: Callable[..., FlaskClient], webhook: dict[str, Any], given: dict[str, str]
+) -> None:
+    answer = make_client(**given).post("/webhook", json=webhook)
+    assert answer.status_code == 401
+    assert "label-studio-al connect" in answer.get_json()["error"]
+    assert "label-studio-al connect" in answer.status
+
+
+def test_start_training_comes_in_with_basic_auth(
+    make_client: Callable[..., FlaskClient], payload: Callable[[str], dict[str, Any]]
+) -> None:
+    client = make_client(**PROTECTED)
+    body = payload("start_training")
+    assert client.post("/webhook", json=body, auth=LOGIN).status_code == 200
+    assert client.post("/webhook", json=body, auth=("annotators", "wrong")).status_code == 401
+    assert client.post("/webhook", json=body).status_code == 401
+
+
+def test_basic_auth_does_not_replace_the_secret_where_only_a_secret_is_set(
+    make_client: Callable[..., FlaskClient], webhook: dict[str, Any]
+) -> None:
+    client = make_client(webhook_secret=SECRET)
+    assert client.post("/webhook", json=webhook, auth=LOGIN).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/webhook/", "//webhook", "/WEBHOOK", "/health/", "/health/../predict", "/webhook/.."]
+)
+def test_other_spellings_of_open_pages_are_not_open(make_client: Callable[..., FlaskClient], path: str) -> None:
+    client = make_client(**PROTECTED)
+    assert client.post(path, json={}, headers={WEBHOOK_HEADER: SECRET}).status_code in (308, 401, 404, 405)
+    assert client.post(path, json={}).status_code in (308, 401)

@@ -1,0 +1,229 @@
+"""Which projects the worker's sweep gives a turn."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.cli.worker import needs_turn, sweep
+from backend.labeling import Event, Task
+from backend.loop import Loop
+from backend.settings import Settings, read_settings
+from backend.store import NewVersion, Project, Signer, Store
+from tests.support.clock import FakeClock
+
+KEY = "2.1795394190"
+CONFIG = (
+    '<View><Text name="text" value="$text"/><Choices name="topic" toName="text">'
+    '<Choice value="A"/><Choice value="B"/></Choices></View>'
+)
+
+
+@dataclass
+class RecordingJobs:
+    """What the sweep asks of the jobs; `spent` are the numbers whose job has ended."""
+
+    spent: set[int] = field(default_factory=set)
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    forgot: list[float] = field(default_factory=list)
+
+    def ask(self, project_key: str, n_turns: int) -> None:
+        self.asked.append((project_key, n_turns))
+
+    def is_spent(self, _project_key: str, n_turns: int) -> bool:
+        return n_turns in self.spent
+
+    def forget_done(self, keep_seconds: float) -> None:
+        self.forgot.append(keep_seconds)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(model_dir=tmp_path)
+
+
+@pytest.fixture
+def jobs() -> RecordingJobs:
+    return RecordingJobs()
+
+
+def rest(store: Store, clock: FakeClock, key: str = KEY) -> None:
+    """A project that has had its turn: nothing is left to do."""
+    project = store.register(key, CONFIG, {}, clock.now())
+    version = store.publish(
+        key, NewVersion(1, clock.now(), 0, "coverage", ("A", "B"), {}, None, None, []), is_switched=True
+    )
+    store.update(
+        key,
+        seen_revision=project.revision,
+        synced_at=clock.now(),
+        sync_wanted=False,
+        version_id=version.id,
+    )
+    clock.advance(10)
+
+
+def asks(store: Store, settings: Settings, clock: FakeClock, *, has_studio: bool = True) -> bool:
+    return needs_turn(store.project(KEY), settings, clock.now(), has_studio=has_studio)
+
+
+@pytest.mark.parametrize("has_studio", [True, False])
+def test_new_project_needs_a_turn(store: Store, clock: FakeClock, settings: Settings, has_studio: bool) -> None:
+    store.register(KEY, CONFIG, {}, clock.now())
+    assert asks(store, settings, clock, has_studio=has_studio)
+
+
+def test_project_at_rest_needs_none(store: Store, clock: FakeClock, settings: Settings) -> None:
+    rest(store, clock)
+    assert not asks(store, settings, clock)
+    assert not asks(store, settings, clock, has_studio=False)
+
+
+@pytest.mark.parametrize("has_studio", [True, False])
+def test_news_need_a_turn(store: Store, clock: FakeClock, settings: Settings, has_studio: bool) -> None:
+    rest(store, clock)
+    store.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(1, {}),)), clock.now())
+    assert asks(store, settings, clock, has_studio=has_studio)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"sync_wanted": True},
+        {"synced_at": None},
+        {"is_switched": False},
+    ],
+    ids=str,
+)
+def test_what_label_studio_lacks_needs_a_turn_only_with_a_token(
+    store: Store, clock: FakeClock, settings: Settings, columns: dict[str, Any]
+) -> None:
+    rest(store, clock)
+    store.update(KEY, **columns)
+    assert asks(store, settings, clock)
+    assert not asks(store, settings, clock, has_studio=False)
+
+
+def test_sync_is_due_after_its_seconds(store: Store, clock: FakeClock, settings: Settings) -> None:
+    rest(store, clock)
+    clock.advance(settings.sync_seconds - 10.5)
+    assert not asks(store, settings, clock)
+    clock.advance(0.5)
+    assert asks(store, settings, clock)
+
+
+def test_retry_waits_for_its_time_whatever_is_heard(store: Store, clock: FakeClock, settings: Settings) -> None:
+    rest(store, clock)
+    store.update(KEY, retry_at=clock.now() + 8, error="Label Studio does not answer", sync_wanted=True)
+    store.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(1, {}),)), clock.now())
+    assert not asks(store, settings, clock)
+    clock.advance(8)
+    assert asks(store, settings, clock)
+    assert asks(store, settings, clock, has_studio=False)
+
+
+def test_parked_project_waits_for_news(store: Store, clock: FakeClock, settings: Settings) -> None:
+    rest(store, clock)
+    store.update(KEY, error="the label config has no control", is_switched=False)
+    clock.advance(settings.sync_seconds / 2)
+    assert not asks(store, settings, clock)
+
+    store.hear(Event("PROJECT_UPDATED", KEY, CONFIG.replace("B", "C")), clock.now())
+    assert asks(store, settings, clock)
+
+
+def test_parked_project_is_looked_at_again_after_a_restart(store: Store, clock: FakeClock, settings: Settings) -> None:
+    rest(store, clock)
+    store.update(KEY, error="the label config has no control")
+    store.update(KEY, sync_wanted=True)
+    assert asks(store, settings, clock)
+
+
+def test_unsupported_project_comes_to_rest(store: Store, clock: FakeClock, settings: Settings, signer: Signer) -> None:
+    store.register(KEY, "<View/>", {}, clock.now())
+    loop = Loop(store, None, signer, settings, clock)
+    n_turns = 0
+    while asks(store, settings, clock, has_studio=False):
+        loop.take_turn(KEY)
+        n_turns += 1
+        assert n_turns < 5
+    assert n_turns == 1
+
+
+def test_sweep_asks_for_each_project_in_need(
+    store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
+) -> None:
+    rest(store, clock)
+    for key in ("3.1", "4.1"):
+        store.register(key, CONFIG, {}, clock.now())
+    store.begin_turn("4.1")
+
+    sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+
+    assert jobs.asked == [("3.1", 0), ("4.1", 1)]
+    assert len(jobs.forgot) == 1
+
+
+def test_sweep_numbers_a_spent_job_anew(
+    store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
+) -> None:
+    store.register(KEY, CONFIG, {}, clock.now())
+    jobs.spent = {0}
+
+    sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+
+    assert jobs.asked == [(KEY, 1)]
+    assert store.project(KEY).n_turns == 1
+
+
+def test_sweeps_in_a_row_ask_for_the_same_job(
+    store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
+) -> None:
+    store.register(KEY, CONFIG, {}, clock.now())
+    for _ in range(5):
+        sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+    assert set(jobs.asked) == {(KEY, 0)}
+
+
+def test_sweep_gets_past_many_spent_jobs(
+    store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
+) -> None:
+    """The state was lost and its numbers begin at 0 again, while the jobs' database remembers an hour of them."""
+    store.register(KEY, CONFIG, {}, clock.now())
+    jobs.spent = set(range(10))
+    for _ in range(11):
+        sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+    assert jobs.asked[-1] == (KEY, 10)
+
+
+def test_one_projects_trouble_does_not_keep_others_from_their_turn(
+    store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
+) -> None:
+    for key in ("1.1", "2.2"):
+        store.register(key, CONFIG, {}, clock.now())
+
+    class JobsThatFailOnce(RecordingJobs):
+        def ask(self, project_key: str, n_turns: int) -> None:
+            if project_key == "1.1":
+                raise RuntimeError("database is locked")
+            super().ask(project_key, n_turns)
+
+    failing = JobsThatFailOnce()
+    with suppress(RuntimeError):
+        sweep(store, failing, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+    assert failing.asked == [("2.2", 0)]
+
+
+def test_turn_leaves_a_project_without_a_token_at_rest(
+    store: Store, clock: FakeClock, settings: Settings, signer: Signer
+) -> None:
+    store.register(KEY, CONFIG, {}, clock.now())
+    Loop(store, None, signer, settings, clock).take_turn(KEY)
+    clock.advance(10_000)
+    project: Project = store.project(KEY)
+    assert project.error is None
+    assert not asks(store, settings, clock, has_studio=False)
