@@ -35,7 +35,7 @@ from backend.pool import Pool
 from backend.ranking import Window, choose_ranking, rank
 from backend.settings import ProjectSettings, Settings, read_project_settings
 from backend.store import NewVersion, Project, Signer, Store, Turn, Version
-from backend.studio.client import Studio
+from backend.studio.client import Studio, StudioProject
 
 # A person's label is learnt at once; a bulk import is waited for: the more is unheard, the longer a pause must be.
 SETTLE_SECONDS_AN_EVENT = 0.02
@@ -49,6 +49,8 @@ WINDOW_AT_LEAST = 50
 WINDOW_GROWTHS = 3
 # The window is topped up when less than this share of it is left.
 TOP_UP_SHARE = 0.5
+# Predictions of as many older versions may wait in Label Studio: deleting costs 5 ms each and a PATCH of the project.
+OLDER_VERSIONS = 5
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,11 @@ class Loop:
             with self._step(key, progress, "sync", "comparing with Label Studio"):
                 self._sync(self._studio, project)
                 progress.done.append("synced")
+            project = self._store.project(key)
+            progress.revision = project.revision
+        elif self._studio is not None and project.config_wanted:
+            with self._clearing(key, "config_wanted"):
+                self._sync_config(self._studio, key)
             project = self._store.project(key)
             progress.revision = project.revision
         config = parse_config(project.label_config)
@@ -227,7 +234,12 @@ class Loop:
         return len(window.task_ids)
 
     def _finish_publishing(self, studio: Studio, project: Project, progress: Progress, version: Version) -> None:
-        """Switch Label Studio to the published version if it is not, and prune older versions' predictions."""
+        """Switch Label Studio to the published version if it is not, and prune older versions' predictions.
+
+        Renaming the connection moves the project's version along, and changes nothing else of the project. PATCHing
+        the project saves the whole of it, and so undoes what an admin saves in the same moment: it is left to where
+        renaming cannot do it.
+        """
         key, project_id = project.key, project_id_of(project.key)
         latest = self._store.project(key)
         if latest.is_switched:
@@ -238,21 +250,23 @@ class Loop:
                 studio.arrange(project_id)
                 self._store.update(key, is_arranged=True)
             is_pushed = bool(self._store.window(version.id))
-            if is_pushed:
-                studio.point_to(project_id, version.name)
-        with self._step(key, progress, "prune"):
             # Asked for each time: an admin may have corrected its address, and renaming sends it along.
             connection = studio.find_connection(project_id, self._settings.backend_url)
+            title = None if connection is None else connection.title
+            # Label Studio can delete a version only while the connection's title is not the project's version, and
+            # refuses to point to a version without predictions.
+            prunes = len(latest.stale_versions) > OLDER_VERSIONS and is_pushed and title != version.name
+            if is_pushed and (prunes or title is None or studio.project(project_id).model_version != title):
+                studio.point_to(project_id, version.name)
             if connection is None:
                 raise StudioRefused(
                     f"project {project_id} has no ML backend connection to this backend: add this backend's "
                     f"URL on its model page, or run label-studio-al connect --project {project_id}"
                 )
-            # Label Studio refuses to point to a version without predictions; renaming alone does it then.
-            if is_pushed and connection.title != version.name:
-                # Between pointing and renaming, or Label Studio would forget the project's version.
-                # The newest of them stays until the next switch: a request that Label Studio began to answer before
-                # the switch still shows its predictions.
+        if prunes:
+            with self._step(key, progress, "prune"):
+                # The newest stays until the next time: a request that Label Studio began to answer before the
+                # switch still shows its predictions.
                 for name in sorted(latest.stale_versions, key=lambda name: version_number(name) or 0)[:-1]:
                     studio.delete_predictions(project_id, name)
                     self._store.drop_stale(key, name)
@@ -279,22 +293,34 @@ class Loop:
 
     def _sync(self, studio: Studio, project: Project) -> None:
         """Make the store equal to Label Studio, except where something newer was heard meanwhile."""
-        # Wishes that come from now on ask for the next sync.
-        self._store.update(project.key, sync_wanted=False)
-        try:
+        with self._clearing(project.key, "sync_wanted", "config_wanted"):
             self._compare(studio, project)
+
+    @contextmanager
+    def _clearing(self, key: str, *wishes: str) -> Iterator[None]:
+        """Take wishes as granted, unless this fails; one that comes from now on asks for the next turn."""
+        self._store.update(key, **dict.fromkeys(wishes, False))
+        try:
+            yield
         except BaseException:
-            self._store.update(project.key, sync_wanted=True)
+            self._store.update(key, **dict.fromkeys(wishes, True))
             raise
 
-    def _compare(self, studio: Studio, project: Project) -> None:
-        key, project_id = project.key, project_id_of(project.key)
+    def _sync_config(self, studio: Studio, key: str) -> StudioProject:
+        """Take the label config from the API: events and /setup may tell an older one late."""
+        project_id = project_id_of(key)
         theirs = studio.project(project_id)
         if theirs.key != key:
             raise StudioRefused(
                 f"project {project_id} of Label Studio at {studio.url} is {theirs.key}, not {key}: "
                 "it was created at another time, or LABEL_STUDIO_URL points to another Label Studio"
             )
+        self._store.sync_config(key, theirs.label_config)
+        return theirs
+
+    def _compare(self, studio: Studio, project: Project) -> None:
+        key, project_id = project.key, project_id_of(project.key)
+        theirs = self._sync_config(studio, key)
         n_predictions = studio.model_versions(project_id)
         task_ids: set[int] = set()
         for batch in studio.tasks(project_id):
@@ -302,7 +328,6 @@ class Loop:
             task_ids.update(task.id for task in batch)
             self._store.update(key, activity=f"comparing with Label Studio: {len(task_ids)} tasks")
         annotations = studio.annotations(project_id)
-        self._store.register(key, theirs.label_config, None, self._clock.now())
         # A version that was given out before our store was lost must not be given out again.
         numbers = [version_number(name) or 0 for name in (theirs.model_version, *n_predictions)]
         self._store.skip_numbers(key, max(numbers))

@@ -23,6 +23,8 @@ projects = sa.Table(
     sa.Column("heard_at", sa.Float, nullable=False, default=0.0),
     sa.Column("synced_at", sa.Float),
     sa.Column("sync_wanted", sa.Boolean, nullable=False, default=True),
+    # Somebody told another label config than the one before; events and /setup may tell it late and out of order.
+    sa.Column("config_wanted", sa.Boolean, nullable=False, default=False),
     # A version is wanted whatever the growth, unless the published one has seen this revision.
     sa.Column("wanted_revision", sa.BigInteger, nullable=False, default=-1),
     sa.Column("version_id", sa.BigInteger),

@@ -40,6 +40,7 @@ class Project:
     heard_at: float
     synced_at: float | None
     sync_wanted: bool
+    config_wanted: bool
     wanted_revision: int
     version_id: int | None
     last_number: int
@@ -136,7 +137,7 @@ class Store:
             return self.project(key)
         changes: dict[str, Any] = {}
         if label_config != known.label_config:
-            changes["label_config"] = label_config
+            changes |= {"label_config": label_config, "config_wanted": True}
         if extra_params is not None and extra_params != known.extra_params:
             changes |= {"extra_params": params, "wanted_revision": _NEXT_REVISION}
         if not changes:
@@ -194,8 +195,8 @@ class Store:
             return known
         with self._write() as connection:
             changes: dict[str, Any] = {"heard_at": now}
-            if event.label_config:
-                changes["label_config"] = event.label_config
+            if event.label_config and event.label_config != known.label_config:
+                changes |= {"label_config": event.label_config, "config_wanted": True}
             if event.asks_training:
                 changes |= {"wanted_revision": _NEXT_REVISION, "retry_at": None}
             if event.needs_sync:
@@ -213,6 +214,15 @@ class Store:
         return _project(row)
 
     # -- syncing ----------------------------------------------------------------------------------------------
+
+    def sync_config(self, key: str, label_config: str) -> None:
+        """Keep the label config that Label Studio's API gave, which no event outdates."""
+        with self._write() as connection:
+            is_other = (schema.projects.c.key == key) & (schema.projects.c.label_config != label_config)
+            revision = schema.projects.c.revision + 1
+            connection.execute(
+                sa.update(schema.projects).where(is_other).values(label_config=label_config, revision=revision)
+            )
 
     def sync_tasks(self, key: str, batch: Sequence[Task], since: int) -> None:
         """Keep tasks that Label Studio listed, unless something newer than revision `since` was heard of them."""

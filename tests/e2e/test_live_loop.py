@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from backend.cli.demo import example_tasks
+from backend.loop import OLDER_VERSIONS
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import (
@@ -126,17 +127,21 @@ def test_a_task_outside_of_the_window_gets_a_prediction_of_the_current_version_w
     assert opened["predictions"][0]["result"][0]["value"]["choices"][0] in LABELS
 
 
-def test_old_predictions_are_pruned_and_foreign_ones_stay(admin: Annotator, truth: Truth, project: int) -> None:
+def test_old_predictions_are_pruned_and_foreign_ones_stay(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
     theirs = [{"task": admin.task_ids(project)[0], "result": choice("Praise"), "model_version": "my own model"}]
     admin.call("POST", f"/api/projects/{project}/import/predictions", theirs)
-    label_some(admin, project, 7)
-
-    def is_clean() -> bool:
-        """The version before stays until the next switch, for requests that are being answered."""
-        number = version_number(truth.version(project))
-        return number > 3 and set(truth.predictions(project)) == {f"al-{number}", f"al-{number - 1}", "my own model"}
-
-    until(is_clean, "older predictions are gone")
+    label_some(admin, project, 4)
+    for n_labels in range(5, 5 + OLDER_VERSIONS + 2):
+        label_some(admin, project, 1)
+        learnt(backend, project, n_labels)
+    newest = version_number(truth.version(project))
+    assert newest > 1 + OLDER_VERSIONS
+    kept = set(truth.predictions(project))
+    assert {f"al-{newest}", "my own model"} < kept
+    assert "al-1" not in kept
+    assert len(kept) <= 2 + OLDER_VERSIONS
     assert admin.next(project).version == truth.version(project)
 
 
@@ -203,6 +208,7 @@ def test_a_changed_label_config_is_followed(
     sql = "SELECT id FROM task_completion WHERE project_id = ? AND result LIKE '%Billing%'"
     for (annotation,) in truth.ask(sql, project):
         admin.call("DELETE", f"/api/annotations/{annotation}/")
+    learnt(backend, project, 12 - n_billing)
     renamed = ["Invoices" if label == "Billing" else label for label in added]
     admin.call("PATCH", f"/api/projects/{project}/", {"label_config": label_config(renamed)})
     until(lambda: list(backend.project(project)["version"]["labels"]) == renamed, "the renamed label is known")
