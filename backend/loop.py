@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from backend.clock import Clock
+from backend.encoders import find_encoder
 from backend.errors import ArtifactRejected, BackendError, StudioRefused, StudioUnreachable, UnsupportedConfig
 from backend.labeling import (
+    Annotation,
     LabelConfig,
     examples,
     parse_config,
@@ -28,11 +30,16 @@ from backend.labeling import (
     version_name,
     version_number,
 )
-from backend.learning.classifier import fit_classifier
+from backend.learning.asking import choose_order
+from backend.learning.classifier import Classifier
+from backend.learning.learner import Tuning, n_deciding, train, tune
+from backend.learning.rows import Matrix
 from backend.learning.strategies import MEASURES
+from backend.learning.types import Array
+from backend.measuring import keep_predictions, measure
 from backend.models import Models
 from backend.pool import Pool
-from backend.ranking import Window, choose_ranking, rank
+from backend.ranking import Learnt, Window, rank
 from backend.settings import ProjectSettings, Settings, read_project_settings
 from backend.store import NewVersion, Project, Signer, Store, Turn, Version
 from backend.studio.client import Studio, StudioProject
@@ -77,6 +84,7 @@ class Loop:
         self._settings = settings
         self._clock = clock
         self._pools: dict[str, Pool] = {}
+        self._tunings: dict[str, tuple[object, Tuning]] = {}
         self._models = Models(store, signer)
 
     def take_turn(self, key: str) -> None:
@@ -125,11 +133,7 @@ class Loop:
         with self._step(key, progress, "labels"):
             annotations = self._store.annotations(key)
             annotated = {annotation.task_id for annotation in annotations}
-            labels = {
-                task_id: label
-                for task_id, label in examples(annotations, config.label_of).items()
-                if task_id in pool.row_of
-            }
+            labels = _in_order_of_arrival(examples(annotations, config.label_of), annotations, pool)
             version = self._store.find_version(project.version_id)
         progress.n_labels = len(labels)
         reason = _training_reason(project, settings, config, pool, version, labels)
@@ -148,6 +152,9 @@ class Loop:
                     progress.done.append(f"topped up {version.name} by {added}")
         if version is not None and self._studio is not None:
             self._finish_publishing(self._studio, project, progress, version)
+        if version is not None and version.has_model:
+            with self._step(key, progress, "measure"):
+                self._measure(key, settings, pool, version)
         return _waiting_for(settings, config, version, labels), project.revision
 
     def _publish(
@@ -161,34 +168,38 @@ class Loop:
         annotated: set[int],
     ) -> Version:
         key = project.key
-        trained = _is_trainable(settings, labels)
-        classifier = None
-        if trained:
+        self._keep_predictions(project, config, labels)
+        classifier, tuning = None, None
+        if _is_trainable(settings, labels):
             with self._step(key, progress, "train", f"training on {len(labels)} labels"):
-                classifier = fit_classifier(pool.X[pool.rows(list(labels))], np.array(list(labels.values())))
+                rows, answers = pool.X[pool.rows(list(labels))], np.array(list(labels.values()))
+                tuning = self._tuning(key, settings, pool, rows, answers)
+                classifier = train(rows, answers, pool.features.choices(), tuning)
         with self._step(key, progress, "rank", "ranking"):
-            ranked_by = choose_ranking(settings, config, set(labels.values()), len(labels), trained)
-            window = rank(
-                pool, classifier, ranked_by, config, settings, annotated, set(), _window_size(settings, len(labels))
-            )
+            y, is_trained = list(labels.values()), classifier is not None
+            order = choose_order(settings.strategy, y, config.labels, is_trained=is_trained)
+            learnt = Learnt(labels, classifier, _fit(pool, tuning), order)
+            n, batch = _window_size(settings, len(labels)), _growth(settings, len(labels))
+            window = rank(pool, learnt, config, settings, annotated, set(), n, batch)
         number = self._store.reserve_number(key)
         if self._studio is not None:
             with self._step(key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
                 self._push(self._studio, key, config, number, window)
         with self._step(key, progress, "record"):
-            artifact = None if classifier is None else self._signer.dump((classifier, ranked_by))
+            artifact = None if classifier is None else self._signer.dump((classifier, order, tuning))
             version = self._store.publish(
                 key,
                 NewVersion(
                     number=number,
                     created_at=self._clock.now(),
                     revision=project.revision,
-                    ranked_by=ranked_by,
+                    ranked_by=order,
                     labels=config.labels,
                     learnt=dict(labels),
                     features_id=pool.features_id,
                     artifact=artifact,
                     window=window.pairs(),
+                    audits=window.audits,
                 ),
                 is_switched=self._studio is None,
             )
@@ -217,9 +228,10 @@ class Loop:
             return 0
         with self._step(project.key, progress, "rank", "ranking"):
             model = self._models.get(version.id)
-            classifier = None if model is None else model.classifier
-            n = size if compares else n_missing
-            window = rank(pool, classifier, version.ranked_by, config, settings, annotated, set(pushed), n)
+            classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
+            learnt = Learnt(version.learnt, classifier, _fit(pool, tuning), version.ranked_by)
+            n, batch = size if compares else n_missing, _growth(settings, len(version.learnt))
+            window = rank(pool, learnt, config, settings, annotated, set(pushed), n, batch)
             if compares:
                 least = min(left, default=0.0)
                 n_better = sum(value > least for value in window.informativeness)
@@ -227,7 +239,7 @@ class Loop:
         if not window.task_ids:
             return 0
         # Recorded first: a kill before the push is found by the comparison at the next start.
-        self._store.add_to_window(version.id, window.pairs())
+        self._store.add_to_window(version.id, window.pairs(), window.audits)
         if self._studio is not None:
             with self._step(project.key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
                 self._push(self._studio, project.key, config, version.number, window)
@@ -273,6 +285,37 @@ class Loop:
         with self._step(key, progress, "rename"):
             studio.rename_connection(project_id, connection, version.name)
             self._store.update(key, is_switched=True)
+
+    # -- learning ---------------------------------------------------------------------------------------------
+
+    def _tuning(self, key: str, settings: ProjectSettings, pool: Pool, rows: Matrix, y: Array) -> Tuning:
+        """Which features and how calibrated, from the earliest labels: decided again only when these change."""
+        because = (pool.features_id, settings.features, settings.seed, tuple(y[: n_deciding(len(y))]))
+        known = self._tunings.get(key)
+        if known is None or known[0] != because:
+            known = because, tune(rows, y, pool.features.choices(), settings.features, settings.seed)
+            self._tunings[key] = known
+            log.info("project %s: %s", key, known[1].sentence())
+        return known[1]
+
+    def _keep_predictions(self, project: Project, config: LabelConfig, labels: Mapping[int, str]) -> None:
+        version = self._store.find_version(project.version_id)
+        if version is None or not version.has_model:
+            return
+        try:
+            model = self._models.get(version.id)
+        except ArtifactRejected as exc:
+            log.error("project %s: what it predicted is not kept: %s", project.key, exc)
+            return
+        if model is not None:
+            keep_predictions(self._store, project.key, config, version, model, labels)
+
+    def _measure(self, key: str, settings: ProjectSettings, pool: Pool, version: Version) -> None:
+        """After the switch: nobody waits for it."""
+        model = self._models.get(version.id)
+        if model is not None and version.features_id == pool.features_id:
+            fit = _fit(pool, model.tuning)
+            measure(self._store, key, pool, version, model.classifier, fit, settings.seed, self._clock.now())
 
     # -- parts of a turn --------------------------------------------------------------------------------------
 
@@ -361,7 +404,7 @@ class Loop:
     def _pool(self, key: str, config: LabelConfig) -> Pool:
         pool = self._pools.get(key)
         if pool is None or pool.field != config.field:
-            pool = self._pools[key] = Pool(key, config.field)
+            pool = self._pools[key] = Pool(key, config.field, find_encoder(self._settings.encoder))
         return pool
 
     # -- accounts ---------------------------------------------------------------------------------------------
@@ -411,6 +454,18 @@ class Loop:
         self._record(project.key, progress, started, f"failed: {sentence}")
 
 
+def _in_order_of_arrival(labels: Mapping[int, str], annotations: Sequence[Annotation], pool: Pool) -> dict[int, str]:
+    """The labels of tasks with features, the task that was annotated first first."""
+    first = {annotation.task_id: annotation.id for annotation in sorted(annotations, key=lambda one: -one.id)}
+    return {task_id: labels[task_id] for task_id in sorted(labels, key=first.__getitem__) if task_id in pool.row_of}
+
+
+def _fit(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Classifier]:
+    """How classifiers beside the published one are trained: in the same way."""
+    choices = pool.features.choices()
+    return lambda X, y: train(X, y, choices, tuning or Tuning(next(iter(choices))))
+
+
 def _is_trainable(settings: ProjectSettings, labels: Mapping[int, str]) -> bool:
     return len(labels) >= settings.min_labels and len(set(labels.values())) >= 2
 
@@ -431,7 +486,7 @@ def _training_reason(
     if version.labels != config.labels:
         return "the labels of the config changed"
     if version.features_id != pool.features_id:
-        return "the pool has doubled"
+        return "the features were made anew"
     trained = _is_trainable(settings, labels)
     if not trained:
         return "too few labels are left" if version.has_model else None
@@ -473,5 +528,8 @@ def _waiting_for(
 
 def _first(window: Window, n: int) -> Window:
     return Window(
-        window.task_ids[:n], window.informativeness[:n], None if window.answers is None else window.answers[:n]
+        window.task_ids[:n],
+        window.informativeness[:n],
+        None if window.answers is None else window.answers[:n],
+        window.audits & set(window.task_ids[:n]),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backend.errors import ArtifactRejected
-from backend.learning.features import TextFeatures
+from backend.learning.features import Features
 from backend.learning.model import Model
 from backend.store import Signer, Store
 
@@ -37,11 +37,8 @@ class Models:
         artifact, features_id = found
         if artifact is None or features_id is None:
             return None
-        features: TextFeatures = _kept(
-            self._features, features_id, lambda: self._load_features(features_id), self._lock
-        )
-        classifier, ranked_by = self._signer.load(artifact)
-        return Model(features, classifier, ranked_by)
+        features: Features = _kept(self._features, features_id, lambda: self._load_features(features_id), self._lock)
+        return Model(features, *self._signer.load(artifact))
 
     def _load_features(self, features_id: int) -> Any:
         artifact = self._store.features_artifact(features_id)

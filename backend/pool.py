@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import scipy.sparse as sp
 
 from backend.errors import ArtifactRejected
 from backend.labeling import LabelConfig
 from backend.learning.coverage import Coverage, cover
-from backend.learning.features import TextFeatures
+from backend.learning.features import Encoder, Features
+from backend.learning.rows import Rows, stacked
 from backend.learning.types import Array
 from backend.store import Signer, Store
 
@@ -26,15 +26,16 @@ class Pool:
     `task_ids[row]` is the row's task. Rows of tasks that were deleted or changed since are no longer in `row_of`.
     """
 
-    def __init__(self, key: str, field: str) -> None:
+    def __init__(self, key: str, field: str, encoder: Encoder | None) -> None:
         self.key = key
         self.field = field
+        self._encoder = encoder
         self._forget()
 
     def _forget(self) -> None:
-        self.features: TextFeatures | None = None
+        self.X: Rows
+        self.features, self.X = Features.fit_transform([], self._encoder)
         self.features_id: int | None = None
-        self.X = sp.csr_matrix((0, 0), dtype=np.float32)
         self.task_ids: Array = np.zeros(0, dtype=np.int64)
         self.row_of: dict[int, int] = {}
         self.n_without_text = 0
@@ -57,9 +58,9 @@ class Pool:
         self.n_without_text = len(self._without_text)
         readable = {task_id: text for task_id, text in texts.items() if text is not None}
         n_texts = len(self.row_of.keys() | readable.keys())
-        if self.features is None:
+        if self.features_id is None:
             self._load(store, signer)
-        if self.features is None or n_texts >= REFIT_GROWTH * max(1, self.features.n_fitted):
+        if self.features_id is None or n_texts >= REFIT_GROWTH * max(1, self.features.n_fitted):
             self._fit(store, signer, config, now)
         else:
             self._append(readable)
@@ -71,11 +72,17 @@ class Pool:
         """The rows of the tasks that have one, in the given order."""
         return np.array([self.row_of[task_id] for task_id in task_ids if task_id in self.row_of], dtype=np.int64)
 
+    @property
+    def compact(self) -> Array:
+        """The rows compact and dense, for distances and clusters. Shape (n_rows, n_dimensions)."""
+        dense: Array = self.X.views[1]
+        return dense
+
     def coverage(self, n_groups: int, seed: int) -> Coverage:
         """Groups of similar tasks, made once for each state of the rows."""
         kept = self._coverage
         if kept is None or kept[:2] != (n_groups, seed):
-            kept = self._coverage = (n_groups, seed, cover(self.X, n_groups, seed))
+            kept = self._coverage = (n_groups, seed, cover(self.compact, n_groups, seed))
         return kept[2]
 
     def _load(self, store: Store, signer: Signer) -> None:
@@ -83,26 +90,27 @@ class Pool:
         if found is None:
             return
         try:
-            self.features = signer.load(found[1])
-            self.features_id = found[0]
-            self.X = sp.csr_matrix((0, self.features.n_terms), dtype=np.float32)
+            features: Features = signer.load(found[1])
         except ArtifactRejected as exc:
             log.warning("project %s: features are made again: %s", self.key, exc)
+            return
+        if features.encoder is self._encoder:
+            self.features, self.features_id, self.X = features, found[0], features.transform([])
 
     def _fit(self, store: Store, signer: Signer, config: LabelConfig, now: float) -> None:
         tasks = [task for task, _ in store.tasks_since(self.key, -1)]
         texts = {task.id: text for task in tasks if (text := config.text_of(task.data)) is not None}
-        self.features, self.X = TextFeatures.fit_transform(list(texts.values()))
+        self.features, self.X = Features.fit_transform(list(texts.values()), self._encoder)
         self.features_id = store.save_features(self.key, self.field, signer.dump(self.features), now)
         self.task_ids = np.array(list(texts), dtype=np.int64)
         self.row_of = {task_id: row for row, task_id in enumerate(texts)}
         self._coverage = None
 
     def _append(self, texts: dict[int, str]) -> None:
-        if not texts or self.features is None:
+        if not texts:
             return
         self._coverage = None
         first = self.X.shape[0]
-        self.X = sp.csr_matrix(sp.vstack([self.X, self.features.transform(list(texts.values()))], format="csr"))
+        self.X = stacked(self.X, self.features.transform(list(texts.values())))
         self.task_ids = np.concatenate([self.task_ids, np.array(list(texts), dtype=np.int64)])
         self.row_of.update({task_id: first + place for place, task_id in enumerate(texts)})

@@ -2,94 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from backend.labeling import LabelConfig
+from backend.learning.asking import RANDOM, Asked, Situation, ask, with_audits
 from backend.learning.classifier import Classifier
-from backend.learning.strategies import MEASURES, by_position, highest
+from backend.learning.rows import Matrix
+from backend.learning.strategies import MEASURES, by_position
+from backend.learning.types import Array
 from backend.pool import Pool
 from backend.settings import ProjectSettings
 
-COVERAGE = "coverage"
-RANDOM = "random"
-# Uncertainty from a handful of labels is often worse than random (measured below 100 labels): cover the pool first.
-COVERAGE_LABELS_AT_LEAST = 20
-COVERAGE_LABELS_A_CLASS = 3
+# Also where every label trains a model: several people label at once, and a turn takes a moment.
+BATCH_AT_LEAST = 10
 
 
 @dataclass(frozen=True)
 class Window:
-    """Tasks to ask next, most informative first, with what the model says of them (None without a model)."""
+    """Tasks to ask next, most informative first, with what the model says of them (None without a model).
+
+    audits: those that were drawn at random, to measure the model on.
+    """
 
     task_ids: list[int]
     informativeness: list[float]
     answers: list[tuple[str, float]] | None
+    audits: frozenset[int]
 
     def pairs(self) -> list[tuple[int, float]]:
         """(task id, informativeness)."""
         return list(zip(self.task_ids, self.informativeness, strict=True))
 
 
-def choose_ranking(settings: ProjectSettings, config: LabelConfig, met: Set[str], n_labels: int, trained: bool) -> str:
-    """The name of the order that ranks the pool now.
+@dataclass(frozen=True)
+class Learnt:
+    """What a version has learnt: labels by task id, and the model (None before the first)."""
 
-    met: labels that have an example. `auto` covers the pool until every label was met, at least 20 labels (3 a
-    class) and at most twice as many, since a label may occur nowhere; then it asks by margin.
-    """
-    if settings.strategy == RANDOM:
-        return RANDOM
-    if not trained:
-        return COVERAGE
-    if settings.strategy != "auto":
-        return settings.strategy
-    phase = max(COVERAGE_LABELS_AT_LEAST, COVERAGE_LABELS_A_CLASS * len(config.labels))
-    unmet = set(config.labels) - met
-    return COVERAGE if n_labels < phase or (unmet and n_labels < 2 * phase) else "margin"
+    labels: Mapping[int, str]
+    classifier: Classifier | None
+    fit: Callable[[Matrix, Array], Classifier]
+    order: str
 
 
 def rank(
     pool: Pool,
-    classifier: Classifier | None,
-    ranked_by: str,
+    learnt: Learnt,
     config: LabelConfig,
     settings: ProjectSettings,
     annotated: Set[int],
     pushed: Set[int],
     n: int,
+    batch: int,
 ) -> Window:
-    """The n most informative tasks that nobody has annotated and that were not pushed yet."""
+    """The n most informative tasks that nobody has annotated and that were not pushed yet, some of them at random."""
     candidates = np.array(
         [row for task_id, row in pool.row_of.items() if task_id not in annotated and task_id not in pushed],
         dtype=np.int64,
     )
+    classifier = learnt.classifier
     if not len(candidates):
-        return Window([], [], None if classifier is None else [])
-    proba = None
-    if ranked_by in MEASURES and classifier is not None:
-        proba = classifier.predict_proba(pool.X[candidates])
-        informativeness = MEASURES[ranked_by](proba)
-        best = highest(informativeness, n, settings.seed)
-        chosen, worth = candidates[best], informativeness[best]
-        proba = proba[best]
-    else:
-        if ranked_by == COVERAGE:
-            groups = pool.coverage(_n_groups(config), settings.seed)
-            ordered = groups.order(candidates, pool.rows(sorted(annotated)))
-        else:
-            ordered = np.random.default_rng(settings.seed).permutation(candidates)
-        chosen = ordered[:n]
-        worth = by_position(len(pushed) + np.arange(len(chosen)))
-        if classifier is not None:
-            proba = classifier.predict_proba(pool.X[chosen])
+        return Window([], [], None if classifier is None else [], frozenset())
+    known = {task_id: label for task_id, label in learnt.labels.items() if task_id in pool.row_of}
+    situation = Situation(
+        X=pool.X,
+        Z=pool.compact,
+        pool=candidates,
+        labelled=pool.rows(list(known)),
+        y=np.array(list(known.values()), dtype=str),
+        asked=pool.rows(sorted(annotated)),
+        n_classes=len(config.labels),
+        classifier=classifier,
+        coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
+        fit=learnt.fit,
+        batch=max(BATCH_AT_LEAST, batch),
+        seed=settings.seed,
+    )
+    asked = _asked(learnt.order, situation, settings, n)
+    worth = asked.informativeness
+    if learnt.order not in MEASURES:
+        worth = by_position(len(pushed) + np.arange(len(asked.tasks)))
     answers = None
-    if proba is not None and classifier is not None:
+    if classifier is not None:
+        proba = classifier.predict_proba(pool.X[asked.tasks])
         names = classifier.classes[proba.argmax(axis=1)]
         answers = [(str(name), float(p)) for name, p in zip(names, proba.max(axis=1), strict=True)]
-    return Window([int(task_id) for task_id in pool.task_ids[chosen]], [float(value) for value in worth], answers)
+    task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
+    audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
+    return Window(task_ids, [float(value) for value in worth], answers, audits)
 
 
-def _n_groups(config: LabelConfig) -> int:
-    return max(COVERAGE_LABELS_AT_LEAST, COVERAGE_LABELS_A_CLASS * len(config.labels))
+def _asked(order: str, situation: Situation, settings: ProjectSettings, n: int) -> Asked:
+    ranking = ask(order, situation, n)
+    if order == RANDOM:
+        return Asked(ranking.tasks, ranking.informativeness, np.ones(len(ranking.tasks), dtype=bool))
+    share = settings.audit_share if situation.classifier is not None else 0.0
+    # Another draw at each training: one that nobody has labelled in time must not wait for ever.
+    return with_audits(ranking, situation.pool, share, (settings.seed, len(situation.labelled)))

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         4, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take their turn at once."
     )
+    encoder: str = Field(
+        "wordllama",
+        validation_alias="AL_ENCODER",
+        description="Sentence embeddings beside TF-IDF: `wordllama`, `sentence-transformers:MODEL`, `model2vec:MODEL` "
+        "(a folder or a name) or `none`.",
+    )
     sync_seconds: float = Field(
         300.0,
         gt=0,
@@ -142,8 +148,36 @@ class ProjectSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    strategy: Literal["auto", "margin", "entropy", "least_confidence", "random"] = Field(
-        "auto", description="What is asked first: `auto` covers the pool, then asks where the model hesitates."
+    strategy: Literal[
+        "auto",
+        "random",
+        "least_confidence",
+        "margin",
+        "entropy",
+        "k_center",
+        "k_means",
+        "typiclust",
+        "vote_entropy",
+        "consensus_entropy",
+        "kl_divergence",
+        "expected_gradient_length",
+        "expected_error_reduction",
+        "cluster_margin",
+        "badge",
+        "contrastive",
+        "density_weighted_margin",
+    ] = Field(
+        "auto",
+        description="What is asked first: `auto` covers the pool, then asks where the model hesitates "
+        "(all strategies: docs/strategies.md).",
+    )
+    features: Literal["auto", "both", "tfidf", "embeddings"] = Field(
+        "auto",
+        description="What the model looks at: words and topics (`tfidf`), the encoder's `embeddings`, or `both`; "
+        "`auto` decides by cross-validation.",
+    )
+    audit_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="Share of the asked tasks that is drawn at random, to measure how good the model is."
     )
     retrain_growth: Annotated[float, Field(ge=0, le=10)] = Field(
         0.05, description="Share of new or changed labels that makes a retraining due (at least one label)."

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.utils.extmath import randomized_svd
 
 from backend.learning.types import Array
 
-N_COMPONENTS = 32
 MAX_FITTED = 20_000
 
 
@@ -44,20 +40,21 @@ class Coverage:
         return np.asarray(pool[np.lexsort((-sizes[own], place + n_labels[own]))])
 
 
-def cover(X: sp.csr_matrix, n_groups: int, seed: int) -> Coverage:
-    """Group similar tasks. X: shape (n_tasks, n_features). Fewer groups come out where tasks are alike."""
-    n_tasks, n_features = X.shape
-    if n_tasks == 0:
-        return Coverage(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    is_small = n_tasks <= n_groups or n_features <= N_COMPONENTS
-    dense = X.toarray() if is_small else _reduced(X, seed)
-    unique, inverse = np.unique(dense, axis=0, return_inverse=True)
-    n_groups = min(n_groups, len(unique))
-    if len(unique) == n_groups:
-        return Coverage(inverse.ravel(), _ranks(inverse.ravel(), np.zeros(n_tasks)))
-    kmeans = MiniBatchKMeans(n_groups, random_state=seed, n_init=3, batch_size=2048)
-    kmeans.fit(dense if n_tasks <= MAX_FITTED else _sample(dense, seed))
-    distances = kmeans.transform(dense)
+def cover(Z: Array, n_groups: int, seed: int) -> Coverage:
+    """Group similar tasks. Z: shape (n_tasks, n_dims), dense. Fewer groups come out where tasks are alike."""
+    n_tasks = len(Z)
+    # Equal tasks have equal signatures: rows of 456 columns are too wide to be sorted.
+    directions = np.random.default_rng(seed).standard_normal((Z.shape[1], 2))
+    _, kinds = np.unique(np.round(Z @ directions, 4), axis=0, return_inverse=True)
+    kinds = kinds.ravel()
+    if n_tasks == 0 or kinds.max() < n_groups:
+        return Coverage(kinds, _ranks(kinds, np.zeros(n_tasks)))
+    sample = Z
+    if n_tasks > MAX_FITTED:
+        chosen = np.random.default_rng(seed).choice(n_tasks, MAX_FITTED, replace=False)
+        sample = Z[np.sort(chosen)]
+    kmeans = MiniBatchKMeans(n_groups, random_state=seed, n_init=3, batch_size=2048).fit(sample)
+    distances = kmeans.transform(Z)
     groups = distances.argmin(axis=1)
     return Coverage(groups, _ranks(groups, distances[np.arange(n_tasks), groups]))
 
@@ -69,17 +66,3 @@ def _ranks(groups: Array, distances: Array) -> Array:
     ranks = np.empty(len(groups), dtype=np.int64)
     ranks[order] = np.arange(len(groups))
     return ranks - first
-
-
-def _reduced(X: sp.csr_matrix, seed: int) -> Array:
-    """The rows' directions in the space of the largest singular vectors (latent semantic analysis)."""
-    fitted = X if X.shape[0] <= MAX_FITTED else _sample(X, seed)
-    _, _, vectors = randomized_svd(fitted, min(N_COMPONENTS, min(fitted.shape) - 1), n_iter=2, random_state=seed)
-    reduced = X @ vectors.T
-    norms = np.linalg.norm(reduced, axis=1, keepdims=True)
-    return np.asarray(reduced / np.maximum(norms, 1e-12))
-
-
-def _sample(rows: Any, seed: int) -> Any:
-    chosen = np.random.default_rng(seed).choice(rows.shape[0], MAX_FITTED, replace=False)
-    return rows[np.sort(chosen)]

@@ -1,74 +1,68 @@
-"""Texts as numbers: TF-IDF over words and word pairs."""
+"""Texts as numbers: words, the pool's topics, and general meaning, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-MAX_TEXT_CHARACTERS = 20_000
-MAX_TERMS = 200_000
-# From this size on a term that occurs in a single text only costs memory.
-LARGE_POOL = 1_000
-_NO_TERMS = "empty"
+from backend.learning.rows import Rows
+from backend.learning.tfidf import Tfidf
+from backend.learning.topics import Topics, fit_topics
+from backend.learning.types import Array
+
+BOTH = "both"
+TFIDF = "tfidf"
+EMBEDDINGS = "embeddings"
 
 
-class TextFeatures:
-    """TF-IDF of words and word pairs, fitted once on a pool of texts.
+class Encoder(Protocol):
+    """Turns texts into sentence embeddings that were learnt elsewhere. Must pickle by reference, not by content."""
 
-    Only the first 20,000 characters of a text count. Texts without any known term get an all-zero row.
+    name: str
+    n_dimensions: int
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """Rows of unit length, zero for an empty text. Returns shape (n_texts, n_dimensions), float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """What turns a project's texts into rows; fitted once on a pool, then applied to each text once.
+
+    A row has two views: sparse TF-IDF, and a dense one that holds topics and (with an encoder) an embedding. Each of
+    the three parts has unit length, so none outweighs the others.
     """
 
-    def __init__(self, vectorizer: TfidfVectorizer, n_fitted: int) -> None:
-        self._vectorizer = vectorizer
-        self.n_fitted = n_fitted
+    tfidf: Tfidf
+    topics: Topics
+    encoder: Encoder | None
+    n_fitted: int
 
     @classmethod
-    def fit(cls, texts: Sequence[str]) -> TextFeatures:
-        """Learn the terms of `texts` (any number, also none)."""
-        return cls.fit_transform(texts)[0]
+    def fit_transform(cls, texts: Sequence[str], encoder: Encoder | None) -> tuple[Features, Rows]:
+        """Learn terms and topics of `texts` (any number, also none); gives their rows too."""
+        tfidf, sparse = Tfidf.fit_transform(texts)
+        features = cls(tfidf, fit_topics(sparse), encoder, len(texts))
+        return features, features._beside(sparse, texts)
 
-    @classmethod
-    def fit_transform(cls, texts: Sequence[str]) -> tuple[TextFeatures, sp.csr_matrix]:
-        """The features, and the rows of `texts` in one pass. Rows: shape (n_texts, n_terms), as `transform` gives."""
-        vectorizer = TfidfVectorizer(
-            ngram_range=(1, 2),
-            token_pattern=r"(?u)\b\w+\b",
-            sublinear_tf=True,
-            min_df=2 if len(texts) >= LARGE_POOL else 1,
-            max_features=MAX_TERMS,
-            dtype=np.float32,
-        )
-        try:
-            rows = vectorizer.fit_transform(_shortened(texts))
-        except ValueError:
-            # No word in any text (none yet, or only punctuation): scikit-learn refuses an empty vocabulary.
-            vectorizer.set_params(min_df=1).fit([_NO_TERMS])
-            features = cls(vectorizer, len(texts))
-            return features, features.transform(texts)
-        return cls(vectorizer, len(texts)), _sorted(rows)
+    def transform(self, texts: Sequence[str]) -> Rows:
+        """Rows of new texts. Returns Rows of shape (n_texts, n_columns), float32."""
+        return self._beside(self.tfidf.transform(texts), texts)
 
-    def transform(self, texts: Sequence[str]) -> sp.csr_matrix:
-        """Rows of unit length. Returns shape (n_texts, n_terms), float32."""
-        if not texts:
-            return sp.csr_matrix((0, self.n_terms), dtype=np.float32)
-        return _sorted(self._vectorizer.transform(_shortened(texts)))
+    def choices(self) -> dict[str, Array]:
+        """Which columns a classifier may use, by the name of the choice: all, words and topics, or embeddings."""
+        n_lexical = self.tfidf.n_terms + self.topics.components.shape[1]
+        lexical = np.arange(n_lexical)
+        if self.encoder is None:
+            return {TFIDF: lexical}
+        everything = np.arange(n_lexical + self.encoder.n_dimensions)
+        return {BOTH: everything, TFIDF: lexical, EMBEDDINGS: everything[n_lexical:]}
 
-    @property
-    def n_terms(self) -> int:
-        """Columns of every matrix that `transform` gives."""
-        return len(self._vectorizer.vocabulary_)
-
-
-def _sorted(rows: Any) -> sp.csr_matrix:
-    """One order of summation however the rows came about: same texts, same numbers to the last bit."""
-    matrix = sp.csr_matrix(rows)
-    matrix.sort_indices()
-    return matrix
-
-
-def _shortened(texts: Sequence[str]) -> list[str]:
-    return [text[:MAX_TEXT_CHARACTERS] for text in texts]
+    def _beside(self, sparse: Array, texts: Sequence[str]) -> Rows:
+        topics = self.topics.transform(sparse)
+        dense = topics if self.encoder is None else np.hstack([topics, self.encoder.encode(texts)])
+        return Rows((sparse, dense.astype(np.float32, copy=False)))

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.learning.classifier import Classifier
-from backend.learning.features import TextFeatures
+from backend.learning.features import Features
+from backend.learning.learner import Tuning
 from backend.learning.strategies import MEASURES
 from backend.learning.types import Array
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model. `ranked_by`: the measure that makes its informativeness, or another order's name."""
+    """A trained model. `ranked_by`: the measure that makes its informativeness, or another order's name.
 
-    features: TextFeatures
+    tuning: what was decided before it was trained.
+    """
+
+    features: Features
     classifier: Classifier
     ranked_by: str
+    tuning: Tuning
 
     def predict_proba(self, texts: Sequence[str]) -> Array:
         """Probability of each of `classifier.classes`. Returns shape (n_texts, n_classes)."""

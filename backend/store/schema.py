@@ -103,6 +103,34 @@ window = sa.Table(
     sa.Column("version_id", sa.ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("informativeness", sa.Float, nullable=False),
+    # Drawn at random, not chosen by the strategy.
+    sa.Column("is_audit", sa.Boolean, nullable=False, default=False),
+)
+
+# What the version that was current had predicted for a task before people labelled it.
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    _belongs_to_project(primary_key=True),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("predicted", sa.Text, nullable=False),
+    sa.Column("probability", sa.Float, nullable=False),
+    sa.Column("n_labels", sa.Integer, nullable=False),
+    sa.Column("is_audit", sa.Boolean, nullable=False),
+)
+
+# How good the versions were; `predictions` maps task ids to labels, for the next comparison.
+measurements = sa.Table(
+    "measurements",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _belongs_to_project(nullable=False, index=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("n_labels", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("kappa", sa.Float),
+    sa.Column("predictions", sa.Text),
+    sa.Column("report", sa.Text, nullable=False),
 )
 
 turns = sa.Table(

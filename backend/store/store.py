@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -78,7 +78,10 @@ class Version:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """What a turn publishes. `window` holds (task id, informativeness), most informative first."""
+    """What a turn publishes. `window` holds (task id, informativeness), most informative first.
+
+    audits: those of the window that were drawn at random.
+    """
 
     number: int
     created_at: float
@@ -89,6 +92,33 @@ class NewVersion:
     features_id: int | None
     artifact: bytes | None
     window: Sequence[tuple[int, float]]
+    audits: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a version that had learnt `n_labels` labels predicted for a task that it had not learnt."""
+
+    task_id: int
+    predicted: str
+    probability: float
+    n_labels: int
+    is_audit: bool
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How good a version was. `kappa`: agreement with the last measurement that kept its `predictions`.
+
+    predictions: labels by task id, or None where they are not needed any more. report: JSON for people.
+    """
+
+    version: int
+    n_labels: int
+    created_at: float
+    kappa: float | None
+    predictions: dict[int, str] | None
+    report: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -267,6 +297,17 @@ class Store:
         with self._read() as connection:
             return [(Task(row.id, json.loads(row.data)), row.revision) for row in connection.execute(query)]
 
+    def tasks(self, key: str, task_ids: Sequence[int]) -> list[Task]:
+        """Some tasks, as far as they are known."""
+        table = schema.tasks.c
+        query = sa.select(table.id, table.data).where(table.project_key == key, ~table.is_deleted)
+        with self._read() as connection:
+            return [
+                Task(row.id, json.loads(row.data))
+                for some in _chunks(task_ids)
+                for row in connection.execute(query.where(table.id.in_(some)))
+            ]
+
     def annotations(self, key: str) -> list[Annotation]:
         """All annotations, skipped ones too."""
         table = schema.annotations.c
@@ -328,7 +369,7 @@ class Store:
                 )
                 .returning(table.c.id)
             ).scalar_one()
-            self._add_to_window(connection, version_id, new.window)
+            self._add_to_window(connection, version_id, new.window, new.audits)
             older = sa.select(table.c.number).where(table.c.project_key == key, table.c.id != version_id)
             names = [version_name(number) for number in connection.execute(older).scalars()]
             self._add_stale(connection, key, names)
@@ -414,10 +455,68 @@ class Store:
                 found.update({row.task_id: row.informativeness for row in connection.execute(part)})
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
-    def add_to_window(self, version_id: int, window: Sequence[tuple[int, float]]) -> None:
+    def add_to_window(
+        self, version_id: int, window: Sequence[tuple[int, float]], audits: frozenset[int] = frozenset()
+    ) -> None:
         """Record tasks that were pushed later under the same version."""
         with self._write() as connection:
-            self._add_to_window(connection, version_id, window)
+            self._add_to_window(connection, version_id, window, audits)
+
+    def audits(self, version_id: int) -> set[int]:
+        """The tasks of a version's window that were drawn at random."""
+        table = schema.window.c
+        query = sa.select(table.task_id).where(table.version_id == version_id, table.is_audit)
+        with self._read() as connection:
+            return set(connection.execute(query).scalars())
+
+    # -- measuring --------------------------------------------------------------------------------------------
+
+    def keep_predictions(self, key: str, predictions: Sequence[Prediction]) -> None:
+        """Keep what was predicted for tasks before they were labelled; the first prediction of a task stays."""
+        rows = [{"project_key": key, **asdict(prediction)} for prediction in predictions]
+        if rows:
+            with self._write() as connection:
+                connection.execute(self._insert(schema.outcomes).on_conflict_do_nothing(), rows)
+
+    def predictions(self, key: str) -> list[Prediction]:
+        """What was predicted for tasks before they were labelled, in the order of the tasks' ids."""
+        table = schema.outcomes.c
+        query = (
+            sa.select(table.task_id, table.predicted, table.probability, table.n_labels, table.is_audit)
+            .where(table.project_key == key)
+            .order_by(table.task_id)
+        )
+        with self._read() as connection:
+            return [Prediction(**row._asdict()) for row in connection.execute(query)]
+
+    def record_measurement(self, key: str, measurement: Measurement) -> None:
+        """Keep a measurement; of older ones only what a history needs stays."""
+        table = schema.measurements
+        values = asdict(measurement) | {
+            "project_key": key,
+            "report": json.dumps(measurement.report),
+            "predictions": None if measurement.predictions is None else json.dumps(measurement.predictions),
+        }
+        older: dict[str, Any] = {"report": "{}"}
+        if measurement.predictions is not None:
+            older["predictions"] = None
+        with self._write() as connection:
+            connection.execute(sa.update(table).where(table.c.project_key == key).values(**older))
+            connection.execute(sa.insert(table).values(**values))
+
+    def measurements(self, key: str) -> list[Measurement]:
+        """All measurements, oldest first."""
+        with self._read() as connection:
+            rows = connection.execute(_MEASUREMENTS.where(schema.measurements.c.project_key == key)).all()
+        return [_measurement(row) for row in rows]
+
+    def newest_measurement(self, key: str) -> Measurement | None:
+        """The newest measurement; None before the first."""
+        table = schema.measurements.c
+        query = _MEASUREMENTS.where(table.project_key == key).order_by(None).order_by(table.id.desc()).limit(1)
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _measurement(row)
 
     # -- features ---------------------------------------------------------------------------------------------
 
@@ -617,9 +716,16 @@ class Store:
         statement = self._insert(schema.annotations)
         connection.execute(statement.on_conflict_do_update(index_elements=["project_key", "id"], set_=mark), rows)
 
-    def _add_to_window(self, connection: Connection, version_id: int, window: Sequence[tuple[int, float]]) -> None:
+    def _add_to_window(
+        self, connection: Connection, version_id: int, window: Sequence[tuple[int, float]], audits: frozenset[int]
+    ) -> None:
         rows = [
-            {"version_id": version_id, "task_id": task_id, "informativeness": float(informativeness)}
+            {
+                "version_id": version_id,
+                "task_id": task_id,
+                "informativeness": float(informativeness),
+                "is_audit": task_id in audits,
+            }
             for task_id, informativeness in window
         ]
         if rows:
@@ -628,6 +734,9 @@ class Store:
 
 _NEXT_REVISION = schema.projects.c.revision + 1
 _PROJECT_COLUMNS = tuple(schema.projects.columns)
+_MEASUREMENTS = sa.select(
+    *(schema.measurements.c[name] for name in ("version", "n_labels", "created_at", "kappa", "predictions", "report"))
+).order_by(schema.measurements.c.id)
 
 
 def _project(row: Any) -> Project:
@@ -636,6 +745,12 @@ def _project(row: Any) -> Project:
         "stale_versions": tuple(json.loads(row.stale_versions)),
     }
     return Project(**row._asdict() | parsed)
+
+
+def _measurement(row: Any) -> Measurement:
+    kept = None if row.predictions is None else json.loads(row.predictions)
+    predictions = None if kept is None else {int(task_id): label for task_id, label in kept.items()}
+    return Measurement(**row._asdict() | {"predictions": predictions, "report": json.loads(row.report)})
 
 
 def _json(value: Any) -> str:

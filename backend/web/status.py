@@ -10,7 +10,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from backend import __version__
-from backend.labeling import project_id_of
+from backend.labeling import project_id_of, version_name
 from backend.store import Project, Turn
 from backend.web.parts import Parts, parts
 
@@ -73,8 +73,22 @@ def _state(here: Parts, project: Project) -> dict[str, Any]:
             "n_labels": len(version.learnt),
             "labels": {label: Counter(version.learnt.values())[label] for label in version.labels},
         },
+        "quality": _quality(here, project),
         "turns": [_turn(turn) for turn in here.store.turns(project.key, SHOWN_TURNS)],
     }
+
+
+def _quality(here: Parts, project: Project) -> dict[str, Any] | None:
+    """What the newest measurement reports: of which version, when, and how good it was."""
+    newest = here.store.newest_measurement(project.key)
+    if newest is None:
+        return None
+    about = {
+        "version": version_name(newest.version),
+        "n_labels": newest.n_labels,
+        "measured_at": _time(newest.created_at),
+    }
+    return about | newest.report
 
 
 def _turn(turn: Turn) -> dict[str, Any]:

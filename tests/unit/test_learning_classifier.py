@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from backend.errors import InvalidRequest
-from backend.learning.classifier import BALANCE_BELOW, REGULARISATION_C, fit_classifier
-from backend.learning.features import TextFeatures
+from backend.learning.classifier import REGULARISATION_C, balance, fit_classifier
+from backend.learning.tfidf import Tfidf
 from backend.learning.types import Array
 
 WORDS = {
@@ -35,14 +35,14 @@ def data(n: int, n_labels: int, seed: int = 0) -> tuple[sp.csr_matrix, Array, sp
     labels = [list(WORDS)[place % n_labels] for place in range(n)]
     pool = texts_of(list(WORDS) * 40, seed + 1)
     texts = texts_of(labels, seed)
-    features = TextFeatures.fit(texts + pool)
+    features = Tfidf.fit(texts + pool)
     return features.transform(texts), np.array(labels), features.transform(pool)
 
 
 def reference(X: sp.csr_matrix, y: Array, tol: float) -> LogisticRegression:
     """scikit-learn on every column."""
-    weight = "balanced" if len(y) < BALANCE_BELOW else None
-    return LogisticRegression(C=REGULARISATION_C, class_weight=weight, max_iter=10_000, tol=tol).fit(X, y)
+    model = LogisticRegression(C=REGULARISATION_C, max_iter=10_000, tol=tol)
+    return model.fit(X, y, sample_weight=balance(y))
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.learning.coverage import Coverage, cover
-from backend.learning.features import TextFeatures
+from backend.learning.tfidf import Tfidf
 from backend.learning.types import Array
 
 TOPICS = ("match goal team coach", "bank stock price market", "rocket orbit moon star", "bread cheese salad soup")
@@ -19,11 +18,11 @@ def rows(*places: int) -> Array:
     return np.array(places, dtype=np.int64)
 
 
-def features_of(texts: list[str]) -> sp.csr_matrix:
-    return TextFeatures.fit(texts).transform(texts)
+def features_of(texts: list[str]) -> Array:
+    return Tfidf.fit(texts).transform(texts).toarray()
 
 
-def topics(n_each: int) -> tuple[sp.csr_matrix, Array]:
+def topics(n_each: int) -> tuple[Array, Array]:
     """Texts of four topics that share no word, and the topic of each."""
     draw = np.random.default_rng(0)
     of = np.arange(len(TOPICS)).repeat(n_each)
@@ -81,7 +80,7 @@ def test_empty_pool_has_an_empty_order() -> None:
 
 
 def test_no_tasks_have_no_groups() -> None:
-    covered = cover(sp.csr_matrix((0, 7), dtype=np.float32), 5, 0)
+    covered = cover(np.zeros((0, 7), dtype=np.float32), 5, 0)
     assert covered.groups.shape == covered.ranks.shape == (0,)
 
 
@@ -118,7 +117,7 @@ def test_equal_texts_are_one_group(texts: list[str]) -> None:
 
 
 def test_texts_without_any_known_term_are_one_group() -> None:
-    covered = cover(sp.csr_matrix((50, 100), dtype=np.float32), 20, 0)
+    covered = cover(np.zeros((50, 100), dtype=np.float32), 20, 0)
     assert set(covered.groups.tolist()) == {0}
 
 

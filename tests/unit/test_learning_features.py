@@ -1,106 +1,95 @@
-"""Texts as numbers, also the texts that nobody expects."""
+"""Words, topics and meaning, side by side."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.learning.features import LARGE_POOL, MAX_TEXT_CHARACTERS, TextFeatures
+from backend.learning import topics
+from backend.learning.features import BOTH, EMBEDDINGS, TFIDF, Features
+from backend.learning.rows import Rows, unit_rows
+from backend.learning.tfidf import Tfidf
+from backend.learning.topics import N_TOPICS, fit_topics
+from backend.learning.types import Array
+
+TEXTS = ["red apple pie", "green apple", "blue plum pie", "a green plum", "red plum cake", ""]
 
 
-def dense(features: TextFeatures, *texts: str) -> np.ndarray:
-    return np.asarray(features.transform(texts).todense())
+class Lengths:
+    """An encoder that knows how long a text is, and nothing else."""
+
+    name = "lengths"
+    n_dimensions = 2
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        return unit_rows(np.array([[len(text), bool(text)] for text in texts], dtype=np.float32).reshape(-1, 2))
 
 
-def test_rows_have_unit_length_and_one_column_a_term() -> None:
-    features = TextFeatures.fit(["red apple", "green apple pie"])
-    X = features.transform(["red apple", "green pie"])
-    # red, apple, green, pie, "red apple", "green apple", "apple pie"
-    assert X.shape == (2, features.n_terms) == (2, 7)
-    assert X.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(X.todense(), axis=1), 1.0, rtol=1e-6)
+def dense(X: Rows) -> Array:
+    sparse, compact = X.views
+    return np.hstack([sparse.toarray(), compact])
 
 
-def test_same_text_gives_the_same_row() -> None:
-    features = TextFeatures.fit(["red apple", "green apple pie"])
-    first, second = dense(features, "green apple", "Green APPLE!")
-    assert np.array_equal(first, second)
+@pytest.mark.parametrize("encoder", [None, Lengths()])
+def test_fitted_rows_are_those_of_transform(encoder: Lengths | None) -> None:
+    features, X = Features.fit_transform(TEXTS, encoder)
+    np.testing.assert_allclose(dense(features.transform(TEXTS)), dense(X), atol=1e-6)
+    assert X.shape == (len(TEXTS), dense(X).shape[1])
 
 
-def test_row_does_not_depend_on_the_texts_beside_it() -> None:
-    features = TextFeatures.fit(["red apple", "green apple pie"])
-    alone = dense(features, "apple pie")
-    assert np.array_equal(dense(features, "red", "apple pie", "green")[1:2], alone)
+def test_parts_have_unit_length_or_none() -> None:
+    features, X = Features.fit_transform(TEXTS, Lengths())
+    n_topics = features.topics.components.shape[1]
+    for part in (X.views[0].toarray(), X.views[1][:, :n_topics], X.views[1][:, n_topics:]):
+        lengths = np.linalg.norm(part, axis=1)
+        assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
 
 
-@pytest.mark.parametrize(
-    "texts", [[], [""], ["", "  \n", ""], ["🙂", "🎉🎉 🚀"], ["!?", "..."], ["🙂"] * (LARGE_POOL + 1)]
-)
-def test_pool_without_a_word_gives_empty_rows(texts: list[str]) -> None:
-    features = TextFeatures.fit(texts)
-    X = features.transform([*texts, "words come later"])
-    assert X.shape == (len(texts) + 1, features.n_terms)
-    assert X.nnz == 0
-    assert features.n_fitted == len(texts)
+def test_choices_name_the_columns_that_they_use() -> None:
+    features, X = Features.fit_transform(TEXTS, Lengths())
+    choices = features.choices()
+    assert list(choices) == [BOTH, TFIDF, EMBEDDINGS]
+    assert choices[BOTH].tolist() == list(range(X.shape[1]))
+    assert choices[EMBEDDINGS].tolist() == list(range(X.shape[1]))[-2:]
+    assert sorted([*choices[TFIDF], *choices[EMBEDDINGS]]) == choices[BOTH].tolist()
 
 
-def test_empty_texts_among_others_give_empty_rows() -> None:
-    features = TextFeatures.fit(["", "red apple", "🙂"])
-    assert [row.any() for row in dense(features, "", "red apple", "🙂", "unknown")] == [False, True, False, False]
+def test_without_an_encoder_there_is_one_choice() -> None:
+    features, X = Features.fit_transform(TEXTS, None)
+    assert {name: columns.tolist() for name, columns in features.choices().items()} == {TFIDF: list(range(X.shape[1]))}
 
 
-def test_one_text_is_enough() -> None:
-    features = TextFeatures.fit(["red apple"])
-    assert dense(features, "red apple").any()
+@given(st.lists(st.text(max_size=30), max_size=8), st.lists(st.text(max_size=30), max_size=4))
+@settings(max_examples=30)
+def test_any_texts_give_finite_rows(fitted: list[str], others: list[str]) -> None:
+    features, X = Features.fit_transform(fitted, Lengths())
+    assert len(X) == len(fitted)
+    assert features.transform(others).shape == (len(others), X.shape[1])
+    assert np.isfinite(dense(X)).all()
 
 
-def test_no_texts_give_no_rows() -> None:
-    features = TextFeatures.fit(["red apple"])
-    assert features.transform([]).shape == (0, features.n_terms)
+def test_topics_bring_together_words_that_occur_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "N_TOPICS", 2)
+    texts = ["cat purr", "cat fur", "purr fur", "bond stock", "stock fund", "bond fund"] * 20
+    tfidf = Tfidf.fit(texts)
+    rows = fit_topics(tfidf.transform(texts)).transform(tfidf.transform(["cat", "fur", "fund"]))
+    # No word is shared; the topic is.
+    assert rows[0] @ rows[1] > 2 * abs(rows[0] @ rows[2])
 
 
-def test_only_the_beginning_of_a_huge_text_counts() -> None:
-    beginning = "red apple " * (MAX_TEXT_CHARACTERS // 10)
-    megabyte = beginning + "green pie " * 100_000
-    assert len(megabyte) > 1_000_000
-    features = TextFeatures.fit([megabyte, "blue plum"])
-    assert features.n_terms == TextFeatures.fit([beginning, "blue plum"]).n_terms
-    first, second = dense(features, megabyte, beginning)
-    assert np.array_equal(first, second)
+def test_topics_are_few_where_texts_are_few() -> None:
+    X = Tfidf.fit(TEXTS).transform(TEXTS)
+    assert fit_topics(X).components.shape[1] == len(TEXTS) - 1 < N_TOPICS
+    assert fit_topics(X[:1]).transform(X).shape == (len(TEXTS), 0)
 
 
-def test_megabyte_without_a_space_is_one_term() -> None:
-    features = TextFeatures.fit(["x" * 1_000_000])
-    assert features.n_terms == 1
-
-
-def test_large_pool_keeps_only_terms_that_occur_twice() -> None:
-    texts = ["common"] * (LARGE_POOL - 1) + ["common single"]
-    assert TextFeatures.fit(texts[1:]).n_terms == 3
-    assert TextFeatures.fit(texts).n_terms == 1
-
-
-@pytest.mark.parametrize("text", ["熊猫", "привет мир", "été", "मौसम", "3 14", "x"])
-def test_words_of_any_script_count(text: str) -> None:
-    assert dense(TextFeatures.fit([text]), text).any()
-
-
-@given(st.lists(st.text(max_size=40), max_size=8))
-@settings(max_examples=60)
-def test_any_texts_give_finite_rows(texts: list[str]) -> None:
-    features = TextFeatures.fit(texts)
-    X = features.transform(texts)
-    assert X.shape == (len(texts), features.n_terms)
-    lengths = np.linalg.norm(np.asarray(X.todense()), axis=1)
-    assert all(np.isclose(length, 0) or np.isclose(length, 1, atol=1e-5) for length in lengths)
-
-
-def test_stored_features_give_the_same_rows() -> None:
-    features = TextFeatures.fit(["red apple", "green apple pie"])
-    again = pickle.loads(pickle.dumps(features))
-    assert np.array_equal(dense(again, "apple pie"), dense(features, "apple pie"))
-    assert again.n_fitted == 2
+def test_features_are_the_same_each_time_and_after_storing() -> None:
+    first, X = Features.fit_transform(TEXTS, None)
+    second, again = Features.fit_transform(TEXTS, None)
+    assert np.array_equal(dense(X), dense(again))
+    assert np.array_equal(dense(pickle.loads(pickle.dumps(first)).transform(TEXTS)), dense(second.transform(TEXTS)))

@@ -167,7 +167,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN)
+    return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
 
 
 @pytest.fixture
@@ -745,14 +745,12 @@ def test_imported_tasks_join_the_queue(bench: Bench) -> None:
 
 
 def test_imported_task_that_beats_the_window_is_pushed_at_once(bench: Bench) -> None:
-    project = bench.add(strategy="margin", window=5)
-    bench.turn(project)
-    bench.label(project, 5)
-    bench.turn(project)
+    project = bench.add(strategy="margin", window=5, audit_share=0)
+    publish_some(bench, project, 4)
     version = bench.version(project)
 
-    between = {"text": "the cat the engine a dog barks a robot welds"}
-    webhook = bench.fake.add_tasks(project.id, [between, {"text": ""}])
+    between = [{"text": text} for text in ("the cat the engine a dog barks a robot welds", "number", "")]
+    webhook = bench.fake.add_tasks(project.id, between)
     bench.hear(webhook)
     bench.turn(project)
 
@@ -1117,7 +1115,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("reference")
     store = Store(f"sqlite:///{folder / 'reference.sqlite'}")
     store.create_tables()
-    settings = read_settings(model_dir=folder)
+    settings = read_settings(model_dir=folder, encoder="none")
     bench = Bench(FakeLabelStudio(), store, Signer("a key that only tests know"), FakeClock(), settings)
     project = prepared(bench)
     bench.settle(project)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
+from backend import ranking
+from backend.errors import InvalidRequest
 from backend.labeling import LabelConfig, parse_config
+from backend.learning.asking import AUTO_ORDER, COVERAGE, RANDOM, choose_order
 from backend.learning.classifier import Classifier, fit_classifier
-from backend.learning.strategies import MEASURES
+from backend.learning.strategies import MEASURES, STRATEGIES
 from backend.pool import Pool
-from backend.ranking import COVERAGE, RANDOM, Window, choose_ranking, rank
+from backend.ranking import Learnt, Window
 from backend.settings import ProjectSettings
 from backend.store import Signer, Store
 from tests.support.build import KEY, config_xml, event, task
@@ -17,11 +23,7 @@ from tests.support.build import KEY, config_xml, event, task
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
 N = 60
 CONFIG = parse_config(config_xml())
-SETTINGS = ProjectSettings()
-
-
-def labels_of(n: int) -> LabelConfig:
-    return parse_config(config_xml(tuple(f"label {place}" for place in range(n))))
+SETTINGS = ProjectSettings(audit_share=0)
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def pool(store: Store, signer: Signer) -> Pool:
     texts = [" ".join(draw.choice(WORDS["AB"[place % 2]].split(), 6)) for place in range(N)]
     store.register(KEY, config_xml(), None, 0.0)
     store.hear(event(tasks=tuple(task(place + 1, text) for place, text in enumerate(texts))), 0.0)
-    filled = Pool(KEY, "text")
+    filled = Pool(KEY, "text", None)
     filled.refresh(store, signer, CONFIG, 0.0)
     return filled
 
@@ -42,57 +44,92 @@ def classifier(pool: Pool) -> Classifier:
     return fit_classifier(pool.X[pool.rows(list(range(1, 11)))], np.array(list("AB" * 5)))
 
 
-# -- choose_ranking -------------------------------------------------------------------------------------------
+# -- choose_order ---------------------------------------------------------------------------------------------
+
+NEEDS_MODEL = [name for name, strategy in STRATEGIES.items() if strategy.needs_model]
+NEEDS_NONE = [name for name in STRATEGIES if name not in NEEDS_MODEL]
 
 
-@pytest.mark.parametrize("strategy", ["auto", "margin", "entropy", "least_confidence"])
+@pytest.mark.parametrize("strategy", ["auto", *NEEDS_MODEL])
 def test_without_a_model_the_pool_is_covered(strategy: str) -> None:
-    settings = ProjectSettings(strategy=strategy)
-    assert choose_ranking(settings, CONFIG, {"A", "B"}, 1000, trained=False) == COVERAGE
+    assert choose_order(strategy, list("AB" * 500), "AB", is_trained=False) == COVERAGE
 
 
-@pytest.mark.parametrize("trained", [True, False])
-def test_random_stays_random(trained: bool) -> None:
-    assert choose_ranking(ProjectSettings(strategy="random"), CONFIG, set(), 0, trained) == RANDOM
+@pytest.mark.parametrize("is_trained", [True, False])
+@pytest.mark.parametrize("strategy", NEEDS_NONE)
+def test_strategy_that_needs_no_model_asks_from_the_start(strategy: str, is_trained: bool) -> None:
+    assert choose_order(strategy, [], "AB", is_trained=is_trained) == strategy
 
 
-@pytest.mark.parametrize("strategy", ["margin", "entropy", "least_confidence"])
-def test_chosen_measure_holds_from_the_first_model_on(strategy: str) -> None:
-    assert choose_ranking(ProjectSettings(strategy=strategy), CONFIG, {"A", "B"}, 2, trained=True) == strategy
+@pytest.mark.parametrize("strategy", NEEDS_MODEL)
+def test_chosen_strategy_holds_from_the_first_model_on(strategy: str) -> None:
+    assert choose_order(strategy, ["A", "B"], "AB", is_trained=True) == strategy
+
+
+def test_unknown_strategy_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(InvalidRequest, match="margin"):
+        choose_order("best", ["A", "B"], "AB", is_trained=True)
 
 
 @pytest.mark.parametrize(
-    ("n_config", "n_met", "n_labels", "expected"),
+    ("classes", "labels", "expected"),
     [
-        (2, 2, 19, COVERAGE),
-        (2, 2, 20, "margin"),
-        (2, 1, 20, COVERAGE),
-        (2, 1, 39, COVERAGE),
-        (2, 1, 40, "margin"),
-        (10, 10, 29, COVERAGE),
-        (10, 10, 30, "margin"),
-        (10, 9, 59, COVERAGE),
-        (10, 9, 60, "margin"),
+        ("AB", "A" * 16 + "B" * 3, COVERAGE),
+        ("AB", "A" * 17 + "B" * 3, AUTO_ORDER),
+        # One label was not met yet: as many labels again.
+        ("ABC", "A" * 17 + "B" * 3, COVERAGE),
+        ("ABC", "A" * 30 + "B" * 9, COVERAGE),
+        ("ABC", "A" * 30 + "B" * 10, AUTO_ORDER),
+        # The labels turn up evenly: as many again.
+        ("AB", "A" * 10 + "B" * 10, COVERAGE),
+        ("AB", "A" * 20 + "B" * 19, COVERAGE),
+        ("AB", "A" * 20 + "B" * 20, AUTO_ORDER),
+        # Three labels a class.
+        ("ABCDEFGHIJ", "ABCDEFGHIJ" + "A" * 19, COVERAGE),
+        ("ABCDEFGHIJ", "ABCDEFGHIJ" + "A" * 20, AUTO_ORDER),
+        ("ABCDEFGHIJ", "ABCDEFGHIJ" * 5, COVERAGE),
+        ("ABCDEFGHIJ", "ABCDEFGHIJ" * 6, AUTO_ORDER),
     ],
 )
-def test_auto_covers_the_pool_until_every_label_was_met_often_enough(
-    n_config: int, n_met: int, n_labels: int, expected: str
-) -> None:
-    config = labels_of(n_config)
-    assert choose_ranking(SETTINGS, config, set(config.labels[:n_met]), n_labels, trained=True) == expected
+def test_auto_covers_the_pool_until_every_label_was_met_often_enough(classes: str, labels: str, expected: str) -> None:
+    assert choose_order("auto", list(labels), classes, is_trained=True) == expected
 
 
 def test_labels_that_left_the_config_do_not_count_as_met() -> None:
-    assert choose_ranking(SETTINGS, CONFIG, {"A", "gone"}, 25, trained=True) == COVERAGE
+    assert choose_order("auto", ["A"] * 20 + ["gone"] * 5, "AB", is_trained=True) == COVERAGE
+
+
+@pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])
+def test_every_strategy_can_be_set_for_a_project(strategy: str) -> None:
+    assert ProjectSettings(strategy=strategy).strategy == strategy
 
 
 # -- rank -----------------------------------------------------------------------------------------------------
 
-orders = pytest.mark.parametrize("ranked_by", [*MEASURES, COVERAGE, RANDOM])
+MODEL_FREE = [COVERAGE, *NEEDS_NONE]
+orders = pytest.mark.parametrize("ranked_by", [*STRATEGIES, COVERAGE])
 
 
-@orders
-@pytest.mark.parametrize("has_model", [True, False])
+def rank(
+    pool: Pool,
+    classifier: Classifier | None,
+    ranked_by: str,
+    config: LabelConfig,
+    settings: ProjectSettings,
+    annotated: set[int],
+    pushed: set[int],
+    n: int,
+) -> Window:
+    """As the loop does: the first ten tasks are labelled, if there is a model."""
+    labels = {} if classifier is None else {place: "BA"[place % 2] for place in range(1, 11)}
+    learnt = Learnt(labels, classifier, fit_classifier, ranked_by)
+    return ranking.rank(pool, learnt, config, settings, annotated, pushed, n, batch=5)
+
+
+@pytest.mark.parametrize(
+    ("ranked_by", "has_model"),
+    [*((order, True) for order in [*STRATEGIES, COVERAGE]), *((order, False) for order in MODEL_FREE)],
+)
 def test_annotated_and_pushed_tasks_are_never_asked_again(
     pool: Pool, classifier: Classifier, ranked_by: str, has_model: bool
 ) -> None:
@@ -131,7 +168,7 @@ def test_measured_window_holds_the_best_of_the_whole_pool(pool: Pool, classifier
     assert [of[task_id] for task_id in window.task_ids] == pytest.approx(window.informativeness)
 
 
-@pytest.mark.parametrize("ranked_by", [COVERAGE, RANDOM])
+@pytest.mark.parametrize("ranked_by", MODEL_FREE)
 def test_places_continue_below_the_pushed_ones(pool: Pool, ranked_by: str) -> None:
     first = rank(pool, None, ranked_by, CONFIG, SETTINGS, set(), set(), 20)
     second = rank(pool, None, ranked_by, CONFIG, SETTINGS, set(), set(first.task_ids), 20)
@@ -148,7 +185,7 @@ def test_answers_are_the_most_probable_labels(pool: Pool, classifier: Classifier
     assert window.answers == expected
 
 
-@pytest.mark.parametrize("ranked_by", [COVERAGE, RANDOM])
+@pytest.mark.parametrize("ranked_by", MODEL_FREE)
 def test_without_a_model_there_are_no_answers(pool: Pool, ranked_by: str) -> None:
     assert rank(pool, None, ranked_by, CONFIG, SETTINGS, set(), set(), 5).answers is None
 
@@ -170,19 +207,72 @@ def test_random_order_follows_the_seed(pool: Pool) -> None:
     assert sorted(windows[0].task_ids) == sorted(windows[1].task_ids)
 
 
-@orders
-@pytest.mark.parametrize("has_model", [True, False])
+@pytest.mark.parametrize(
+    ("ranked_by", "has_model"),
+    [*((order, True) for order in [*STRATEGIES, COVERAGE]), *((order, False) for order in MODEL_FREE)],
+)
 def test_nothing_left_gives_an_empty_window(
     pool: Pool, classifier: Classifier, ranked_by: str, has_model: bool
 ) -> None:
     window = rank(pool, classifier if has_model else None, ranked_by, CONFIG, SETTINGS, set(range(1, N + 1)), set(), 5)
-    assert window == Window([], [], [] if has_model else None)
+    assert window == Window([], [], [] if has_model else None, frozenset())
 
 
 def test_empty_pool_gives_an_empty_window() -> None:
-    assert rank(Pool(KEY, "text"), None, COVERAGE, CONFIG, SETTINGS, set(), set(), 5) == Window([], [], None)
+    empty = Pool(KEY, "text", None)
+    assert rank(empty, None, COVERAGE, CONFIG, SETTINGS, set(), set(), 5) == Window([], [], None, frozenset())
 
 
 def test_annotated_task_without_a_row_does_not_disturb(pool: Pool) -> None:
     window = rank(pool, None, COVERAGE, CONFIG, SETTINGS, {1, 999}, {888}, N)
     assert sorted(window.task_ids) == list(range(2, N + 1))
+
+
+# -- audits ---------------------------------------------------------------------------------------------------
+
+
+def test_share_of_the_places_is_drawn_at_random_from_the_whole_pool(pool: Pool, classifier: Classifier) -> None:
+    drawn: Counter[int] = Counter()
+    n_places = 0
+    for seed in range(300):
+        settings = ProjectSettings(audit_share=0.3, seed=seed)
+        window = rank(pool, classifier, "margin", CONFIG, settings, set(range(1, 11)), set(), 10)
+        assert len(window.task_ids) == len(set(window.task_ids)) == 10
+        assert window.audits <= set(window.task_ids)
+        drawn.update(window.audits)
+        n_places += len(window.task_ids)
+    assert sum(drawn.values()) / n_places == pytest.approx(0.3, abs=0.03)
+    # 900 draws over 50 tasks: 18 each, whether the strategy likes them or not.
+    assert set(drawn) == set(range(11, N + 1))
+    assert chisquare([drawn[task_id] for task_id in range(11, N + 1)]).pvalue > 0.001
+
+
+@orders
+def test_audits_do_not_change_the_rule_that_worth_falls(pool: Pool, classifier: Classifier, ranked_by: str) -> None:
+    settings = ProjectSettings(audit_share=0.4)
+    window = rank(pool, classifier, ranked_by, CONFIG, settings, set(range(1, 11)), set(), 50)
+    assert sorted(window.task_ids) == list(range(11, N + 1))
+    assert window.informativeness == sorted(window.informativeness, reverse=True)
+    assert all(0 <= value <= 1 for value in window.informativeness)
+
+
+def test_random_strategy_is_all_audit(pool: Pool, classifier: Classifier) -> None:
+    window = rank(pool, classifier, RANDOM, CONFIG, SETTINGS, set(), set(), 7)
+    assert window.audits == set(window.task_ids)
+
+
+def test_without_a_model_nothing_is_audited(pool: Pool) -> None:
+    window = rank(pool, None, COVERAGE, CONFIG, ProjectSettings(audit_share=1), set(), set(), 7)
+    assert not window.audits
+
+
+def test_each_training_draws_anew(pool: Pool, classifier: Classifier) -> None:
+    settings = ProjectSettings(audit_share=0.3)
+    drawn = set()
+    for n_labels in (6, 8, 10):
+        learnt = Learnt(
+            {place: "BA"[place % 2] for place in range(1, n_labels + 1)}, classifier, fit_classifier, "margin"
+        )
+        window = ranking.rank(pool, learnt, CONFIG, settings, set(range(1, 11)), set(), 20, batch=5)
+        drawn.add(window.audits)
+    assert len(drawn) == 3

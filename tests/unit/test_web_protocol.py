@@ -21,7 +21,8 @@ from backend.database import open_engine
 from backend.jobs import JobClient
 from backend.labeling import parse_config, read_project_key
 from backend.learning.classifier import fit_classifier
-from backend.learning.features import TextFeatures
+from backend.learning.features import Features
+from backend.learning.learner import Tuning
 from backend.settings import read_settings
 from backend.store import NewVersion, Project, Signer, Store, Turn
 from backend.web import create_app
@@ -96,11 +97,9 @@ def publish(
     artifact = features_id = None
     if learnt is not None:
         pairs = [(text, label) for label, texts in learnt.items() for text in texts]
-        features = TextFeatures.fit([text for text, _ in pairs])
-        classifier = fit_classifier(
-            features.transform([text for text, _ in pairs]), np.array([label for _, label in pairs])
-        )
-        artifact = signer.dump((classifier, ranked_by))
+        features, rows = Features.fit_transform([text for text, _ in pairs], None)
+        classifier = fit_classifier(rows, np.array([label for _, label in pairs]))
+        artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")))
         features_id = store.save_features(key, "text", signer.dump(features), 0.0)
     new = NewVersion(
         number=number,

@@ -43,7 +43,7 @@ class RecordingJobs:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return read_settings(model_dir=tmp_path)
+    return read_settings(model_dir=tmp_path, encoder="none")
 
 
 @pytest.fixture

@@ -9,21 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from hypothesis.strategies import DrawFn
 from scipy.special import softmax
+from skactiveml.pool import uncertainty_scores
 
 from backend.learning.strategies import MEASURES, Measure, by_position, entropy, highest, least_confidence, margin
+from backend.learning.strategies.uncertainty import random
 from backend.learning.types import Array
+from tests.support.queries import any_probabilities, probabilities
 
 measures = pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))
-
-
-@st.composite
-def probabilities(draw: DrawFn, min_labels: int = 1) -> Array:
-    shape = (draw(st.integers(0, 8)), draw(st.integers(min_labels, 6)))
-    raw = draw(hnp.arrays(np.float64, shape, elements=st.floats(0, 1)))
-    raw = raw + np.where(raw.sum(axis=1, keepdims=True) < 1e-6, 1.0, 0.0)
-    return np.asarray(raw / raw.sum(axis=1, keepdims=True))
 
 
 # Each row by hand: margin 1 - (p1 - p2); least confidence (1 - p1) * k / (k - 1); entropy in units of log k.
@@ -50,6 +44,24 @@ def test_measures_give_the_values_worked_out_by_hand(
     assert entropy(proba) == pytest.approx([by_entropy])
 
 
+def test_measures_agree_with_scikit_activeml() -> None:
+    for n_labels in (2, 3, 7):
+        proba = probabilities(200, n_labels)
+        by_confidence = uncertainty_scores(proba, method="least_confident") * n_labels / (n_labels - 1)
+        np.testing.assert_allclose(least_confidence(proba), by_confidence)
+        np.testing.assert_allclose(margin(proba), uncertainty_scores(proba, method="margin_sampling"))
+        np.testing.assert_allclose(entropy(proba), uncertainty_scores(proba, method="entropy") / np.log(n_labels))
+
+
+def test_random_draws_repeat_by_the_seed_and_fill_the_range() -> None:
+    values = random(10_000, seed=1)
+    assert np.array_equal(values, random(10_000, seed=1))
+    assert not np.array_equal(values, random(10_000, seed=2))
+    assert values.min() >= 0
+    assert values.max() < 1
+    assert values.mean() == pytest.approx(0.5, abs=0.02)
+
+
 @measures
 def test_one_label_leaves_nothing_to_ask(measure: Measure) -> None:
     assert list(measure(np.ones((3, 1)))) == [0, 0, 0]
@@ -69,7 +81,7 @@ def test_certain_is_0_and_uniform_is_1(measure: Measure) -> None:
 
 
 @measures
-@given(proba=probabilities())
+@given(proba=any_probabilities())
 def test_informativeness_lies_between_0_and_1(measure: Measure, proba: Array) -> None:
     values = measure(proba)
     assert values.shape == (len(proba),)
@@ -88,14 +100,14 @@ def test_rounded_probabilities_stay_in_the_range(measure: Measure, spread: float
 
 
 @measures
-@given(proba=probabilities(), data=st.data())
+@given(proba=any_probabilities(), data=st.data())
 def test_order_of_the_labels_does_not_matter(measure: Measure, proba: Array, data: st.DataObject) -> None:
     columns = data.draw(st.permutations(range(proba.shape[1])))
     np.testing.assert_allclose(measure(proba[:, columns]), measure(proba), atol=1e-12)
 
 
 @measures
-@given(proba=probabilities(), data=st.data())
+@given(proba=any_probabilities(), data=st.data())
 def test_order_of_the_tasks_does_not_matter(measure: Measure, proba: Array, data: st.DataObject) -> None:
     rows = np.array(data.draw(st.permutations(range(len(proba)))), dtype=int)
     np.testing.assert_allclose(measure(proba[rows]), measure(proba)[rows], atol=1e-12)

@@ -1,19 +1,11 @@
-"""Which tasks to ask next.
-
-Every measure is a pure function of a probability matrix and points in one direction: informativeness,
-high = ask first, in [0, 1].
-"""
+"""Ask what the model is unsure of: measures of a probability matrix, high = ask first, in [0, 1]."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from scipy.special import entr
 
 from backend.learning.types import Array
-
-Measure = Callable[[Array], Array]
 
 
 def margin(proba: Array) -> Array:
@@ -51,33 +43,6 @@ def entropy(proba: Array) -> Array:
     return np.asarray(np.clip(entr(proba).sum(axis=1) / np.log(n_labels), 0.0, 1.0))
 
 
-MEASURES: dict[str, Measure] = {
-    "margin": margin,
-    "least_confidence": least_confidence,
-    "entropy": entropy,
-}
-
-
-def highest(informativeness: Array, n: int, seed: int) -> Array:
-    """Indices of the n most informative tasks, highest first; ties in an order drawn with the seed.
-
-    informativeness: shape (n_tasks,). Returns shape (min(n, n_tasks),).
-    """
-    n_tasks = len(informativeness)
-    if n_tasks > n > 0:
-        least = np.partition(informativeness, n_tasks - n)[n_tasks - n]
-        candidates = np.flatnonzero(informativeness >= least)
-    else:
-        candidates = np.arange(n_tasks)
-    tie_break = np.random.default_rng(seed).permutation(len(candidates))
-    order = np.lexsort((tie_break, -informativeness[candidates]))
-    return np.asarray(candidates[order[:n]])
-
-
-def by_position(positions: Array) -> Array:
-    """Informativeness of tasks that have only a place in an order: 1 for the first, falling with the place.
-
-    positions: whole numbers from 0. Returns values in (0, 1], strictly falling, so that later places can always
-    be added below.
-    """
-    return np.asarray(1.0 / (1.0 + positions / 100.0))
+def random(n_tasks: int, seed: int) -> Array:
+    """A draw from [0, 1) for each task: asks at random, as every strategy must be compared with."""
+    return np.random.default_rng(seed).random(n_tasks)

@@ -1,0 +1,132 @@
+"""Sentence encoders: models of language that were trained elsewhere, loaded by name, once a process."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from backend.errors import InvalidSettings
+from backend.learning.features import Encoder
+from backend.learning.rows import unit_rows
+from backend.learning.tfidf import MAX_TEXT_CHARACTERS
+from backend.learning.types import Array
+
+NONE = "none"
+WORDLLAMA = "wordllama"
+
+log = logging.getLogger(__name__)
+
+
+class _Named:
+    """Pickles as its name: weights lie in their own files, not in our artifacts."""
+
+    def __init__(self, name: str, n_dimensions: int) -> None:
+        self.name = name
+        self.n_dimensions = n_dimensions
+
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return load_encoder, (self.name,)
+
+
+class WordLlamaEncoder(_Named):
+    """The mean of a text's token vectors, 256 dimensions; the weights come with the package `wordllama`.
+
+    Computed as one sparse product: tokenizing is most of the work.
+    """
+
+    def __init__(self) -> None:
+        wordllama = importlib.import_module("wordllama")
+        folder = Path(str(wordllama.__file__)).parent
+        model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
+        self._tokenizer = model.tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._vectors: Array = model.embedding
+        super().__init__(WORDLLAMA, self._vectors.shape[1])
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """Rows of unit length, zero for an empty text. Returns shape (n_texts, 256), float32."""
+        shortened = [text[:MAX_TEXT_CHARACTERS] for text in texts]
+        found = self._tokenizer.encode_batch_fast(shortened, add_special_tokens=False)
+        tokens = [np.asarray(one.ids, dtype=np.int32) for one in found]
+        ends = np.cumsum([0, *map(len, tokens)])
+        columns = np.concatenate([*tokens, np.zeros(0, dtype=np.int32)])
+        counts = sp.csr_matrix(
+            (np.ones(len(columns), dtype=np.float32), columns, ends), shape=(len(texts), len(self._vectors))
+        )
+        return unit_rows(np.asarray(counts @ self._vectors))
+
+
+class ModelEncoder(_Named):
+    """A model of sentence-transformers or model2vec, from a local folder or by its name."""
+
+    def __init__(self, name: str, model: Any) -> None:
+        self._model = model
+        super().__init__(name, int(np.asarray(model.encode(["text"])).shape[1]))
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """Rows of unit length, zero for an empty text. Returns shape (n_texts, n_dimensions), float32."""
+        if not texts:
+            return np.zeros((0, self.n_dimensions), dtype=np.float32)
+        rows = np.asarray(self._model.encode([text[:MAX_TEXT_CHARACTERS] for text in texts]), dtype=np.float32)
+        if not np.isfinite(rows).all():
+            broken = int((~np.isfinite(rows).all(axis=1)).sum())
+            log.warning(
+                "%s gave %d of %d embeddings that are not numbers: taken as empty", self.name, broken, len(rows)
+            )
+            rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0.0)
+        return unit_rows(rows * np.array([[bool(text.strip())] for text in texts]))
+
+
+def _sentence_transformers(model: str) -> Any:
+    return importlib.import_module("sentence_transformers").SentenceTransformer(model)
+
+
+def _model2vec(model: str) -> Any:
+    return importlib.import_module("model2vec").StaticModel.from_pretrained(model)
+
+
+_LOADERS: dict[str, Callable[[str], Any]] = {
+    "sentence-transformers": _sentence_transformers,
+    "model2vec": _model2vec,
+}
+
+
+@cache
+def load_encoder(name: str) -> Encoder:
+    """The encoder of that name: `wordllama`, `sentence-transformers:MODEL` or `model2vec:MODEL` (a folder or a name).
+
+    Raises InvalidSettings with a sentence if it cannot be loaded.
+    """
+    kind, _, model = name.partition(":")
+    try:
+        if name == WORDLLAMA:
+            return WordLlamaEncoder()
+        if kind in _LOADERS and model:
+            return ModelEncoder(name, _LOADERS[kind](model))
+    except ImportError as exc:
+        raise InvalidSettings(f"AL_ENCODER is {name!r}, which needs the package {exc.name}: install it") from exc
+    except Exception as exc:
+        raise InvalidSettings(f"AL_ENCODER is {name!r}, which cannot be loaded: {type(exc).__name__}") from exc
+    known = ", ".join([NONE, WORDLLAMA, *(f"{kind}:MODEL" for kind in _LOADERS)])
+    raise InvalidSettings(f"AL_ENCODER must be one of {known}, not {name[:60]!r}")
+
+
+def find_encoder(name: str) -> Encoder | None:
+    """The encoder of that name; None for `none`, or for `wordllama` where the package has no wheel."""
+    if name == NONE:
+        return None
+    try:
+        return load_encoder(name)
+    except InvalidSettings:
+        if name != WORDLLAMA:
+            raise
+        log.warning("wordllama is not installed here: features are TF-IDF only")
+        return None

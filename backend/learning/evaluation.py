@@ -1,0 +1,239 @@
+"""How good the model is, measured on tasks that it had not learnt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from scipy.stats import binomtest
+
+from backend.errors import InvalidRequest
+from backend.learning.folds import folds
+from backend.learning.rows import Matrix
+from backend.learning.types import Array
+
+N_RESAMPLES = 1000
+# Below this, chance alone makes a calibrated model look more than 5 points off.
+CALIBRATION_OUTCOMES = 100
+CALIBRATION_BINS = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the then current version predicted for a task that it had not learnt, and what people said.
+
+    probability: of the predicted label. n_labels: how many labels the version had learnt.
+    is_audit: asked at random, not by the strategy.
+    """
+
+    label: str
+    predicted: str
+    probability: float
+    n_labels: int
+    is_audit: bool
+
+    def __post_init__(self) -> None:
+        if not 0 <= round(self.probability, 6) <= 1:
+            raise InvalidRequest(f"the probability of a prediction lies between 0 and 1, not {self.probability}")
+        if self.n_labels < 1:
+            raise InvalidRequest(f"a version that predicts has learnt at least 1 label, not {self.n_labels}")
+
+    @property
+    def is_correct(self) -> bool:
+        """Whether the prediction was what people said."""
+        return self.predicted == self.label
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval: low <= value <= high."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """How well one label is found. None where nothing was counted: never predicted, or never true."""
+
+    label: str
+    n_true: int
+    n_predicted: int
+    precision: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many tasks of one label were taken for another."""
+
+    true: str
+    predicted: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The quality of predictions. None where there are too few outcomes to tell.
+
+    labels: those of the project, in its order, then any other that occurs. confusions: most frequent first.
+    calibration_error: how far probabilities are from the share that is right, on average, 0 = not at all.
+    """
+
+    n: int
+    accuracy: Estimate | None
+    macro_f1: Estimate | None
+    labels: tuple[LabelQuality, ...]
+    confusions: tuple[Confusion, ...]
+    calibration_error: float | None
+
+
+def evaluate(outcomes: Sequence[Outcome], labels: Sequence[str], seed: int = 0) -> Evaluation:
+    """The quality of the predictions among the outcomes. labels: the project's label names."""
+    cells = Counter((outcome.label, outcome.predicted) for outcome in outcomes)
+    n_correct = sum(outcome.is_correct for outcome in outcomes)
+    names = dict.fromkeys([*labels, *sorted({name for cell in cells for name in cell})])
+    confusions = [Confusion(*cell, count) for cell, count in cells.items() if cell[0] != cell[1]]
+    return Evaluation(
+        n=len(outcomes),
+        accuracy=proportion(n_correct, len(outcomes)) if outcomes else None,
+        macro_f1=_macro_f1(cells, seed) if outcomes else None,
+        labels=tuple(_label_qualities(names, cells)),
+        confusions=tuple(sorted(confusions, key=lambda pair: (-pair.count, pair.true, pair.predicted))),
+        calibration_error=_calibration_error(outcomes) if len(outcomes) >= CALIBRATION_OUTCOMES else None,
+    )
+
+
+def audit_outcomes(outcomes: Sequence[Outcome], n_labels_now: int) -> list[Outcome]:
+    """The outcomes that tell how good the present model is on tasks that nobody has labelled yet.
+
+    They were asked at random, and predicted by versions with at least half of today's labels: not by the model's
+    childhood. Each is a uniform draw from the tasks unlabelled at that moment, so their accuracy is, without bias,
+    that of these versions on these pools. This holds only if the random tasks are drawn before, or regardless
+    of, what the strategy takes from the same pool. The strategy's own tasks are harder and say nothing of the rest.
+    """
+    return [outcome for outcome in outcomes if outcome.is_audit and 2 * outcome.n_labels >= n_labels_now]
+
+
+def proportion(n_hits: int, n: int) -> Estimate:
+    """The share of hits with Wilson's interval. Source: Wilson 1927; Newcombe 1998, method 3. n: at least 1."""
+    share = n_hits / n
+    interval = binomtest(n_hits, n).proportion_ci(method="wilson")
+    # Rounding puts 0 of n and n of n a hair inside their own interval's end.
+    return Estimate(share, min(float(interval.low), share), max(float(interval.high), share))
+
+
+def _label_qualities(names: Iterable[str], cells: Counter[tuple[str, str]]) -> Iterator[LabelQuality]:
+    n_true, n_predicted = Counter[str](), Counter[str]()
+    for (true, predicted), count in cells.items():
+        n_true[true] += count
+        n_predicted[predicted] += count
+    for name in names:
+        hits = cells[name, name]
+        yield LabelQuality(
+            label=name,
+            n_true=n_true[name],
+            n_predicted=n_predicted[name],
+            precision=hits / n_predicted[name] if n_predicted[name] else None,
+            recall=hits / n_true[name] if n_true[name] else None,
+        )
+
+
+def _macro_f1(cells: Counter[tuple[str, str]], seed: int) -> Estimate:
+    """F1, averaged over the labels that occur as truth or prediction, with a bootstrap's percentiles.
+
+    The plain bootstrap never makes an error that it has not seen: of 20 right answers it concludes "1.0 to 1.0".
+    Hence the Bayesian one, with one more outcome a label: half of it right, half taken for, or from, another label.
+    Measured, its interval holds the truth in 90 to 97 % of cases with 2 to 6 labels, 20 outcomes or more; with 20
+    labels it is too narrow: 77 % at 100 outcomes, 87 % at 300.
+    Source: Rubin 1981; Goutte and Gaussier 2005.
+    """
+    names = sorted({name for pair in cells for name in pair})
+    place = {name: index for index, name in enumerate(names)}
+    seen = sorted((place[true], place[predicted], count) for (true, predicted), count in cells.items())
+    each, other = np.arange(len(names)), np.full(len(names), len(names))
+    true, predicted, counts = np.array(seen).T
+    true = np.concatenate([true, each, each, other])
+    predicted = np.concatenate([predicted, each, other, each])
+    unseen = np.repeat([0.5, 0.25, 0.25], len(names))
+
+    one_hot = sp.identity(len(names) + 1, format="csr")[:, :-1]
+    occurrences = one_hot[true] + one_hot[predicted]
+    hits = one_hot[true].multiply((true == predicted)[:, None]).tocsr()
+
+    def score(weights: Array) -> Array:
+        return np.asarray((2 * (weights @ hits) / (weights @ occurrences)).mean(axis=-1))
+
+    value = float(score(np.concatenate([counts, 0 * unseen])))
+    shape = np.concatenate([counts, unseen])
+    # Gamma weights are Dirichlet weights but for their sum, which F1 cancels.
+    draws = np.random.default_rng(seed).standard_gamma(shape, size=(N_RESAMPLES, len(shape)))
+    low, high = np.percentile(score(draws), [2.5, 97.5])
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def _calibration_error(outcomes: Sequence[Outcome]) -> float:
+    """Mean distance of probability and share of hits, in bins of about equally many outcomes.
+
+    Chance adds to it: a perfectly calibrated model shows 0.03 to 0.08 at 100 outcomes, 0.01 to 0.03 at 500.
+    Source: Naeini et al. 2015.
+    """
+    probability = np.array([outcome.probability for outcome in outcomes])
+    correct = np.array([outcome.is_correct for outcome in outcomes])
+    edges = np.quantile(probability, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
+    # Equal probabilities share a bin, else their order would count.
+    excess = np.bincount(np.searchsorted(edges, probability), weights=probability - correct)
+    return float(np.abs(excess).sum() / len(outcomes))
+
+
+class Probabilistic(Protocol):
+    """A trained classifier. classes: shape (n_classes,), the label of each column of its probabilities."""
+
+    @property
+    def classes(self) -> Array: ...  # noqa: D102
+
+    def predict_proba(self, X: Matrix) -> Array: ...  # noqa: D102
+
+
+Fit = Callable[[Matrix, Array], Probabilistic]
+
+
+def cross_validate(fit: Fit, X: Matrix, y: Array, seed: int, n_folds: int = 5) -> Evaluation:
+    """How well models trained on most of the labels predict the others: a biased estimate, unlike the audit.
+
+    It describes the tasks that the strategy chose, often harder than the rest and with other shares of labels: good
+    for comparing models, not for telling how good one is on the pool.
+    X: shape (n_examples, n_features); y: shape (n_examples,), label names. Each label is spread over the folds as
+    evenly as its number allows. Folds run wherever joblib.parallel_config says, by default here, one by one.
+    """
+    y = np.asarray(y)
+    if n_folds < 2:
+        raise InvalidRequest(f"need at least 2 folds, not {n_folds}")
+    if X.shape[0] != len(y):
+        raise InvalidRequest(f"need a label for each example, have {len(y)} for {X.shape[0]}")
+    labels = [str(label) for label in np.unique(y)]
+    if len(y) < 2:
+        return evaluate([], labels)
+    fold_of = folds(y, min(n_folds, len(y)), seed)
+    tested = Parallel()(delayed(_held_out)(fit, X, y, fold_of == fold) for fold in range(fold_of.max() + 1))
+    return evaluate([outcome for part in tested for outcome in part], labels, seed)
+
+
+def _held_out(fit: Fit, X: Matrix, y: Array, is_test: Array) -> list[Outcome]:
+    """Outcomes of the examples of one fold. Where the rest has one label only, that is the prediction."""
+    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    classes: Array = np.unique(y[train])
+    proba: Array = np.ones((len(test), 1))
+    if len(classes) > 1:
+        model = fit(X[train], y[train])
+        classes, proba = model.classes, model.predict_proba(X[test])
+    return [
+        Outcome(str(label), str(classes[row.argmax()]), float(row.max()), len(train), is_audit=False)
+        for label, row in zip(y[test], proba, strict=True)
+    ]

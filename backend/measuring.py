@@ -1,0 +1,132 @@
+"""How good a project's versions are: kept for every label, reported for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from backend.labeling import LabelConfig
+from backend.learning.classifier import Classifier
+from backend.learning.evaluation import Outcome, audit_outcomes, cross_validate, evaluate
+from backend.learning.model import Model
+from backend.learning.rows import Matrix
+from backend.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
+from backend.learning.types import Array
+from backend.pool import Pool
+from backend.store import Measurement, Prediction, Store, Version
+
+# Versions that differ by a label or two always agree: the ones compared are a batch apart, as they were when the
+# rule for stopping was measured.
+COMPARED_LABELS_APART = 20
+COMPARED_TASKS = 2_000
+CROSS_VALIDATED_LABELS = 2_000
+MEASURED_GROWTH = 0.05
+# Spreads consecutive numbers over 32 bits (Knuth's multiplicative hash).
+_SPREAD = 2654435761
+
+
+def keep_predictions(
+    store: Store, key: str, config: LabelConfig, version: Version, model: Model, labels: Mapping[int, str]
+) -> None:
+    """Keep what the published version says of the labels that it has not learnt, before another one learns them."""
+    fresh = [task_id for task_id in labels if task_id not in version.learnt]
+    texts = {task.id: config.text_of(task.data) for task in store.tasks(key, fresh)}
+    readable = {task_id: text for task_id, text in texts.items() if text is not None}
+    if not readable:
+        return
+    proba = model.predict_proba(list(readable.values()))
+    audits = store.audits(version.id)
+    best = proba.argmax(axis=1)
+    store.keep_predictions(
+        key,
+        [
+            Prediction(
+                task_id=task_id,
+                predicted=str(model.classifier.classes[column]),
+                probability=float(row[column]),
+                n_labels=len(version.learnt),
+                is_audit=task_id in audits,
+            )
+            for task_id, row, column in zip(readable, proba, best, strict=True)
+        ],
+    )
+
+
+def measure(
+    store: Store,
+    key: str,
+    pool: Pool,
+    version: Version,
+    classifier: Classifier,
+    fit: Callable[[Matrix, Array], Classifier],
+    seed: int,
+    now: float,
+) -> Measurement | None:
+    """Measure a published version and keep the result; None where the labels have hardly grown since the last time."""
+    history = store.measurements(key)
+    n_labels = len(version.learnt)
+    if history and abs(n_labels - history[-1].n_labels) < max(1, MEASURED_GROWTH * history[-1].n_labels):
+        return None
+    compared = next((one for one in reversed(history) if one.predictions is not None), None)
+    kappa, predictions = None, None
+    if compared is None or abs(n_labels - compared.n_labels) >= COMPARED_LABELS_APART:
+        predictions = _predictions(pool, classifier)
+        kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
+    kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
+    measurement = Measurement(
+        version=version.number,
+        n_labels=n_labels,
+        created_at=now,
+        kappa=kappa,
+        predictions=predictions,
+        report=_report(store, key, pool, version, fit, kappas, seed),
+    )
+    store.record_measurement(key, measurement)
+    return measurement
+
+
+def _report(
+    store: Store,
+    key: str,
+    pool: Pool,
+    version: Version,
+    fit: Callable[[Matrix, Array], Classifier],
+    kappas: list[float],
+    seed: int,
+) -> dict[str, Any]:
+    outcomes = [
+        Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit)
+        for one in store.predictions(key)
+        if one.task_id in version.learnt
+    ]
+    learnt = {task_id: label for task_id, label in version.learnt.items() if task_id in pool.row_of}
+    some = np.random.default_rng(seed).permutation(list(learnt))[:CROSS_VALIDATED_LABELS].tolist()
+    y = np.array([learnt[task_id] for task_id in some])
+    n_examples = dict.fromkeys(version.labels, 0) | Counter(learnt.values())
+    return {
+        "audit": asdict(evaluate(audit_outcomes(outcomes, len(version.learnt)), version.labels, seed)),
+        "cross_validation": asdict(cross_validate(fit, pool.X[pool.rows(some)], y, seed)),
+        "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
+        "agreement": kappas,
+        "stop": asdict(when_to_stop(kappas, n_examples)),
+        "forecast": asdict(next_labels(outcomes, len(version.learnt))),
+    }
+
+
+def _predictions(pool: Pool, classifier: Classifier) -> dict[int, str]:
+    """The labels of the same tasks each time, as far as they exist."""
+    known = np.fromiter(pool.row_of, dtype=np.int64, count=len(pool.row_of))
+    sample = known[np.argsort(known * _SPREAD % 2**32, kind="stable")][:COMPARED_TASKS].tolist()
+    best = classifier.predict_proba(pool.X[pool.rows(sample)]).argmax(axis=1)
+    return dict(zip(sample, map(str, classifier.classes[best]), strict=True))
+
+
+def _kappa(before: Mapping[int, str], now: Mapping[int, str]) -> float | None:
+    common = [task_id for task_id in now if task_id in before]
+    if not common:
+        return None
+    return agreement(np.array([before[one] for one in common]), np.array([now[one] for one in common]))

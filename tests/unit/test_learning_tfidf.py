@@ -1,0 +1,106 @@
+"""Texts as numbers, also the texts that nobody expects."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.learning.tfidf import LARGE_POOL, MAX_TEXT_CHARACTERS, Tfidf
+
+
+def dense(features: Tfidf, *texts: str) -> np.ndarray:
+    return np.asarray(features.transform(texts).todense())
+
+
+def test_rows_have_unit_length_and_one_column_a_term() -> None:
+    features = Tfidf.fit(["red apple", "green apple pie"])
+    X = features.transform(["red apple", "green pie"])
+    # red, apple, green, pie, "red apple", "green apple", "apple pie"
+    assert X.shape == (2, features.n_terms) == (2, 7)
+    assert X.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(X.todense(), axis=1), 1.0, rtol=1e-6)
+
+
+def test_same_text_gives_the_same_row() -> None:
+    features = Tfidf.fit(["red apple", "green apple pie"])
+    first, second = dense(features, "green apple", "Green APPLE!")
+    assert np.array_equal(first, second)
+
+
+def test_row_does_not_depend_on_the_texts_beside_it() -> None:
+    features = Tfidf.fit(["red apple", "green apple pie"])
+    alone = dense(features, "apple pie")
+    assert np.array_equal(dense(features, "red", "apple pie", "green")[1:2], alone)
+
+
+@pytest.mark.parametrize(
+    "texts", [[], [""], ["", "  \n", ""], ["🙂", "🎉🎉 🚀"], ["!?", "..."], ["🙂"] * (LARGE_POOL + 1)]
+)
+def test_pool_without_a_word_gives_empty_rows(texts: list[str]) -> None:
+    features = Tfidf.fit(texts)
+    X = features.transform([*texts, "words come later"])
+    assert X.shape == (len(texts) + 1, features.n_terms)
+    assert X.nnz == 0
+    assert features.n_fitted == len(texts)
+
+
+def test_empty_texts_among_others_give_empty_rows() -> None:
+    features = Tfidf.fit(["", "red apple", "🙂"])
+    assert [row.any() for row in dense(features, "", "red apple", "🙂", "unknown")] == [False, True, False, False]
+
+
+def test_one_text_is_enough() -> None:
+    features = Tfidf.fit(["red apple"])
+    assert dense(features, "red apple").any()
+
+
+def test_no_texts_give_no_rows() -> None:
+    features = Tfidf.fit(["red apple"])
+    assert features.transform([]).shape == (0, features.n_terms)
+
+
+def test_only_the_beginning_of_a_huge_text_counts() -> None:
+    beginning = "red apple " * (MAX_TEXT_CHARACTERS // 10)
+    megabyte = beginning + "green pie " * 100_000
+    assert len(megabyte) > 1_000_000
+    features = Tfidf.fit([megabyte, "blue plum"])
+    assert features.n_terms == Tfidf.fit([beginning, "blue plum"]).n_terms
+    first, second = dense(features, megabyte, beginning)
+    assert np.array_equal(first, second)
+
+
+def test_megabyte_without_a_space_is_one_term() -> None:
+    features = Tfidf.fit(["x" * 1_000_000])
+    assert features.n_terms == 1
+
+
+def test_large_pool_keeps_only_terms_that_occur_twice() -> None:
+    texts = ["common"] * (LARGE_POOL - 1) + ["common single"]
+    assert Tfidf.fit(texts[1:]).n_terms == 3
+    assert Tfidf.fit(texts).n_terms == 1
+
+
+@pytest.mark.parametrize("text", ["熊猫", "привет мир", "été", "मौसम", "3 14", "x"])
+def test_words_of_any_script_count(text: str) -> None:
+    assert dense(Tfidf.fit([text]), text).any()
+
+
+@given(st.lists(st.text(max_size=40), max_size=8))
+@settings(max_examples=60)
+def test_any_texts_give_finite_rows(texts: list[str]) -> None:
+    features = Tfidf.fit(texts)
+    X = features.transform(texts)
+    assert X.shape == (len(texts), features.n_terms)
+    lengths = np.linalg.norm(np.asarray(X.todense()), axis=1)
+    assert all(np.isclose(length, 0) or np.isclose(length, 1, atol=1e-5) for length in lengths)
+
+
+def test_stored_features_give_the_same_rows() -> None:
+    features = Tfidf.fit(["red apple", "green apple pie"])
+    again = pickle.loads(pickle.dumps(features))
+    assert np.array_equal(dense(again, "apple pie"), dense(features, "apple pie"))
+    assert again.n_fitted == 2

@@ -1,0 +1,145 @@
+"""What is kept of every label, and what is reported."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from backend.labeling import parse_config
+from backend.learning.classifier import fit_classifier
+from backend.learning.learner import Tuning
+from backend.learning.model import Model
+from backend.measuring import COMPARED_LABELS_APART, keep_predictions, measure
+from backend.pool import Pool
+from backend.store import Measurement, NewVersion, Prediction, Signer, Store, Version
+from tests.support.build import KEY, config_xml, event, task
+
+WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
+N = 120
+CONFIG = parse_config(config_xml())
+
+
+def truth(task_id: int) -> str:
+    return "AB"[task_id % 2]
+
+
+class Setting:
+    """A project of 120 tasks: even ones speak of A, odd ones of B."""
+
+    def __init__(self, store: Store, signer: Signer) -> None:
+        draw = np.random.default_rng(0)
+        texts = {place: " ".join(draw.choice(WORDS[truth(place)].split(), 4)) for place in range(1, N + 1)}
+        store.register(KEY, config_xml(), None, 0.0)
+        store.hear(event(tasks=tuple(task(place, text) for place, text in texts.items())), 0.0)
+        self.store, self.signer = store, signer
+        self.pool = Pool(KEY, "text", None)
+        self.pool.refresh(store, signer, CONFIG, 0.0)
+        self.number = 0
+
+    def publish(self, n_labels: int, audits: frozenset[int] = frozenset()) -> tuple[Version, Model]:
+        """A version that has learnt tasks 1 to n, with all others in its window."""
+        learnt = {place: truth(place) for place in range(1, n_labels + 1)}
+        rows = self.pool.X[self.pool.rows(list(learnt))]
+        model = Model(
+            self.pool.features, fit_classifier(rows, np.array(list(learnt.values()))), "margin", Tuning("tfidf")
+        )
+        self.number += 1
+        new = NewVersion(
+            number=self.number,
+            created_at=0.0,
+            revision=0,
+            ranked_by="margin",
+            labels=("A", "B"),
+            learnt=learnt,
+            features_id=self.pool.features_id,
+            artifact=self.signer.dump((model.classifier, "margin", model.tuning)),
+            window=[(place, 0.5) for place in range(n_labels + 1, N + 1)],
+            audits=audits,
+        )
+        return self.store.publish(KEY, new, is_switched=True), model
+
+    def measure(self, version: Version, model: Model) -> Measurement | None:
+        return measure(self.store, KEY, self.pool, version, model.classifier, fit_classifier, 0, 1.0)
+
+
+@pytest.fixture
+def setting(store: Store, signer: Signer) -> Setting:
+    return Setting(store, signer)
+
+
+def test_prediction_of_each_new_label_is_kept_before_it_is_learnt(setting: Setting) -> None:
+    version, model = setting.publish(20, audits=frozenset({22, 30}))
+    labels = {place: truth(place) for place in range(1, 25)}
+    keep_predictions(setting.store, KEY, CONFIG, version, model, labels)
+    kept = setting.store.predictions(KEY)
+    assert [one.task_id for one in kept] == [21, 22, 23, 24]
+    assert [one.is_audit for one in kept] == [False, True, False, False]
+    assert {one.n_labels for one in kept} == {20}
+    proba = model.classifier.predict_proba(setting.pool.X[setting.pool.rows([21])])[0]
+    assert kept[0].predicted == str(model.classifier.classes[proba.argmax()])
+    assert kept[0].probability == pytest.approx(proba.max(), abs=1e-6)
+
+
+def test_prediction_of_a_later_version_does_not_replace_the_first(setting: Setting) -> None:
+    first = Prediction(task_id=30, predicted="A", probability=0.9, n_labels=10, is_audit=True)
+    setting.store.keep_predictions(KEY, [first])
+    version, model = setting.publish(20)
+    keep_predictions(setting.store, KEY, CONFIG, version, model, {30: "B"})
+    assert setting.store.predictions(KEY) == [first]
+
+
+def test_report_measures_the_audit_on_labels_as_they_are_now(setting: Setting) -> None:
+    audits = frozenset(range(21, 41))
+    version, model = setting.publish(20, audits)
+    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in range(1, 41)})
+    newest, model = setting.publish(40)
+    measured = setting.measure(newest, model)
+    assert measured is not None
+    audit = measured.report["audit"]
+    assert audit["n"] == 20
+    assert audit["accuracy"]["low"] <= audit["accuracy"]["value"] <= audit["accuracy"]["high"]
+    assert audit["accuracy"]["value"] == 1.0
+    assert measured.report["cross_validation"]["n"] == 40
+    assert json.loads(json.dumps(measured.report)) is not None
+    assert set(measured.report) == {"audit", "cross_validation", "learning_curve", "agreement", "stop", "forecast"}
+
+
+def test_versions_are_compared_a_batch_apart(setting: Setting) -> None:
+    kappas = []
+    for n_labels in (20, 22, 20 + COMPARED_LABELS_APART, 43, 40 + COMPARED_LABELS_APART):
+        measured = setting.measure(*setting.publish(n_labels))
+        assert measured is not None
+        kappas.append(measured.kappa)
+    assert [kappa is None for kappa in kappas] == [True, True, False, True, False]
+    assert all(0 <= kappa <= 1 for kappa in kappas if kappa is not None)
+    kept = [one.predictions is not None for one in setting.store.measurements(KEY)]
+    assert kept == [False, False, False, False, True]
+
+
+def test_nothing_is_measured_again_without_growth(setting: Setting) -> None:
+    version, model = setting.publish(40)
+    assert setting.measure(version, model) is not None
+    assert setting.measure(version, model) is None
+    assert setting.measure(*setting.publish(41)) is None
+    assert setting.measure(*setting.publish(42)) is not None
+    assert len(setting.store.measurements(KEY)) == 2
+
+
+def test_stop_is_advised_when_versions_agree(setting: Setting) -> None:
+    for n_labels in (20, 40, 60, 80):
+        measured = setting.measure(*setting.publish(n_labels))
+    assert measured is not None
+    assert measured.report["agreement"] == [1.0, 1.0, 1.0]
+    assert measured.report["stop"]["stop"] is True
+    assert "kappa" in measured.report["stop"]["reason"]
+
+
+def test_old_reports_are_not_kept(setting: Setting) -> None:
+    for n_labels in (20, 40):
+        setting.measure(*setting.publish(n_labels))
+    older, newest = setting.store.measurements(KEY)
+    assert older.report == {}
+    assert newest.report
+    assert setting.store.newest_measurement(KEY) == newest
