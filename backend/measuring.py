@@ -24,7 +24,9 @@ from backend.store import Measurement, Prediction, Store, Version
 COMPARED_LABELS_APART = 20
 COMPARED_TASKS = 2_000
 CROSS_VALIDATED_LABELS = 2_000
-MEASURED_GROWTH = 0.05
+# A measurement takes a few tenths of a second, which the next turn waits for.
+MEASURED_LABELS = 5
+MEASURED_GROWTH = 0.1
 # Spreads consecutive numbers over 32 bits (Knuth's multiplicative hash).
 _SPREAD = 2654435761
 
@@ -69,7 +71,7 @@ def measure(
     """Measure a published version and keep the result; None where the labels have hardly grown since the last time."""
     history = store.measurements(key)
     n_labels = len(version.learnt)
-    if history and abs(n_labels - history[-1].n_labels) < max(1, MEASURED_GROWTH * history[-1].n_labels):
+    if history and abs(n_labels - history[-1].n_labels) < max(MEASURED_LABELS, MEASURED_GROWTH * history[-1].n_labels):
         return None
     compared = next((one for one in reversed(history) if one.predictions is not None), None)
     kappa, predictions = None, None

@@ -7,6 +7,7 @@ import signal
 import threading
 
 import click
+from threadpoolctl import threadpool_limits
 
 from backend.cli.wiring import end_with_parent, make_signer, make_studio, open_store, say_errors, set_up_logging
 from backend.clock import Clock
@@ -36,6 +37,8 @@ def worker() -> None:
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
     """Take turns until `stop` is set."""
+    # Sums that several threads share differ in their last bits: the same labels give the same model on any machine.
+    threadpool_limits(limits=1)
     clock = Clock()
     store = open_store(settings)
     studio = make_studio(settings)

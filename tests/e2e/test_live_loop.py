@@ -187,6 +187,27 @@ def test_a_skipped_task_teaches_nothing(admin: Annotator, backend: BackendProces
     assert learnt(backend, project, 6)["n_annotations"] == 7
 
 
+def test_status_says_how_good_the_model_is(admin: Annotator, backend: BackendProcess, project: int) -> None:
+    backend.connect(project, "--set", "retrain_growth=0", "--set", "audit_share=1")
+    label_some(admin, project, 6)
+    learnt(backend, project, 6)
+    label_some(admin, project, 5)
+    learnt(backend, project, 11)
+
+    def audited() -> dict | None:
+        quality = backend.project(project)["quality"]
+        return quality if quality and quality["audit"]["n"] >= 4 else None
+
+    quality = until(audited, "the audit is counted")
+    accuracy = quality["audit"]["accuracy"]
+    assert 0 <= accuracy["low"] <= accuracy["value"] <= accuracy["high"] <= 1
+    assert quality["cross_validation"]["n"] == quality["n_labels"]
+    assert quality["stop"]["stop"] is not True
+    assert quality["stop"]["reason"]
+    assert quality["forecast"]["gain"] is None
+    assert quality["forecast"]["reason"]
+
+
 def test_start_training_trains(admin: Annotator, backend: BackendProcess, truth: Truth, project: int) -> None:
     label_some(admin, project, 6)
     before = learnt(backend, project, 6)["version"]["name"]

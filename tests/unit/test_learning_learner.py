@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.learning.learner import DECIDE_FROM, DECIDE_UP_TO, Tuning, n_deciding, train, tune
+from backend.learning.learner import COMPARE_FROM, DECIDE_FROM, DECIDE_UP_TO, Tuning, n_deciding, train, tune
 from backend.learning.types import Array
 
 N = 300
@@ -36,6 +36,8 @@ def test_default_stays_where_the_difference_is_noise() -> None:
     choices = {"all": np.arange(10), "good": GOOD, "again": GOOD}
     assert tune(X, y, {"good": GOOD, "again": GOOD}, "auto", seed=0).choice == "good"
     assert tune(X[: DECIDE_FROM - 1], y[: DECIDE_FROM - 1], choices, "auto", seed=0) == Tuning("all")
+    few = tune(X[: COMPARE_FROM - 1], y[: COMPARE_FROM - 1], {"noise": NOISE, "good": GOOD}, "auto", seed=0)
+    assert (few.choice, few.losses) == ("noise", None)
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [("noise", "noise"), ("good", "good"), ("gone", "noise")])

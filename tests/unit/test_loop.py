@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from label_studio_sdk.core import http_client
 from threadpoolctl import threadpool_limits
 
 from backend.cli.worker import needs_turn
 from backend.labeling import read_event, version_number
+from backend.learning.strategies import STRATEGIES
 from backend.loop import OLDER_VERSIONS, Loop
+from backend.models import Models
 from backend.settings import Settings, read_settings
 from backend.store import NewVersion, Project, Signer, Store, Version
 from backend.studio.client import Studio
@@ -1498,3 +1501,85 @@ def tear_model(store: Store, version: Version) -> None:
         connection.exec_driver_sql(
             "UPDATE versions SET artifact = substr(artifact, 1, length(artifact) / 2) WHERE id = ?", (version.id,)
         )
+
+
+# -- measuring ------------------------------------------------------------------------------------------------
+
+
+def test_every_label_after_the_first_model_has_a_prediction_from_before(bench: Bench) -> None:
+    project = bench.add()
+    publish_some(bench, project, 3)
+
+    kept = {one.task_id: one for one in bench.store.predictions(project.key)}
+    learnt = bench.version(project).learnt
+    assert len(learnt) == 15
+    # The first five were asked without a model.
+    assert len(kept) == 10
+    assert set(kept) < set(learnt)
+    assert sorted(one.n_labels for one in kept.values()) == [5] * 5 + [10] * 5
+
+
+def test_audits_are_about_the_share_that_was_set(bench: Bench) -> None:
+    everything, nothing = bench.add(audit_share=1), bench.add(audit_share=0)
+    for project in (everything, nothing):
+        publish_some(bench, project, 2)
+
+    assert all(one.is_audit for one in bench.store.predictions(everything.key))
+    assert not any(one.is_audit for one in bench.store.predictions(nothing.key))
+    assert bench.store.audits(bench.version(everything).id) == set(everything.queue() or [])
+
+
+def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
+    project = bench.add()
+    publish_some(bench, project, 1)
+    assert bench.store.newest_measurement(project.key) is not None
+    steps = list(bench.store.turns(project.key, 1)[0].steps)
+    assert steps.index("rename") < steps.index("measure")
+
+    newest = bench.store.newest_measurement(project.key)
+    assert newest is not None
+    assert (newest.version, newest.n_labels) == (2, 5)
+    assert newest.report["cross_validation"]["n"] == 5
+
+
+def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
+    project = bench.add(audit_share=1)
+    publish_some(bench, project, 3)
+    before = bench.store.newest_measurement(project.key)
+    gone = [next(iter(project.annotations)), *list(project.annotations)[-6:]]
+    bench.hear(bench.fake.delete_annotations(project.id, *gone))
+    bench.turn(project)
+
+    after = bench.store.newest_measurement(project.key)
+    assert before is not None
+    assert after is not None
+    assert after.report["audit"]["n"] < before.report["audit"]["n"]
+
+
+def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -> None:
+    """The order in which people labelled decides, not the order in which events came or rows lie."""
+    project = bench.add()
+    publish_some(bench, project, 2)
+    again = Store(f"sqlite:///{tmp_path / 'again.sqlite'}")
+    again.create_tables()
+    again.register(project.key, TWO, {}, bench.clock.now())
+    bench.restart(again)
+    bench.loop.take_turn(project.key)
+
+    row = again.project(project.key)
+    first, second = bench.version(project), again.version(row.version_id or 0)
+    assert list(first.learnt.items()) == list(second.learnt.items())
+    models = [Models(store, bench.signer).get(version.id) for store, version in ((bench.store, first), (again, second))]
+    one, other = (model.classifier for model in models if model is not None)
+    assert np.array_equal(one.weights, other.weights)
+
+
+@pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])
+def test_every_strategy_orders_the_queue_from_the_start(bench: Bench, strategy: str) -> None:
+    project = bench.add(config("animal", "machine", "never met"), strategy=strategy)
+    publish_some(bench, project, 2)
+
+    state = bench.store.project(project.key)
+    assert state.error is None
+    assert len(project.queue() or []) == len(TEXTS) - 10
+    assert bench.version(project).has_model

@@ -108,7 +108,7 @@ def test_report_measures_the_audit_on_labels_as_they_are_now(setting: Setting) -
 
 def test_versions_are_compared_a_batch_apart(setting: Setting) -> None:
     kappas = []
-    for n_labels in (20, 22, 20 + COMPARED_LABELS_APART, 43, 40 + COMPARED_LABELS_APART):
+    for n_labels in (20, 25, 20 + COMPARED_LABELS_APART, 45, 40 + COMPARED_LABELS_APART):
         measured = setting.measure(*setting.publish(n_labels))
         assert measured is not None
         kappas.append(measured.kappa)
@@ -122,8 +122,8 @@ def test_nothing_is_measured_again_without_growth(setting: Setting) -> None:
     version, model = setting.publish(40)
     assert setting.measure(version, model) is not None
     assert setting.measure(version, model) is None
-    assert setting.measure(*setting.publish(41)) is None
-    assert setting.measure(*setting.publish(42)) is not None
+    assert setting.measure(*setting.publish(44)) is None
+    assert setting.measure(*setting.publish(45)) is not None
     assert len(setting.store.measurements(KEY)) == 2
 
 
