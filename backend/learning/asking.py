@@ -20,12 +20,16 @@ AUTO = "auto"
 COVERAGE = "coverage"
 RANDOM = "random"
 AUTO_ORDER = "cluster_margin"
+MIXED = "coverage_and_margin"
 # Uncertainty from a handful of labels is often worse than random (measured below 100 labels): cover the pool first.
 COVERED_LABELS_AT_LEAST = 20
 COVERED_LABELS_A_CLASS = 3
-# Covering on, in smaller groups, teaches more than uncertainty while the labels turn up evenly, and less where some
-# are rare (measured on four text sets). Evenness: entropy of the labels' shares over its maximum.
-EVEN = 0.9
+MAX_GROUPS = 500
+# Covering on, in smaller groups, teaches more than uncertainty while the labels turn up evenly, the longer the more
+# labels there are, and less where some are rare (measured on four text sets). Evenness: entropy of the labels' shares
+# over its maximum.
+EVEN = 0.8
+MIXED_LABELS_A_CLASS = 40
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ def choose_order(strategy: str, y: Sequence[str], classes: Collection[str], *, i
     """The name of the order that a strategy asks in now: its own, or `coverage` while it cannot work yet.
 
     y: the labels so far; classes: labels of the config. `auto` covers the pool for 20 labels (3 a class), and for as
-    many again while a label was not met (it may occur nowhere) or the labels turn up evenly.
+    many again while a label was not met (it may occur nowhere) or the labels turn up evenly. Evenly, it goes on with
+    half coverage, half cluster-margin up to 40 labels a class; then it asks by cluster-margin alone.
     """
     if strategy != AUTO and not pick(strategy).needs_model:
         return strategy
@@ -76,18 +81,20 @@ def choose_order(strategy: str, y: Sequence[str], classes: Collection[str], *, i
         return COVERAGE
     if strategy != AUTO:
         return strategy
-    phase = _phase(len(classes))
-    goes_on = not set(classes) <= set(y) or _evenness(y, len(classes)) >= EVEN
-    return COVERAGE if len(y) < phase or (goes_on and len(y) < 2 * phase) else AUTO_ORDER
+    phase, is_even = _phase(len(classes)), _evenness(y, len(classes)) >= EVEN
+    if len(y) < phase or (len(y) < 2 * phase and (is_even or not set(classes) <= set(y))):
+        return COVERAGE
+    return MIXED if is_even and len(y) < MIXED_LABELS_A_CLASS * len(classes) else AUTO_ORDER
 
 
 def ask(order: str, situation: Situation, n: int) -> Ranking:
     """The n most informative tasks of the pool in an order that `choose_order` named; tasks are indices into X."""
     if order == COVERAGE:
-        phase = _phase(situation.n_classes)
-        groups = situation.coverage(phase if len(situation.asked) < phase else 2 * phase)
-        chosen = groups.order(situation.pool, situation.asked)[:n]
-        return by_order(chosen)
+        return by_order(_covering(situation)[:n])
+    if order == MIXED:
+        uncertain = ask(AUTO_ORDER, situation, n).tasks
+        both = np.column_stack([uncertain, _covering(situation)[: len(uncertain)]]).ravel()
+        return by_order(both[np.sort(np.unique(both, return_index=True)[1])][:n])
     query = Query(
         X=situation.X[situation.pool],
         Z=situation.Z[situation.pool],
@@ -102,6 +109,13 @@ def ask(order: str, situation: Situation, n: int) -> Ranking:
     )
     ranking = STRATEGIES[order].choose(query)
     return Ranking(situation.pool[ranking.tasks], ranking.informativeness)
+
+
+def _covering(situation: Situation) -> Array:
+    """The whole pool, tasks of groups without labels first; the more was asked, the smaller the groups."""
+    phase = _phase(situation.n_classes)
+    n_groups = min(MAX_GROUPS, phase * (1 + len(situation.asked) // phase))
+    return situation.coverage(n_groups).order(situation.pool, situation.asked)
 
 
 def _phase(n_classes: int) -> int:

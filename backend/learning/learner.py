@@ -76,12 +76,14 @@ def tune(X: Matrix, y: Array, choices: Mapping[str, Array], wanted: str, seed: i
         return Tuning(names[0])
     held_out = {name: _held_out_decisions(some, labels, choices[name], seed) for name in names}
     truth = np.searchsorted(np.unique(labels), labels)
-    losses = {name: _losses(decisions, truth) for name, decisions in held_out.items()}
+    temperatures = {name: _temperature(decisions, truth) for name, decisions in held_out.items()}
+    # Each as sure of itself as it is right: otherwise features that merely make a timid model would win.
+    losses = {name: _losses(held_out[name] / temperatures[name], truth) for name in names}
     best = min(names, key=lambda name: float(losses[name].mean()))
     gain = losses[names[0]] - losses[best]
     chosen = best if gain.mean() > STANDARD_ERRORS * gain.std() / np.sqrt(len(gain)) else names[0]
     means = {name: float(values.mean()) for name, values in losses.items()} if len(names) > 1 else None
-    return Tuning(chosen, _temperature(held_out[chosen], truth), n, means)
+    return Tuning(chosen, temperatures[chosen], n, means)
 
 
 def train(X: Matrix, y: Array, choices: Mapping[str, Array], tuning: Tuning) -> Classifier:

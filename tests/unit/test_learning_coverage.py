@@ -94,8 +94,8 @@ def test_topics_become_groups(n_each: int) -> None:
 
 def test_first_turns_meet_every_topic() -> None:
     X, topic = topics(25)
-    first = cover(X, 4, 0).order(np.arange(100), rows())[:4]
-    assert sorted(topic[first].tolist()) == [0, 1, 2, 3]
+    first = cover(X, 8, 0).order(np.arange(100), rows())[:8]
+    assert set(topic[first].tolist()) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize(

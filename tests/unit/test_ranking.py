@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from backend import ranking
 from backend.errors import InvalidRequest
 from backend.labeling import LabelConfig, parse_config
-from backend.learning.asking import AUTO_ORDER, COVERAGE, RANDOM, choose_order
+from backend.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_order
 from backend.learning.classifier import Classifier, fit_classifier
 from backend.learning.strategies import MEASURES, STRATEGIES
 from backend.pool import Pool
@@ -80,15 +80,21 @@ def test_unknown_strategy_is_refused_with_those_that_exist() -> None:
         ("ABC", "A" * 17 + "B" * 3, COVERAGE),
         ("ABC", "A" * 30 + "B" * 9, COVERAGE),
         ("ABC", "A" * 30 + "B" * 10, AUTO_ORDER),
-        # The labels turn up evenly: as many again.
+        # The labels turn up evenly: as many again, then both up to 40 labels a class.
         ("AB", "A" * 10 + "B" * 10, COVERAGE),
         ("AB", "A" * 20 + "B" * 19, COVERAGE),
-        ("AB", "A" * 20 + "B" * 20, AUTO_ORDER),
+        ("AB", "A" * 20 + "B" * 20, MIXED),
+        ("AB", "A" * 40 + "B" * 39, MIXED),
+        ("AB", "A" * 40 + "B" * 40, AUTO_ORDER),
+        ("AB", "A" * 60 + "B" * 10, AUTO_ORDER),
+        ("ABCD", "ABCD" * 39 + "ABC", MIXED),
+        ("ABCD", "ABCD" * 40, AUTO_ORDER),
         # Three labels a class.
         ("ABCDEFGHIJ", "ABCDEFGHIJ" + "A" * 19, COVERAGE),
         ("ABCDEFGHIJ", "ABCDEFGHIJ" + "A" * 20, AUTO_ORDER),
         ("ABCDEFGHIJ", "ABCDEFGHIJ" * 5, COVERAGE),
-        ("ABCDEFGHIJ", "ABCDEFGHIJ" * 6, AUTO_ORDER),
+        ("ABCDEFGHIJ", "ABCDEFGHIJ" * 6, MIXED),
+        ("ABCDEFGHIJ", "ABCDEFGHIJ" * 40, AUTO_ORDER),
     ],
 )
 def test_auto_covers_the_pool_until_every_label_was_met_often_enough(classes: str, labels: str, expected: str) -> None:
@@ -107,7 +113,7 @@ def test_every_strategy_can_be_set_for_a_project(strategy: str) -> None:
 # -- rank -----------------------------------------------------------------------------------------------------
 
 MODEL_FREE = [COVERAGE, *NEEDS_NONE]
-orders = pytest.mark.parametrize("ranked_by", [*STRATEGIES, COVERAGE])
+orders = pytest.mark.parametrize("ranked_by", [*STRATEGIES, COVERAGE, MIXED])
 
 
 def rank(
@@ -128,7 +134,7 @@ def rank(
 
 @pytest.mark.parametrize(
     ("ranked_by", "has_model"),
-    [*((order, True) for order in [*STRATEGIES, COVERAGE]), *((order, False) for order in MODEL_FREE)],
+    [*((order, True) for order in [*STRATEGIES, COVERAGE, MIXED]), *((order, False) for order in MODEL_FREE)],
 )
 def test_annotated_and_pushed_tasks_are_never_asked_again(
     pool: Pool, classifier: Classifier, ranked_by: str, has_model: bool
@@ -209,7 +215,7 @@ def test_random_order_follows_the_seed(pool: Pool) -> None:
 
 @pytest.mark.parametrize(
     ("ranked_by", "has_model"),
-    [*((order, True) for order in [*STRATEGIES, COVERAGE]), *((order, False) for order in MODEL_FREE)],
+    [*((order, True) for order in [*STRATEGIES, COVERAGE, MIXED]), *((order, False) for order in MODEL_FREE)],
 )
 def test_nothing_left_gives_an_empty_window(
     pool: Pool, classifier: Classifier, ranked_by: str, has_model: bool

@@ -1,0 +1,114 @@
+"""`label-studio-al simulate`: compares strategies on texts whose labels are known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from backend.cli.wiring import say_errors
+from backend.encoders import find_encoder
+from backend.errors import InvalidRequest
+from backend.learning.asking import AUTO
+from backend.learning.features import BOTH, EMBEDDINGS, TFIDF
+from backend.settings import read_settings
+from backend.simulate.data import Dataset, read_data
+from backend.simulate.experiment import Experiment, workers
+from backend.simulate.plot import draw
+from backend.simulate.replay import METRICS, Options, plan
+from backend.simulate.results import curves_csv
+from backend.simulate.summary import as_csv, as_text, curves_of, table
+
+
+@click.command()
+@click.argument("data")
+@click.option("--strategies", default="auto,margin,random", show_default=True, help="Separated by commas.")
+@click.option("--seeds", "n_seeds", type=int, default=5, show_default=True, help="Runs of each strategy.")
+@click.option("--budget", type=int, default=500, show_default=True, help="Labels at the end of a run.")
+@click.option("--batch", type=int, default=20, show_default=True, help="Labels between two trainings.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
+@click.option("--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True)
+@click.option("--full", type=float, help="Score that counts as 100 %.  [default: the learner's with all labels]")
+@click.option("--text-field", help="Field of the text.  [default: text; of an export: the only one]")
+@click.option("--label-field", help="Field of the label.  [default: label; of an export: the only control]")
+@click.option("--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS]), default=AUTO, show_default=True)
+@click.option("--encoder", help="As AL_ENCODER, which is the default.")
+@click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
+@click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as cores]")
+@click.option("--dask", metavar="ADDRESS", help="Make the runs on the Dask cluster of this scheduler.")
+@click.option("--overwrite", is_flag=True, help="Replace the results of another experiment in the folder.")
+@say_errors
+def simulate(
+    data: str,
+    strategies: str,
+    n_seeds: int,
+    budget: int,
+    batch: int,
+    output: Path,
+    metric: str,
+    full: float | None,
+    text_field: str | None,
+    label_field: str | None,
+    features: str,
+    encoder: str | None,
+    audit_share: float,
+    n_jobs: int | None,
+    dask: str | None,
+    overwrite: bool,
+) -> None:
+    """Replay the loop on labelled texts: which strategy needs how many labels?
+
+    DATA is a .csv, .jsonl or .jsonl.gz file with the fields text, label and, if it has one, split (train or test); a
+    JSON export of Label Studio; examples; or 20newsgroups (20newsgroups:sci.med,sci.space takes other groups).
+
+    The folder holds curves.csv, summary.csv, curves.png and curves.svg afterwards. Finished runs stay in it, and the
+    same command goes on from there.
+    """
+    runs = plan([name.strip() for name in strategies.split(",") if name.strip()], n_seeds)
+    options = Options(budget, batch, features, audit_share)
+    if full is not None and not 0 < full <= 1:
+        raise InvalidRequest(f"the full score must be above 0 and at most 1, not {full}")
+    dataset = read_data(data, text_field, label_field)
+    _describe(dataset, budget)
+    used_encoder = find_encoder(encoder or read_settings().encoder)
+    with workers(dask):
+        experiment = Experiment.open(dataset, options, used_encoder, runs, output, overwrite=overwrite)
+        _conduct(experiment, n_jobs)
+    points = experiment.curves()
+    curves = curves_of(points, metric)
+    target = getattr(experiment.results.full(), metric) if full is None else full
+    lines = table(curves, target)
+    experiment.results.write("curves.csv", curves_csv(points))
+    experiment.results.write("summary.csv", as_csv(lines))
+    click.echo(f"\n{as_text(lines)}\n")
+    click.echo(f"{metric} with all labels: {target:.4f}; area and labels: of the mean over {n_seeds} seeds")
+    for kind, picture in draw(curves, target, metric, dataset.name).items():
+        experiment.results.write(f"curves.{kind}", picture)
+    click.echo(f"Written to {output}: curves.csv, summary.csv, curves.svg, curves.png")
+
+
+def _describe(dataset: Dataset, budget: int) -> None:
+    n_train, n_test = len(dataset.train_rows), len(dataset.test_rows)
+    n_labels = len(set(dataset.labels.tolist()))
+    click.echo(f"{dataset.name}: {n_labels} labels, {n_train} texts to label, {n_test} to test")
+    for note in dataset.notes:
+        click.echo(f"  {note}")
+    if budget > n_train:
+        click.echo(f"  budget: {n_train}, not {budget}, since there are no more texts to label")
+
+
+def _conduct(experiment: Experiment, n_jobs: int | None) -> None:
+    n_missing = len(experiment.missing())
+    if n_missing < len(experiment.runs):
+        click.echo(f"  {len(experiment.runs) - n_missing} of {len(experiment.runs)} runs are there from before")
+    with click.progressbar(
+        experiment.conduct(n_jobs),
+        length=n_missing,
+        label=f"{n_missing} runs",
+        file=sys.stderr,
+        hidden=not (n_missing and sys.stderr.isatty()),
+        item_show_func=lambda run: f"{run.strategy}, seed {run.seed}" if run else "",
+    ) as finished:
+        for _ in finished:
+            pass

@@ -1,0 +1,164 @@
+"""The live loop's decisions, replayed on texts whose labels are known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from sklearn.metrics import f1_score
+from threadpoolctl import threadpool_limits
+
+from backend.errors import InvalidRequest
+from backend.learning.asking import AUTO, RANDOM, Situation, ask, choose_order, with_audits
+from backend.learning.classifier import Classifier
+from backend.learning.coverage import cover
+from backend.learning.learner import n_deciding, train, tune
+from backend.learning.rows import Matrix, Rows
+from backend.learning.strategies import STRATEGIES
+from backend.learning.types import Array
+
+METRICS = ("accuracy", "macro_f1")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How every run of an experiment is made. budget: labels at the end; batch: labels between two trainings."""
+
+    budget: int
+    batch: int
+    features: str = AUTO
+    audit_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.budget < 1:
+            raise InvalidRequest(f"batch and budget must be 1 or more, not {self.batch} and {self.budget}")
+        if not 0 <= self.audit_share <= 1:
+            raise InvalidRequest(f"the audit share must be between 0 and 1, not {self.audit_share}")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A data set as rows of features, fitted on its train split only. choices: see Features.choices."""
+
+    X: Rows
+    y: Array
+    X_test: Rows
+    y_test: Array
+    choices: Mapping[str, Array]
+
+    def __sizeof__(self) -> int:
+        """Bytes of the features: joblib sends what is large to each Dask worker once, not with every run."""
+        views = (*self.X.views, *self.X_test.views)
+        return sum(int(view.data.nbytes) for view in views)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One replay. Every random choice in it follows from the seed."""
+
+    strategy: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well the test split is predicted, each between 0 and 1."""
+
+    accuracy: float
+    macro_f1: float
+
+
+@dataclass(frozen=True)
+class Point(Score):
+    """The score after so many labels. seconds: of the turn, from choosing the last batch to the trained model."""
+
+    n_labels: int
+    seconds: float
+
+
+def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
+    """Each strategy with each seed; random, which all are compared with, comes last if it was not named."""
+    if n_seeds < 1:
+        raise InvalidRequest(f"seeds must be 1 or more, not {n_seeds}")
+    names = list(dict.fromkeys([*strategies, RANDOM]))
+    for name in names:
+        if name not in (AUTO, *STRATEGIES):
+            raise InvalidRequest(f"strategy must be one of {', '.join((AUTO, *STRATEGIES))}, not {name!r}")
+    return [Run(name, seed) for name in names for seed in range(n_seeds)]
+
+
+def full_score(known: Known, features: str) -> Score:
+    """What the same learner reaches with every label of the train split."""
+    order = np.random.default_rng(0).permutation(len(known.y))
+    X, y = known.X[order], known.y[order]
+    with threadpool_limits(1):
+        classifier = train(X, y, known.choices, tune(X, y, known.choices, features, seed=0))
+        return _score(known, classifier, y)
+
+
+def replay(known: Known, run: Run, options: Options) -> list[Point]:
+    """Ask, learn and score until the budget is spent."""
+    # One thread: several runs share the machine, and the last bits of sums depend on the number of threads.
+    with threadpool_limits(1):
+        return list(_turns(known, run, options))
+
+
+def _turns(known: Known, run: Run, options: Options) -> Iterator[Point]:
+    X, Z, y, choices = known.X, known.X.views[1], known.y, known.choices
+    classes = np.unique(y).tolist()
+    coverage = cache(lambda n_groups: cover(Z, n_groups, run.seed))
+    labelled: Array = np.zeros(0, dtype=np.int64)
+    classifier: Classifier | None = None
+    tuning = tune(X[labelled], y[labelled], choices, options.features, run.seed)
+
+    def fit(rows: Matrix, labels: Array) -> Classifier:
+        return train(rows, labels, choices, tuning)
+
+    while len(labelled) < min(options.budget, len(y)):
+        began = time.perf_counter()
+        situation = Situation(
+            X=X,
+            Z=Z,
+            pool=np.setdiff1d(np.arange(len(y)), labelled),
+            labelled=labelled,
+            y=y[labelled],
+            asked=labelled,
+            n_classes=len(classes),
+            classifier=classifier,
+            coverage=coverage,
+            fit=fit,
+            batch=options.batch,
+            seed=run.seed,
+        )
+        n = min(options.batch, options.budget - len(labelled))
+        labelled = np.concatenate([labelled, _asked(run.strategy, classes, situation, options.audit_share, n)])
+        met = y[labelled]
+        if len(np.unique(met)) > 1:
+            if tuning.n_labels != n_deciding(len(met)):
+                tuning = tune(X[labelled], met, choices, options.features, run.seed)
+            classifier = fit(X[labelled], met)
+        seconds = time.perf_counter() - began
+        score = _score(known, classifier, met)
+        yield Point(score.accuracy, score.macro_f1, len(labelled), seconds)
+
+
+def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_share: float, n: int) -> Array:
+    """The tasks of the next batch, as the live loop would choose them."""
+    is_trained = situation.classifier is not None
+    order = choose_order(strategy, situation.y.tolist(), classes, is_trained=is_trained)
+    ranking = ask(order, situation, n)
+    share = audit_share if is_trained and order != RANDOM else 0.0
+    return with_audits(ranking, situation.pool, share, (situation.seed, len(situation.labelled))).tasks
+
+
+def _score(known: Known, classifier: Classifier | None, met: Array) -> Score:
+    """The test split's score; without a model, everything is taken for the one label that was met."""
+    if classifier is None:
+        predicted = np.full(len(known.y_test), met[0])
+    else:
+        predicted = classifier.classes[classifier.predict_proba(known.X_test).argmax(axis=1)]
+    macro_f1 = f1_score(known.y_test, predicted, average="macro", zero_division=0)
+    return Score(float((predicted == known.y_test).mean()), float(macro_f1))

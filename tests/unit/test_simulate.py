@@ -1,0 +1,412 @@
+"""Replaying the loop on known labels: runs, resumption, summary, pictures, the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from sklearn.metrics import f1_score
+
+import backend.simulate.experiment
+from backend.cli import main
+from backend.errors import InvalidRequest
+from backend.learning.features import Features
+from backend.learning.strategies import STRATEGIES
+from backend.simulate import plot
+from backend.simulate.data import Dataset, read_data
+from backend.simulate.experiment import Experiment, prepare
+from backend.simulate.replay import Known, Options, Point, Run, full_score, plan, replay
+from backend.simulate.summary import Curve, as_text, curves_of, table
+
+WORDS = {
+    "sport": "goal match team coach league",
+    "money": "bank loan interest tax share",
+    "food": "soup bread cake salt",
+}
+NOISE = [f"word{n}" for n in range(60)]
+OPTIONS = Options(budget=40, batch=10)
+
+
+def make_rows(n: int, seed: int = 0) -> list[dict[str, str]]:
+    """Texts of a topic's words and noise, the topics unevenly frequent; every third is of the test split."""
+    random = np.random.default_rng(seed)
+    labels = random.choice(list(WORDS), n, p=[0.6, 0.3, 0.1])
+    return [
+        {
+            "text": " ".join([*random.choice(WORDS[label].split(), 3), *random.choice(NOISE, 5)]),
+            "label": str(label),
+            "split": "test" if place % 3 == 0 else "train",
+        }
+        for place, label in enumerate(labels)
+    ]
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "topics.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in make_rows(180)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(data_path: Path) -> Dataset:
+    return read_data(str(data_path))
+
+
+@pytest.fixture(scope="module")
+def known(data: Dataset) -> Known:
+    return prepare(data, None)
+
+
+def scores(points: list[Point]) -> list[tuple[int, float, float]]:
+    return [(point.n_labels, point.accuracy, point.macro_f1) for point in points]
+
+
+# -- one run --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])
+def test_every_strategy_can_be_replayed(known: Known, strategy: str) -> None:
+    points = replay(known, Run(strategy, 0), OPTIONS)
+    assert [point.n_labels for point in points] == [10, 20, 30, 40]
+    assert points[-1].accuracy > 0.6
+    assert all(point.seconds > 0 for point in points)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "margin", "random"])
+def test_same_seed_repeats_a_run_and_another_changes_it(known: Known, strategy: str) -> None:
+    first, again, other = (scores(replay(known, Run(strategy, seed), OPTIONS)) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_last_batch_is_cut_to_the_budget(known: Known) -> None:
+    points = replay(known, Run("random", 0), Options(budget=25, batch=10))
+    assert [point.n_labels for point in points] == [10, 20, 25]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "margin", "random"])
+def test_all_labels_give_the_full_score(known: Known, strategy: str) -> None:
+    points = replay(known, Run(strategy, 0), Options(budget=1000, batch=40, features="tfidf"))
+    assert points[-1].n_labels == len(known.y) == 120
+    assert points[-1].accuracy == pytest.approx(full_score(known, "tfidf").accuracy, abs=0.04)
+
+
+def test_with_one_label_met_everything_is_taken_for_it(known: Known) -> None:
+    sport = np.flatnonzero(known.y == "sport")
+    few = Known(known.X[sport[:5]], known.y[sport[:5]], known.X_test, known.y_test, known.choices)
+    points = replay(few, Run("margin", 0), Options(budget=4, batch=2))
+    share = float((known.y_test == "sport").mean())
+    macro_f1 = f1_score(known.y_test, np.full(len(known.y_test), "sport"), average="macro")
+    assert scores(points) == [(2, share, pytest.approx(macro_f1)), (4, share, pytest.approx(macro_f1))]
+
+
+def test_audit_share_of_one_makes_every_strategy_random(known: Known) -> None:
+    options = Options(budget=60, batch=10, audit_share=1.0)
+    by_name = [scores(replay(known, Run(name, 0), options)) for name in ("margin", "entropy", "least_confidence")]
+    assert by_name[0] == by_name[1] == by_name[2]
+    assert scores(replay(known, Run("margin", 0), OPTIONS)) != by_name[0][:4]
+
+
+def test_test_split_is_not_seen_by_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Features] = []
+    fit_transform = Features.fit_transform
+
+    def spy(texts: list[str], encoder: None) -> Any:
+        fitted = fit_transform(texts, encoder)
+        seen.append(fitted[0])
+        return fitted
+
+    monkeypatch.setattr(Features, "fit_transform", spy)
+    texts = ["apple pie", "bank loan", "apple secret", "bank secret"]
+    prepare(Dataset("", texts, np.array(["x", "y", "x", "y"]), np.array([False, False, True, True])), None)
+    vocabulary = seen[0].tfidf._vectorizer.vocabulary_
+    assert "apple" in vocabulary
+    assert "secret" not in vocabulary
+
+
+def test_test_split_changes_scores_only(known: Known) -> None:
+    other = Known(known.X, known.y, known.X_test[:20], known.y_test[:20], known.choices)
+    asked = [point.n_labels for point in replay(other, Run("auto", 0), OPTIONS)]
+    assert asked == [10, 20, 30, 40]
+    whole = Known(known.X, known.y, known.X, known.y, known.choices)
+    reversed_test = Known(known.X, known.y, known.X_test[::-1], known.y_test[::-1], known.choices)
+    assert scores(replay(reversed_test, Run("auto", 0), OPTIONS)) == scores(replay(known, Run("auto", 0), OPTIONS))
+    assert scores(replay(whole, Run("auto", 0), OPTIONS)) != scores(replay(known, Run("auto", 0), OPTIONS))
+
+
+# -- summary --------------------------------------------------------------------------------------------------
+
+
+def curve(*means: float, strategy: str = "auto") -> Curve:
+    n_labels = np.arange(1, len(means) + 1) * 20
+    scores = np.add.outer([0.01, -0.01], means)
+    return Curve(strategy, n_labels, scores, np.array([[0.1] * len(means), [0.3] * len(means)]))
+
+
+def test_labels_to_a_target_lie_on_the_line_between_two_points() -> None:
+    # .80 at 40 labels, .90 at 60: .85 is half way, .825 a quarter.
+    found = curve(0.6, 0.8, 0.9)
+    assert found.labels_to(0.85) == pytest.approx(50)
+    assert found.labels_to(0.825) == pytest.approx(45)
+    assert found.labels_to(0.8) == pytest.approx(40)
+
+
+def test_labels_to_a_target_are_none_if_it_is_never_reached() -> None:
+    assert curve(0.6, 0.8, 0.9).labels_to(0.91) is None
+
+
+def test_first_batch_is_the_least_number_of_labels() -> None:
+    assert curve(0.6, 0.8).labels_to(0.3) == 20
+
+
+def test_first_time_counts_where_a_curve_falls_again() -> None:
+    assert curve(0.6, 0.8, 0.7, 0.9).labels_to(0.75) == pytest.approx(35)
+
+
+def test_area_is_the_mean_height() -> None:
+    assert curve(0.6, 0.8, 0.8).area() == pytest.approx((0.7 + 0.8) / 2)
+    assert curve(0.7).area() == pytest.approx(0.7)
+
+
+def test_score_between_two_points() -> None:
+    assert curve(0.6, 0.8).at(30) == pytest.approx(0.7)
+
+
+def test_interval_is_student_s() -> None:
+    # Two values 0.02 apart: standard error 0.01, t with one degree of freedom 12.706.
+    low, high = curve(0.6).interval()
+    assert high[0] - low[0] == pytest.approx(2 * 12.706 * 0.01, rel=1e-3)
+
+
+def test_table_says_what_is_never_reached() -> None:
+    lines = table([curve(0.6, 0.8, 0.9), curve(0.5, 0.6, 0.7, strategy="random")], full=1.0)
+    assert lines[1] == ["auto", "60", "-", "-", "0.7750", "0.200"]
+    assert lines[2][1:4] == ["-", "-", "-"]
+    assert as_text([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc   d"
+
+
+# -- experiment -----------------------------------------------------------------------------------------------
+
+
+def open_experiment(data: Dataset, folder: Path, n_seeds: int = 2) -> Experiment:
+    return Experiment.open(data, OPTIONS, None, plan(["margin"], n_seeds), folder)
+
+
+def test_killed_experiment_makes_only_the_missing_runs(data: Dataset, tmp_path: Path) -> None:
+    runs = open_experiment(data, tmp_path).conduct(n_jobs=1)
+    finished = [next(runs), next(runs)]
+    runs.close()
+    again = open_experiment(data, tmp_path)
+    assert set(again.missing()) == set(again.runs) - set(finished)
+    before = again.results.load(finished[0])
+    assert len(list(again.conduct(n_jobs=1))) == 2
+    assert again.results.load(finished[0]) == before
+    assert not again.missing()
+
+
+def test_finished_experiment_computes_nothing(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(open_experiment(data, tmp_path).conduct(n_jobs=1))
+    monkeypatch.setattr(backend.simulate.experiment, "prepare", None)
+    again = open_experiment(data, tmp_path)
+    assert list(again.conduct()) == []
+    assert len(again.curves()) == 4
+
+
+def test_more_seeds_are_added_to_those_there(data: Dataset, tmp_path: Path) -> None:
+    list(open_experiment(data, tmp_path, n_seeds=1).conduct(n_jobs=1))
+    assert open_experiment(data, tmp_path, n_seeds=2).missing() == [Run("margin", 1), Run("random", 1)]
+
+
+def test_torn_file_is_no_run(data: Dataset, tmp_path: Path) -> None:
+    experiment = open_experiment(data, tmp_path)
+    (tmp_path / "runs" / ".margin-0.csv.17").write_text("strategy,se")
+    assert len(experiment.missing()) == 4
+
+
+def test_runs_at_the_same_time_give_the_same(data: Dataset, tmp_path: Path) -> None:
+    alone, together = open_experiment(data, tmp_path / "1"), open_experiment(data, tmp_path / "2")
+    list(alone.conduct(n_jobs=1))
+    with joblib.parallel_config("threading"):
+        list(together.conduct(n_jobs=2))
+    for run in alone.runs:
+        assert scores(alone.results.load(run)) == scores(together.results.load(run))
+
+
+def test_dask_cluster_makes_the_runs(data: Dataset, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    experiment = open_experiment(data, tmp_path, n_seeds=1)
+    cluster = distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None)
+    with cluster, backend.simulate.experiment.workers(cluster.scheduler_address):
+        assert set(experiment.conduct()) == set(experiment.runs)
+    assert scores(experiment.results.load(Run("margin", 0)))[-1][0] == 40
+
+
+def test_docs_list_every_strategy_with_its_paper() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| `")]
+    listed = {name.strip("`"): paper for name, _, _, paper in cells}
+    assert listed.pop("auto")
+    assert listed == {strategy.name: strategy.source for strategy in STRATEGIES.values()}
+
+
+def test_random_is_always_compared() -> None:
+    assert plan(["auto"], 1) == [Run("auto", 0), Run("random", 0)]
+    assert plan(["random", "auto", "random"], 1) == [Run("random", 0), Run("auto", 0)]
+
+
+# -- the command ----------------------------------------------------------------------------------------------
+
+
+def simulate(data: object, output: Path, *options: str) -> Result:
+    standard = ("--budget", "40", "--batch", "10", "--seeds", "2", "--encoder", "none", "--n-jobs", "1")
+    return CliRunner().invoke(main, ["simulate", str(data), "--output", str(output), *standard, *options])
+
+
+@pytest.fixture(scope="module")
+def finished(data_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    folder = tmp_path_factory.mktemp("results") / "new"
+    result = simulate(data_path, folder)
+    assert result.exit_code == 0, result.output
+    return result, folder
+
+
+def test_command_prints_a_table(finished: tuple[Result, Path]) -> None:
+    output = finished[0].output
+    assert "topics: 3 labels, 120 texts to label, 60 to test\n  split as the data says" in output
+    lines = output.splitlines()
+    header = next(place for place, line in enumerate(lines) if line.startswith("strategy"))
+    assert [line.split()[0] for line in lines[header + 1 : header + 4]] == ["auto", "margin", "random"]
+
+
+def test_command_writes_the_numbers(finished: tuple[Result, Path]) -> None:
+    with (finished[1] / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds"]
+    assert len(rows) == 3 * 2 * 4
+    with (finished[1] / "summary.csv").open() as file:
+        assert [row["strategy"] for row in csv.DictReader(file)] == ["auto", "margin", "random"]
+    assert {path.name for path in finished[1].iterdir()} == {
+        "curves.csv", "curves.png", "curves.svg", "experiment.json", "runs", "summary.csv"
+    }  # fmt: skip
+
+
+def test_pictures_show_every_curve(finished: tuple[Result, Path]) -> None:
+    svg = (finished[1] / "curves.svg").read_text()
+    ET.fromstring(svg)
+    for words in ("auto", "margin", "random", "all labels", "Accuracy", "Labels", "topics", "mean of 2 runs"):
+        assert words in svg
+    png = (finished[1] / "curves.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 10_000
+
+
+def test_command_repeats_to_the_byte(finished: tuple[Result, Path], data_path: Path, tmp_path: Path) -> None:
+    assert simulate(data_path, tmp_path).exit_code == 0
+    for name in ("curves.svg", "curves.png", "experiment.json"):
+        assert (tmp_path / name).read_bytes() == (finished[1] / name).read_bytes()
+    for name in ("curves.csv", "summary.csv"):
+        ours, theirs = ((folder / name).read_text().splitlines() for folder in (tmp_path, finished[1]))
+        assert [line.rpartition(",")[0] for line in ours] == [line.rpartition(",")[0] for line in theirs]
+
+
+def test_command_goes_on_and_refuses_other_options(finished: tuple[Result, Path], data_path: Path) -> None:
+    before = (finished[1] / "curves.csv").read_bytes()
+    again = simulate(data_path, finished[1])
+    assert "6 of 6 runs are there from before" in again.output
+    assert (finished[1] / "curves.csv").read_bytes() == before
+    other = simulate(data_path, finished[1], "--batch", "20")
+    assert other.exit_code == 1
+    assert "holds another experiment (batch 10, not 20): give another --output, or --overwrite" in other.output
+    assert (finished[1] / "curves.csv").read_bytes() == before
+
+
+def test_overwriting_replaces_another_experiment(data_path: Path, tmp_path: Path) -> None:
+    assert simulate(data_path, tmp_path, "--strategies", "random", "--seeds", "1").exit_code == 0
+    assert simulate("examples", tmp_path, "--strategies", "random", "--seeds", "1").exit_code == 1
+    result = simulate(data_path, tmp_path, "--strategies", "random", "--seeds", "1", "--batch", "20", "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert len((tmp_path / "curves.csv").read_text().splitlines()) == 3
+
+
+def test_budget_is_cut_to_the_pool(data_path: Path, tmp_path: Path) -> None:
+    result = simulate(data_path, tmp_path, "--strategies", "random", "--budget", "500", "--batch", "60")
+    assert "budget: 120, not 500, since there are no more texts to label" in result.output
+    assert result.exit_code == 0
+
+
+def test_metric_and_full_score_can_be_given(data_path: Path, tmp_path: Path) -> None:
+    result = simulate(data_path, tmp_path, "--strategies", "random", "--metric", "macro_f1", "--full", "0.01")
+    assert "macro_f1 with all labels: 0.0100" in result.output
+    assert result.output.split("random")[1].split()[:3] == ["10", "10", "10"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--strategies", "auto,best"], "strategy must be one of auto, random, least_confidence"),
+        (["--batch", "0"], "batch and budget must be 1 or more, not 0 and 40"),
+        (["--budget", "-1"], "batch and budget must be 1 or more"),
+        (["--seeds", "0"], "seeds must be 1 or more, not 0"),
+        (["--full", "0"], "the full score must be above 0 and at most 1, not 0.0"),
+        (["--audit-share", "2"], "the audit share must be between 0 and 1"),
+        (["--encoder", "best"], "best"),
+        (["--text-field", "body"], "there is no field 'body' but text, label, split"),
+        (["--dask", "nonsense://"], "nonsense"),
+    ],
+)
+def test_bad_option_is_a_sentence(data_path: Path, tmp_path: Path, options: list[str], words: str) -> None:
+    result = simulate(data_path, tmp_path / "new", *options)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_missing_data_is_a_sentence(tmp_path: Path) -> None:
+    result = simulate(tmp_path / "none.csv", tmp_path / "new")
+    assert result.exit_code == 1
+    assert "there is no such file" in result.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_output_that_is_a_file_is_a_sentence(data_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    result = simulate(data_path, tmp_path / "file")
+    assert result.exit_code == 1
+    assert "cannot be written to" in result.output
+
+
+def test_missing_matplotlib_is_a_sentence_after_the_numbers(
+    data_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(plot, "import_module", missing)
+    result = simulate(data_path, tmp_path, "--strategies", "random", "--seeds", "1")
+    assert result.exit_code == 1
+    assert "pictures need matplotlib: install it" in result.output
+    assert (tmp_path / "summary.csv").exists()
+
+
+def test_missing_dask_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(backend.simulate.experiment, "import_module", missing)
+    with pytest.raises(InvalidRequest, match="Dask is missing"), backend.simulate.experiment.workers("tcp://x:1"):
+        pass
+
+
+def test_one_run_of_one_point_can_be_drawn(known: Known) -> None:
+    points = {Run("auto", 0): replay(known, Run("auto", 0), Options(budget=5, batch=5))}
+    pictures = plot.draw(curves_of(points, "accuracy"), 0.9, "accuracy", "one")
+    assert b"one run" in pictures["svg"]
