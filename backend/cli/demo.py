@@ -8,7 +8,6 @@ import secrets
 import signal
 import threading
 import time
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from backend.cli.connect import connect_project, wait_until_ordered
 from backend.cli.serve import make_processes, watch
 from backend.cli.wiring import make_studio, say_errors, set_up_logging
 from backend.errors import BackendError, PortInUse, ProcessFailed, StudioUnreachable
+from backend.examples import example_config, example_tasks
 from backend.settings import read_settings
 from backend.studio.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, install, port_is_free
 
@@ -124,17 +124,6 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/health", timeout=1).is_success
     except httpx.HTTPError:
         return False
-
-
-def example_tasks() -> list[dict[str, str]]:
-    """The bundled example: `text` and the `gold` label of about 400 customer messages."""
-    lines = files("backend.examples").joinpath("tasks.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line]
-
-
-def example_config() -> str:
-    """The bundled example's label config."""
-    return files("backend.examples").joinpath("label_config.xml").read_text(encoding="utf-8")
 
 
 def _prepare_project(say: Any) -> int:

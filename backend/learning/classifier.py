@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, softmax
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from backend.errors import InvalidRequest
@@ -62,7 +62,12 @@ def probabilities(decisions: Array) -> Array:
     if decisions.shape[1] == 1:
         positive = expit(decisions[:, 0])
         return np.column_stack([1 - positive, positive])
-    return np.asarray(softmax(decisions, axis=1))
+    # One row a class: NumPy is ten times slower on many short rows.
+    columns = np.array(decisions.T, order="C")
+    columns -= columns.max(axis=0)
+    np.exp(columns, out=columns)
+    columns /= columns.sum(axis=0)
+    return columns.T
 
 
 def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperature: float = 1.0) -> Classifier:

@@ -13,7 +13,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from sklearn.datasets import fetch_20newsgroups
 
 from backend.errors import InvalidRequest
+from backend.examples import example_tasks
 from backend.labeling import Annotation, LabelConfig, Task, examples, read_annotation, read_task
 from backend.learning.types import Array
 
@@ -84,8 +84,8 @@ def read_data(source: str, text_field: str | None = None, label_field: str | Non
         rows = _newsgroups(categories or CATEGORIES)
         return _dataset(source, rows)
     if source == EXAMPLES:
-        content = files("backend.examples").joinpath("tasks.jsonl").read_text(encoding="utf-8")
-        return _dataset(source, _rows(_json_lines(content), text_field or TEXT, label_field or "gold"))
+        records = enumerate(example_tasks(), start=1)
+        return _dataset(source, _rows(records, text_field or TEXT, label_field or "gold"))
     path = Path(source)
     name = path.name.partition(".")[0]
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from backend.cli.demo import example_tasks
+from backend.examples import example_tasks
 from backend.loop import OLDER_VERSIONS
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
