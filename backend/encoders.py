@@ -20,6 +20,8 @@ from backend.learning.types import Array
 
 NONE = "none"
 WORDLLAMA = "wordllama"
+# The tokenizer's answer weighs 10 kB a text of 240 characters.
+TEXTS_AT_ONCE = 500
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,10 @@ class WordLlamaEncoder(_Named):
 
     def encode(self, texts: Sequence[str]) -> Array:
         """Rows of unit length, zero for an empty text. Returns shape (n_texts, 256), float32."""
+        parts = [self._encode(texts[first : first + TEXTS_AT_ONCE]) for first in range(0, len(texts), TEXTS_AT_ONCE)]
+        return np.vstack([np.zeros((0, self.n_dimensions), dtype=np.float32), *parts])
+
+    def _encode(self, texts: Sequence[str]) -> Array:
         shortened = [text[:MAX_TEXT_CHARACTERS] for text in texts]
         found = self._tokenizer.encode_batch_fast(shortened, add_special_tokens=False)
         tokens = [np.asarray(one.ids, dtype=np.int32) for one in found]

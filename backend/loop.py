@@ -295,7 +295,7 @@ class Loop:
         if known is None or known[0] != because:
             known = because, tune(rows, y, pool.features.choices(), settings.features, settings.seed)
             self._tunings[key] = known
-            log.info("project %s: %s", key, known[1].sentence())
+            log.info("project %s: features: %s", key, known[1].sentence())
         return known[1]
 
     def _keep_predictions(self, project: Project, config: LabelConfig, labels: Mapping[int, str]) -> None:
@@ -311,11 +311,14 @@ class Loop:
             keep_predictions(self._store, project.key, config, version, model, labels)
 
     def _measure(self, key: str, settings: ProjectSettings, pool: Pool, version: Version) -> None:
-        """After the switch: nobody waits for it."""
-        model = self._models.get(version.id)
-        if model is not None and version.features_id == pool.features_id:
-            fit = _fit(pool, model.tuning)
-            measure(self._store, key, pool, version, model.classifier, fit, settings.seed, self._clock.now())
+        """After the switch: no annotator waits for it, and the queue goes on without it."""
+        try:
+            model = self._models.get(version.id)
+            if model is not None and version.features_id == pool.features_id:
+                fit = _fit(pool, model.tuning)
+                measure(self._store, key, pool, version, model, fit, settings.seed, self._clock.now())
+        except Exception as exc:
+            log.error("project %s: %s was not measured: %s", key, version.name, type(exc).__name__, exc_info=exc)
 
     # -- parts of a turn --------------------------------------------------------------------------------------
 

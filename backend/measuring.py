@@ -63,7 +63,7 @@ def measure(
     key: str,
     pool: Pool,
     version: Version,
-    classifier: Classifier,
+    model: Model,
     fit: Callable[[Matrix, Array], Classifier],
     seed: int,
     now: float,
@@ -76,7 +76,7 @@ def measure(
     compared = next((one for one in reversed(history) if one.predictions is not None), None)
     kappa, predictions = None, None
     if compared is None or abs(n_labels - compared.n_labels) >= COMPARED_LABELS_APART:
-        predictions = _predictions(pool, classifier)
+        predictions = _predictions(pool, model.classifier)
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
     measurement = Measurement(
@@ -85,7 +85,7 @@ def measure(
         created_at=now,
         kappa=kappa,
         predictions=predictions,
-        report=_report(store, key, pool, version, fit, kappas, seed),
+        report={"features": model.tuning.sentence()} | _report(store, key, pool, version, fit, kappas, seed),
     )
     store.record_measurement(key, measurement)
     return measurement

@@ -43,9 +43,9 @@ class Tuning:
     def sentence(self) -> str:
         """What was chosen, and why, for an admin."""
         if not self.losses:
-            return f"features: {self.choice}"
+            return self.choice
         compared = ", ".join(f"{name} {loss:.3f}" for name, loss in self.losses.items())
-        return f"features: {self.choice}, by cross-validation on {self.n_labels} labels (log loss: {compared})"
+        return f"{self.choice}, by cross-validation on {self.n_labels} labels (log loss: {compared})"
 
 
 def n_deciding(n_labels: int) -> int:

@@ -1583,3 +1583,17 @@ def test_every_strategy_orders_the_queue_from_the_start(bench: Bench, strategy: 
     assert state.error is None
     assert len(project.queue() or []) == len(TEXTS) - 10
     assert bench.version(project).has_model
+
+
+def test_a_measurement_that_fails_does_not_hold_up_the_queue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = bench.add()
+    publish_some(bench, project, 1)
+    monkeypatch.setattr(bench.store, "record_measurement", None)
+    bench.label(project, 6)
+
+    state = bench.turn(project)
+
+    assert (state.error, project.model_version) == (None, "al-3")
+    assert "al-3 was not measured: TypeError" in caplog.text

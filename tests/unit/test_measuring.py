@@ -61,7 +61,7 @@ class Setting:
         return self.store.publish(KEY, new, is_switched=True), model
 
     def measure(self, version: Version, model: Model) -> Measurement | None:
-        return measure(self.store, KEY, self.pool, version, model.classifier, fit_classifier, 0, 1.0)
+        return measure(self.store, KEY, self.pool, version, model, fit_classifier, 0, 1.0)
 
 
 @pytest.fixture
@@ -103,7 +103,9 @@ def test_report_measures_the_audit_on_labels_as_they_are_now(setting: Setting) -
     assert audit["accuracy"]["value"] == 1.0
     assert measured.report["cross_validation"]["n"] == 40
     assert json.loads(json.dumps(measured.report)) is not None
-    assert set(measured.report) == {"audit", "cross_validation", "learning_curve", "agreement", "stop", "forecast"}
+    parts = {"features", "audit", "cross_validation", "learning_curve", "agreement", "stop", "forecast"}
+    assert set(measured.report) == parts
+    assert "tfidf" in measured.report["features"]
 
 
 def test_versions_are_compared_a_batch_apart(setting: Setting) -> None:
