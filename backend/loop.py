@@ -172,12 +172,13 @@ class Loop:
         classifier, tuning = None, None
         if _is_trainable(settings, labels):
             with self._step(key, progress, "train", f"training on {len(labels)} labels"):
-                rows, answers = pool.X[pool.rows(list(labels))], np.array(list(labels.values()))
-                tuning = self._tuning(key, settings, pool, rows, answers)
-                classifier = train(rows, answers, pool.features.choices(), tuning)
+                rows, y = pool.X[pool.rows(list(labels))], np.array(list(labels.values()))
+                tuning = self._tuning(key, settings, pool, labels, rows, y)
+                classifier = train(rows, y, pool.features.choices(), tuning)
         with self._step(key, progress, "rank", "ranking"):
-            y, is_trained = list(labels.values()), classifier is not None
-            order = choose_order(settings.strategy, y, config.labels, is_trained=is_trained)
+            order = choose_order(
+                settings.strategy, list(labels.values()), config.labels, is_trained=classifier is not None
+            )
             learnt = Learnt(labels, classifier, _fit(pool, tuning), order)
             n, batch = _window_size(settings, len(labels)), _growth(settings, len(labels))
             window = rank(pool, learnt, config, settings, annotated, set(), n, batch)
@@ -186,6 +187,7 @@ class Loop:
             with self._step(key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
                 self._push(self._studio, key, config, number, window)
         with self._step(key, progress, "record"):
+            before = set() if project.version_id is None else self._store.audits(project.version_id)
             artifact = None if classifier is None else self._signer.dump((classifier, order, tuning))
             version = self._store.publish(
                 key,
@@ -200,6 +202,7 @@ class Loop:
                     artifact=artifact,
                     window=window.pairs(),
                     audits=window.audits,
+                    late_audits=frozenset(before - annotated - set(window.task_ids)),
                 ),
                 is_switched=self._studio is None,
             )
@@ -288,9 +291,12 @@ class Loop:
 
     # -- learning ---------------------------------------------------------------------------------------------
 
-    def _tuning(self, key: str, settings: ProjectSettings, pool: Pool, rows: Matrix, y: Array) -> Tuning:
+    def _tuning(
+        self, key: str, settings: ProjectSettings, pool: Pool, labels: Mapping[int, str], rows: Matrix, y: Array
+    ) -> Tuning:
         """Which features and how calibrated, from the earliest labels: decided again only when these change."""
-        because = (pool.features_id, settings.features, settings.seed, tuple(y[: n_deciding(len(y))]))
+        deciding = tuple(labels.items())[: n_deciding(len(labels))]
+        because = (pool.features_id, settings.features, settings.seed, deciding)
         known = self._tunings.get(key)
         if known is None or known[0] != because:
             known = because, tune(rows, y, pool.features.choices(), settings.features, settings.seed)

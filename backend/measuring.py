@@ -41,7 +41,7 @@ def keep_predictions(
     if not readable:
         return
     proba = model.predict_proba(list(readable.values()))
-    audits = store.audits(version.id)
+    audits = store.audits(version.id) | store.late_audits(version.id)
     best = proba.argmax(axis=1)
     store.keep_predictions(
         key,

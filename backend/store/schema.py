@@ -93,6 +93,7 @@ versions = sa.Table(
     sa.Column("learnt", sa.Text, nullable=False),
     sa.Column("features_id", sa.Integer),
     sa.Column("artifact", sa.LargeBinary),
+    sa.Column("late_audits", sa.Text, nullable=False, default="[]"),
     sa.UniqueConstraint("project_key", "number"),
 )
 

@@ -80,7 +80,8 @@ class Version:
 class NewVersion:
     """What a turn publishes. `window` holds (task id, informativeness), most informative first.
 
-    audits: those of the window that were drawn at random.
+    audits: those of the window that were drawn at random. late_audits: those of the version before that are not in
+    the window and may still come: a task that was served before the switch is labelled after it.
     """
 
     number: int
@@ -93,6 +94,7 @@ class NewVersion:
     artifact: bytes | None
     window: Sequence[tuple[int, float]]
     audits: frozenset[int] = frozenset()
+    late_audits: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -366,6 +368,7 @@ class Store:
                     learnt=json.dumps(new.learnt),
                     features_id=new.features_id,
                     artifact=new.artifact,
+                    late_audits=json.dumps(sorted(new.late_audits)),
                 )
                 .returning(table.c.id)
             ).scalar_one()
@@ -468,6 +471,13 @@ class Store:
         query = sa.select(table.task_id).where(table.version_id == version_id, table.is_audit)
         with self._read() as connection:
             return set(connection.execute(query).scalars())
+
+    def late_audits(self, version_id: int) -> set[int]:
+        """Tasks drawn at random under the version before, which are in this version's window no more."""
+        table = schema.versions.c
+        with self._read() as connection:
+            found = connection.execute(sa.select(table.late_audits).where(table.id == version_id)).scalar_one_or_none()
+        return set(json.loads(found or "[]"))
 
     # -- measuring --------------------------------------------------------------------------------------------
 

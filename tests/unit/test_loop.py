@@ -1529,6 +1529,24 @@ def test_audits_are_about_the_share_that_was_set(bench: Bench) -> None:
     assert bench.store.audits(bench.version(everything).id) == set(everything.queue() or [])
 
 
+def test_audit_that_was_served_before_the_switch_counts_after_it(bench: Bench) -> None:
+    project = bench.add(audit_share=1, window=5)
+    publish_some(bench, project, 2)
+    drawn = bench.store.audits(bench.version(project).id)
+    first = (project.queue() or [])[0]
+    bench.hear(bench.fake.annotate(project.id, first, "animal"))
+    bench.turn(project)
+    version = bench.version(project)
+    assert bench.store.late_audits(version.id) == drawn - {first} - set(bench.store.window(version.id))
+
+    for task_id in drawn - {first}:
+        bench.hear(bench.fake.annotate(project.id, task_id, "animal"))
+    bench.turn(project)
+
+    kept = {one.task_id: one.is_audit for one in bench.store.predictions(project.key)}
+    assert all(kept[task_id] for task_id in drawn)
+
+
 def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
     project = bench.add()
     publish_some(bench, project, 1)
