@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.labeling import LabelConfig
-from backend.learning.asking import RANDOM, Asked, Situation, ask, with_audits
+from backend.learning.asking import Situation, ask_and_audit
 from backend.learning.classifier import Classifier
 from backend.learning.rows import Matrix
 from backend.learning.strategies import MEASURES, by_position
@@ -80,7 +80,7 @@ def rank(
         batch=max(BATCH_AT_LEAST, batch),
         seed=settings.seed,
     )
-    asked = _asked(learnt.order, situation, settings, n)
+    asked = ask_and_audit(learnt.order, situation, n, settings.audit_share)
     worth = asked.informativeness
     if learnt.order not in MEASURES:
         worth = by_position(len(pushed) + np.arange(len(asked.tasks)))
@@ -92,12 +92,3 @@ def rank(
     task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
     audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
     return Window(task_ids, [float(value) for value in worth], answers, audits)
-
-
-def _asked(order: str, situation: Situation, settings: ProjectSettings, n: int) -> Asked:
-    ranking = ask(order, situation, n)
-    if order == RANDOM:
-        return Asked(ranking.tasks, ranking.informativeness, np.ones(len(ranking.tasks), dtype=bool))
-    share = settings.audit_share if situation.classifier is not None else 0.0
-    # Another draw at each training: one that nobody has labelled in time must not wait for ever.
-    return with_audits(ranking, situation.pool, share, (settings.seed, len(situation.labelled)))

@@ -111,6 +111,16 @@ def ask(order: str, situation: Situation, n: int) -> Ranking:
     return Ranking(situation.pool[ranking.tasks], ranking.informativeness)
 
 
+def ask_and_audit(order: str, situation: Situation, n: int, audit_share: float) -> Asked:
+    """As `ask`, with a share of the places drawn at random once there is a model to be measured."""
+    ranking = ask(order, situation, n)
+    if order == RANDOM:
+        return Asked(ranking.tasks, ranking.informativeness, np.ones(len(ranking.tasks), dtype=bool))
+    share = audit_share if situation.classifier is not None else 0.0
+    # Another draw at each training: one that nobody has labelled in time must not wait for ever.
+    return with_audits(ranking, situation.pool, share, (situation.seed, len(situation.labelled)))
+
+
 def _covering(situation: Situation) -> Array:
     """The whole pool, tasks of groups without labels first; the more was asked, the smaller the groups."""
     phase = _phase(situation.n_classes)

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
 from backend.errors import InvalidRequest
-from backend.learning.asking import AUTO, RANDOM, Situation, ask, choose_order, with_audits
+from backend.learning.asking import AUTO, RANDOM, Situation, ask_and_audit, choose_order
 from backend.learning.classifier import Classifier
 from backend.learning.coverage import cover
 from backend.learning.learner import n_deciding, train, tune
@@ -149,9 +149,7 @@ def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_
     """The tasks of the next batch, as the live loop would choose them."""
     is_trained = situation.classifier is not None
     order = choose_order(strategy, situation.y.tolist(), classes, is_trained=is_trained)
-    ranking = ask(order, situation, n)
-    share = audit_share if is_trained and order != RANDOM else 0.0
-    return with_audits(ranking, situation.pool, share, (situation.seed, len(situation.labelled))).tasks
+    return ask_and_audit(order, situation, n, audit_share).tasks
 
 
 def _score(known: Known, classifier: Classifier | None, met: Array) -> Score:
