@@ -21,8 +21,20 @@ projects = sa.Table(
     sa.Column("seen_revision", sa.BigInteger, nullable=False, default=-1),
     sa.Column("n_turns", sa.BigInteger, nullable=False, default=0),
     sa.Column("heard_at", sa.Float, nullable=False, default=0.0),
+    # When Label Studio was last asked what changed, up to which of its own times (ISO 8601), and whether to ask now.
     sa.Column("synced_at", sa.Float),
+    sa.Column("changed_through", sa.String(40)),
     sa.Column("sync_wanted", sa.Boolean, nullable=False, default=True),
+    # The comparison of everything: when the last one ended; of one that is going on, the revision at its beginning
+    # and the last task id that was compared.
+    sa.Column("compared_at", sa.Float),
+    sa.Column("comparing_since", sa.BigInteger),
+    sa.Column("compared_through", sa.BigInteger, nullable=False, server_default="0"),
+    # Marks of rows that were deleted up to this revision are gone: who has seen less must look at all ids.
+    sa.Column("purged_revision", sa.BigInteger, nullable=False, server_default="-1"),
+    # As of the last turn: counting a million rows takes longer than a status page may.
+    sa.Column("n_tasks", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("n_annotations", sa.BigInteger, nullable=False, server_default="0"),
     # Somebody told another label config than the one before; events and /setup may tell it late and out of order.
     sa.Column("config_wanted", sa.Boolean, nullable=False, default=False),
     # A version is wanted whatever the growth, unless the published one has seen this revision.

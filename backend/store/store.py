@@ -39,7 +39,14 @@ class Project:
     n_turns: int
     heard_at: float
     synced_at: float | None
+    changed_through: str | None
     sync_wanted: bool
+    compared_at: float | None
+    comparing_since: int | None
+    compared_through: int
+    purged_revision: int
+    n_tasks: int
+    n_annotations: int
     config_wanted: bool
     wanted_revision: int
     version_id: int | None
