@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-
-from label_studio_sdk.label_interface.interface import LabelInterface
+from xml.etree.ElementTree import ParseError, XMLParser
 
 from backend.errors import UnsupportedConfig
 
 MAX_CONFIG_CHARACTERS = 200_000
+# As deep as Label Studio's own parser goes.
+MAX_DEPTH = 256
 _TEXT_OBJECTS = ("Text", "HyperText")
+_LABEL_TAGS = ("Label", "Choice", "Relation")
+# Their answers are about themselves, so one tag is the control and the object; by name, what the control is called.
+_SELF_REFERENCING = {"chat": "ChatMessage", "reactcode": "ReactCode"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,86 @@ class LabelConfig:
         return None
 
 
+@dataclass(frozen=True)
+class Tag:
+    """A control or an object of a label config. labels: what a control offers, each once."""
+
+    tag: str
+    name: str
+    attributes: Mapping[str, str]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def to_name(self) -> list[str]:
+        """Names of the objects that a control asks about."""
+        return self.attributes.get("toName", "").split(",")
+
+    @property
+    def value(self) -> str:
+        """What an object shows."""
+        return self.attributes.get("valueList", self.attributes.get("value", ""))
+
+
+class _Reader:
+    """Takes a config tag by tag from the parser. Which tag is what: as the SDK's `LabelInterface` decides."""
+
+    def __init__(self) -> None:
+        self.controls: dict[str, Tag] = {}
+        self.objects: dict[str, Tag] = {}
+        # By control; the keys keep the order and each label once.
+        self.labels: dict[str, dict[str, None]] = {}
+        self._open: list[str | None] = []
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """A tag begins."""
+        if len(self._open) == MAX_DEPTH:
+            raise ParseError(f"more than {MAX_DEPTH} tags inside each other")
+        name = attributes.get("name")
+        if name and attributes.get("toName") and tag != "Filter":
+            self.controls[name] = Tag(tag, name, attributes)
+        elif name and (attributes.get("value") or attributes.get("valueList") or tag.lower() in _SELF_REFERENCING):
+            self.objects[name] = Tag(tag, name, attributes)
+        elif tag in _LABEL_TAGS:
+            label = attributes.get("alias") or attributes.get("value")
+            parent = next((above for above in reversed(self._open) if above in self.controls), None)
+            if label is not None and parent is not None:
+                self.labels.setdefault(parent, {})[label] = None
+        self._open.append(name)
+
+    def end(self, tag: str) -> None:
+        """A tag ends."""
+        self._open.pop()
+
+    def tags(self) -> tuple[list[Tag], list[Tag]]:
+        """The controls and the objects of a whole config."""
+        for name, tag in {**self.objects, **self.controls}.items():
+            answered = _SELF_REFERENCING.get(tag.tag.lower())
+            if answered:
+                self.controls.setdefault(name, Tag(answered, name, {"name": name, "toName": name}))
+                self.objects.setdefault(name, tag)
+        controls = [
+            Tag(tag.tag, name, tag.attributes, tuple(self.labels.get(name, ()))) for name, tag in self.controls.items()
+        ]
+        return controls, list(self.objects.values())
+
+
+def read_tags(xml: str) -> tuple[list[Tag], list[Tag]]:
+    """The controls and the objects of a label config, in their order. Raises UnsupportedConfig if it is no XML.
+
+    The SDK's `LabelInterface` reads the same, but weighs 80 MB.
+    """
+    reader = _Reader()
+    parser = XMLParser(target=reader)  # noqa: S314 - entities must be declared, which is refused before
+    try:
+        parser.feed(xml)
+        parser.close()
+    except (ParseError, ValueError) as exc:
+        # It may repeat what came, whole and over several lines.
+        reason = " ".join(str(exc).split())[:150]
+        raise UnsupportedConfig(f"the label config is not valid: {reason}") from exc
+    return reader.tags()
+
+
 @lru_cache(maxsize=256)
 def parse_config(xml: str) -> LabelConfig:
     """The question that a label config asks.
@@ -66,42 +150,35 @@ def parse_config(xml: str) -> LabelConfig:
         raise UnsupportedConfig(f"the label config may have {MAX_CONFIG_CHARACTERS} characters, not {len(xml)}")
     if "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():
         raise UnsupportedConfig("the label config must not declare a document type or entities")
-    try:
-        interface = LabelInterface(xml)
-        controls = list(interface.controls)
-    except Exception as exc:
-        # The SDK raises lxml's, pydantic's and its own errors, and plain ValueError and KeyError.
-        reason = " ".join(str(exc).split())[:150]
-        raise UnsupportedConfig(f"the label config is not valid: {reason}") from exc
+    controls, objects = read_tags(xml)
     if not controls:
         raise UnsupportedConfig("the label config has no control: it needs one <Choices> on a <Text>")
     if len(controls) > 1:
         names = ", ".join(f"{control.tag} {control.name!r}" for control in controls)
         raise UnsupportedConfig(f"the label config must have one control, not {len(controls)}: {names}")
-    return _question(interface, controls[0])
+    return _question(controls[0], objects)
 
 
-def _question(interface: Any, control: Any) -> LabelConfig:
+def _question(control: Tag, objects: list[Tag]) -> LabelConfig:
     if control.tag != "Choices":
         raise UnsupportedConfig(f"the control must be <Choices>, not <{control.tag}>")
-    if control.attr.get("choice", "single") not in ("single", "single-radio"):
-        raise UnsupportedConfig(f"<Choices> must be single choice, not choice={control.attr['choice']!r}")
-    if str(control.attr.get("value", "")).startswith("$"):
+    if control.attributes.get("choice", "single") not in ("single", "single-radio"):
+        raise UnsupportedConfig(f"<Choices> must be single choice, not choice={control.attributes['choice']!r}")
+    if control.attributes.get("value", "").startswith("$"):
         raise UnsupportedConfig("the choices must stand in the label config, not come from the tasks")
     for name in ("perRegion", "perItem", "allowNested"):
-        if str(control.attr.get(name, "false")).lower() == "true":
+        if control.attributes.get(name, "false").lower() == "true":
             raise UnsupportedConfig(f"<Choices> must ask about the whole text with plain labels, not {name}")
-    labels = tuple(dict.fromkeys(control.labels))
-    if len(labels) < 2:
-        raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(labels)}")
-    objects = [found for found in interface.objects if found.name in control.to_name]
-    if len(objects) != 1:
+    if len(control.labels) < 2:
+        raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(control.labels)}")
+    asked_about = [found for found in objects if found.name in control.to_name]
+    if len(asked_about) != 1:
         raise UnsupportedConfig(f"<Choices> must point to one object, not to {', '.join(control.to_name) or 'none'}")
-    shown = objects[0]
+    shown = asked_about[0]
     if shown.tag not in _TEXT_OBJECTS:
         raise UnsupportedConfig(f"<Choices> must point to a <Text>, not to <{shown.tag}>")
-    if shown.attr.get("valueType", "text") != "text":
+    if shown.attributes.get("valueType", "text") != "text":
         raise UnsupportedConfig("the text must stand in the task: texts behind addresses are not fetched")
-    if not re.fullmatch(r"\$.+", str(shown.value or "")):
+    if not re.fullmatch(r"\$.+", shown.value):
         raise UnsupportedConfig(f'<{shown.tag}> must take its text from the task (value="$field")')
-    return LabelConfig(control.name, shown.name, shown.value[1:], labels)
+    return LabelConfig(control.name, shown.name, shown.value[1:], control.labels)
