@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from joblib import Parallel, delayed
 
 from backend.errors import InvalidSettings
 from backend.learning.features import Encoder
@@ -20,13 +22,13 @@ from backend.learning.types import Array
 
 NONE = "none"
 WORDLLAMA = "wordllama"
-# The tokenizer's answer weighs 10 kB a text of 240 characters.
+# At once, and on one worker of a cluster: the tokenizer's answer weighs 10 kB a text of 240 characters.
 TEXTS_AT_ONCE = 500
 
 log = logging.getLogger(__name__)
 
 
-class _Named:
+class _Named(ABC):
     """Pickles as its name: weights lie in their own files, not in our artifacts."""
 
     def __init__(self, name: str, n_dimensions: int) -> None:
@@ -35,6 +37,24 @@ class _Named:
 
     def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
         return load_encoder, (self.name,)
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """Rows of unit length, zero for an empty text. Returns shape (n_texts, n_dimensions), float32.
+
+        Part by part, which `joblib.parallel_config` may spread over machines: each loads the weights by name, once.
+        """
+        parts = [
+            [text[:MAX_TEXT_CHARACTERS] for text in texts[first : first + TEXTS_AT_ONCE]]
+            for first in range(0, len(texts), TEXTS_AT_ONCE)
+        ]
+        # joblib takes half a millisecond, which is as much as a single text.
+        is_one = len(parts) < 2
+        rows = map(self._encode, parts) if is_one else Parallel()(delayed(self._encode)(part) for part in parts)
+        return np.vstack([np.zeros((0, self.n_dimensions), dtype=np.float32), *rows])
+
+    @abstractmethod
+    def _encode(self, texts: Sequence[str]) -> Array:
+        """The rows of a part of the texts."""
 
 
 class WordLlamaEncoder(_Named):
@@ -53,14 +73,8 @@ class WordLlamaEncoder(_Named):
         self._vectors: Array = model.embedding
         super().__init__(WORDLLAMA, self._vectors.shape[1])
 
-    def encode(self, texts: Sequence[str]) -> Array:
-        """Rows of unit length, zero for an empty text. Returns shape (n_texts, 256), float32."""
-        parts = [self._encode(texts[first : first + TEXTS_AT_ONCE]) for first in range(0, len(texts), TEXTS_AT_ONCE)]
-        return np.vstack([np.zeros((0, self.n_dimensions), dtype=np.float32), *parts])
-
     def _encode(self, texts: Sequence[str]) -> Array:
-        shortened = [text[:MAX_TEXT_CHARACTERS] for text in texts]
-        found = self._tokenizer.encode_batch_fast(shortened, add_special_tokens=False)
+        found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         tokens = [np.asarray(one.ids, dtype=np.int32) for one in found]
         ends = np.cumsum([0, *map(len, tokens)])
         columns = np.concatenate([*tokens, np.zeros(0, dtype=np.int32)])
@@ -77,11 +91,8 @@ class ModelEncoder(_Named):
         self._model = model
         super().__init__(name, int(np.asarray(model.encode(["text"])).shape[1]))
 
-    def encode(self, texts: Sequence[str]) -> Array:
-        """Rows of unit length, zero for an empty text. Returns shape (n_texts, n_dimensions), float32."""
-        if not texts:
-            return np.zeros((0, self.n_dimensions), dtype=np.float32)
-        rows = np.asarray(self._model.encode([text[:MAX_TEXT_CHARACTERS] for text in texts]), dtype=np.float32)
+    def _encode(self, texts: Sequence[str]) -> Array:
+        rows = np.asarray(self._model.encode(texts), dtype=np.float32)
         if not np.isfinite(rows).all():
             broken = int((~np.isfinite(rows).all(axis=1)).sum())
             log.warning(

@@ -11,6 +11,10 @@ BackendError
 │   ├── StudioRefused       Label Studio said no: another try needs a change first
 │   └── AddressRefused      Label Studio does not accept the address of this backend
 ├── ArtifactRejected        a stored model is torn, foreign or of another release
+├── FeaturesNotStored       the disk does not take the features of a pool
+├── DatabaseUnavailable     the database does not answer
+├── SchemaTooNew            the database's tables are of a newer release
+├── TurnOvertaken           another process has taken a project's turn over
 ├── LabelStudioInstallError, LabelStudioStartError, LabelStudioLoginError    of the demo's own (studio/local.py)
 ├── PortInUse               another program listens there
 └── ProcessFailed           a process that `serve` watches ended and does not come up again
@@ -77,6 +81,24 @@ class AddressRefused(StudioError):
 
 class ArtifactRejected(BackendError):
     """A stored model was refused; it is trained again from the labels."""
+
+
+class FeaturesNotStored(BackendError):
+    """Features cannot be written: make room in MODEL_DIR, or let this user write there."""
+
+
+class DatabaseUnavailable(BackendError):
+    """The database does not answer: start it, or correct DATABASE_URL."""
+
+    status = 503
+
+
+class SchemaTooNew(BackendError):
+    """Upgrade label-studio-active-learning, or give another DATABASE_URL: the database is of a newer release."""
+
+
+class TurnOvertaken(BackendError):
+    """Another process has begun a turn of the same project since: it does what this one would have done."""
 
 
 class PortInUse(BackendError):

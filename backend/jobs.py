@@ -1,6 +1,7 @@
 """Durable jobs: at most one turn waiting and one running for a project, none lost to a kill.
 
-DBOS keeps the jobs as rows (SQLite or PostgreSQL) and runs a job again that was running when its process died.
+DBOS keeps the jobs as rows (SQLite or PostgreSQL). Any number of processes run them; a job that was running when its
+process died is given to a living one (`Rescue`). Waiting projects are served in random order, so none starves.
 A job is named by its project and by how many turns the project had begun when it was asked for. So a thousand
 webhooks ask for the same job, and what is heard after a turn has begun asks for the next one.
 """
@@ -8,12 +9,18 @@ webhooks ask for the same job, and what is heard after a turn has begun asks for
 from __future__ import annotations
 
 import logging
+import re
 import time
+import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 
-from backend.database import open_engine
+from backend.database import UNAVAILABLE, open_engine, unavailable
+from backend.errors import TurnOvertaken
+from backend.store import Store
 
 QUEUE = "turns"
 _WORKFLOW = "turn"
@@ -21,17 +28,34 @@ _APPLICATION = "label-studio-al"
 # The jobs' contract, not the package's release: a job that one release asked for may be run by the next one.
 _JOBS_VERSION = "1"
 POLL_SECONDS = 0.1
+# A job that is running while nobody has its project's turn, at every look for so long, runs no more: a living process
+# is without the turn for milliseconds at the beginning and at the end of a job.
+ABANDONED_SECONDS = 2.0
+# Somebody who only looks whether a project's turn is free has it for milliseconds.
+_TURN_LOCK_SECONDS = 2.0
+# While the database is away, DBOS would say so ten times a second.
+_SAY_AGAIN_SECONDS = 60.0
 _DONE = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BegunJob:
+    """A job that some process has begun, and when (milliseconds, by the database's clock)."""
+
+    id: str
+    project_key: str
+    began_at: int | None
 
 
 class JobClient:
     """Asks for turns. Cheap, and safe to use from several threads and processes."""
 
     def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
         self._client = DBOSClient(
-            system_database_engine=open_engine(url),
+            system_database_engine=self._engine,
             lazy=True,
             retry_connection_errors=False,
             application_name=_APPLICATION,
@@ -53,6 +77,18 @@ class JobClient:
         found = self._client.list_workflows(workflow_ids=[_job_id(project_key, n_turns)], load_input=False)
         return any(job.status in _DONE for job in found)
 
+    def begun(self) -> list[BegunJob]:
+        """The jobs that are running, or were running when their process died."""
+        found = self._client.list_workflows(queue_name=QUEUE, status="PENDING", load_input=False)
+        return [BegunJob(job.workflow_id, job.queue_partition_key or "", job.dequeued_at) for job in found]
+
+    def run_again(self, job: BegunJob) -> bool:
+        """Make a begun job wait again for a process; False if it has ended, or was begun anew, meanwhile."""
+        if job not in self.begun():
+            return False
+        self._client.resume_workflow(job.id, queue_name=QUEUE)
+        return True
+
     def forget_done(self, keep_seconds: float) -> None:
         """Remove jobs that ended more than `keep_seconds` ago."""
         before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - keep_seconds))
@@ -63,20 +99,71 @@ class JobClient:
     def close(self) -> None:
         """Give the connections back."""
         self._client.destroy()
+        self._engine.dispose()
+
+
+def take_turn_alone(store: Store, jobs: JobClient, take_turn: Callable[[str], bool], key: str) -> None:
+    """Take a turn of the project unless another process has it: then the sweep asks again, if news are left.
+
+    take_turn: returns whether it is complete. One that is not asks for the next, which other projects' may precede.
+    """
+    try:
+        with store.turn_lock(key, _TURN_LOCK_SECONDS) as is_mine:
+            if not is_mine:
+                log.info("project %s: another process has its turn", key)
+                return
+            is_complete = take_turn(key)
+        if not is_complete:
+            jobs.ask(key, store.project(key).n_turns)
+    except TurnOvertaken as exc:
+        log.warning("%s", exc)
+    except UNAVAILABLE as exc:
+        log.warning("project %s: its turn ended early: %s", key, unavailable(exc))
+
+
+class Rescue:
+    """Gives the jobs of dead processes to living ones. DBOS alone gives them back only to the dead one, should it rise.
+
+    turn_lock: takes a project's turn; whoever runs a job has it meanwhile.
+    """
+
+    def __init__(self, jobs: JobClient, turn_lock: Callable[[str], AbstractContextManager[bool]]) -> None:
+        self._jobs = jobs
+        self._turn_lock = turn_lock
+        self._suspected_at: dict[BegunJob, float] = {}
+
+    def look(self, now: float) -> None:
+        """Look which jobs nobody runs any more. To be called every second or so; `now` in seconds."""
+        suspected_at = {}
+        for job in self._jobs.begun():
+            with self._turn_lock(job.project_key) as is_free:
+                if not is_free:
+                    continue
+                suspected_at[job] = self._suspected_at.get(job, now)
+                # With the turn in hand: of several processes that look, one makes it run again.
+                if now - suspected_at[job] >= ABANDONED_SECONDS and self._jobs.run_again(job):
+                    log.warning("project %s: the process that took its turn is gone: taken again", job.project_key)
+        self._suspected_at = suspected_at
 
 
 class JobRunner:
     """Runs the turns in this process: several projects at once, one turn of a project at a time."""
 
     def __init__(self, url: str, run_turn: Callable[[str], None], n_threads: int, log_level: str) -> None:
+        self._engine = open_engine(url)
         config: DBOSConfig = {
             "name": _APPLICATION,
-            "system_database_engine": open_engine(url),
+            "system_database_engine": self._engine,
             "application_version": _JOBS_VERSION,
+            # Of its own for each start: whoever has the name of a living process would take its jobs away.
+            "executor_id": str(uuid.uuid4()),
+            # Nobody here waits for a job's result.
+            "use_listen_notify": False,
             "log_level": "WARNING" if log_level != "DEBUG" else "INFO",
             "max_executor_threads": n_threads + 4,
         }
-        DBOS(config=config)
+        logging.getLogger("dbos").addFilter(_Seldom())
+        self._dbos = DBOS(config=config)
         self._n_threads = n_threads
 
         @DBOS.workflow(name=_WORKFLOW)
@@ -84,8 +171,11 @@ class JobRunner:
             run_turn(project_key)
 
     def start(self) -> None:
-        """Begin to run jobs, first those that a killed process left behind."""
+        """Begin to run jobs."""
         DBOS.launch()
+        # DBOS waits up to a minute between two tries to reach a database that was away, and the queue with it. It has
+        # no setting for that, as its client has. What fails instead is looked at again at the next poll, or rescued.
+        self._dbos._sys_db._retry_connection_errors = False
         DBOS.register_queue(
             QUEUE,
             partition_concurrency=1,
@@ -97,7 +187,27 @@ class JobRunner:
     def stop(self, timeout_seconds: int) -> None:
         """Take no more jobs and wait for the running ones."""
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout_seconds)
+        self._engine.dispose()
 
 
 def _job_id(project_key: str, n_turns: int) -> str:
     return f"turn:{project_key}:{n_turns}"
+
+
+class _Seldom(logging.Filter):
+    """Lets each of DBOS's warnings through once a minute, and of it the first line: the rest is SQL and tracebacks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if record.levelno != logging.WARNING:
+            return True
+        record.msg, record.args = re.split(r"\n|Traceback \(most", record.getMessage())[0], None
+        kind, now = record.msg[:60], time.monotonic()
+        if now - self._said_at.get(kind, -_SAY_AGAIN_SECONDS) < _SAY_AGAIN_SECONDS:
+            return False
+        self._said_at[kind] = now
+        return True

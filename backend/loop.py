@@ -11,14 +11,23 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from backend.clock import Clock
+from backend.computing import Computing
 from backend.encoders import find_encoder
-from backend.errors import ArtifactRejected, BackendError, StudioRefused, StudioUnreachable, UnsupportedConfig
+from backend.errors import (
+    ArtifactRejected,
+    BackendError,
+    StudioRefused,
+    StudioUnreachable,
+    TurnOvertaken,
+    UnsupportedConfig,
+)
 from backend.labeling import (
     Annotation,
     LabelConfig,
@@ -38,11 +47,12 @@ from backend.learning.strategies import MEASURES
 from backend.learning.types import Array
 from backend.measuring import keep_predictions, measure
 from backend.models import Models
-from backend.pool import Pool
+from backend.pool import News, Pool
 from backend.ranking import Learnt, Window, rank
 from backend.settings import ProjectSettings, Settings, read_project_settings
 from backend.store import NewVersion, Project, Signer, Store, Turn, Version
-from backend.studio.client import Studio, StudioProject
+from backend.studio.client import Connection, Studio
+from backend.syncing import Sync
 
 # A person's label is learnt at once; a bulk import is waited for: the more is unheard, the longer a pause must be.
 SETTLE_SECONDS_AN_EVENT = 0.02
@@ -56,30 +66,57 @@ WINDOW_AT_LEAST = 50
 WINDOW_GROWTHS = 3
 # The window is topped up when less than this share of it is left.
 TOP_UP_SHARE = 0.5
-# Predictions of as many older versions may wait in Label Studio: deleting costs 5 ms each and a PATCH of the project.
+# Deleting predictions costs Label Studio 5 ms each, and whoever submits meanwhile waits: older versions' predictions
+# are deleted when nobody has labelled for a while, or when very many wait; a few at a time.
+IDLE_SECONDS = 60.0
 OLDER_VERSIONS = 5
+OLDER_VERSIONS_AT_MOST = 50
+PRUNED_AT_ONCE = 5
+# A large comparison, or many new texts, are worked on for so long in one turn; the next turn goes on with them, after
+# other projects had theirs.
+SLICE_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Progress:
-    """What a turn has done so far. `steps` maps each step to its seconds; `revision` is what it has seen."""
+    """What a turn has done so far. `steps` maps each step to its seconds; `revision` is what it has seen.
 
+    turn: its number. is_complete: whether nothing is left that the next turn should go on with at once.
+    """
+
+    turn: int
     steps: dict[str, float] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     version: int | None = None
     n_labels: int | None = None
     revision: int | None = None
+    is_complete: bool = True
 
 
 class Loop:
     """Takes turns. Different projects may take theirs at once, from different threads."""
 
-    def __init__(self, store: Store, studio: Studio | None, signer: Signer, settings: Settings, clock: Clock) -> None:
-        """studio: None without a token; then versions are only served to /predict, and nothing is pushed."""
+    def __init__(
+        self,
+        store: Store,
+        studio: Studio | None,
+        signer: Signer,
+        settings: Settings,
+        clock: Clock,
+        computing: Computing,
+        background: Executor,
+    ) -> None:
+        """studio: None without a token; then versions are only served to /predict, and nothing is pushed.
+
+        background: where features of large pools are fitted again while turns go on.
+        """
         self._store = store
         self._studio = studio
+        self._sync = None if studio is None else Sync(store, studio, clock)
+        self._computing = computing
+        self._background = background
         self._signer = signer
         self._settings = settings
         self._clock = clock
@@ -87,16 +124,22 @@ class Loop:
         self._tunings: dict[str, tuple[object, Tuning]] = {}
         self._models = Models(store, signer)
 
-    def take_turn(self, key: str) -> None:
-        """Close the difference between what is labelled, learnt and published. Never raises what a retry can mend."""
+    def take_turn(self, key: str) -> bool:
+        """Close the difference between what is labelled, learnt and published. Never raises what a retry can mend.
+
+        Returns whether that is done: a turn works on much news for two seconds only, and the next one goes on.
+        """
         self._settle(key)
         project = self._store.begin_turn(key)
         started = self._clock.now()
         if project.retry_at is not None and started < project.retry_at:
-            return
-        progress = Progress()
+            return True
+        progress = Progress(project.n_turns)
         try:
             activity, seen_revision = self._turn(project, progress)
+        except TurnOvertaken:
+            # What is recorded from here on is the next turn's.
+            raise
         except UnsupportedConfig as exc:
             # No retry can mend it; a changed config is news, and news starts a turn.
             self._record_failure(project, progress, started, exc, retry_at=None)
@@ -109,32 +152,32 @@ class Loop:
             )
             if progress.done:
                 self._record(key, progress, started, "; ".join(progress.done))
+        return progress.is_complete
 
     # -- the turn ---------------------------------------------------------------------------------------------
 
     def _turn(self, project: Project, progress: Progress) -> tuple[str, int]:
         key = project.key
-        if self._studio is not None and self._is_sync_due(project):
-            with self._step(key, progress, "sync", "comparing with Label Studio"):
-                self._sync(self._studio, project)
-                progress.done.append("synced")
-            project = self._store.project(key)
-            progress.revision = project.revision
-        elif self._studio is not None and project.config_wanted:
-            with self._clearing(key, "config_wanted"):
-                self._sync_config(self._studio, key)
-            project = self._store.project(key)
-            progress.revision = project.revision
+        until = self._clock.now() + SLICE_SECONDS
+        project = self._hear_studio(project, progress, until)
+        if project.compared_at is None and self._studio is not None:
+            # Which texts there are decides on the features: nothing is learnt from the first half of a pool.
+            return "reading the tasks of Label Studio", project.revision
         config = parse_config(project.label_config)
         settings = read_project_settings(project.extra_params)
         with self._step(key, progress, "features"):
             pool = self._pool(key, config)
-            n_new = pool.refresh(self._store, self._signer, config, self._clock.now())
+            news = pool.refresh(until)
+            progress.is_complete &= news.is_complete
+        if not news.is_complete and project.version_id is None:
+            return f"turning texts into features: {len(pool.live)} so far", project.revision
         with self._step(key, progress, "labels"):
             annotations = self._store.annotations(key)
-            annotated = {annotation.task_id for annotation in annotations}
+            annotated = sorted({annotation.task_id for annotation in annotations})
+            pool.require(annotated)
             labels = _in_order_of_arrival(examples(annotations, config.label_of), annotations, pool)
             version = self._store.find_version(project.version_id)
+            self._store.update(key, n_tasks=pool.n_tasks, n_annotations=len(annotations))
         progress.n_labels = len(labels)
         reason = _training_reason(project, settings, config, pool, version, labels)
         if reason is not None:
@@ -142,7 +185,7 @@ class Loop:
             progress.done.append(f"published {version.name}: {reason}")
         elif version is not None:
             try:
-                added = self._top_up(project, progress, config, settings, pool, version, annotated, n_new)
+                added = self._top_up(project, progress, config, settings, pool, version, annotated, news)
             except ArtifactRejected as exc:
                 log.error("project %s: %s", key, exc)
                 version = self._publish(project, progress, config, settings, pool, labels, annotated)
@@ -155,6 +198,8 @@ class Loop:
         if version is not None and version.has_model:
             with self._step(key, progress, "measure"):
                 self._measure(key, settings, pool, version)
+        if version is not None and self._studio is not None:
+            self._prune(self._studio, key, progress, version)
         return _waiting_for(settings, config, version, labels), project.revision
 
     def _publish(
@@ -165,23 +210,23 @@ class Loop:
         settings: ProjectSettings,
         pool: Pool,
         labels: Mapping[int, str],
-        annotated: set[int],
+        annotated: Sequence[int],
     ) -> Version:
         key = project.key
         self._keep_predictions(project, config, labels)
         classifier, tuning = None, None
         if _is_trainable(settings, labels):
-            with self._step(key, progress, "train", f"training on {len(labels)} labels"):
+            with self._step(key, progress, "train", f"training on {len(labels)} labels"), self._computing.slot():
                 rows, y = pool.X[pool.rows(list(labels))], np.array(list(labels.values()))
                 tuning = self._tuning(key, settings, pool, labels, rows, y)
                 classifier = train(rows, y, pool.features.choices(), tuning)
-        with self._step(key, progress, "rank", "ranking"):
+        with self._step(key, progress, "rank", "ranking"), self._computing.slot():
             order = choose_order(
                 settings.strategy, list(labels.values()), config.labels, is_trained=classifier is not None
             )
             learnt = Learnt(labels, classifier, _fit(pool, tuning), order)
             n, batch = _window_size(settings, len(labels)), _growth(settings, len(labels))
-            window = rank(pool, learnt, config, settings, annotated, set(), n, batch)
+            window = rank(pool, learnt, config, settings, annotated, [], n, batch)
         number = self._store.reserve_number(key)
         if self._studio is not None:
             with self._step(key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
@@ -202,9 +247,10 @@ class Loop:
                     artifact=artifact,
                     window=window.pairs(),
                     audits=window.audits,
-                    late_audits=frozenset(before - annotated - set(window.task_ids)),
+                    late_audits=frozenset(before.difference(annotated, window.task_ids)),
                 ),
                 is_switched=self._studio is None,
+                turn=progress.turn,
             )
         progress.version = number
         return version
@@ -217,24 +263,24 @@ class Loop:
         settings: ProjectSettings,
         pool: Pool,
         version: Version,
-        annotated: set[int],
-        n_new: int,
+        annotated: Sequence[int],
+        news: News,
     ) -> int:
         """Push the next tasks under the current version before its window runs dry, or when new tasks beat it."""
         pushed = self._store.window(version.id)
-        left = [value for task_id, value in pushed.items() if task_id not in annotated and task_id in pool.row_of]
+        left = [pushed[task_id] for task_id in pool.having_rows(sorted(pushed.keys() - set(annotated)))]
         size = _window_size(settings, len(version.learnt))
-        fills_up = len(left) < TOP_UP_SHARE * size or n_new > 0
+        fills_up = len(left) < TOP_UP_SHARE * size or news.n_new > 0
         n_missing = max(0, size - len(left)) if fills_up else 0
-        compares = n_new > 0 and version.ranked_by in MEASURES
+        compares = news.n_new > 0 and version.ranked_by in MEASURES
         if not n_missing and not compares:
             return 0
-        with self._step(project.key, progress, "rank", "ranking"):
+        with self._step(project.key, progress, "rank", "ranking"), self._computing.slot():
             model = self._models.get(version.id)
             classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
             learnt = Learnt(version.learnt, classifier, _fit(pool, tuning), version.ranked_by)
             n, batch = size if compares else n_missing, _growth(settings, len(version.learnt))
-            window = rank(pool, learnt, config, settings, annotated, set(pushed), n, batch)
+            window = rank(pool, learnt, config, settings, annotated, sorted(pushed), n, batch)
             if compares:
                 least = min(left, default=0.0)
                 n_better = sum(value > least for value in window.informativeness)
@@ -249,7 +295,7 @@ class Loop:
         return len(window.task_ids)
 
     def _finish_publishing(self, studio: Studio, project: Project, progress: Progress, version: Version) -> None:
-        """Switch Label Studio to the published version if it is not, and prune older versions' predictions.
+        """Switch Label Studio to the published version if it is not.
 
         Renaming the connection moves the project's version along, and changes nothing else of the project. PATCHing
         the project saves the whole of it, and so undoes what an admin saves in the same moment: it is left to where
@@ -264,30 +310,51 @@ class Loop:
             if not latest.is_arranged:
                 studio.arrange(project_id)
                 self._store.update(key, is_arranged=True)
-            is_pushed = bool(self._store.window(version.id))
-            # Asked for each time: an admin may have corrected its address, and renaming sends it along.
-            connection = studio.find_connection(project_id, self._settings.backend_url)
-            title = None if connection is None else connection.title
-            # Label Studio can delete a version only while the connection's title is not the project's version, and
-            # refuses to point to a version without predictions.
-            prunes = len(latest.stale_versions) > OLDER_VERSIONS and is_pushed and title != version.name
-            if is_pushed and (prunes or title is None or studio.project(project_id).model_version != title):
+            connection = self._connection(studio, project_id)
+            # Label Studio refuses to point to a version without predictions.
+            if self._store.window(version.id) and (
+                connection is None or studio.project(project_id).model_version != connection.title
+            ):
                 studio.point_to(project_id, version.name)
             if connection is None:
                 raise StudioRefused(
                     f"project {project_id} has no ML backend connection to this backend: add this backend's "
                     f"URL on its model page, or run label-studio-al connect --project {project_id}"
                 )
-        if prunes:
-            with self._step(key, progress, "prune"):
-                # The newest stays until the next time: a request that Label Studio began to answer before the
-                # switch still shows its predictions.
-                for name in sorted(latest.stale_versions, key=lambda name: version_number(name) or 0)[:-1]:
-                    studio.delete_predictions(project_id, name)
-                    self._store.drop_stale(key, name)
-        with self._step(key, progress, "rename"):
             studio.rename_connection(project_id, connection, version.name)
             self._store.update(key, is_switched=True)
+
+    def _prune(self, studio: Studio, key: str, progress: Progress, version: Version) -> None:
+        """Delete older versions' predictions while nobody labels: whoever submits meanwhile would wait.
+
+        Label Studio deletes a version without harm only while the connection's title is not the project's version.
+        So the connection has an older name meanwhile; renaming it moves the project along, which is moved back.
+        """
+        project, project_id = self._store.project(key), project_id_of(key)
+        if not is_prune_due(project, self._clock.now()) or not self._store.window(version.id):
+            return
+        # The newest stays until the next time: a request that Label Studio began to answer before the switch still
+        # shows its predictions, and it orders the queue for a moment.
+        *older, newest = sorted(project.stale_versions, key=lambda name: version_number(name) or 0)
+        connection = self._connection(studio, project_id)
+        if connection is None:
+            return
+        with self._step(key, progress, "prune", f"deleting the predictions of {len(older)} older versions"):
+            self._store.update(key, is_switched=False)
+            studio.rename_connection(project_id, connection, newest)
+            studio.point_to(project_id, version.name)
+            for name in older[:PRUNED_AT_ONCE]:
+                studio.delete_predictions(project_id, name)
+                self._store.drop_stale(key, name)
+                if self._store.project(key).heard_at > project.heard_at:
+                    break
+            studio.rename_connection(project_id, connection, version.name)
+            self._store.update(key, is_switched=True)
+        progress.done.append("deleted older predictions")
+
+    def _connection(self, studio: Studio, project_id: int) -> Connection | None:
+        # Asked for each time: an admin may have corrected its address, and renaming sends it along.
+        return studio.find_connection(project_id, self._settings.backend_url)
 
     # -- learning ---------------------------------------------------------------------------------------------
 
@@ -322,7 +389,8 @@ class Loop:
             model = self._models.get(version.id)
             if model is not None and version.features_id == pool.features_id:
                 fit = _fit(pool, model.tuning)
-                measure(self._store, key, pool, version, model, fit, settings.seed, self._clock.now())
+                with self._computing.slot():
+                    measure(self._store, key, pool, version, model, fit, settings.seed, self._clock.now())
         except Exception as exc:
             log.error("project %s: %s was not measured: %s", key, version.name, type(exc).__name__, exc_info=exc)
 
@@ -343,10 +411,28 @@ class Loop:
         is_old = project.synced_at is None or self._clock.now() - project.synced_at >= self._settings.sync_seconds
         return project.sync_wanted or is_old
 
-    def _sync(self, studio: Studio, project: Project) -> None:
-        """Make the store equal to Label Studio, except where something newer was heard meanwhile."""
-        with self._clearing(project.key, "sync_wanted", "config_wanted"):
-            self._compare(studio, project)
+    def _hear_studio(self, project: Project, progress: Progress, until: float) -> Project:
+        """Read from Label Studio what is due to be read; gives the project as it is then."""
+        key = project.key
+        if self._sync is None or not (self._is_sync_due(project) or project.config_wanted):
+            return project
+        if self._is_sync_due(project):
+            with (
+                self._step(key, progress, "sync", "comparing with Label Studio"),
+                self._clearing(key, "sync_wanted", "config_wanted"),
+            ):
+                is_synced = self._sync.run(key, until)
+            if is_synced:
+                progress.done.append("synced")
+            else:
+                progress.is_complete = False
+                self._store.update(key, sync_wanted=True)
+        else:
+            with self._clearing(key, "config_wanted"):
+                self._sync.config(key)
+        project = self._store.project(key)
+        progress.revision = project.revision
+        return project
 
     @contextmanager
     def _clearing(self, key: str, *wishes: str) -> Iterator[None]:
@@ -358,44 +444,6 @@ class Loop:
             self._store.update(key, **dict.fromkeys(wishes, True))
             raise
 
-    def _sync_config(self, studio: Studio, key: str) -> StudioProject:
-        """Take the label config from the API: events and /setup may tell an older one late."""
-        project_id = project_id_of(key)
-        theirs = studio.project(project_id)
-        if theirs.key != key:
-            raise StudioRefused(
-                f"project {project_id} of Label Studio at {studio.url} is {theirs.key}, not {key}: "
-                "it was created at another time, or LABEL_STUDIO_URL points to another Label Studio"
-            )
-        self._store.sync_config(key, theirs.label_config)
-        return theirs
-
-    def _compare(self, studio: Studio, project: Project) -> None:
-        key, project_id = project.key, project_id_of(project.key)
-        theirs = self._sync_config(studio, key)
-        n_predictions = studio.model_versions(project_id)
-        task_ids: set[int] = set()
-        for batch in studio.tasks(project_id):
-            self._store.sync_tasks(key, batch, project.revision)
-            task_ids.update(task.id for task in batch)
-            self._store.update(key, activity=f"comparing with Label Studio: {len(task_ids)} tasks")
-        annotations = studio.annotations(project_id)
-        # A version that was given out before our store was lost must not be given out again.
-        numbers = [version_number(name) or 0 for name in (theirs.model_version, *n_predictions)]
-        self._store.skip_numbers(key, max(numbers))
-        current = self._store.find_version(project.version_id)
-        stale = [name for name in n_predictions if version_number(name) and (current is None or name != current.name)]
-        self._store.add_stale(key, stale)
-        if current is not None:
-            pushed = self._store.window(current.id).keys() & task_ids
-            if n_predictions.get(current.name, 0) < len(pushed):
-                log.warning("project %s: predictions of %s are missing: pushed anew", key, current.name)
-                self._store.want_training(key, self._clock.now())
-            elif theirs.model_version != current.name and project.is_switched:
-                log.warning("project %s points to %r, not to %s: repaired", key, theirs.model_version, current.name)
-                self._store.update(key, is_switched=False)
-        self._store.finish_sync(key, task_ids, annotations, project.revision, self._clock.now())
-
     def _push(self, studio: Studio, key: str, config: LabelConfig, number: int, window: Window) -> None:
         nothing: list[tuple[str | None, float | None]] = [(None, None)] * len(window.task_ids)
         answers = nothing if window.answers is None else window.answers
@@ -406,14 +454,26 @@ class Loop:
         try:
             studio.push(project_id_of(key), predictions)
         except StudioRefused:
-            # Most likely one of the tasks was deleted and its event lost.
-            self._store.update(key, sync_wanted=True)
+            # Most likely one of the tasks was deleted and its event lost: only a comparison of everything finds that.
+            self._store.update(key, sync_wanted=True, compared_at=0.0)
             raise
 
     def _pool(self, key: str, config: LabelConfig) -> Pool:
         pool = self._pools.get(key)
         if pool is None or pool.field != config.field:
-            pool = self._pools[key] = Pool(key, config.field, find_encoder(self._settings.encoder))
+            encoder, folder = find_encoder(self._settings.encoder), self._settings.model_dir / "features"
+            pool = Pool(
+                key,
+                config,
+                encoder,
+                folder,
+                self._store,
+                self._signer,
+                self._clock,
+                self._computing,
+                self._background,
+            )
+            self._pools[key] = pool
         return pool
 
     # -- accounts ---------------------------------------------------------------------------------------------
@@ -463,10 +523,17 @@ class Loop:
         self._record(project.key, progress, started, f"failed: {sentence}")
 
 
+def is_prune_due(project: Project, now: float) -> bool:
+    """Whether older versions' predictions should be deleted: they are many and nobody labels, or they are too many."""
+    n_stale = len(project.stale_versions)
+    is_idle = now - project.heard_at >= IDLE_SECONDS
+    return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > OLDER_VERSIONS and is_idle)
+
+
 def _in_order_of_arrival(labels: Mapping[int, str], annotations: Sequence[Annotation], pool: Pool) -> dict[int, str]:
     """The labels of tasks with features, the task that was annotated first first."""
     first = {annotation.task_id: annotation.id for annotation in sorted(annotations, key=lambda one: -one.id)}
-    return {task_id: labels[task_id] for task_id in sorted(labels, key=first.__getitem__) if task_id in pool.row_of}
+    return {task_id: labels[task_id] for task_id in pool.having_rows(sorted(labels, key=first.__getitem__))}
 
 
 def _fit(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Classifier]:

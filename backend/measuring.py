@@ -105,7 +105,7 @@ def _report(
         for one in store.predictions(key)
         if one.task_id in version.learnt
     ]
-    learnt = {task_id: label for task_id, label in version.learnt.items() if task_id in pool.row_of}
+    learnt = {task_id: version.learnt[task_id] for task_id in pool.having_rows(list(version.learnt))}
     some = np.random.default_rng(seed).permutation(list(learnt))[:CROSS_VALIDATED_LABELS].tolist()
     y = np.array([learnt[task_id] for task_id in some])
     n_examples = dict.fromkeys(version.labels, 0) | Counter(learnt.values())
@@ -121,7 +121,7 @@ def _report(
 
 def _predictions(pool: Pool, classifier: Classifier) -> dict[int, str]:
     """The labels of the same tasks each time, as far as they exist."""
-    known = np.fromiter(pool.row_of, dtype=np.int64, count=len(pool.row_of))
+    known = pool.task_ids[pool.live]
     sample = known[np.argsort(known * _SPREAD % 2**32, kind="stable")][:COMPARED_TASKS].tolist()
     best = classifier.predict_proba(pool.X[pool.rows(sample)]).argmax(axis=1)
     return dict(zip(sample, map(str, classifier.classes[best]), strict=True))

@@ -1,116 +1,318 @@
-"""A project's tasks as feature rows, kept in the worker's memory from turn to turn."""
+"""A project's tasks as feature rows, kept up to date by what changed."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from backend.clock import Clock
+from backend.computing import Computing
 from backend.errors import ArtifactRejected
+from backend.feature_files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFiles
 from backend.labeling import LabelConfig
 from backend.learning.coverage import Coverage, cover
-from backend.learning.features import Encoder, Features
-from backend.learning.rows import Rows, stacked
+from backend.learning.features import Encoder, Features, TextRows, sample
+from backend.learning.rows import Matrix
 from backend.learning.types import Array
-from backend.store import Signer, Store
+from backend.store import Change, Signer, Store
 
 # A vocabulary fitted on half of the pool misses too many of its terms.
 REFIT_GROWTH = 2.0
+# Up to this size a turn fits the features itself: that takes a fraction of a second.
+FIT_AT_ONCE = 2_000
+CHANGES_AT_ONCE = 2_000
+# Rows of tasks that are gone or changed cost memory until there are more of them than of the others.
+DEAD_SHARE = 0.5
+DEAD_AT_LEAST = 10_000
+# Groups of similar tasks are kept while the pool grows, and made anew when it has grown by a tenth.
+REGROUP_GROWTH = 1.1
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class News:
+    """What `refresh` found. n_new: tasks that became rows; is_complete: whether every task that we know is a row."""
+
+    n_new: int
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Features with the rows that they made so far."""
+
+    artifact: bytes
+    features: Features
+    files: FeatureFiles
 
 
 class Pool:
     """Every task of a project as a row of `X`; a text is turned into features once, when it is first seen.
 
-    `task_ids[row]` is the row's task. Rows of tasks that were deleted or changed since are no longer in `row_of`.
+    `task_ids[row]` is the row's task. `live` are the rows that count, ascending by task: others are of tasks that were
+    deleted, or changed since, or have no text.
     """
 
-    def __init__(self, key: str, field: str, encoder: Encoder | None) -> None:
+    def __init__(
+        self,
+        key: str,
+        config: LabelConfig,
+        encoder: Encoder | None,
+        folder: Path,
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        computing: Computing,
+        background: Executor,
+    ) -> None:
+        """folder: where the files of all features lie. background: where large pools are fitted again."""
         self.key = key
-        self.field = field
+        self._config = config
         self._encoder = encoder
-        self._forget()
-
-    def _forget(self) -> None:
-        self.X: Rows
-        self.features, self.X = Features.fit_transform([], self._encoder)
+        self._folder = folder / key
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._computing = computing
+        self._background = background
         self.features_id: int | None = None
-        self.task_ids: Array = np.zeros(0, dtype=np.int64)
-        self.row_of: dict[int, int] = {}
-        self.n_without_text = 0
-        self._without_text: set[int] = set()
-        self._revision = -1
+        self._fit: _Fit | None = None
+        # With the features that it replaces.
+        self._refit: tuple[int | None, Future[_Fit]] | None = None
         self._coverage: tuple[int, int, Coverage] | None = None
-
-    def refresh(self, store: Store, signer: Signer, config: LabelConfig, now: float) -> int:
-        """Bring the rows up to date with the store; fits features where none fit. Returns how many rows are new."""
-        if self.features_id != store.latest_features_id(self.key, self.field):
-            # Another worker has fitted features since, or there are none yet.
-            self._forget()
-        news = store.tasks_since(self.key, self._revision)
-        texts = {task.id: config.text_of(task.data) for task, _ in news}
-        alive = set(store.task_ids(self.key))
-        for task_id in [known for known in self.row_of if known not in alive or texts.get(known, "") is None]:
-            del self.row_of[task_id]
-        self._without_text = {task_id for task_id in self._without_text if task_id in alive and task_id not in texts}
-        self._without_text |= {task_id for task_id, text in texts.items() if text is None}
-        self.n_without_text = len(self._without_text)
-        readable = {task_id: text for task_id, text in texts.items() if text is not None}
-        n_texts = len(self.row_of.keys() | readable.keys())
-        if self.features_id is None:
-            self._load(store, signer)
-        if self.features_id is None or n_texts >= REFIT_GROWTH * max(1, self.features.n_fitted):
-            self._fit(store, signer, config, now)
-        else:
-            self._append(readable)
-        if news:
-            self._revision = max(revision for _, revision in news)
-        return len(readable)
-
-    def rows(self, task_ids: list[int]) -> Array:
-        """The rows of the tasks that have one, in the given order."""
-        return np.array([self.row_of[task_id] for task_id in task_ids if task_id in self.row_of], dtype=np.int64)
+        none: Array = np.zeros(0, dtype=np.int64)
+        self.task_ids = self.live = self._live_tasks = self._without_text = none
 
     @property
-    def compact(self) -> Array:
+    def field(self) -> str:
+        """The task field that is read."""
+        return self._config.field
+
+    @property
+    def features(self) -> Features:
+        """What turns texts into rows; only after the first `refresh`."""
+        assert self._fit
+        return self._fit.features
+
+    @property
+    def X(self) -> TextRows:  # noqa: N802
+        """The rows; only after the first `refresh`."""
+        assert self._fit
+        return self._fit.files.rows
+
+    @property
+    def compact(self) -> Matrix:
         """The rows compact and dense, for distances and clusters. Shape (n_rows, n_dimensions)."""
-        dense: Array = self.X.views[1]
-        return dense
+        return self.X.compact
+
+    def refresh(self, until: float) -> News:
+        """Bring the rows up to date with the store; what is not done at the time `until` is left for the next call.
+
+        Where no features fit, they are fitted; a large pool that has doubled is fitted again in the background, and
+        the first call after that takes the new ones over. Raises FeaturesNotStored.
+        """
+        self._take_over_refit()
+        if self.features_id is None or self.features_id != self._store.latest_features_id(self.key, self.field):
+            if not self._take_stored():
+                self._fit_now()
+        else:
+            self._fit_or_fail().files.catch_up()
+        n_new, is_complete = self._append_news(self._fit_or_fail(), until)
+        self._index()
+        if is_complete:
+            self._renew_if_due()
+        return News(n_new, is_complete)
+
+    def require(self, task_ids: Sequence[int]) -> None:
+        """Give these tasks rows now, even if it is not their turn yet: somebody has labelled them."""
+        missing = [task_id for task_id, row in zip(task_ids, self._rows_of(task_ids), strict=True) if row < 0]
+        known = {int(one) for one in self._without_text}
+        tasks = [task for task in self._store.tasks(self.key, missing) if task.id not in known]
+        if tasks:
+            fit = self._fit_or_fail()
+            self._append(fit, [Change(task.id, dict(task.data), 0) for task in tasks], fit.files.position)
+            self._index()
+
+    def rows(self, task_ids: Sequence[int]) -> Array:
+        """The rows of the tasks that have one, in the given order."""
+        found = self._rows_of(task_ids)
+        return found[found >= 0]
+
+    def having_rows(self, task_ids: Sequence[int]) -> list[int]:
+        """Those of the tasks that have a row, in the given order."""
+        return [task_id for task_id, row in zip(task_ids, self._rows_of(task_ids), strict=True) if row >= 0]
+
+    def open_rows(self, *closed: Sequence[int]) -> Array:
+        """The live rows of all tasks but these, ascending by task."""
+        is_open = np.ones(len(self.task_ids), dtype=bool)
+        for task_ids in closed:
+            is_open[self.rows(task_ids)] = False
+        return np.asarray(self.live[is_open[self.live]])
 
     def coverage(self, n_groups: int, seed: int) -> Coverage:
-        """Groups of similar tasks, made once for each state of the rows."""
-        kept = self._coverage
-        if kept is None or kept[:2] != (n_groups, seed):
-            kept = self._coverage = (n_groups, seed, cover(self.compact, n_groups, seed))
+        """Groups of similar tasks. Tasks that came later join the group that is nearest to them."""
+        kept, n_rows = self._coverage, len(self.task_ids)
+        if kept is None or kept[:2] != (n_groups, seed) or n_rows > REGROUP_GROWTH * len(kept[2].groups):
+            kept = (n_groups, seed, cover(self.compact, n_groups, seed))
+        elif n_rows > len(kept[2].groups):
+            kept = (n_groups, seed, kept[2].extended(self.compact[len(kept[2].groups) : n_rows]))
+        self._coverage = kept
         return kept[2]
 
-    def _load(self, store: Store, signer: Signer) -> None:
-        found = store.latest_features(self.key, self.field)
+    @property
+    def n_tasks(self) -> int:
+        """How many tasks are known, those without text too."""
+        return len(self.live) + len(self._without_text)
+
+    @property
+    def n_without_text(self) -> int:
+        """How many tasks have no text in the field that the label config names."""
+        return len(self._without_text)
+
+    # -- fitting ----------------------------------------------------------------------------------------------
+
+    def _fit_or_fail(self) -> _Fit:
+        assert self._fit
+        return self._fit
+
+    def _take_stored(self) -> bool:
+        """Use the newest features of the store, if they can be used."""
+        found = self._store.latest_features(self.key, self.field)
         if found is None:
-            return
+            return False
+        features_id, artifact = found
         try:
-            features: Features = signer.load(found[1])
+            features: Features = self._signer.load(artifact)
         except ArtifactRejected as exc:
             log.warning("project %s: features are made again: %s", self.key, exc)
-            return
-        if features.encoder is self._encoder:
-            self.features, self.features_id, self.X = features, found[0], features.transform([])
+            return False
+        if features.encoder is not self._encoder:
+            return False
+        self._use(features_id, _Fit(artifact, features, self._files(artifact, features)))
+        return True
 
-    def _fit(self, store: Store, signer: Signer, config: LabelConfig, now: float) -> None:
-        tasks = [task for task, _ in store.tasks_since(self.key, -1)]
-        texts = {task.id: text for task in tasks if (text := config.text_of(task.data)) is not None}
-        self.features, self.X = Features.fit_transform(list(texts.values()), self._encoder)
-        self.features_id = store.save_features(self.key, self.field, signer.dump(self.features), now)
-        self.task_ids = np.array(list(texts), dtype=np.int64)
-        self.row_of = {task_id: row for row, task_id in enumerate(texts)}
-        self._coverage = None
+    def _fit_now(self) -> None:
+        fit = self._make_fit()
+        self._use(self._store.save_features(self.key, self.field, fit.artifact, self._clock.now()), fit)
 
-    def _append(self, texts: dict[int, str]) -> None:
-        if not texts:
+    def _make_fit(self) -> _Fit:
+        """Features fitted on a sample of the tasks, without rows yet."""
+        task_ids = self._store.task_ids(self.key)
+        tasks = self._store.tasks(self.key, [task_ids[place] for place in sample(len(task_ids))])
+        texts = [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
+        with self._computing.slot():
+            features = Features.fit(texts, self._encoder, len(task_ids))
+        artifact = self._signer.dump(features)
+        return _Fit(artifact, features, self._files(artifact, features))
+
+    def _files(self, artifact: bytes, features: Features) -> FeatureFiles:
+        # Named for their content: the ids of a database that was made anew begin again.
+        return FeatureFiles(self._folder / hashlib.sha256(artifact).hexdigest()[:16], features)
+
+    def _use(self, features_id: int, fit: _Fit) -> None:
+        if self._fit is not None:
+            self._fit.files.remove()
+        self.features_id, self._fit, self._coverage = features_id, fit, None
+        fit.files.remove_older_siblings()
+        self._index()
+
+    def _renew_if_due(self) -> None:
+        """Fit again when the pool has doubled, and make the files anew when most of their rows are dead."""
+        fit = self._fit_or_fail()
+        if self.n_tasks >= REFIT_GROWTH * max(1, fit.features.n_fitted):
+            if self.n_tasks <= FIT_AT_ONCE:
+                self._fit_now()
+                self._append_news(self._fit_or_fail(), np.inf)
+                self._index()
+            elif self._refit is None:
+                log.info("project %s: features are fitted again for %d tasks", self.key, self.n_tasks)
+                self._refit = self.features_id, self._background.submit(self._make_refit)
+        n_dead = len(self.task_ids) - len(self.live)
+        if n_dead > max(DEAD_AT_LEAST, DEAD_SHARE * len(self.task_ids)):
+            fit.files.remove()
+            fit.files.catch_up()
+            self._coverage = None
+            self._append_news(fit, np.inf)
+            self._index()
+
+    def _make_refit(self) -> _Fit:
+        fit = self._make_fit()
+        self._append_news(fit, np.inf)
+        # The rows are ready: a turn is to take them over.
+        self._store.call_turn(self.key)
+        return fit
+
+    def _take_over_refit(self) -> None:
+        if self._refit is None or not self._refit[1].done():
             return
-        self._coverage = None
-        first = self.X.shape[0]
-        self.X = stacked(self.X, self.features.transform(list(texts.values())))
-        self.task_ids = np.concatenate([self.task_ids, np.array(list(texts), dtype=np.int64)])
-        self.row_of.update({task_id: first + place for place, task_id in enumerate(texts)})
+        (replaced, future), self._refit = self._refit, None
+        try:
+            fit = future.result()
+        except Exception as exc:
+            log.error("project %s: features could not be fitted again: %s", self.key, exc, exc_info=exc)
+            return
+        if replaced != self._store.latest_features_id(self.key, self.field):
+            # Another worker was faster.
+            fit.files.remove()
+            return
+        self._use(self._store.save_features(self.key, self.field, fit.artifact, self._clock.now()), fit)
+
+    # -- rows -------------------------------------------------------------------------------------------------
+
+    def _append_news(self, fit: _Fit, until: float) -> tuple[int, bool]:
+        """How many rows were added, and whether nothing is left to add."""
+        n_new = 0
+        if 0 <= fit.files.position[0] < self._store.project(self.key).purged_revision:
+            n_new += self._append(fit, self._vanished(fit), fit.files.position)
+        while True:
+            changes = self._store.changes(self.key, fit.files.position, CHANGES_AT_ONCE)
+            if changes:
+                n_new += self._append(fit, changes, (changes[-1].revision, changes[-1].task_id))
+            if len(changes) < CHANGES_AT_ONCE:
+                return n_new, True
+            if self._clock.now() >= until:
+                return n_new, False
+
+    def _append(self, fit: _Fit, changes: Sequence[Change], position: tuple[int, int]) -> int:
+        texts = [None if change.data is None else self._config.text_of(change.data) for change in changes]
+        states = [
+            DELETED if change.data is None else WITHOUT_TEXT if text is None else HAS_FEATURES
+            for change, text in zip(changes, texts, strict=True)
+        ]
+        with self._computing.slot():
+            rows = fit.features.transform([text or "" for text in texts])
+        fit.files.append([change.task_id for change in changes], states, rows, position)
+        return states.count(HAS_FEATURES)
+
+    def _vanished(self, fit: _Fit) -> list[Change]:
+        """Tasks whose deletion happened so long ago that nothing tells of it any more."""
+        alive = self._store.task_ids(self.key)
+        gone = np.setdiff1d(fit.files.tasks[fit.files.states != DELETED], alive)
+        return [Change(int(task_id), None, 0) for task_id in gone]
+
+    def _index(self) -> None:
+        """From the log of rows to the rows that count, if it has changed."""
+        if self._fit is None or self.task_ids is self._fit.files.tasks:
+            return
+        self.task_ids, states = self._fit.files.tasks, self._fit.files.states
+        order = np.argsort(self.task_ids, kind="stable")
+        in_order = self.task_ids[order]
+        last = order[np.append(in_order[1:] != in_order[:-1], True)] if len(order) else order
+        self.live = last[states[last] == HAS_FEATURES]
+        self._live_tasks = self.task_ids[self.live]
+        self._without_text = self.task_ids[last[states[last] == WITHOUT_TEXT]]
+
+    def _rows_of(self, task_ids: Sequence[int]) -> Array:
+        """The row of each task; -1 where it has none."""
+        wanted = np.asarray(task_ids, dtype=np.int64)
+        if not len(self._live_tasks):
+            return np.full(len(wanted), -1, dtype=np.int64)
+        places = np.minimum(np.searchsorted(self._live_tasks, wanted), len(self._live_tasks) - 1)
+        return np.where(self._live_tasks[places] == wanted, self.live[places], -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,27 +52,24 @@ def rank(
     learnt: Learnt,
     config: LabelConfig,
     settings: ProjectSettings,
-    annotated: Set[int],
-    pushed: Set[int],
+    annotated: Sequence[int],
+    pushed: Sequence[int],
     n: int,
     batch: int,
 ) -> Window:
     """The n most informative tasks that nobody has annotated and that were not pushed yet, some of them at random."""
-    candidates = np.array(
-        [row for task_id, row in pool.row_of.items() if task_id not in annotated and task_id not in pushed],
-        dtype=np.int64,
-    )
+    candidates = pool.open_rows(annotated, pushed)
     classifier = learnt.classifier
     if not len(candidates):
         return Window([], [], None if classifier is None else [], frozenset())
-    known = {task_id: label for task_id, label in learnt.labels.items() if task_id in pool.row_of}
+    known = {task_id: learnt.labels[task_id] for task_id in pool.having_rows(list(learnt.labels))}
     situation = Situation(
         X=pool.X,
         Z=pool.compact,
         pool=candidates,
         labelled=pool.rows(list(known)),
         y=np.array(list(known.values()), dtype=str),
-        asked=pool.rows(sorted(annotated)),
+        asked=pool.rows(annotated),
         n_classes=len(config.labels),
         classifier=classifier,
         coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),

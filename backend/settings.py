@@ -21,11 +21,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.errors import InvalidSettings
 
 _PASSWORD = re.compile(r"//[^/]*@")
+_SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
 class Settings(BaseSettings):
@@ -89,6 +91,20 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         4, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take their turn at once."
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        validation_alias="AL_THREADS",
+        description="CPU threads that compute at once in a process; each uses one BLAS thread. Default: the CPUs that "
+        "it may use.",
+    )
+    dask_scheduler: str | None = Field(
+        None,
+        validation_alias="AL_DASK_SCHEDULER",
+        description="Dask cluster that committees, expected error reduction, embedding and simulate are computed on "
+        "(extra `dask`): `tcp://HOST:PORT`.",
+    )
     encoder: str = Field(
         "wordllama",
         validation_alias="AL_ENCODER",
@@ -115,6 +131,13 @@ class Settings(BaseSettings):
             return None
         TypeAdapter(HttpUrl).validate_python(value)
         return value.rstrip("/")
+
+    @field_validator("dask_scheduler")
+    @classmethod
+    def _is_scheduler(cls, value: str | None) -> str | None:
+        if value is not None and not _SCHEDULER.fullmatch(value):
+            raise PydanticCustomError("scheduler", "must be tcp://HOST:PORT, the address of a Dask scheduler")
+        return value
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Settings:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from backend.cli.wiring import PARENT_PIPE, say_errors, set_up_logging
+from backend.cli.wiring import CANNOT_START, PARENT_PIPE, say_errors, set_up_logging
 from backend.errors import PortInUse, ProcessFailed
 from backend.settings import read_settings
 from backend.studio.local import port_is_free
@@ -105,6 +105,8 @@ def watch(processes: Sequence[Watched], stop: threading.Event) -> None:
 
 def _start_again(watched: Watched, pipe: int) -> None:
     code = watched.process.returncode if watched.process else None
+    if code == CANNOT_START:
+        raise ProcessFailed(f"the {watched.name} process cannot start: it says why above")
     now = time.monotonic()
     watched.ends = [*(moment for moment in watched.ends if now - moment < 60), now]
     if len(watched.ends) >= ENDS_A_MINUTE:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from backend.cli.wiring import say_errors
+from backend.computing import Computing
 from backend.encoders import find_encoder
 from backend.errors import InvalidRequest
 from backend.learning.asking import AUTO
 from backend.learning.features import BOTH, EMBEDDINGS, TFIDF
 from backend.settings import read_settings
 from backend.simulate.data import Dataset, read_data
-from backend.simulate.experiment import Experiment, workers
+from backend.simulate.experiment import Experiment
 from backend.simulate.plot import draw
 from backend.simulate.replay import METRICS, Options, plan
 from backend.simulate.results import curves_csv
@@ -35,8 +37,8 @@ from backend.simulate.summary import as_csv, as_text, curves_of, table
 @click.option("--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS]), default=AUTO, show_default=True)
 @click.option("--encoder", help="As AL_ENCODER, which is the default.")
 @click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
-@click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as cores]")
-@click.option("--dask", metavar="ADDRESS", help="Make the runs on the Dask cluster of this scheduler.")
+@click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as CPUs]")
+@click.option("--dask", metavar="ADDRESS", help="Make the runs on this Dask cluster.  [default: AL_DASK_SCHEDULER]")
 @click.option("--overwrite", is_flag=True, help="Replace the results of another experiment in the folder.")
 @say_errors
 def simulate(
@@ -65,16 +67,17 @@ def simulate(
     The folder holds curves.csv, summary.csv, curves.png and curves.svg afterwards. Finished runs stay in it, and the
     same command goes on from there.
     """
+    settings = read_settings(**({} if dask is None else {"dask_scheduler": dask}))
     runs = plan([name.strip() for name in strategies.split(",") if name.strip()], n_seeds)
     options = Options(budget, batch, features, audit_share)
     if full is not None and not 0 < full <= 1:
         raise InvalidRequest(f"the full score must be above 0 and at most 1, not {full}")
     dataset = read_data(data, text_field, label_field)
     _describe(dataset, budget)
-    used_encoder = find_encoder(encoder or read_settings().encoder)
-    with workers(dask):
+    used_encoder = find_encoder(encoder or settings.encoder)
+    with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
         experiment = Experiment.open(dataset, options, used_encoder, runs, output, overwrite=overwrite)
-        _conduct(experiment, n_jobs)
+        _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads))
     points = experiment.curves()
     curves = curves_of(points, metric)
     target = getattr(experiment.results.full(), metric) if full is None else full

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import click
 from gunicorn.app.base import BaseApplication
 
-from backend.cli.wiring import end_with_parent, make_signer, open_store, set_up_logging, webhook_secret
+from backend.cli.wiring import end_with_parent, exit_code, make_signer, open_store, set_up_logging, webhook_secret
+from backend.errors import BackendError
 from backend.settings import Settings, read_settings
 
 # A whole tab of tasks in one /predict may take a while; Label Studio itself waits 100 s.
@@ -46,9 +49,15 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         from backend.web import create_app
 
         settings = self._settings
+        try:
+            store = open_store(settings)
+        except BackendError as exc:
+            # gunicorn would print a traceback.
+            click.echo(f"Error: {exc}", err=True)
+            sys.exit(exit_code(exc))
         return create_app(
             settings,
-            open_store(settings),
+            store,
             JobClient(settings.jobs_url),
             make_signer(settings),
             webhook_secret(settings),

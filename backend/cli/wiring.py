@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from backend.errors import BackendError
+from backend.errors import BackendError, InvalidSettings, SchemaTooNew
 from backend.secret_file import read_or_create_secret
 from backend.settings import Settings
 
@@ -28,8 +28,16 @@ if TYPE_CHECKING:
 # `serve` hands the reading end of a pipe to its children: it closes when `serve` dies, however it dies.
 PARENT_PIPE = "AL_PARENT_PIPE"
 
+# What another start cannot mend ends a process with this code, and `serve` does not start it again. It is gunicorn's
+# WORKER_BOOT_ERROR, too, the only one that ends gunicorn itself.
+CANNOT_START = 3
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class _CannotStart(click.ClickException):
+    exit_code = CANNOT_START
 
 
 def say_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -40,9 +48,15 @@ def say_errors(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BackendError as exc:
-            raise click.ClickException(str(exc)) from exc
+            kind = _CannotStart if exit_code(exc) == CANNOT_START else click.ClickException
+            raise kind(str(exc)) from exc
 
     return wrapped
+
+
+def exit_code(exc: BackendError) -> int:
+    """How a process ends that an error ended."""
+    return CANNOT_START if isinstance(exc, (InvalidSettings, SchemaTooNew)) else 1
 
 
 def set_up_logging(level: str) -> None:
@@ -54,12 +68,16 @@ def set_up_logging(level: str) -> None:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store, with its tables."""
+    """The store, with its tables. Raises DatabaseUnavailable, SchemaTooNew."""
+    from backend.database import UNAVAILABLE, unavailable
     from backend.store import Store
 
     settings.model_dir.mkdir(parents=True, exist_ok=True)
     store = Store(settings.store_url)
-    store.create_tables()
+    try:
+        store.migrate()
+    except UNAVAILABLE as exc:
+        raise unavailable(exc) from exc
     return store
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import click
-from threadpoolctl import threadpool_limits
 
 from backend.cli.wiring import end_with_parent, make_signer, make_studio, open_store, say_errors, set_up_logging
 from backend.clock import Clock
-from backend.jobs import JobClient, JobRunner
-from backend.loop import Loop
+from backend.computing import Computing
+from backend.database import UNAVAILABLE, unavailable
+from backend.jobs import JobClient, JobRunner, Rescue, take_turn_alone
+from backend.loop import Loop, is_prune_due
 from backend.settings import Settings, read_settings
 from backend.store import Project, Store
 
@@ -37,9 +40,8 @@ def worker() -> None:
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
     """Take turns until `stop` is set."""
-    # Sums that several threads share differ in their last bits: the same labels give the same model on any machine.
-    threadpool_limits(limits=1)
     clock = Clock()
+    computing = Computing(settings.threads, settings.dask_scheduler)
     store = open_store(settings)
     studio = make_studio(settings)
     if studio is None:
@@ -47,23 +49,38 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
             "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not both set: the model learns from new labels only, "
             "and the queue keeps Label Studio's order"
         )
-    for project in store.projects():
-        # What happened while no worker ran is unknown: webhooks may have been lost.
-        store.update(project.key, sync_wanted=True)
-    loop = Loop(store, studio, make_signer(settings), settings, clock)
-    runner = JobRunner(settings.jobs_url, loop.take_turn, settings.worker_threads, settings.log_level)
-    runner.start()
+    # What happened while no worker ran is unknown: webhooks may have been lost. So after the database was away.
+    store.want_syncs()
+    background = ThreadPoolExecutor(1, thread_name_prefix="features")
+    loop = Loop(store, studio, make_signer(settings), settings, clock, computing, background)
     jobs = JobClient(settings.jobs_url)
+    run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
+    runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads, settings.log_level)
+    runner.start()
+    rescue = Rescue(jobs, store.turn_lock)
     log.info("the worker takes turns")
+    is_away = False
     try:
         while not stop.wait(settings.sweep_seconds):
             try:
+                if is_away:
+                    store.want_syncs()
                 sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
+                rescue.look(clock.now())
+                if is_away:
+                    log.warning("the database answers again: every project is compared with Label Studio")
+                is_away = False
+            except UNAVAILABLE as exc:
+                if not is_away:
+                    log.error("%s", unavailable(exc))
+                is_away = True
             except Exception as exc:
-                # The database may be away for a while; the next sweep comes soon.
+                # The next sweep comes soon.
                 log.error("the sweep failed: %s", type(exc).__name__, exc_info=exc)
     finally:
         runner.stop(DRAIN_SECONDS)
+        background.shutdown(wait=False, cancel_futures=True)
+        computing.close()
         jobs.close()
         store.close()
 
@@ -75,6 +92,8 @@ def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_
             continue
         try:
             _ask(store, jobs, project)
+        except UNAVAILABLE:
+            raise
         except Exception as exc:
             # The next sweep comes soon; other projects need not wait for it.
             log.error("project %s: no job could be asked for: %s", project.key, type(exc).__name__, exc_info=exc)
@@ -82,11 +101,14 @@ def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_
 
 
 def _ask(store: Store, jobs: JobClient, project: Project) -> None:
-    n_turns = project.n_turns
-    if jobs.is_spent(project.key, n_turns):
-        # The job of this number ended without a turn (it was killed at the worst line): number the next one.
-        n_turns = store.begin_turn(project.key).n_turns
-    jobs.ask(project.key, n_turns)
+    if not jobs.is_spent(project.key, project.n_turns):
+        jobs.ask(project.key, project.n_turns)
+        return
+    # The job of this number ended without a turn (it was killed at the worst line): number the next one. A turn that
+    # goes on must not be overtaken by that.
+    with store.turn_lock(project.key) as is_free:
+        if is_free:
+            jobs.ask(project.key, store.begin_turn(project.key).n_turns)
 
 
 def needs_turn(project: Project, settings: Settings, now: float, *, has_studio: bool) -> bool:
@@ -99,4 +121,4 @@ def needs_turn(project: Project, settings: Settings, now: float, *, has_studio: 
         return False
     is_sync_due = project.synced_at is None or now - project.synced_at >= settings.sync_seconds
     is_unfinished = project.version_id is not None and not project.is_switched and project.error is None
-    return project.sync_wanted or is_sync_due or is_unfinished
+    return project.sync_wanted or is_sync_due or is_unfinished or is_prune_due(project, now)

@@ -11,7 +11,7 @@ from scipy.special import entr
 
 from backend.learning.classifier import Classifier
 from backend.learning.coverage import Coverage
-from backend.learning.rows import Matrix
+from backend.learning.rows import Matrix, selected
 from backend.learning.strategies import STRATEGIES, Query, Ranking, pick
 from backend.learning.strategies.query import by_order
 from backend.learning.types import Array
@@ -43,7 +43,7 @@ class Situation:
     """
 
     X: Matrix
-    Z: Array
+    Z: Matrix
     pool: Array
     labelled: Array
     y: Array
@@ -96,8 +96,8 @@ def ask(order: str, situation: Situation, n: int) -> Ranking:
         both = np.column_stack([uncertain, _covering(situation)[: len(uncertain)]]).ravel()
         return by_order(both[np.sort(np.unique(both, return_index=True)[1])][:n])
     query = Query(
-        X=situation.X[situation.pool],
-        Z=situation.Z[situation.pool],
+        X=selected(situation.X, situation.pool),
+        Z=selected(situation.Z, situation.pool),
         X_labelled=situation.X[situation.labelled],
         Z_labelled=situation.Z[situation.labelled],
         y=situation.y,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from backend.errors import InvalidRequest
 from backend.learning.rows import Matrix, views_of
@@ -77,6 +76,9 @@ def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperatur
     have weight 0 at the L2 optimum, so the optimum is the same and the time much shorter. Deterministic.
     Raises InvalidRequest with fewer than 2 labels.
     """
+    # Not at the top: scikit-learn weighs 100 MB, and who only predicts does without.
+    from sklearn.linear_model import LogisticRegression
+
     found = np.unique(y)
     if len(found) < 2:
         came = f"only {str(found[0])!r}" if len(found) else "none"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.learning.rows import Matrix
 from backend.learning.strategies.clusters import MAX_FITTED, k_means_centres, nearest, shuffled
-from backend.learning.strategies.diversity import most_typical
+from backend.learning.strategies.diversity import MAX_COMPARED, most_typical
 from backend.learning.types import Array
 
 
@@ -16,10 +17,12 @@ class Coverage:
     """Groups of similar tasks: what TypiClust chooses from, made once and kept while people label.
 
     groups: shape (n_tasks,), the group of each task. ranks: shape (n_tasks,), place in its group, 0 = most typical.
+    centres: shape (n_groups, n_dims).
     """
 
     groups: Array
     ranks: Array
+    centres: Array
 
     def order(self, pool: Array, labelled: Array) -> Array:
         """The pool's tasks, most needed first: groups with the fewest labels, then the larger group.
@@ -38,21 +41,34 @@ class Coverage:
         place[typical] = np.arange(len(pool)) - first_of_group[sorted_groups]
         return np.asarray(pool[np.lexsort((-sizes[own], place + n_labels[own]))])
 
+    def extended(self, Z: Array) -> Coverage:
+        """With more tasks, each at the end of its nearest group. Z: shape (n_more, n_dims)."""
+        groups = np.concatenate([self.groups, nearest(Z, self.centres)[0]])
+        order = np.argsort(groups, kind="stable")
+        places = np.arange(len(groups)) - np.searchsorted(groups[order], groups[order])
+        ranks = np.empty_like(groups)
+        ranks[order] = places
+        return Coverage(groups, np.concatenate([self.ranks, ranks[len(self.ranks) :]]), self.centres)
 
-def cover(Z: Array, n_groups: int, seed: int) -> Coverage:
+
+def cover(Z: Matrix, n_groups: int, seed: int) -> Coverage:
     """Group similar tasks. Z: shape (n_tasks, n_dims), dense. Fewer groups come out where tasks are alike.
 
     Centres are fitted on 10,000 tasks at most.
     """
-    groups: Array = np.zeros(len(Z), dtype=np.int64)
+    groups: Array = np.zeros(Z.shape[0], dtype=np.int64)
     ranks = groups.copy()
-    if len(Z):
+    centres = np.zeros((0, Z.shape[1]), dtype=np.float32)
+    if Z.shape[0]:
         # Each number of groups starts elsewhere: from the same start the smaller groups would lie inside the larger
         # ones, and those that are left without labels would be the least typical of all.
         order = shuffled(Z, seed + n_groups)
         centres = k_means_centres(Z[order[:MAX_FITTED]], n_groups, seed + n_groups)
-        _, groups = np.unique(nearest(Z, centres)[0], return_inverse=True)
-        for group in range(groups.max() + 1):
-            members = order[groups[order] == group]
-            ranks[members[most_typical(Z[members])]] = np.arange(len(members))
-    return Coverage(groups, ranks)
+        used, groups = np.unique(nearest(Z, centres)[0], return_inverse=True)
+        centres = centres[used]
+        grouped = order[np.argsort(groups[order], kind="stable")]
+        for members in np.split(grouped, np.cumsum(np.bincount(groups))[:-1]):
+            looked_at = members[:MAX_COMPARED]
+            ranks[looked_at[most_typical(Z[looked_at])]] = np.arange(len(looked_at))
+            ranks[members[MAX_COMPARED:]] = np.arange(len(looked_at), len(members))
+    return Coverage(groups, ranks, centres)

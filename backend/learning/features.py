@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 
-from backend.learning.rows import Rows
+from backend.learning.rows import Matrix, Rows, blocks
 from backend.learning.tfidf import Tfidf
 from backend.learning.topics import Topics, fit_topics
 from backend.learning.types import Array
@@ -16,6 +18,11 @@ from backend.learning.types import Array
 BOTH = "both"
 TFIDF = "tfidf"
 EMBEDDINGS = "embeddings"
+# How many texts tell the terms, and how many the topics; more would take long and change little.
+MAX_FITTED = 50_000
+MAX_FITTED_TOPICS = 6_000
+# From this size on a product goes without the rows' topics, which are 800 bytes a task.
+LARGE = 2_000
 
 
 class Encoder(Protocol):
@@ -29,12 +36,103 @@ class Encoder(Protocol):
         ...
 
 
+class TextRows(Rows):
+    """Texts as rows of two views: sparse TF-IDF, and a dense one that holds topics and (with an encoder) an embedding.
+
+    terms: shape (n_texts, n_terms), CSR, float32. scales: shape (n_texts,), see Topics.scales. embedding: shape
+    (n_texts, n_dimensions), no columns without an encoder. Each of the three parts has unit length, so none outweighs
+    the others. Topics follow from the terms and are worked out where they are looked at.
+    """
+
+    def __init__(self, terms: sp.csr_matrix, topics: Topics, scales: Array, embedding: Array) -> None:
+        self.terms = terms
+        self.topics = topics
+        self.scales = scales
+        self.embedding = embedding
+
+    @cached_property
+    def views(self) -> tuple[Any, ...]:
+        """TF-IDF, and the dense view."""
+        return self.terms, np.hstack([self.topics.transform(self.terms), self.embedding])
+
+    @property
+    def is_lazy(self) -> bool:  # type: ignore[override]
+        """Whether it is so many texts that the dense view should not be made."""
+        return len(self) > LARGE
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of texts, and of columns of both views together."""
+        return self.terms.shape[0], self.terms.shape[1] + self.topics.n_topics + self.embedding.shape[1]
+
+    @property
+    def compact(self) -> Matrix:
+        """The dense view alone, for distances and clusters."""
+        return Compact(self) if self.is_lazy else self.views[1]
+
+    def __getitem__(self, tasks: Any) -> TextRows:
+        return TextRows(self.terms[tasks], self.topics, self.scales[tasks], self.embedding[tasks])
+
+    def __matmul__(self, weights: Array) -> Array:
+        if not self.is_lazy:
+            return super().__matmul__(weights)
+        columns = weights[:, None] if weights.ndim == 1 else weights
+        of_terms, of_dense = np.split(columns, [self.terms.shape[1]])
+        found = self._product(of_terms, of_dense)
+        return found[:, 0] if weights.ndim == 1 else found
+
+    def dense_product(self, weights: Array) -> Array:
+        """Weighted sums of the dense view's columns. Returns shape (n_texts, n_outputs)."""
+        return self._product(None, weights)
+
+    def _product(self, of_terms: Array | None, of_dense: Array) -> Array:
+        """Words and topics in one pass over the terms."""
+        n_outputs = of_dense.shape[1]
+        of_topics, of_embedding = np.split(of_dense.astype(np.float32, copy=False), [self.topics.n_topics])
+        folded = self.topics.as_terms(of_topics, self.terms.shape[1])
+        both = folded if of_terms is None else np.hstack([folded, of_terms.astype(np.float32, copy=False)])
+        result = np.empty((len(self), n_outputs), dtype=np.float32)
+        for block in blocks(len(self)):
+            sums = np.asarray(_part(self.terms, block) @ both)
+            result[block] = sums[:, :n_outputs] * self.scales[block, None]
+            if of_terms is not None:
+                result[block] += sums[:, n_outputs:]
+            if self.embedding.shape[1] and of_embedding.any():
+                result[block] += self.embedding[block] @ of_embedding
+        return result
+
+
+class Compact(Rows):
+    """The dense view of many texts, a part of which is made when it is looked at."""
+
+    is_lazy = True
+
+    def __init__(self, texts: TextRows) -> None:
+        self._texts = texts
+
+    @cached_property
+    def views(self) -> tuple[Any, ...]:
+        """The whole dense view: 800 bytes a text, and the embedding."""
+        return self._texts.views[1:]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of texts, and of the dense view's columns."""
+        return len(self._texts), self._texts.shape[1] - self._texts.terms.shape[1]
+
+    def __getitem__(self, tasks: Any) -> Any:
+        return self._texts[tasks].views[1]
+
+    def __matmul__(self, weights: Array) -> Array:
+        found = self._texts.dense_product(weights[:, None] if weights.ndim == 1 else weights)
+        return found[:, 0] if weights.ndim == 1 else found
+
+
 @dataclass(frozen=True)
 class Features:
     """What turns a project's texts into rows; fitted once on a pool, then applied to each text once.
 
-    A row has two views: sparse TF-IDF, and a dense one that holds topics and (with an encoder) an embedding. Each of
-    the three parts has unit length, so none outweighs the others.
+    n_fitted: size of the pool that it was fitted for.
     """
 
     tfidf: Tfidf
@@ -43,26 +141,46 @@ class Features:
     n_fitted: int
 
     @classmethod
-    def fit_transform(cls, texts: Sequence[str], encoder: Encoder | None) -> tuple[Features, Rows]:
-        """Learn terms and topics of `texts` (any number, also none); gives their rows too."""
-        tfidf, sparse = Tfidf.fit_transform(texts)
-        features = cls(tfidf, fit_topics(sparse), encoder, len(texts))
-        return features, features._beside(sparse, texts)
+    def fit(cls, texts: Sequence[str], encoder: Encoder | None, n_pool: int) -> Features:
+        """Learn terms and topics of `texts` (any number, also none), which are a `sample` of a pool."""
+        tfidf = Tfidf.fit(texts)
+        some = [texts[place] for place in sample(len(texts), MAX_FITTED_TOPICS)]
+        return cls(tfidf, fit_topics(tfidf.transform(some)), encoder, n_pool)
 
-    def transform(self, texts: Sequence[str]) -> Rows:
-        """Rows of new texts. Returns Rows of shape (n_texts, n_columns), float32."""
-        return self._beside(self.tfidf.transform(texts), texts)
+    @classmethod
+    def fit_transform(cls, texts: Sequence[str], encoder: Encoder | None) -> tuple[Features, TextRows]:
+        """Learn terms and topics of a whole pool; gives its rows too."""
+        features = cls.fit([texts[place] for place in sample(len(texts))], encoder, len(texts))
+        return features, features.transform(texts)
+
+    def transform(self, texts: Sequence[str]) -> TextRows:
+        """Rows of texts. Returns rows of shape (n_texts, n_columns), float32."""
+        terms = self.tfidf.transform(texts)
+        scales = [self.topics.scales(_part(terms, block)) for block in blocks(len(texts))]
+        embedding = np.zeros((len(texts), 0), np.float32) if self.encoder is None else self.encoder.encode(texts)
+        return TextRows(terms, self.topics, np.concatenate([np.zeros(0, np.float32), *scales]), embedding)
 
     def choices(self) -> dict[str, Array]:
         """Which columns a classifier may use, by the name of the choice: all, words and topics, or embeddings."""
-        n_lexical = self.tfidf.n_terms + self.topics.components.shape[1]
+        n_lexical = self.tfidf.n_terms + self.topics.n_topics
         lexical = np.arange(n_lexical)
         if self.encoder is None:
             return {TFIDF: lexical}
         everything = np.arange(n_lexical + self.encoder.n_dimensions)
         return {BOTH: everything, TFIDF: lexical, EMBEDDINGS: everything[n_lexical:]}
 
-    def _beside(self, sparse: Array, texts: Sequence[str]) -> Rows:
-        topics = self.topics.transform(sparse)
-        dense = topics if self.encoder is None else np.hstack([topics, self.encoder.encode(texts)])
-        return Rows((sparse, dense.astype(np.float32, copy=False)))
+
+def sample(n_texts: int, size: int = MAX_FITTED) -> Array:
+    """Which of a pool's texts features are fitted on: all, or so many drawn at random. Ascending places."""
+    if n_texts <= size:
+        return np.arange(n_texts)
+    return np.sort(np.random.default_rng(0).choice(n_texts, size, replace=False))
+
+
+def _part(rows: sp.csr_matrix, block: slice) -> sp.csr_matrix:
+    """Consecutive rows, which share the memory of all."""
+    ends = rows.indptr[block.start : block.stop + 1]
+    some = slice(ends[0], ends[-1])
+    return sp.csr_matrix(
+        (rows.data[some], rows.indices[some], ends - ends[0]), (block.stop - block.start, rows.shape[1]), copy=False
+    )

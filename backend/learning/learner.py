@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from joblib import Parallel, delayed
 from scipy.special import log_softmax
 
 from backend.learning.classifier import Classifier, fit_classifier
 from backend.learning.folds import folds
-from backend.learning.rows import Matrix
+from backend.learning.rows import Matrix, Rows
 from backend.learning.types import Array
 
 AUTO = "auto"
@@ -72,6 +72,9 @@ def tune(X: Matrix, y: Array, choices: Mapping[str, Array], wanted: str, seed: i
     if wanted == AUTO and n >= COMPARE_FROM:
         names = list(choices)
     some, labels = X[:n], y[:n]
+    if isinstance(some, Rows):
+        # Worked out once, not for each fold, nor sent to another machine with what it is worked out from.
+        some = Rows(some.views)
     if len(np.unique(labels)) < 2:
         return Tuning(names[0])
     held_out = {name: _held_out_decisions(some, labels, choices[name], seed) for name in names}
@@ -96,18 +99,26 @@ def _held_out_decisions(X: Matrix, y: Array, columns: Array, seed: int) -> Array
     labels = np.unique(y)
     decisions = np.zeros((len(y), len(labels)))
     fold_of = folds(y, N_FOLDS, seed)
-    for fold in range(N_FOLDS):
-        held_out, kept = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
-        if len(np.unique(y[kept])) < 2:
+    # Folds run wherever joblib.parallel_config says, by default here, one by one.
+    tested = Parallel()(delayed(_decided)(X, y, columns, fold_of == fold) for fold in range(N_FOLDS))
+    for fold, (classes, found) in enumerate(tested):
+        if not len(classes):
             continue
-        classifier = fit_classifier(X[kept], y[kept], columns)
-        found = classifier.decisions(X[held_out])
-        if found.shape[1] == 1:
-            found = np.hstack([np.zeros_like(found), found])
+        held_out = np.flatnonzero(fold_of == fold)
         # A label that the others lack is as improbable as the least probable one.
         decisions[held_out] = found.min(axis=1, keepdims=True)
-        decisions[np.ix_(held_out, np.searchsorted(labels, classifier.classes))] = found
+        decisions[np.ix_(held_out, np.searchsorted(labels, classes))] = found
     return decisions
+
+
+def _decided(X: Matrix, y: Array, columns: Array, is_held_out: Array) -> tuple[Array, Array]:
+    """The labels of the examples that are not held out, and the decisions on the others; none with fewer than 2."""
+    held_out, kept = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
+    if len(np.unique(y[kept])) < 2:
+        return np.zeros(0, dtype=y.dtype), np.zeros((len(held_out), 0))
+    classifier = fit_classifier(X[kept], y[kept], columns)
+    found = classifier.decisions(X[held_out])
+    return classifier.classes, np.hstack([np.zeros_like(found), found]) if found.shape[1] == 1 else found
 
 
 def _losses(decisions: Array, truth: Array) -> Array:
@@ -116,6 +127,9 @@ def _losses(decisions: Array, truth: Array) -> Array:
 
 def _temperature(decisions: Array, truth: Array) -> float:
     """What decisions must be divided by to be as sure as they are right. Source: Guo et al. 2017."""
+    # Not at the top: it weighs 20 MB, and who only predicts does without.
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(
         lambda log_t: float(_losses(decisions / np.exp(log_t), truth).mean()),
         bounds=(np.log(_COOLEST), np.log(_HOTTEST)),

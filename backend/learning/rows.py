@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.extmath import row_norms
 
 from backend.learning.types import Array
 
 # Inner products kept at a time: 16 MB in single precision.
 MAX_PRODUCTS = 4_000_000
+# Rows that are worked on at a time where all at once would need too much memory.
+ROWS_AT_ONCE = 65_536
 
 
-@dataclass(frozen=True)
 class Rows:
-    """The same tasks seen in several ways. views: each of shape (n_tasks, n_columns), sparse (CSR) or dense.
+    """The same tasks seen in several ways. Behaves like the matrix that has all views' columns, which is never built.
 
-    Behaves like the matrix that has all views' columns, which is never built.
+    views: each of shape (n_tasks, n_columns), sparse (CSR) or dense.
     """
 
-    views: tuple[Any, ...]
+    # Whether `views` costs memory of the size of the pool: then what can be done in blocks is.
+    is_lazy = False
+
+    def __init__(self, views: tuple[Any, ...]) -> None:
+        self._views = views
+
+    @property
+    def views(self) -> tuple[Any, ...]:
+        """What the tasks look like."""
+        return self._views
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -32,9 +40,9 @@ class Rows:
         return self.views[0].shape[0], sum(view.shape[1] for view in self.views)
 
     def __len__(self) -> int:
-        return int(self.views[0].shape[0])
+        return self.shape[0]
 
-    def __getitem__(self, tasks: Any) -> Rows:
+    def __getitem__(self, tasks: Any) -> Any:
         """The rows of some tasks (indices, a mask or a slice)."""
         return Rows(tuple(view[tasks] for view in self.views))
 
@@ -45,8 +53,39 @@ class Rows:
         return reduce(np.add, (np.asarray(view @ part) for view, part in parts))
 
 
+class Selection(Rows):
+    """Some tasks of a large pool. Products are taken of the whole pool, which is cheaper than a copy of the rows."""
+
+    is_lazy = True
+
+    def __init__(self, all_tasks: Rows, tasks: Array) -> None:
+        self._all = all_tasks
+        self._tasks = tasks
+
+    @cached_property
+    def views(self) -> tuple[Any, ...]:
+        """A copy of the rows."""
+        return views_of(self._all[self._tasks])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of selected tasks, and of columns."""
+        return len(self._tasks), self._all.shape[1]
+
+    def __getitem__(self, tasks: Any) -> Any:
+        return self._all[self._tasks[tasks]]
+
+    def __matmul__(self, weights: Array) -> Array:
+        return np.asarray((self._all @ weights)[self._tasks])
+
+
 # What strategies and classifiers take as X: shape (n_tasks, n_columns).
 Matrix: TypeAlias = "sp.csr_matrix | Array | Rows"
+
+
+def selected(X: Matrix, tasks: Array) -> Matrix:
+    """The rows of some tasks, without a copy where that would be large."""
+    return Selection(X, tasks) if isinstance(X, Rows) and X.is_lazy else X[tasks]
 
 
 def views_of(X: Matrix) -> tuple[Any, ...]:
@@ -56,7 +95,10 @@ def views_of(X: Matrix) -> tuple[Any, ...]:
 
 def squared_norms(X: Matrix) -> Array:
     """Squared Euclidean length of each row. Returns shape (n_tasks,)."""
-    return reduce(np.add, (row_norms(view, squared=True) for view in views_of(X)))
+    if isinstance(X, Rows) and X.is_lazy:
+        parts = (squared_norms(Rows(views_of(X[block]))) for block in blocks(len(X)))
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+    return reduce(np.add, (_squared_norms(view) for view in views_of(X)))
 
 
 def inner(X: Matrix, others: Matrix) -> Array:
@@ -67,24 +109,33 @@ def inner(X: Matrix, others: Matrix) -> Array:
 
 def inner_blocks(X: Matrix, others: Matrix) -> Iterator[tuple[slice, Array]]:
     """`inner`, a block of tasks at a time: which tasks, and their products."""
-    n_tasks, height = X.shape[0], max(1, MAX_PRODUCTS // max(1, others.shape[0]))
-    for first in range(0, n_tasks, height):
-        block = slice(first, min(first + height, n_tasks))
+    for block in blocks(X.shape[0], max(1, MAX_PRODUCTS // max(1, others.shape[0]))):
         yield block, inner(X[block], others)
+
+
+def blocks(n_rows: int, height: int = ROWS_AT_ONCE) -> Iterator[slice]:
+    """Consecutive parts of so many rows, `height` at most in each."""
+    for first in range(0, n_rows, height):
+        yield slice(first, min(first + height, n_rows))
 
 
 def dense_row(X: Matrix, task: int) -> Array:
     """All columns of one task. Returns shape (n_columns,)."""
-    return np.concatenate([_dense(view[[task]]).ravel() for view in views_of(X)])
+    return np.concatenate([_dense(view).ravel() for view in views_of(X[[task]])])
 
 
 def weighted_sum(weights: Array, X: Matrix) -> Array:
     """Sum of the rows, each times its weight. weights: shape (n_tasks,). Returns shape (n_columns,)."""
+    if isinstance(X, Rows) and X.is_lazy:
+        parts = (weighted_sum(weights[block], Rows(views_of(X[block]))) for block in blocks(len(X)))
+        return reduce(np.add, parts, np.zeros(X.shape[1], np.float32))
     return np.concatenate([np.asarray(view.T @ weights) for view in views_of(X)])
 
 
 def is_finite(X: Matrix) -> bool:
-    """Whether every feature is a number, and small enough to be squared."""
+    """Whether every feature is a number, and small enough to be squared. Lazy rows are: they are made of unit rows."""
+    if isinstance(X, Rows) and X.is_lazy:
+        return True
     with np.errstate(all="ignore"):
         values = (np.ravel(view.data if sp.issparse(view) else view) for view in views_of(X))
         return all(np.isfinite(np.dot(view, view)) for view in values)
@@ -94,13 +145,13 @@ def _dense(product: Any) -> Array:
     return np.asarray(product.toarray() if sp.issparse(product) else product)
 
 
+def _squared_norms(view: Any) -> Array:
+    if not sp.issparse(view):
+        return np.asarray(np.einsum("ij,ij->i", view, view))
+    return np.asarray(view.multiply(view).sum(axis=1)).ravel()
+
+
 def unit_rows(rows: Array) -> Array:
     """Dense rows scaled to length 1; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 0, lengths, 1), dtype=np.float32)
-
-
-def stacked(first: Rows, second: Rows) -> Rows:
-    """The rows of both, one after the other."""
-    pairs = zip(first.views, second.views, strict=True)
-    return Rows(tuple(sp.vstack(pair, format="csr") if sp.issparse(pair[0]) else np.vstack(pair) for pair in pairs))

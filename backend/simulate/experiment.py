@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
-from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 import backend.learning
-from backend.errors import InvalidRequest
 from backend.learning.features import Encoder, Features
 from backend.simulate.data import Dataset
 from backend.simulate.replay import Known, Options, Point, Run, full_score, replay
@@ -99,21 +96,3 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
 
 def _replayed(known: Known, run: Run, options: Options) -> tuple[Run, list[Point]]:
     return run, replay(known, run, options)
-
-
-@contextmanager
-def workers(address: str | None) -> Iterator[None]:
-    """Make joblib's work on the Dask cluster of a scheduler's address; None: on this machine."""
-    if address is None:
-        yield
-        return
-    try:
-        client: Callable[..., AbstractContextManager[object]] = import_module("distributed").Client
-    except ImportError as exc:
-        raise InvalidRequest("Dask is missing: pip install 'label-studio-active-learning[dask]'") from exc
-    try:
-        connected = client(address)
-    except (OSError, ValueError) as exc:
-        raise InvalidRequest(f"the Dask scheduler {address} does not answer: {exc}") from exc
-    with connected, parallel_config(backend="dask"):
-        yield

@@ -15,8 +15,9 @@ from backend.errors import InvalidRequest
 from backend.learning.asking import AUTO, RANDOM, Situation, ask_and_audit, choose_order
 from backend.learning.classifier import Classifier
 from backend.learning.coverage import cover
+from backend.learning.features import TextRows
 from backend.learning.learner import n_deciding, train, tune
-from backend.learning.rows import Matrix, Rows
+from backend.learning.rows import Matrix
 from backend.learning.strategies import STRATEGIES
 from backend.learning.types import Array
 
@@ -43,16 +44,11 @@ class Options:
 class Known:
     """A data set as rows of features, fitted on its train split only. choices: see Features.choices."""
 
-    X: Rows
+    X: TextRows
     y: Array
-    X_test: Rows
+    X_test: TextRows
     y_test: Array
     choices: Mapping[str, Array]
-
-    def __sizeof__(self) -> int:
-        """Bytes of the features: joblib sends what is large to each Dask worker once, not with every run."""
-        views = (*self.X.views, *self.X_test.views)
-        return sum(int(view.data.nbytes) for view in views)
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ def replay(known: Known, run: Run, options: Options) -> list[Point]:
 
 
 def _turns(known: Known, run: Run, options: Options) -> Iterator[Point]:
-    X, Z, y, choices = known.X, known.X.views[1], known.y, known.choices
+    X, Z, y, choices = known.X, known.X.compact, known.y, known.choices
     classes = np.unique(y).tolist()
     coverage = cache(lambda n_groups: cover(Z, n_groups, run.seed))
     labelled: Array = np.zeros(0, dtype=np.int64)

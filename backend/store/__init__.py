@@ -1,6 +1,6 @@
 """Our copy of the projects, and their models."""
 
 from backend.store.artifacts import Signer
-from backend.store.store import Measurement, NewVersion, Prediction, Project, Store, Turn, Version
+from backend.store.store import Change, Measurement, NewVersion, Prediction, Project, Store, Turn, Version
 
-__all__ = ["Measurement", "NewVersion", "Prediction", "Project", "Signer", "Store", "Turn", "Version"]
+__all__ = ["Change", "Measurement", "NewVersion", "Prediction", "Project", "Signer", "Store", "Turn", "Version"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import joblib
-import sklearn
 
 from backend.errors import ArtifactRejected
 
@@ -38,7 +39,7 @@ class Signer:
         if not hmac.compare_digest(digest, self._digest(body)):
             raise ArtifactRejected("a stored model must carry a signature of this key: it is torn, changed or foreign")
         if not body.startswith(_release()):
-            raise ArtifactRejected(f"a stored model must come from scikit-learn {sklearn.__version__}")
+            raise ArtifactRejected(f"a stored model must come from {_release().decode().strip()}")
         try:
             return joblib.load(io.BytesIO(body[len(_release()) :]))
         except Exception as exc:
@@ -48,5 +49,6 @@ class Signer:
         return hmac.digest(self._key, body, hashlib.sha256)
 
 
+@cache
 def _release() -> bytes:
-    return f"scikit-learn {sklearn.__version__}\n".encode()
+    return f"scikit-learn {version('scikit-learn')}\n".encode()

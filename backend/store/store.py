@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from backend.database import open_engine
-from backend.errors import UnknownProject
+from backend.errors import TurnOvertaken, UnknownProject
 from backend.labeling import Annotation, Event, Task, version_name
 from backend.store import schema
+from backend.store.locks import open_locks
+from backend.store.migrations import migrate
+from backend.store.upserts import upserts
 
 KEPT_TURNS = 200
 _ROWS_A_STATEMENT = 500
@@ -58,6 +60,15 @@ class Project:
     error: str | None
     n_failures: int
     retry_at: float | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A task as it became with a revision of its project; data: None if it was deleted."""
+
+    task_id: int
+    data: dict[str, Any] | None
+    revision: int
 
 
 @dataclass(frozen=True)
@@ -150,18 +161,34 @@ class Store:
         self._insert: Callable[..., Any] = (
             postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         )
+        self._upserts = upserts(self._engine.dialect.name)
+        self._locks = open_locks(url)
 
-    def create_tables(self) -> None:
-        """Make the tables that are missing. Processes that start at once may do so together."""
-        try:
-            schema.metadata.create_all(self._engine)
-        except (OperationalError, ProgrammingError):
-            # Another process made one between the look and the making.
-            schema.metadata.create_all(self._engine)
+    def migrate(self) -> None:
+        """Bring the tables to this release, from nothing or an older one. Raises SchemaTooNew.
+
+        Processes that start at once may do so together.
+        """
+        migrate(self._engine)
 
     def close(self) -> None:
         """Give the connections back."""
+        self._locks.close()
         self._engine.dispose()
+
+    # -- one turn at once -------------------------------------------------------------------------------------
+
+    def turn_lock(self, key: str, wait_seconds: float = 0.0) -> AbstractContextManager[bool]:
+        """Take the project's turn, over all processes and hosts; False if somebody else still has it after waiting.
+
+        It is given back at the end of the block, or when the process dies, however it dies.
+        """
+        return self._locks.hold(f"turn {key}", wait_seconds)
+
+    def want_syncs(self) -> None:
+        """Make the next turn of every project ask Label Studio what has changed: something may have been missed."""
+        with self._write() as connection:
+            connection.execute(sa.update(schema.projects).values(sync_wanted=True))
 
     # -- projects ---------------------------------------------------------------------------------------------
 
@@ -188,7 +215,7 @@ class Store:
     def find(self, key: str) -> Project | None:
         """The project; None if it was never set up here."""
         with self._read() as connection:
-            row = connection.execute(sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == key)).one_or_none()
+            row = connection.execute(_FIND, {"key": key}).one_or_none()
         return None if row is None else _project(row)
 
     def project(self, key: str) -> Project:
@@ -240,17 +267,15 @@ class Store:
                 changes |= {"wanted_revision": _NEXT_REVISION, "retry_at": None}
             if event.needs_sync:
                 changes["sync_wanted"] = True
-            revision = self._raise_revision(connection, event.project_key, **changes)
-            if revision is None:
+            project = self._raise_revision(connection, event.project_key, **changes)
+            if project is None:
                 return None
+            revision = project.revision
             self._keep_tasks(connection, event.project_key, event.tasks, revision)
             self._keep_annotations(connection, event.project_key, event.annotations, revision)
             self._mark_deleted(connection, event.project_key, event.deleted_tasks, revision)
             self._mark_annotations_deleted(connection, event.project_key, event.deleted_annotations, revision)
-            row = connection.execute(
-                sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == event.project_key)
-            ).one()
-        return _project(row)
+        return project
 
     # -- syncing ----------------------------------------------------------------------------------------------
 
@@ -266,25 +291,55 @@ class Store:
     def sync_tasks(self, key: str, batch: Sequence[Task], since: int) -> None:
         """Keep tasks that Label Studio listed, unless something newer than revision `since` was heard of them."""
         with self._write() as connection:
-            revision = self._raise_revision(connection, key)
-            self._keep_tasks(connection, key, batch, revision or 0, since)
+            self._keep_tasks(connection, key, batch, self._next_revision(connection, key), since)
 
-    def finish_sync(
-        self, key: str, task_ids: set[int], annotations: Sequence[Annotation], since: int, now: float
+    def compare_tasks(self, key: str, batch: Sequence[Task], after: int, through: int | None, since: int) -> None:
+        """As `sync_tasks`, where the batch is all that Label Studio has of the ids above `after` up to `through`.
+
+        What we know beyond that was deleted there. through: None for all ids above `after`.
+        """
+        table = schema.tasks.c
+        ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since) & (table.id > after)
+        if through is not None:
+            ours &= table.id <= through
+        listed = {task.id for task in batch}
+        with self._write() as connection:
+            revision = self._next_revision(connection, key)
+            known = connection.execute(sa.select(table.id).where(ours)).scalars()
+            self._mark_deleted(connection, key, [id for id in known if id not in listed], revision)
+            self._keep_tasks(connection, key, batch, revision, since)
+
+    def compare_annotations(
+        self, key: str, listed: Sequence[Annotation], since: int, task_ids: Sequence[int] | None = None
     ) -> None:
-        """Keep the listed annotations and forget what Label Studio no longer has.
+        """Keep all annotations that Label Studio has, of some tasks or of the project; others were deleted there.
 
         Rows that changed after revision `since` are left alone: they are newer than the listing.
         """
-        annotation_ids = {annotation.id for annotation in annotations}
+        table = schema.annotations.c
+        ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since)
+        ids = {annotation.id for annotation in listed}
         with self._write() as connection:
-            revision = self._raise_revision(connection, key, synced_at=now) or 0
-            self._keep_annotations(connection, key, annotations, revision, since)
-            for table, listed in ((schema.tasks, task_ids), (schema.annotations, annotation_ids)):
-                known = sa.select(table.c.id).where(table.c.project_key == key, table.c.revision <= since)
-                gone = [row.id for row in connection.execute(known) if row.id not in listed]
-                for some in _chunks(gone):
-                    connection.execute(sa.delete(table).where(table.c.project_key == key, table.c.id.in_(some)))
+            revision = self._next_revision(connection, key)
+            self._keep_annotations(connection, key, listed, revision, since)
+            for some in [None] if task_ids is None else _chunks(task_ids):
+                among = ours if some is None else ours & table.task_id.in_(some)
+                known = connection.execute(sa.select(table.id).where(among)).scalars()
+                self._mark_annotations_deleted(connection, key, [id for id in known if id not in ids], revision)
+
+    def finish_comparison(self, key: str, since: int, now: float) -> None:
+        """Note that everything was compared. Marks of what was deleted before revision `since` are needed no more."""
+        with self._write() as connection:
+            columns = {"compared_at": now, "comparing_since": None, "compared_through": 0, "purged_revision": since}
+            self._raise_revision(connection, key, **columns)
+            for table in (schema.tasks, schema.annotations):
+                old_marks = (table.c.project_key == key) & table.c.is_deleted & (table.c.revision <= since)
+                connection.execute(sa.delete(table).where(old_marks))
+
+    def call_turn(self, key: str) -> None:
+        """Make the project have news, so that a turn looks at it."""
+        with self._write() as connection:
+            self._raise_revision(connection, key)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -295,16 +350,21 @@ class Store:
         with self._read() as connection:
             return list(connection.execute(query).scalars())
 
-    def tasks_since(self, key: str, revision: int) -> list[tuple[Task, int]]:
-        """Tasks that changed after a revision, with the revision that changed each, in that order."""
+    def changes(self, key: str, after: tuple[int, int], limit: int) -> list[Change]:
+        """What changed of the tasks after a (revision, task id), in that order; at most `limit` changes."""
         table = schema.tasks.c
         query = (
-            sa.select(table.id, table.data, table.revision)
-            .where(table.project_key == key, table.revision > revision, ~table.is_deleted)
+            sa.select(table.id, table.data, table.revision, table.is_deleted)
+            .where(table.project_key == key, table.revision >= after[0])
+            .where((table.revision > after[0]) | (table.id > after[1]))
             .order_by(table.revision, table.id)
+            .limit(limit)
         )
         with self._read() as connection:
-            return [(Task(row.id, json.loads(row.data)), row.revision) for row in connection.execute(query)]
+            return [
+                Change(row.id, None if row.is_deleted else json.loads(row.data), row.revision)
+                for row in connection.execute(query)
+            ]
 
     def tasks(self, key: str, task_ids: Sequence[int]) -> list[Task]:
         """Some tasks, as far as they are known."""
@@ -332,7 +392,7 @@ class Store:
         ]
 
     def counts(self, key: str) -> dict[str, int]:
-        """How many tasks and annotations are known."""
+        """How many tasks and annotations are known. Counts them: 0.1 s for a million."""
         result = {}
         with self._read() as connection:
             for name, table in (("tasks", schema.tasks), ("annotations", schema.annotations)):
@@ -359,9 +419,14 @@ class Store:
             behind = (columns.key == key) & (columns.last_number < last)
             connection.execute(sa.update(schema.projects).where(behind).values(last_number=last))
 
-    def publish(self, key: str, new: NewVersion, *, is_switched: bool) -> Version:
-        """Make a version the project's current one; older versions go. One transaction."""
+    def publish(self, key: str, new: NewVersion, *, is_switched: bool, turn: int | None = None) -> Version:
+        """Make a version the project's current one; older versions go. One transaction.
+
+        turn: the `n_turns` that `begin_turn` gave. Raises TurnOvertaken, and writes nothing, if another turn has
+        begun since: a process that lost its turn without noticing must not replace what the next one published.
+        """
         table = schema.versions
+        is_still_mine = sa.true() if turn is None else schema.projects.c.n_turns == turn
         with self._write() as connection:
             version_id = connection.execute(
                 sa.insert(table)
@@ -383,11 +448,13 @@ class Store:
             older = sa.select(table.c.number).where(table.c.project_key == key, table.c.id != version_id)
             names = [version_name(number) for number in connection.execute(older).scalars()]
             self._add_stale(connection, key, names)
-            connection.execute(
+            published = connection.execute(
                 sa.update(schema.projects)
-                .where(schema.projects.c.key == key)
+                .where(schema.projects.c.key == key, is_still_mine)
                 .values(version_id=version_id, is_switched=is_switched)
             )
+            if turn is not None and published.rowcount == 0:
+                raise TurnOvertaken(f"turn {turn} of project {key} was overtaken by another one: nothing is published")
             connection.execute(sa.delete(table).where(table.c.project_key == key, table.c.id != version_id))
             stale = schema.features.c
             connection.execute(
@@ -615,11 +682,18 @@ class Store:
         with self._engine.begin() as connection:
             yield connection
 
-    def _raise_revision(self, connection: Connection, key: str, **columns: Any) -> int | None:
+    def _raise_revision(self, connection: Connection, key: str, **columns: Any) -> Project | None:
+        """The project with its next revision; None if it is unknown."""
         table = schema.projects
         statement = sa.update(table).where(table.c.key == key).values(revision=table.c.revision + 1, **columns)
-        revision = connection.execute(statement.returning(table.c.revision)).scalar_one_or_none()
-        return None if revision is None else int(revision)
+        row = connection.execute(statement.returning(*_PROJECT_COLUMNS)).one_or_none()
+        return None if row is None else _project(row)
+
+    def _next_revision(self, connection: Connection, key: str, **columns: Any) -> int:
+        project = self._raise_revision(connection, key, **columns)
+        if project is None:
+            raise UnknownProject(f"project {key} was never set up here: connect it first")
+        return project.revision
 
     def _add_stale(self, connection: Connection, key: str, names: Sequence[str]) -> None:
         if names:
@@ -640,28 +714,18 @@ class Store:
         self, connection: Connection, key: str, batch: Sequence[Task], revision: int, since: int | None = None
     ) -> None:
         rows = [
-            {"project_key": key, "id": task.id, "data": _json(task.data), "revision": revision, "is_deleted": False}
+            {
+                "project_key": key,
+                "id": task.id,
+                "data": _json(task.data),
+                "revision": revision,
+                "is_deleted": False,
+                "since": since,
+            }
             for task in batch
         ]
-        if not rows:
-            return
-        table = schema.tasks
-        insert = self._insert(table)
-        is_other = table.c.data != insert.excluded.data
-        if since is None:
-            # An event may come after the one of its deletion.
-            changed = is_other & ~table.c.is_deleted
-        else:
-            changed = (is_other | table.c.is_deleted) & (table.c.revision <= since)
-        names = ("data", "revision", "is_deleted")
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["project_key", "id"],
-                set_={name: insert.excluded[name] for name in names},
-                where=changed,
-            ),
-            rows,
-        )
+        if rows:
+            connection.execute(self._upserts.heard_task if since is None else self._upserts.listed_task, rows)
 
     def _keep_annotations(
         self,
@@ -681,29 +745,13 @@ class Store:
                 "updated_at": annotation.updated_at,
                 "revision": revision,
                 "is_deleted": False,
+                "since": since,
             }
             for annotation in annotations
         ]
-        if not rows:
-            return
-        table = schema.annotations
-        insert = self._insert(table)
-        names = ("task_id", "result", "was_cancelled", "updated_at", "revision", "is_deleted")
-        if since is None:
-            # Webhooks may come late and out of order: an older state never replaces a newer one.
-            changed = (table.c.updated_at <= insert.excluded.updated_at) & ~table.c.is_deleted
-        else:
-            # What Label Studio lists is the truth, even if it looks older (a restored backup).
-            is_other = sa.or_(*(table.c[name] != insert.excluded[name] for name in names if name != "revision"))
-            changed = is_other & (table.c.revision <= since)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["project_key", "id"],
-                set_={name: insert.excluded[name] for name in names},
-                where=changed,
-            ),
-            rows,
-        )
+        if rows:
+            of = self._upserts
+            connection.execute(of.heard_annotation if since is None else of.listed_annotation, rows)
 
     def _mark_deleted(self, connection: Connection, key: str, task_ids: Sequence[int], revision: int) -> None:
         if not task_ids:
@@ -751,6 +799,7 @@ class Store:
 
 _NEXT_REVISION = schema.projects.c.revision + 1
 _PROJECT_COLUMNS = tuple(schema.projects.columns)
+_FIND = sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == sa.bindparam("key"))
 _MEASUREMENTS = sa.select(
     *(schema.measurements.c[name] for name in ("version", "n_labels", "created_at", "kappa", "predictions", "report"))
 ).order_by(schema.measurements.c.id)

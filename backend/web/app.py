@@ -9,14 +9,17 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from backend.clock import Clock
-from backend.errors import BackendError, InvalidRequest
+from backend.database import UNAVAILABLE, UNSTORABLE
+from backend.errors import BackendError, DatabaseUnavailable, InvalidRequest
 from backend.jobs import JobClient
 from backend.settings import Settings
 from backend.store import Signer, Store
 from backend.web.guard import Guard
-from backend.web.parts import Parts
+from backend.web.parts import Parts, parts
 from backend.web.protocol import protocol
 from backend.web.status import status
+
+RETRY_AFTER_SECONDS = 5
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,10 @@ def create_app(
     app.register_error_handler(BackendError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(RecursionError, _answer_too_deep)
+    for kind in UNAVAILABLE:
+        app.register_error_handler(kind, _answer_unavailable)
+    for other in UNSTORABLE:
+        app.register_error_handler(other, _answer_unstorable)
     app.register_error_handler(Exception, _answer_unexpected)
 
     @app.before_request
@@ -51,8 +58,12 @@ def create_app(
 
 
 def _answer_error(exc: BackendError) -> Response:
+    log.log(logging.ERROR if exc.status >= 500 else logging.WARNING, "%s: %s", request.path, exc)
+    return _say(exc)
+
+
+def _say(exc: BackendError) -> Response:
     sentence = str(exc)
-    log.log(logging.ERROR if exc.status >= 500 else logging.WARNING, "%s: %s", request.path, sentence)
     response = jsonify(error=sentence)
     # Label Studio shows an admin the status line only, so the sentence stands there too: one ASCII line.
     line = " ".join(sentence.encode("ascii", "replace").decode().split())
@@ -60,6 +71,20 @@ def _answer_error(exc: BackendError) -> Response:
     if exc.status == 401:
         response.headers["WWW-Authenticate"] = 'Basic realm="label-studio-al"'
     return response
+
+
+def _answer_unavailable(exc: Exception) -> Response:
+    parts().note_outage(exc)
+    # Why it does not answer (its address, its user) is nothing for callers.
+    response = _say(DatabaseUnavailable(f"the database does not answer: try again in {RETRY_AFTER_SECONDS} s"))
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _answer_unstorable(_exc: Exception) -> Response:
+    # An event that came with it is lost; what it told can still be asked for.
+    parts().miss()
+    return _answer_error(InvalidRequest("a text holds characters, or a number has digits, that no database takes"))
 
 
 def _answer_http_error(exc: HTTPException) -> Response:

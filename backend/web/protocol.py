@@ -10,6 +10,7 @@ import numpy as np
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from backend.database import UNAVAILABLE
 from backend.errors import ArtifactRejected, InvalidRequest
 from backend.labeling import (
     NO_ANSWER_SCORE,
@@ -25,7 +26,7 @@ from backend.learning.model import Model
 from backend.learning.types import Array
 from backend.settings import read_project_settings
 from backend.store import Project
-from backend.web.parts import Parts, parts
+from backend.web.parts import Known, Parts, parts
 
 protocol = Blueprint("protocol", __name__)
 log = logging.getLogger(__name__)
@@ -53,12 +54,20 @@ def setup() -> ResponseReturnValue:
     read_project_settings(extra_params)
     parse_config(config)
     here = parts()
-    known = here.store.find(key)
-    project = here.store.register(key, config, extra_params, here.clock.now())
-    if known is None or known.revision != project.revision:
+    try:
+        here.catch_up()
+        before = here.store.find(key)
+        project = here.store.register(key, config, extra_params, here.clock.now())
+    except UNAVAILABLE:
+        known = here.known(key)
+        if known.project.label_config != config or extra_params not in (None, known.project.extra_params):
+            # To be told again: nobody would write it down.
+            raise
+        return jsonify(model_version=_version_name(known))
+    if before is None or before.revision != project.revision:
         log.info("project %s is set up", key)
         _ask_turn(here, project)
-    return jsonify(model_version=_current(here, key)[1])
+    return jsonify(model_version=_version_name(here.known(key)))
 
 
 @protocol.post("/predict")
@@ -70,10 +79,10 @@ def predict() -> ResponseReturnValue:
     if not isinstance(tasks, list):
         raise InvalidRequest(f"tasks must be a list, not {type(tasks).__name__}")
     here = parts()
-    project = here.store.project(key)
+    known, model = _known_model(here, key)
     config_xml = body.get("label_config")
-    config = parse_config(config_xml if isinstance(config_xml, str) else project.label_config)
-    return jsonify(results=_predictions(here, project, config, tasks))
+    config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)
+    return jsonify(results=_predictions(here, known, model, config, tasks))
 
 
 @protocol.post("/webhook")
@@ -85,6 +94,7 @@ def webhook() -> ResponseReturnValue:
         log.info("webhook %s does not concern the model: ignored", str(action)[:60])
         return jsonify(status="ignored")
     here = parts()
+    here.catch_up()
     project = here.store.hear(event, here.clock.now())
     if project is None:
         log.warning("webhook %s of project %s, which was never set up here: ignored", event.action, event.project_key)
@@ -137,9 +147,8 @@ def versions() -> ResponseReturnValue:
         body = request.get_json(silent=True)
         key = body.get("project") if isinstance(body, dict) else None
     if key is not None:
-        here.store.project(read_project_key(key))
-        return jsonify(versions=[_current(here, key)[1]])
-    return jsonify(versions=sorted({_current(here, project.key)[1] for project in here.store.projects()}))
+        return jsonify(versions=[_version_name(here.known(read_project_key(key)))])
+    return jsonify(versions=sorted({_version_name(here.known(project.key)) for project in here.store.projects()}))
 
 
 @protocol.post("/validate")
@@ -176,28 +185,32 @@ def _body() -> dict[str, Any]:
     return body
 
 
-def _current(here: Parts, key: str) -> tuple[int | None, str]:
-    """Id and name of the project's current version."""
-    found = here.store.current_number(key)
-    return (None, version_name(FIRST_VERSION)) if found is None else (found[0], version_name(found[1]))
+def _version_name(known: Known) -> str:
+    """The name of the project's current version."""
+    return version_name(FIRST_VERSION if known.version is None else known.version[1])
 
 
 def _ask_turn(here: Parts, project: Project) -> None:
+    if here.asked.get(project.key) == project.n_turns:
+        # Of a thousand events that one turn will see, the first one asks for it.
+        return
     try:
         here.jobs.ask(project.key, project.n_turns)
+        here.asked[project.key] = project.n_turns
     except Exception as exc:
         # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
         log.warning("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
 
 
-def _predictions(here: Parts, project: Project, config: LabelConfig, tasks: list[Any]) -> list[dict[str, Any]]:
-    version_id, version = _current(here, project.key)
+def _predictions(
+    here: Parts, known: Known, model: Model | None, config: LabelConfig, tasks: list[Any]
+) -> list[dict[str, Any]]:
+    version = _version_name(known)
     texts = [_text(config, task) for task in tasks]
     answered = [place for place, text in enumerate(texts) if text is not None]
     results = [prediction(config, version, NO_ANSWER_SCORE, None, None) for _ in tasks]
-    if version_id is None or not answered:
+    if known.version is None or not answered:
         return results
-    model = _model(here, project, version_id)
     answers: list[tuple[str | None, float | None]] = [(None, None)] * len(answered)
     scores: list[float] | None = None
     if model is not None:
@@ -208,7 +221,7 @@ def _predictions(here: Parts, project: Project, config: LabelConfig, tasks: list
     if scores is None:
         # An order that does not follow from probabilities: tasks outside of the window come last.
         ids = [_task_id(tasks[place]) for place in answered]
-        window = here.store.window(version_id, [one for one in ids if one is not None])
+        window = here.store.window(known.version[0], [one for one in ids if one is not None])
         scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
     for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
         results[place] = prediction(config, version, task_score, label, probability)
@@ -225,13 +238,26 @@ def _task_id(task: dict[str, Any]) -> int | None:
     return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
-def _model(here: Parts, project: Project, version_id: int) -> Model | None:
+def _known_model(here: Parts, key: str) -> tuple[Known, Model | None]:
+    """The project with its current version's model; None where the version has none."""
+    known = here.known(key)
+    while True:
+        model = _model(here, known)
+        before, known = known, known if model is not None else here.known(key)
+        # A version that a turn has just replaced is gone with its model: the next one is there.
+        if known.version == before.version:
+            return known, model
+
+
+def _model(here: Parts, known: Known) -> Model | None:
+    if known.version is None:
+        return None
     try:
-        return here.models.get(version_id)
+        return here.models.get(known.version[0])
     except ArtifactRejected as exc:
-        log.error("project %s: %s; it is trained again", project.key, exc)
-        here.store.want_training(project.key, here.clock.now())
-        _ask_turn(here, project)
+        log.error("project %s: %s; it is trained again", known.project.key, exc)
+        here.store.want_training(known.project.key, here.clock.now())
+        _ask_turn(here, known.project)
         return None
 
 

@@ -45,7 +45,6 @@ def all_projects() -> ResponseReturnValue:
 
 
 def _state(here: Parts, project: Project) -> dict[str, Any]:
-    counts = here.store.counts(project.key)
     version = here.store.find_version(project.version_id)
     if version is None and project.version_id is not None:
         # A turn has replaced it since the project was read.
@@ -57,8 +56,9 @@ def _state(here: Parts, project: Project) -> dict[str, Any]:
         "activity": project.activity,
         "error": project.error,
         "retry_at": _time(project.retry_at),
-        "n_tasks": counts["tasks"],
-        "n_annotations": counts["annotations"],
+        # As of the last turn.
+        "n_tasks": project.n_tasks,
+        "n_annotations": project.n_annotations,
         "settings": project.extra_params,
         "synced_at": _time(project.synced_at),
         "heard_at": _time(project.heard_at),

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
-from backend.labeling import Annotation, Event, Task
+from backend.computing import Computing
+from backend.labeling import Annotation, Event, LabelConfig, Task, parse_config
+from backend.pool import Pool
+from backend.store import Signer, Store
+from tests.support.background import AtOnce
+from tests.support.clock import FakeClock
 
 KEY = "3.1795343520"
 OTHER_KEY = "4.1795343521"
@@ -43,3 +50,17 @@ def annotation(
 def event(action: str = "PROJECT_UPDATED", key: str = KEY, **parts: Any) -> Event:
     """What a webhook told."""
     return Event(action=action, project_key=key, label_config=parts.pop("label_config", None), **parts)
+
+
+def make_pool(
+    store: Store,
+    signer: Signer,
+    folder: Path,
+    *,
+    key: str = KEY,
+    config: LabelConfig | None = None,
+    background: Executor | None = None,
+) -> Pool:
+    """A pool as after a restart of the worker, before its first `refresh`; without an encoder."""
+    config = config or parse_config(config_xml())
+    return Pool(key, config, None, folder, store, signer, FakeClock(), Computing(1), background or AtOnce())

@@ -221,6 +221,7 @@ class FakeLabelStudio:
             "parent_prediction": None,
         }
         project.annotations[annotation["id"]] = annotation
+        self._touch(project, task_id)
         return self._event("ANNOTATION_CREATED", project, annotation=dict(annotation), task=project.tasks[task_id])
 
     def correct(self, project_id: int, annotation_id: int, label: str, from_name: str = "topic") -> dict[str, Any]:
@@ -228,6 +229,7 @@ class FakeLabelStudio:
         project = self.projects[project_id]
         annotation = project.annotations[annotation_id]
         annotation |= {"result": [_choice(from_name, label)], "updated_at": self._moment()}
+        self._touch(project, annotation["task"])
         task = project.tasks[annotation["task"]]
         return self._event("ANNOTATION_UPDATED", project, annotation=dict(annotation), task=task)
 
@@ -235,9 +237,15 @@ class FakeLabelStudio:
         """Delete annotations. Gives the webhook."""
         project = self.projects[project_id]
         for annotation_id in annotation_ids:
-            del project.annotations[annotation_id]
+            self._touch(project, project.annotations.pop(annotation_id)["task"])
         ids = [{"id": annotation_id} for annotation_id in annotation_ids]
         return self._event("ANNOTATIONS_DELETED", project, annotations=ids)
+
+    def change_data(self, project_id: int, task_id: int, data: dict[str, Any]) -> None:
+        """Change what a task shows: no webhook tells of it."""
+        project = self.projects[project_id]
+        project.tasks[task_id]["data"] = data
+        self._touch(project, task_id)
 
     def change_config(self, project_id: int, label_config: str) -> dict[str, Any]:
         """Change the label config. Gives the webhook."""
@@ -265,7 +273,7 @@ class FakeLabelStudio:
         return self._answer(call, request)
 
     def _answer(self, call: Call, request: httpx.Request) -> httpx.Response:
-        query = {name: values[0] for name, values in parse_qs(request.url.query.decode()).items()}
+        query = {name: ",".join(values) for name, values in parse_qs(request.url.query.decode()).items()}
         for method, pattern, answer in _ROUTES:
             match = re.fullmatch(pattern, call.path)
             if match and method == call.method:
@@ -318,7 +326,15 @@ class FakeLabelStudio:
     def _list_tasks(self, _body: Any, query: dict[str, str]) -> httpx.Response:
         if int(query["project"]) not in self.projects:
             return _error(404, "No Project matches the given query.")
+        wanted = json.loads(query.get("query", "{}"))
         tasks = list(self.projects[int(query["project"])].tasks.values())
+        for one in wanted.get("filters", {}).get("items", []):
+            assert one["operator"] == "greater", one
+            name = one["filter"].removeprefix("filter:tasks:")
+            tasks = [task for task in tasks if task[name] > one["value"]]
+        for name in wanted.get("ordering", []):
+            column = name.removeprefix("-").removeprefix("tasks:")
+            tasks.sort(key=lambda task, column=column: task[column], reverse=name.startswith("-"))
         page, size = int(query.get("page", "1")), int(query.get("page_size", "30"))
         shown = tasks[(page - 1) * size : page * size]
         if page > 1 and not shown:
@@ -336,10 +352,11 @@ class FakeLabelStudio:
         for annotation in project.annotations.values():
             by_task.setdefault(annotation["task"], []).append(annotation)
         wants_all = query.get("download_all_tasks", "").lower() == "true"
+        among = {int(task_id) for task_id in query.get("ids[]", "").split(",") if task_id}
         listed = [
             {"id": task["id"], "annotations": by_task.get(task["id"], []), "data": task["data"], "project": project_id}
             for task in project.tasks.values()
-            if wants_all or task["id"] in by_task
+            if (wants_all or task["id"] in by_task) and (not among or task["id"] in among)
         ]
         return httpx.Response(200, content=json.dumps(listed), headers={"Content-Type": "application/.json"})
 
@@ -503,6 +520,13 @@ class FakeLabelStudio:
 
     def _event(self, action: str, project: FakeProject, **what: Any) -> dict[str, Any]:
         return {"action": action, "project": self._project(project), **what}
+
+    def _touch(self, project: FakeProject, task_id: int) -> None:
+        """What changes with a task's annotations and data."""
+        task = project.tasks[task_id]
+        theirs = [one["was_cancelled"] for one in project.annotations.values() if one["task"] == task_id]
+        task["total_annotations"], task["cancelled_annotations"] = theirs.count(False), theirs.count(True)
+        task["updated_at"] = self._moment()
 
     def _titles(self, project_id: int) -> set[str]:
         return {one["title"] for one in self.connections.values() if one["project"] == project_id}

@@ -1,43 +1,87 @@
-"""Runs jobs as a worker does, until its standard input closes: `python job_process.py <folder>`.
+"""Runs jobs as a worker does, until its standard input closes: `python job_process.py <folder> <store> <jobs> [<n>]`.
 
-A job writes "begin <project> <process>" to <folder>/log, goes on while <folder>/hold-<project> exists, fails if
-<folder>/fail-<project> exists, and writes "end <project> <process>".
+<store> and <jobs> are databases' addresses, <n> how many jobs run at once. A job writes "begin <project> <process>"
+to <folder>/log, goes on while <folder>/hold-<project> exists, fails if <folder>/fail-<project> exists, and writes
+"end <project> <process>". While <folder>/forever-<project> exists, it asks for its project's next job.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
-from backend.jobs import JobRunner
+from backend.jobs import JobClient, JobRunner, Rescue, take_turn_alone
+from backend.store import Store
 
-N_THREADS = 4
 POLL_SECONDS = 0.02
+SWEEP_SECONDS = 0.5
 
 
-def main(folder: Path) -> None:
-    """Run jobs."""
+class Turns:
+    """What the loop is to a worker."""
 
-    def say(word: str, project_key: str) -> None:
-        with (folder / "log").open("a", encoding="utf-8") as log:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def say(self, word: str, project_key: str) -> None:
+        with (self._folder / "log").open("a", encoding="utf-8") as log:
             log.write(f"{word} {project_key} {os.getpid()}\n")
 
-    def run_turn(project_key: str) -> None:
-        say("begin", project_key)
-        while (folder / f"hold-{project_key}").exists():
-            time.sleep(POLL_SECONDS)
-        if (folder / f"fail-{project_key}").exists():
-            raise RuntimeError("a turn that fails")
-        say("end", project_key)
+    def has(self, word: str, project_key: str) -> bool:
+        return (self._folder / f"{word}-{project_key}").exists()
 
-    runner = JobRunner(f"sqlite:///{folder / 'jobs.sqlite'}", run_turn, N_THREADS, "INFO")
+    def take_turn(self, project_key: str) -> bool:
+        self.say("begin", project_key)
+        while self.has("hold", project_key):
+            time.sleep(POLL_SECONDS)
+        if self.has("fail", project_key):
+            raise RuntimeError("a turn that fails")
+        self.say("end", project_key)
+        return True
+
+
+class EndlessTurns(Turns):
+    """Each turn has news for the next one, as a project has that people label all the time."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        super().__init__(folder)
+        self._store = store
+
+    def take_turn(self, project_key: str) -> bool:
+        if not self.has("forever", project_key):
+            return super().take_turn(project_key)
+        self._store.begin_turn(project_key)
+        super().take_turn(project_key)
+        return False
+
+
+def main(folder: Path, store_url: str, jobs_url: str, n_threads: int) -> None:
+    """Run jobs."""
+    logging.basicConfig(level=logging.WARNING)
+    store, jobs = Store(store_url), JobClient(jobs_url)
+    turns = EndlessTurns(folder, store)
+    runner = JobRunner(jobs_url, partial(take_turn_alone, store, jobs, turns.take_turn), n_threads, "INFO")
     runner.start()
+    rescue = Rescue(jobs, store.turn_lock)
+    stop = threading.Event()
+
+    def sweep() -> None:
+        while not stop.wait(SWEEP_SECONDS):
+            rescue.look(time.time())
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
     print("ready", flush=True)
     sys.stdin.read()
+    stop.set()
+    thread.join()
     runner.stop(5)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 4)

@@ -1,4 +1,4 @@
-"""Durable jobs: real DBOS on SQLite, in a process of its own."""
+"""Durable jobs: real DBOS on SQLite and PostgreSQL, in processes of their own."""
 
 from __future__ import annotations
 
@@ -13,44 +13,42 @@ from pathlib import Path
 
 import pytest
 
-from backend.jobs import JobClient
+from backend.jobs import ABANDONED_SECONDS, JobClient
+from backend.store import Store
+from tests.support.build import config_xml
+from tests.support.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "support" / "job_process.py"
 LONGEST_WAIT_SECONDS = 60.0
+# A killed worker's turn runs on another one.
+RESCUE_SECONDS = 10.0
 # A job that must not run is waited for in vain until another one, asked for later, has run.
 AFTERWARDS = "afterwards"
 
 
-class Jobs:
-    """A process that runs jobs, a client that asks for them, and the log of what ran."""
+class Worker:
+    """A process that runs jobs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.process = self._start()
-        self.client = JobClient(f"sqlite:///{folder / 'jobs.sqlite'}")
-
-    def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(self.folder)],
+    def __init__(self, folder: Path, store_url: str, jobs_url: str, n_threads: int = 4) -> None:
+        self._errors = (folder / "errors").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(folder), store_url, jobs_url, str(n_threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line == "ready\n"
-        return process
+
+    def wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
 
     def kill(self) -> None:
         """As the kernel does, without a word."""
         self.process.kill()
         self._close()
-
-    def restart(self) -> None:
-        self.process = self._start()
 
     def stop(self) -> None:
         assert self.process.stdin is not None
@@ -63,9 +61,51 @@ class Jobs:
 
     def _close(self) -> None:
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
+        for stream in (self.process.stdin, self.process.stdout, self._errors):
             if stream is not None:
                 stream.close()
+
+
+class Jobs:
+    """Processes that run jobs, a client that asks for them, and the log of what ran."""
+
+    def __init__(self, folder: Path, url: str | None = None, n_workers: int = 1, n_threads: int = 4) -> None:
+        self.folder = folder
+        self._store_url = url or f"sqlite:///{folder / 'state.sqlite'}"
+        self._jobs_url = url or f"sqlite:///{folder / 'jobs.sqlite'}"
+        self.store = Store(self._store_url)
+        self.store.migrate()
+        self.client = JobClient(self._jobs_url)
+        self.workers: list[Worker] = []
+        self.start(n_workers, n_threads)
+
+    def start(self, n_workers: int = 1, n_threads: int = 4) -> None:
+        """All at once."""
+        started = [Worker(self.folder, self._store_url, self._jobs_url, n_threads) for _ in range(n_workers)]
+        self.workers += started
+        for worker in started:
+            worker.wait_until_ready()
+
+    def worker_of(self, key: str) -> Worker:
+        """The worker that began the project's last job."""
+        lines = (self.folder / "log").read_text(encoding="utf-8").splitlines()
+        number = [line.split()[2] for line in lines if line.split()[:2] == ["begin", key]][-1]
+        return next(worker for worker in self.workers if str(worker.process.pid) == number)
+
+    def kill(self, worker: Worker | None = None) -> None:
+        killed = worker or self.workers[0]
+        killed.kill()
+        self.workers.remove(killed)
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+        self.client.close()
+        self.store.close()
+
+    def errors(self) -> str:
+        """What the processes wrote to standard error."""
+        return (self.folder / "errors").read_text(encoding="utf-8")
 
     def ran(self, key: str) -> list[str]:
         """What the project's jobs did so far."""
@@ -100,22 +140,37 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
-    """One process for all tests; each test uses projects of its own."""
-    running = Jobs(tmp_path_factory.mktemp("jobs"))
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
+    """One process for all tests of a database; each test uses projects of its own."""
+    url = None
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.create()
+    running = Jobs(tmp_path_factory.mktemp("jobs"), url)
     yield running
-    running.client.close()
     running.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def start_jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Jobs]]:
+    """Starts processes that the test may kill."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    started: list[Jobs] = []
+
+    def start(n_workers: int = 1, n_threads: int = 4) -> Jobs:
+        started.append(Jobs(tmp_path, url, n_workers, n_threads))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
 
 
 @pytest.fixture
-def own_jobs(tmp_path: Path) -> Iterator[Jobs]:
+def own_jobs(start_jobs: Callable[..., Jobs]) -> Jobs:
     """A process that the test may kill."""
-    running = Jobs(tmp_path)
-    yield running
-    running.client.close()
-    running.stop()
+    return start_jobs()
 
 
 def test_thousand_asks_for_the_same_turn_make_one_run(jobs: Jobs) -> None:
@@ -217,7 +272,7 @@ def test_job_of_a_killed_process_runs_again_in_the_next(own_jobs: Jobs) -> None:
     own_jobs.kill()
     own_jobs.client.ask("asked while nobody runs jobs".replace(" ", "-"), 0)
     hold.unlink()
-    own_jobs.restart()
+    own_jobs.start()
 
     wait_for(lambda: own_jobs.ran("killed")[-4:] == ["begin", "end", "begin", "end"])
     wait_for(lambda: own_jobs.ran("unbegun")[-1:] == ["end"])
@@ -233,7 +288,7 @@ def test_job_survives_several_kills(own_jobs: Jobs) -> None:
         own_jobs.kill()
         if n_begun == 3:
             hold.unlink()
-        own_jobs.restart()
+        own_jobs.start()
     wait_for(lambda: own_jobs.client.is_spent("often", 0))
     assert own_jobs.ran("often")[-1] == "end"
 
@@ -242,8 +297,90 @@ def test_process_that_stops_lets_the_running_job_end(own_jobs: Jobs) -> None:
     hold = own_jobs.hold("drained")
     own_jobs.client.ask("drained", 0)
     wait_for(lambda: own_jobs.ran("drained") == ["begin"])
-    assert own_jobs.process.stdin is not None
-    own_jobs.process.stdin.close()
+    process = own_jobs.workers[0].process
+    assert process.stdin is not None
+    process.stdin.close()
     hold.unlink()
-    own_jobs.process.wait(LONGEST_WAIT_SECONDS)
+    process.wait(LONGEST_WAIT_SECONDS)
     assert own_jobs.ran("drained") == ["begin", "end"]
+
+
+# -- several workers ------------------------------------------------------------------------------------------
+
+
+def test_workers_that_start_at_once_on_an_empty_database_share_the_jobs(start_jobs: Callable[..., Jobs]) -> None:
+    jobs = start_jobs(n_workers=3, n_threads=1)
+    keys = ("one", "two", "three")
+    holds = [jobs.hold(key) for key in keys]
+    for key in keys:
+        jobs.client.ask(key, 0)
+    wait_for(lambda: all(jobs.ran(key) == ["begin"] for key in keys))
+    assert len({jobs.worker_of(key).process.pid for key in keys}) == 3
+    for hold in holds:
+        hold.unlink()
+    wait_for(lambda: all(jobs.ran(key) == ["begin", "end"] for key in keys))
+    assert jobs.errors() == ""
+
+
+def test_turn_of_a_killed_worker_runs_on_another_one(start_jobs: Callable[..., Jobs]) -> None:
+    jobs = start_jobs(n_workers=2)
+    hold = jobs.hold("killed")
+    jobs.client.ask("killed", 0)
+    wait_for(lambda: jobs.ran("killed") == ["begin"])
+    killed_at = time.monotonic()
+    jobs.kill(jobs.worker_of("killed"))
+    wait_for(lambda: jobs.ran("killed") == ["begin", "begin"])
+    assert time.monotonic() - killed_at < RESCUE_SECONDS
+    hold.unlink()
+    wait_for(lambda: jobs.client.is_spent("killed", 0))
+    assert jobs.ran("killed") == ["begin", "begin", "end"]
+
+
+def test_running_job_stays_with_its_worker(start_jobs: Callable[..., Jobs]) -> None:
+    jobs = start_jobs()
+    hold = jobs.hold("long")
+    jobs.client.ask("long", 0)
+    wait_for(lambda: jobs.ran("long") == ["begin"])
+    # A second worker starts, and both look for lost jobs, several times as long as they need to find one.
+    jobs.start()
+    time.sleep(4 * ABANDONED_SECONDS)
+    hold.unlink()
+    wait_for(lambda: jobs.client.is_spent("long", 0))
+    assert jobs.ran("long") == ["begin", "end"]
+
+
+def test_two_workers_never_run_turns_of_one_project_at_once(start_jobs: Callable[..., Jobs]) -> None:
+    jobs = start_jobs(n_workers=2)
+    keys = ("left", "right", "middle")
+    for number in range(20):
+        for key in keys:
+            jobs.client.ask(key, number)
+    wait_for(lambda: all(len(jobs.ran(key)) == 40 for key in keys))
+    for key in keys:
+        assert jobs.ran(key) == ["begin", "end"] * 20
+    assert jobs.errors() == ""
+
+
+def test_job_whose_turn_is_taken_elsewhere_gives_up_quietly(jobs: Jobs) -> None:
+    with jobs.store.turn_lock("taken") as is_mine:
+        assert is_mine
+        jobs.client.ask("taken", 0)
+        wait_for(lambda: jobs.client.is_spent("taken", 0))
+    assert jobs.ran("taken") == []
+
+
+def test_projects_that_always_have_news_share_one_thread(start_jobs: Callable[..., Jobs]) -> None:
+    n_projects, n_turns = 10, 100
+    jobs = start_jobs(n_threads=1)
+    keys = [f"{number}.1" for number in range(n_projects)]
+    for key in keys:
+        jobs.store.register(key, config_xml(), None, 0.0)
+        (jobs.folder / f"forever-{key}").touch()
+        jobs.client.ask(key, 0)
+    wait_for(lambda: sum(len(jobs.ran(key)) for key in keys) >= 2 * n_turns)
+    for key in keys:
+        (jobs.folder / f"forever-{key}").unlink()
+    shares = [jobs.ran(key).count("begin") for key in keys]
+    # Drawn at random: 10 each, give or take 3 (a standard deviation of the binomial distribution).
+    assert min(shares) >= 1, shares
+    assert max(shares) <= 25, shares

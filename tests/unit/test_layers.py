@@ -14,11 +14,11 @@ LAYERS = (
     ("cli", "__main__"),
     ("web", "simulate"),
     ("loop",),
-    ("measuring", "models", "pool", "ranking"),
-    ("jobs", "store", "studio"),
+    ("measuring", "models", "pool", "ranking", "syncing"),
+    ("feature_files", "jobs", "store", "studio"),
     ("labeling", "encoders"),
     ("learning",),
-    ("database", "clock", "secret_file", "settings", "errors", "examples", "__init__"),
+    ("computing", "database", "clock", "secret_file", "settings", "errors", "examples", "__init__"),
 )
 LAYER_OF = {part: place for place, layer in enumerate(LAYERS) for part in layer}
 # What is measured here must be measurable anywhere: no files, no network, no database.

@@ -45,7 +45,6 @@ def test_pool_without_a_word_gives_empty_rows(texts: list[str]) -> None:
     X = features.transform([*texts, "words come later"])
     assert X.shape == (len(texts) + 1, features.n_terms)
     assert X.nnz == 0
-    assert features.n_fitted == len(texts)
 
 
 def test_empty_texts_among_others_give_empty_rows() -> None:
@@ -103,4 +102,3 @@ def test_stored_features_give_the_same_rows() -> None:
     features = Tfidf.fit(["red apple", "green apple pie"])
     again = pickle.loads(pickle.dumps(features))
     assert np.array_equal(dense(again, "apple pie"), dense(features, "apple pie"))
-    assert again.n_fitted == 2

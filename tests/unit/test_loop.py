@@ -14,6 +14,7 @@ from label_studio_sdk.core import http_client
 from threadpoolctl import threadpool_limits
 
 from backend.cli.worker import needs_turn
+from backend.computing import Computing
 from backend.labeling import read_event, version_number
 from backend.learning.strategies import STRATEGIES
 from backend.loop import OLDER_VERSIONS, Loop
@@ -21,6 +22,7 @@ from backend.models import Models
 from backend.settings import Settings, read_settings
 from backend.store import NewVersion, Project, Signer, Store, Version
 from backend.studio.client import Studio
+from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import (
     BROKEN_JSON,
@@ -70,7 +72,7 @@ class Bench:
         """A new worker process: nothing in memory."""
         self.with_studio = self.with_studio if with_studio is None else with_studio
         studio = Studio(URL, TOKEN, httpx_client=self.fake.client()) if self.with_studio else None
-        self.loop = Loop(store or self.store, studio, self.signer, self.settings, self.clock)
+        self.loop = Loop(store or self.store, studio, self.signer, self.settings, self.clock, Computing(1), AtOnce())
 
     def add(self, label_config: str = TWO, texts: list[str] | None = None, **params: Any) -> FakeProject:
         """A connected project."""
@@ -275,20 +277,22 @@ def test_a_switch_only_renames_the_connection_after_the_push(bench: Bench) -> No
     assert project.model_version == "al-3"
 
 
-def test_older_predictions_are_pruned_between_pointing_and_renaming(bench: Bench) -> None:
+def test_older_predictions_are_deleted_while_nobody_labels(bench: Bench) -> None:
     project = bench.add()
     publish_some(bench, project, OLDER_VERSIONS)
     bench.label(project, 5)
+    bench.turn(project)
+    assert len({item["model_version"] for item in project.predictions.values()}) == OLDER_VERSIONS + 2
     bench.fake.calls.clear()
 
-    bench.turn(project)
+    assert needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now() + 60, has_studio=True)
+    bench.turn(project, after_seconds=60)
 
     names = bench.fake.names()
-    push = names.index(f"POST /api/projects/{project.id}/import/predictions")
     point = names.index(f"PATCH /api/projects/{project.id}")
     prune = names.index(f"DELETE /api/projects/{project.id}/model-versions")
-    rename = next(place for place, name in enumerate(names) if name.startswith("PATCH /api/ml/"))
-    assert push < point < prune < rename
+    renames = [place for place, name in enumerate(names) if name.startswith("PATCH /api/ml/")]
+    assert renames[0] < point < prune < renames[1]
     number = OLDER_VERSIONS + 2
     assert {item["model_version"] for item in project.predictions.values()} == {f"al-{number - 1}", f"al-{number}"}
     assert project.model_version == f"al-{number}"
@@ -336,9 +340,9 @@ def test_annotators_never_meet_a_version_without_predictions(bench: Bench) -> No
     for method, path in watched:
         bench.fake.when(method, path, lambda: seen.append(project.queue() is not None))
 
-    bench.turn(project)
+    bench.turn(project, after_seconds=60)
 
-    assert len(seen) > 3
+    assert len(seen) == len(watched)
     assert all(seen)
 
 
@@ -580,7 +584,7 @@ def test_same_labels_and_seed_give_the_same_queue(tmp_path: Path, signer: Signer
     queues = []
     for name in ("one", "two"):
         store = Store(f"sqlite:///{tmp_path / name}.sqlite")
-        store.create_tables()
+        store.migrate()
         bench = Bench(FakeLabelStudio(), store, signer, FakeClock(), settings)
         project = bench.add(strategy="margin", seed=3)
         bench.turn(project)
@@ -781,7 +785,7 @@ def test_changed_text_is_found_by_the_sync(bench: Bench) -> None:
     *others, task_id = project.tasks
     for other in others[:20]:
         bench.hear(bench.fake.annotate(project.id, other, truth(project.tasks[other]["data"]["text"])))
-    project.tasks[task_id]["data"] = {"text": "the cat sleeps and a dog barks"}
+    bench.fake.change_data(project.id, task_id, {"text": "the cat sleeps and a dog barks"})
 
     bench.turn(project, after_seconds=400)
 
@@ -913,7 +917,7 @@ def test_version_numbers_that_label_studio_knows_are_not_given_again(bench: Benc
     assert project.pushed("al-41")
     for _ in range(OLDER_VERSIONS):
         bench.label(project, 5)
-        bench.turn(project)
+        bench.turn(project, after_seconds=60)
     assert project.pushed("al-41") == {}
 
 
@@ -1045,7 +1049,7 @@ def test_connection_with_basic_auth_gets_the_credentials(bench: Bench) -> None:
     project = bench.add()
     next(iter(bench.fake.connections.values()))["auth_method"] = "BASIC_AUTH"
     studio = Studio(URL, TOKEN, basic_auth=("user", "pass"), httpx_client=bench.fake.client())
-    bench.loop = Loop(bench.store, studio, bench.signer, bench.settings, bench.clock)
+    bench.loop = Loop(bench.store, studio, bench.signer, bench.settings, bench.clock, Computing(1), AtOnce())
 
     bench.turn(project)
 
@@ -1117,7 +1121,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The state after the same labels without any fault."""
     folder = tmp_path_factory.mktemp("reference")
     store = Store(f"sqlite:///{folder / 'reference.sqlite'}")
-    store.create_tables()
+    store.migrate()
     settings = read_settings(model_dir=folder, encoder="none")
     bench = Bench(FakeLabelStudio(), store, Signer("a key that only tests know"), FakeClock(), settings)
     project = prepared(bench)
@@ -1136,6 +1140,7 @@ def prepared(bench: Bench) -> FakeProject:
         for number in range(1, OLDER_VERSIONS + 2):
             bench.fake.add_prediction(project.id, task_id, f"al-{number}", 0.5)
     bench.fake.add_prediction(project.id, next(iter(project.tasks)), "gpt", 0.5)
+    bench.clock.advance(60)
     return project
 
 
@@ -1331,18 +1336,26 @@ class StoreThatIsKilled(Store):
     def reserve_number(self, key: str) -> int:
         return int(self._at("reserve_number", lambda: super(StoreThatIsKilled, self).reserve_number(key)))
 
-    def publish(self, key: str, new: NewVersion, *, is_switched: bool) -> Version:
+    def publish(self, key: str, new: NewVersion, *, is_switched: bool, turn: int | None = None) -> Version:
         act = super().publish
-        version: Version = self._at("publish", lambda: act(key, new, is_switched=is_switched))
+        version: Version = self._at("publish", lambda: act(key, new, is_switched=is_switched, turn=turn))
         return version
 
     def save_features(self, key: str, field: str, artifact: bytes, now: float) -> int:
         act = super().save_features
         return int(self._at("save_features", lambda: act(key, field, artifact, now)))
 
-    def finish_sync(self, *args: Any) -> None:
-        act = super().finish_sync
-        self._at("finish_sync", lambda: act(*args))
+    def compare_tasks(self, *args: Any) -> None:
+        act = super().compare_tasks
+        self._at("compare_tasks", lambda: act(*args))
+
+    def compare_annotations(self, *args: Any) -> None:
+        act = super().compare_annotations
+        self._at("compare_annotations", lambda: act(*args))
+
+    def finish_comparison(self, *args: Any) -> None:
+        act = super().finish_comparison
+        self._at("finish_comparison", lambda: act(*args))
 
     def drop_stale(self, key: str, name: str) -> None:
         act = super().drop_stale
@@ -1360,7 +1373,9 @@ class StoreThatIsKilled(Store):
         "reserve_number",
         "publish",
         "save_features",
-        "finish_sync",
+        "finish_comparison",
+        "compare_tasks",
+        "compare_annotations",
         "update sync_wanted config_wanted",
         "update is_switched",
         "update is_arranged",
@@ -1485,7 +1500,7 @@ def test_lost_store_is_rebuilt_from_label_studio(bench: Bench, tmp_path: Path) -
     before = state_of(bench, project)
 
     bench.store = Store(f"sqlite:///{tmp_path / 'new.sqlite'}")
-    bench.store.create_tables()
+    bench.store.migrate()
     bench.store.register(project.key, TWO, {}, bench.clock.now())
     bench.restart()
     bench.settle(project)
@@ -1552,7 +1567,7 @@ def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
     publish_some(bench, project, 1)
     assert bench.store.newest_measurement(project.key) is not None
     steps = list(bench.store.turns(project.key, 1)[0].steps)
-    assert steps.index("rename") < steps.index("measure")
+    assert steps.index("switch") < steps.index("measure")
 
     newest = bench.store.newest_measurement(project.key)
     assert newest is not None
@@ -1579,7 +1594,7 @@ def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -
     project = bench.add()
     publish_some(bench, project, 2)
     again = Store(f"sqlite:///{tmp_path / 'again.sqlite'}")
-    again.create_tables()
+    again.migrate()
     again.register(project.key, TWO, {}, bench.clock.now())
     bench.restart(again)
     bench.loop.take_turn(project.key)

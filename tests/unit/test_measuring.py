@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,8 @@ from backend.learning.classifier import fit_classifier
 from backend.learning.learner import Tuning
 from backend.learning.model import Model
 from backend.measuring import COMPARED_LABELS_APART, keep_predictions, measure
-from backend.pool import Pool
 from backend.store import Measurement, NewVersion, Prediction, Signer, Store, Version
-from tests.support.build import KEY, config_xml, event, task
+from tests.support.build import KEY, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
 N = 120
@@ -28,14 +28,14 @@ def truth(task_id: int) -> str:
 class Setting:
     """A project of 120 tasks: even ones speak of A, odd ones of B."""
 
-    def __init__(self, store: Store, signer: Signer) -> None:
+    def __init__(self, store: Store, signer: Signer, folder: Path) -> None:
         draw = np.random.default_rng(0)
         texts = {place: " ".join(draw.choice(WORDS[truth(place)].split(), 4)) for place in range(1, N + 1)}
         store.register(KEY, config_xml(), None, 0.0)
         store.hear(event(tasks=tuple(task(place, text) for place, text in texts.items())), 0.0)
         self.store, self.signer = store, signer
-        self.pool = Pool(KEY, "text", None)
-        self.pool.refresh(store, signer, CONFIG, 0.0)
+        self.pool = make_pool(store, signer, folder)
+        self.pool.refresh(np.inf)
         self.number = 0
 
     def publish(self, n_labels: int, audits: frozenset[int] = frozenset()) -> tuple[Version, Model]:
@@ -64,8 +64,8 @@ class Setting:
 
 
 @pytest.fixture
-def setting(store: Store, signer: Signer) -> Setting:
-    return Setting(store, signer)
+def setting(store: Store, signer: Signer, tmp_path: Path) -> Setting:
+    return Setting(store, signer, tmp_path)
 
 
 def test_prediction_of_each_new_label_is_kept_before_it_is_learnt(setting: Setting) -> None:

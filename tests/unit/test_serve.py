@@ -45,7 +45,7 @@ while True:
 ENDS = """
 import os, pathlib, sys
 pathlib.Path(sys.argv[1], str(os.getpid())).touch()
-sys.exit(3)
+sys.exit(4)
 """
 PARENT = """
 import sys, threading
@@ -132,7 +132,7 @@ def test_child_that_keeps_ending_makes_watch_give_up(tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     with Watching([child(STAYS, good, "web"), child(ENDS, bad, "worker")]) as watching:
         wait_for(watching.has_given_up)
-    assert str(watching.raised) == "the worker process ended 5 times in a minute (code 3)"
+    assert str(watching.raised) == "the worker process ended 5 times in a minute (code 4)"
     assert len(started(bad)) == ENDS_A_MINUTE
     assert not any(is_running(process_id) for process_id in started(good) | started(bad))
 

@@ -61,6 +61,8 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "MODEL_DIR": str(tmp_path),
         "DATABASE_URL": "postgresql://db/al",
         "LOG_LEVEL": "ERROR",
+        "AL_THREADS": "2",
+        "AL_DASK_SCHEDULER": "tcp://cluster:8786",
     } | dict.fromkeys(SECRETS, "hidden")
     for name in ENV_NAMES.values():
         monkeypatch.setenv(name, values.get(name, "4321" if name != "AL_WORKER_THREADS" else "3"))
@@ -138,6 +140,10 @@ def test_half_of_the_credentials_is_refused(parts: dict[str, str]) -> None:
         ("AL_WEB_THREADS", "257"),
         ("AL_WORKER_THREADS", "-1"),
         ("AL_WORKER_THREADS", "65"),
+        ("AL_THREADS", "0"),
+        ("AL_DASK_SCHEDULER", "cluster:8786"),
+        ("AL_DASK_SCHEDULER", "tcp://cluster"),
+        ("AL_DASK_SCHEDULER", "http://cluster:8786"),
         ("AL_SYNC_SECONDS", "0"),
         ("AL_SYNC_SECONDS", "nan"),
         ("AL_SYNC_SECONDS", "soon"),

@@ -1,4 +1,4 @@
-"""The store's promises, on a real SQLite file."""
+"""The store's promises, on a real SQLite file and a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from backend.labeling import Annotation, Task
 from backend.store import NewVersion, Store, Turn, Version
 from backend.store.store import KEPT_TURNS
 from tests.support.build import KEY, OTHER_KEY, annotation, choice, config_xml, event, task
+
+pytestmark = pytest.mark.both_databases
 
 XML = config_xml()
 
@@ -50,8 +52,21 @@ def revision(store: Store, key: str = KEY) -> int:
     return store.project(key).revision
 
 
+def changes(store: Store, revision: int = -1) -> list[tuple[Task, int]]:
+    """Tasks that changed after a revision and are still there, with the revision."""
+    found = store.changes(KEY, (revision, 2**62), 10_000)
+    return [(Task(one.task_id, one.data), one.revision) for one in found if one.data is not None]
+
+
+def compare(store: Store, tasks: list[Task], annotations: list[Annotation], since: int) -> None:
+    """Compare with all that Label Studio has."""
+    store.compare_tasks(KEY, tasks, 0, None, since)
+    store.compare_annotations(KEY, annotations, since)
+    store.finish_comparison(KEY, since, 500.0)
+
+
 def data_of(store: Store, key: str = KEY) -> dict[int, object]:
-    return {one.id: one.data for one, _ in store.tasks_since(key, -1)}
+    return {one.task_id: one.data for one in store.changes(key, (-1, -1), 10_000) if one.data is not None}
 
 
 def labels_of(store: Store, key: str = KEY) -> dict[int, list[object]]:
@@ -133,7 +148,7 @@ def test_turns_are_counted(store: Store) -> None:
 
 
 def test_tables_are_made_once(store: Store) -> None:
-    store.create_tables()
+    store.migrate()
     assert store.project(KEY).key == KEY
 
 
@@ -163,7 +178,7 @@ def test_echo_of_our_own_switch_is_no_news(store: Store) -> None:
 def test_heard_rows_are_read_back(store: Store) -> None:
     tasks = (Task(2, {"text": "é 熊", "meta": {"n": [1, None, 2.5]}}), task(1))
     store.hear(event(tasks=tasks, annotations=(annotation(5, 2, "B"), annotation(6, 1, None, was_cancelled=True))), 0.0)
-    assert store.tasks_since(KEY, 0) == [(tasks[1], 1), (tasks[0], 1)]
+    assert changes(store, 0) == [(tasks[1], 1), (tasks[0], 1)]
     assert store.task_ids(KEY) == [1, 2]
     assert sorted(store.annotations(KEY), key=lambda one: one.id) == [
         annotation(5, 2, "B"),
@@ -176,9 +191,9 @@ def test_only_what_changed_since_is_given_in_that_order(store: Store) -> None:
     store.hear(event(tasks=(task(9), task(8))), 0.0)
     store.hear(event(tasks=(task(1), task(9))), 0.0)
     store.hear(event(tasks=(task(8, "changed"),)), 0.0)
-    assert store.tasks_since(KEY, -1) == [(task(9), 1), (task(1), 2), (task(8, "changed"), 3)]
-    assert [one.id for one, _ in store.tasks_since(KEY, 1)] == [1, 8]
-    assert store.tasks_since(KEY, 3) == []
+    assert changes(store) == [(task(9), 1), (task(1), 2), (task(8, "changed"), 3)]
+    assert [one.id for one, _ in changes(store, 1)] == [1, 8]
+    assert changes(store, 3) == []
 
 
 def test_event_may_change_the_config(store: Store) -> None:
@@ -231,7 +246,7 @@ def test_deleted_rows_are_gone(store: Store) -> None:
     # A deleted task takes its annotations along.
     assert store.annotations(KEY) == []
     assert store.counts(KEY) == {"tasks": 1, "annotations": 0}
-    assert [one.id for one, _ in store.tasks_since(KEY, -1)] == [2]
+    assert [one.id for one, _ in changes(store)] == [2]
 
 
 def test_late_creation_does_not_revive_what_was_deleted(store: Store) -> None:
@@ -273,7 +288,7 @@ def test_largest_ids_fit(store: Store) -> None:
 
 def test_failed_event_leaves_nothing_behind(store: Store) -> None:
     unwritable = Annotation(1, 2**70, [], False, "2026")
-    with pytest.raises(OverflowError):
+    with pytest.raises((OverflowError, sa.exc.DataError)):
         store.hear(event(tasks=(task(1),), annotations=(unwritable,)), 200.0)
     assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
     assert revision(store) == 0
@@ -284,20 +299,20 @@ def test_failed_event_leaves_nothing_behind(store: Store) -> None:
 
 def test_sync_brings_what_no_event_told(store: Store) -> None:
     since = revision(store)
-    store.sync_tasks(KEY, [task(1), task(2)], since)
-    store.sync_tasks(KEY, [task(3)], since)
-    store.finish_sync(KEY, {1, 2, 3}, [annotation(1, 2)], since, 500.0)
+    store.compare_tasks(KEY, [task(1), task(2)], 0, 2, since)
+    store.compare_tasks(KEY, [task(3)], 2, None, since)
+    store.compare_annotations(KEY, [annotation(1, 2)], since)
+    store.finish_comparison(KEY, since, 500.0)
     assert store.task_ids(KEY) == [1, 2, 3]
     assert store.annotations(KEY) == [annotation(1, 2)]
-    assert store.project(KEY).synced_at == 500.0
+    assert store.project(KEY).compared_at == 500.0
     assert revision(store) > since
 
 
 def test_sync_repairs_what_an_event_should_have_changed(store: Store) -> None:
     store.hear(event(tasks=(task(1, "old"),), annotations=(annotation(1, 1, "A"),)), 0.0)
     since = revision(store)
-    store.sync_tasks(KEY, [task(1, "new")], since)
-    store.finish_sync(KEY, {1}, [annotation(1, 1, "B", second=5)], since, 500.0)
+    compare(store, [task(1, "new")], [annotation(1, 1, "B", second=5)], since)
     assert data_of(store) == {1: {"text": "new"}}
     assert labels_of(store) == {1: [choice("B")]}
 
@@ -305,14 +320,13 @@ def test_sync_repairs_what_an_event_should_have_changed(store: Store) -> None:
 def test_sync_that_finds_nothing_new_changes_no_row(store: Store) -> None:
     store.hear(event(tasks=(task(1), task(2))), 0.0)
     since = revision(store)
-    store.sync_tasks(KEY, [task(1), task(2)], since)
-    store.finish_sync(KEY, {1, 2}, [], since, 500.0)
-    assert store.tasks_since(KEY, since) == []
+    compare(store, [task(1), task(2)], [], since)
+    assert changes(store, since) == []
 
 
 def test_sync_forgets_what_is_gone(store: Store) -> None:
     store.hear(event(tasks=(task(1), task(2)), annotations=(annotation(1, 1), annotation(2, 2))), 0.0)
-    store.finish_sync(KEY, {2}, [annotation(2, 2)], revision(store), 500.0)
+    compare(store, [task(2)], [annotation(2, 2)], revision(store))
     assert store.task_ids(KEY) == [2]
     assert [one.id for one in store.annotations(KEY)] == [2]
 
@@ -325,15 +339,14 @@ def test_sync_leaves_alone_what_was_heard_after_it_began(store: Store) -> None:
     store.hear(event(annotations=(annotation(1, 1, "B", second=0),)), 0.0)
     store.hear(event(deleted_tasks=(2,)), 0.0)
     # The pages that were read before that:
-    store.sync_tasks(KEY, [task(1, "older"), task(2)], since)
-    store.finish_sync(KEY, {1, 2}, [annotation(1, 1, "A"), annotation(2, 2)], since, 500.0)
+    compare(store, [task(1, "older"), task(2)], [annotation(1, 1, "A"), annotation(2, 2)], since)
     assert data_of(store) == {1: {"text": "newer"}, 3: {"text": "text 3"}}
     assert labels_of(store) == {1: [choice("B")], 3: [choice("B")]}
 
 
 def test_next_sync_clears_the_marks_of_deleted_rows(store: Store) -> None:
     store.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
-    store.finish_sync(KEY, set(), [], revision(store), 500.0)
+    compare(store, [], [], revision(store))
     # Nothing is remembered of them any more, so that the ids are free.
     store.hear(event(tasks=(task(1),), annotations=(annotation(1, 1),)), 0.0)
     assert store.counts(KEY) == {"tasks": 1, "annotations": 1}
@@ -344,8 +357,7 @@ def test_sync_brings_back_what_label_studio_still_has(store: Store) -> None:
     store.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
     since = revision(store)
     for _ in range(2):
-        store.sync_tasks(KEY, [task(1)], since)
-        store.finish_sync(KEY, {1}, [annotation(1, 1)], since, 500.0)
+        compare(store, [task(1)], [annotation(1, 1)], since)
         since = revision(store)
     assert store.task_ids(KEY) == [1]
     assert store.annotations(KEY) == [annotation(1, 1)]
@@ -353,13 +365,13 @@ def test_sync_brings_back_what_label_studio_still_has(store: Store) -> None:
 
 def test_sync_believes_label_studio_about_an_annotation_that_looks_newer_here(store: Store) -> None:
     store.hear(event(annotations=(annotation(1, 1, "B", second=9),)), 0.0)
-    store.finish_sync(KEY, set(), [annotation(1, 1, "A", second=1)], revision(store), 500.0)
+    compare(store, [], [annotation(1, 1, "A", second=1)], revision(store))
     assert store.annotations(KEY) == [annotation(1, 1, "A", second=1)]
 
 
 def test_sync_of_thousands_of_rows(store: Store) -> None:
-    store.hear(event(tasks=tuple(map(task, range(2_000)))), 0.0)
-    store.finish_sync(KEY, {5}, [annotation(one, 5) for one in range(2_000)], revision(store), 500.0)
+    store.hear(event(tasks=tuple(map(task, range(1, 2_001)))), 0.0)
+    compare(store, [task(5)], [annotation(one, 5) for one in range(2_000)], revision(store))
     assert store.counts(KEY) == {"tasks": 1, "annotations": 2_000}
 
 
@@ -376,7 +388,7 @@ def test_projects_never_see_each_others_rows(other: Store) -> None:
     theirs = other.project(OTHER_KEY)
 
     other.hear(event(deleted_tasks=(1,), deleted_annotations=(1,)), 0.0)
-    other.finish_sync(KEY, set(), [], revision(other), 500.0)
+    compare(other, [], [], revision(other))
     other.want_training(KEY, 0.0)
     other.begin_turn(KEY)
     other.skip_numbers(KEY, 50)
@@ -461,9 +473,9 @@ def test_failed_publishing_leaves_the_older_version_whole(store: Store) -> None:
     assert store.features_artifact(features) == b"features"
 
 
-def test_reader_never_meets_a_half_published_version(store: Store, tmp_path: Path) -> None:
+def test_reader_never_meets_a_half_published_version(store: Store, database: str) -> None:
     publish(store)
-    reader = Store(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    reader = Store(database)
     stop, broken = threading.Event(), []
 
     def read() -> None:
@@ -573,12 +585,12 @@ def together(*work: Callable[[], None]) -> None:
 
 
 @pytest.fixture
-def open_another(tmp_path: Path) -> Iterator[Callable[[], Store]]:
+def open_another(database: str) -> Iterator[Callable[[], Store]]:
     """Opens the same file again, as another process does."""
     opened: list[Store] = []
 
     def open_() -> Store:
-        opened.append(Store(f"sqlite:///{tmp_path / 'state.sqlite'}"))
+        opened.append(Store(database))
         return opened[-1]
 
     yield open_
@@ -600,7 +612,7 @@ def test_events_heard_at_once_are_all_kept(store: Store, open_another: Callable[
     together(*map(hear, range(8)))
     assert revision(store) == 400
     assert store.counts(KEY) == {"tasks": 400, "annotations": 400}
-    assert sorted(changed for _, changed in store.tasks_since(KEY, -1)) == list(range(1, 401))
+    assert sorted(changed for _, changed in changes(store)) == list(range(1, 401))
 
 
 def test_numbers_reserved_at_once_differ(store: Store, open_another: Callable[[], Store]) -> None:
@@ -623,12 +635,12 @@ def test_labels_heard_during_publishing_and_syncing_are_kept(store: Store, open_
     def work() -> None:
         for _ in range(20):
             worker.sync_tasks(KEY, [], 0)
-            worker.finish_sync(KEY, set(), [], 0, 0.0)
+            compare(worker, [], [], 0)
             publish(worker)
 
     together(hear, work)
     assert store.counts(KEY) == {"tasks": 60, "annotations": 60}
-    assert revision(store) == 60 + 40
+    assert revision(store) == 60 + 80
 
 
 def test_projects_registered_at_once_are_one_project(store: Store, open_another: Callable[[], Store]) -> None:
@@ -637,11 +649,11 @@ def test_projects_registered_at_once_are_one_project(store: Store, open_another:
     assert [project.key for project in store.projects()] == [KEY, OTHER_KEY]
 
 
-def test_another_process_reads_what_was_written_and_writes_on(store: Store, tmp_path: Path) -> None:
+def test_another_process_reads_what_was_written_and_writes_on(store: Store, database: str) -> None:
     store.hear(event(tasks=(task(1),)), 0.0)
     script = (
         "from backend.store import Store; from backend.labeling import Event, Task\n"
-        f"store = Store('sqlite:///{tmp_path / 'state.sqlite'}')\n"
+        f"store = Store({database!r})\n"
         f"print(store.task_ids({KEY!r}), flush=True); input()\n"
         f"for one in range(2, 52): store.hear(Event('TASKS_CREATED', {KEY!r}, None, (Task(one, {{}}),)), 0.0)\n"
         "store.close()\n"

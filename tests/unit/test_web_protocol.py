@@ -571,7 +571,7 @@ def test_annotation_created_is_stored_with_its_task(
 
     assert labels(store) == {1: "A"}
     assert [(one.task_id, one.was_cancelled) for one in store.annotations(KEY)] == [(2001, False)]
-    assert [(one.id, one.data) for one, _ in store.tasks_since(KEY, -1)] == [(2001, {"text": "hello 0"})]
+    assert [(one.task_id, one.data) for one in store.changes(KEY, (-1, -1), 9)] == [(2001, {"text": "hello 0"})]
     assert project(store).revision == before.revision + 1
 
 
@@ -847,7 +847,8 @@ def test_torn_characters_in_a_text_are_stored_and_read_back(
     body = payload("tasks_created")
     body["tasks"][0]["data"] = {"text": "a \ud800 b", "\udfff": "\x00"}
     hear(connected, body)
-    assert {one.id: one.data for one, _ in store.tasks_since(KEY, -1)}[2001] == {"text": "a \ud800 b", "\udfff": "\x00"}
+    kept = {one.task_id: one.data for one in store.changes(KEY, (-1, -1), 9)}
+    assert kept[2001] == {"text": "a \ud800 b", "\udfff": "\x00"}
 
 
 @pytest.mark.parametrize(
@@ -877,7 +878,7 @@ def test_numbers_that_are_not_finite_are_stored_and_answered(
     body["tasks"][0]["data"] = {"text": "cat", "weight": float("nan"), "size": float("-inf")}
     hear(connected, body)
     hear(connected, body)
-    assert {one.id for one, _ in store.tasks_since(KEY, -1)} == {one["id"] for one in body["tasks"]}
+    assert {one.task_id for one in store.changes(KEY, (-1, -1), 9_999)} == {one["id"] for one in body["tasks"]}
 
 
 def test_five_thousand_items_in_one_webhook(
@@ -952,6 +953,41 @@ def test_duplicated_project_shares_nothing(connected: FlaskClient, store: Store)
     assert [one.key for one in store.projects()] == [KEY]
 
 
+def test_version_that_is_replaced_during_a_request_gives_way_to_the_next(
+    connected: FlaskClient, store: Store, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, signer, learnt=TEXTS, number=1)
+    load = store.version_artifact
+
+    def replaced(version_id: int) -> Any:
+        monkeypatch.undo()
+        publish(store, signer, learnt=TEXTS, number=2)
+        return load(version_id)
+
+    monkeypatch.setattr(store, "version_artifact", replaced)
+    body = {"project": KEY, "tasks": [{"id": 1, "data": {"text": TEXTS["A"][0]}}]}
+    [answer] = connected.post("/predict", json=body).get_json()["results"]
+    assert answer["model_version"] == "al-2"
+    assert answer["result"][0]["value"]["choices"] == ["A"]
+
+
+def test_events_that_one_turn_will_see_ask_for_it_once(
+    connected: FlaskClient,
+    store: Store,
+    jobs: JobClient,
+    payload: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(jobs, "ask", lambda _key, n_turns: asked.append(n_turns))
+    store.begin_turn(KEY)
+    for _ in range(3):
+        hear(connected, payload("tasks_created"))
+    store.begin_turn(KEY)
+    hear(connected, payload("tasks_created"))
+    assert asked == [1, 2]
+
+
 # -- status -----------------------------------------------------------------
 
 
@@ -968,7 +1004,7 @@ def test_status_shows_version_turns_and_error(
     hear(connected, payload("tasks_created"))
     publish(store, signer, learnt=TEXTS, number=4)
     store.record_turn(KEY, Turn(1_800_000_000.0, 0.25, "published al-4", 4, 6, {"train": 0.1}))
-    store.update(KEY, error="Label Studio does not answer", retry_at=1_800_000_010.0)
+    store.update(KEY, n_tasks=3, error="Label Studio does not answer", retry_at=1_800_000_010.0)
 
     found = connected.get("/status").get_json()["projects"][0]
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from backend.cli.worker import needs_turn, sweep
+from backend.computing import Computing
 from backend.labeling import Event, Task
 from backend.loop import Loop
 from backend.settings import Settings, read_settings
 from backend.store import NewVersion, Project, Signer, Store
+from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 
 KEY = "2.1795394190"
@@ -145,7 +147,7 @@ def test_parked_project_is_looked_at_again_after_a_restart(store: Store, clock: 
 
 def test_unsupported_project_comes_to_rest(store: Store, clock: FakeClock, settings: Settings, signer: Signer) -> None:
     store.register(KEY, "<View/>", {}, clock.now())
-    loop = Loop(store, None, signer, settings, clock)
+    loop = Loop(store, None, signer, settings, clock, Computing(1), AtOnce())
     n_turns = 0
     while asks(store, settings, clock, has_studio=False):
         loop.take_turn(KEY)
@@ -178,6 +180,22 @@ def test_sweep_numbers_a_spent_job_anew(
 
     assert jobs.asked == [(KEY, 1)]
     assert store.project(KEY).n_turns == 1
+
+
+def test_sweep_does_not_overtake_a_turn_that_goes_on(
+    store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
+) -> None:
+    store.register(KEY, CONFIG, {}, clock.now())
+    n_turns = store.begin_turn(KEY).n_turns
+    jobs.spent = {n_turns}
+
+    with store.turn_lock(KEY):
+        sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+    assert jobs.asked == []
+    assert store.project(KEY).n_turns == n_turns
+
+    sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+    assert jobs.asked == [(KEY, n_turns + 1)]
 
 
 def test_sweeps_in_a_row_ask_for_the_same_job(
@@ -222,7 +240,7 @@ def test_turn_leaves_a_project_without_a_token_at_rest(
     store: Store, clock: FakeClock, settings: Settings, signer: Signer
 ) -> None:
     store.register(KEY, CONFIG, {}, clock.now())
-    Loop(store, None, signer, settings, clock).take_turn(KEY)
+    Loop(store, None, signer, settings, clock, Computing(1), AtOnce()).take_turn(KEY)
     clock.advance(10_000)
     project: Project = store.project(KEY)
     assert project.error is None

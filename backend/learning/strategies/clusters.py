@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.extmath import randomized_range_finder
 
 from backend.learning.rows import Matrix, inner_blocks, squared_norms, views_of
 from backend.learning.types import Array
@@ -40,6 +39,9 @@ def _compact_view(view: Any, other: Any, seed: int) -> tuple[Array, Array]:
         return np.asarray(view), np.asarray(other)
     if view.shape[1] <= MAX_SPARSE_COLUMNS or not view.nnz:
         return view[:, :MAX_SPARSE_COLUMNS].toarray(), other[:, :MAX_SPARSE_COLUMNS].toarray()
+    # Not at the top: scikit-learn weighs 100 MB, and the web process, which knows all strategies, does without.
+    from sklearn.utils.extmath import randomized_range_finder
+
     sample = view[shuffled(view, seed)[:MAX_FITTED]]
     size = min(N_DIRECTIONS, sample.shape[0])
     # Halko et al. 2011, with one power iteration.

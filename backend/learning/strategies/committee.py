@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from scipy.special import entr
 
 from backend.learning.classifier import Classifier
-from backend.learning.rows import Matrix
+from backend.learning.rows import Matrix, Rows
 from backend.learning.strategies.uncertainty import entropy
 from backend.learning.types import Array
 
@@ -24,7 +24,13 @@ def fit_committee(
     """
     random = np.random.default_rng(seed)
     draws = [_draw(y, random) for _ in range(n_members)]
-    return list(Parallel()(delayed(fit)(X_labelled[draw], y[draw]) for draw in draws))
+    # Rows that are worked out when they are looked at know how, which is much to send to another machine.
+    X = Rows(X_labelled.views) if isinstance(X_labelled, Rows) else X_labelled
+    return list(Parallel()(delayed(_fit_drawn)(fit, X, y, draw) for draw in draws))
+
+
+def _fit_drawn(fit: Callable[[Matrix, Array], Classifier], X: Matrix, y: Array, draw: Array) -> Classifier:
+    return fit(X[draw], y[draw])
 
 
 def _draw(y: Array, random: np.random.Generator) -> Array:

@@ -26,18 +26,20 @@ def cluster_margin(proba: Array, Z: Matrix, n: int, batch: int, seed: int) -> Ar
     """
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
     informativeness = margin(proba)
-    left = highest(informativeness, n + n_candidates, seed)
-    chosen = np.zeros(0, dtype=np.int64)
+    uncertain = highest(informativeness, n + n_candidates, seed)
+    looked_at = Z[uncertain]
+    chosen: Array = np.zeros(0, dtype=np.int64)
+    left: Array = np.arange(len(uncertain))
     while len(chosen) < n and len(left):
         candidates = left[:n_candidates]
-        order = shuffled(Z[candidates], seed)
-        rows, _ = compact(Z[candidates[order]], Z[:0], seed)
+        order = shuffled(looked_at[candidates], seed)
+        rows, _ = compact(looked_at[candidates[order]], looked_at[:0], seed)
         cluster_of = np.empty(len(candidates), dtype=np.int64)
         cluster_of[order] = nearest(rows, k_means_centres(rows, batch, seed))[0]
         picks = candidates[_in_turns(cluster_of)[:batch]]
         chosen = np.concatenate([chosen, picks])
         left = left[~np.isin(left, picks)]
-    return chosen[:n]
+    return np.asarray(uncertain[chosen[:n]])
 
 
 def _in_turns(cluster_of: Array) -> Array:

@@ -17,8 +17,12 @@ def margin(proba: Array) -> Array:
     """
     if proba.shape[1] < 2:
         return np.zeros(len(proba))
-    top_two = np.partition(proba, -2, axis=1)[:, -2:]
-    return np.asarray(1.0 - np.abs(top_two[:, 1] - top_two[:, 0]))
+    # Label by label: a partition of many short rows takes ten times as long.
+    best, second = np.array(proba[:, 0]), np.zeros(len(proba), proba.dtype)
+    for column in proba.T[1:]:
+        second = np.maximum(second, np.minimum(best, column))
+        best = np.maximum(best, column)
+    return np.asarray(1.0 - (best - second))
 
 
 def least_confidence(proba: Array) -> Array:

@@ -1,0 +1,202 @@
+"""A pool's features on this machine's disk: files that grow at their end, mapped into memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from backend.errors import FeaturesNotStored
+from backend.learning.features import Features, TextRows
+from backend.learning.types import Array
+
+# What a row of the log says of its task.
+HAS_FEATURES = 1
+WITHOUT_TEXT = 2
+DELETED = 3
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+_TYPES: dict[str, np.dtype[Any]] = {
+    "tasks": np.dtype("<i8"),
+    "states": np.dtype("i1"),
+    "counts": np.dtype("<i4"),
+    "columns": np.dtype("<i4"),
+    "values": np.dtype("<f4"),
+    "scales": np.dtype("<f4"),
+    "embedding": np.dtype("<f4"),
+}
+_READ_AT_ONCE = 1 << 24
+# Another process of this machine may still be writing what is younger.
+_OLD_SECONDS = 86_400.0
+
+log = logging.getLogger(__name__)
+
+
+class FeatureFiles:
+    """What became of a project's tasks, in the order in which it was heard, as rows of features.
+
+    tasks: shape (n_rows,), the task of each row; states: shape (n_rows,), HAS_FEATURES, WITHOUT_TEXT or DELETED; the
+    last row of a task counts. position: (revision, task id) of the newest change that the rows hold.
+
+    A manifest, replaced as a whole after each growth, says how much of the files counts and its checksums. What a
+    kill or a full disk left behind it is overwritten; files that contradict it are made anew.
+    """
+
+    def __init__(self, folder: Path, features: Features) -> None:
+        """Open the files of this folder, or begin them."""
+        self._folder = folder
+        self._features = features
+        self._sizes = dict.fromkeys(_TYPES, 0)
+        self._checksums = dict.fromkeys(_TYPES, 0)
+        self.position = (-1, -1)
+        self._seen: tuple[int, int] | None = None
+        if not self._read_manifest(verify=True):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._map()
+
+    def catch_up(self) -> bool:
+        """Take over what another process on this machine has added since. Returns whether there was anything."""
+        if self._stamp() == self._seen:
+            return False
+        if not self._read_manifest(verify=False):
+            self._sizes = dict.fromkeys(_TYPES, 0)
+            self._checksums = dict.fromkeys(_TYPES, 0)
+            self.position = (-1, -1)
+        self._map()
+        return True
+
+    def append(self, tasks: Sequence[int], states: Sequence[int], rows: TextRows, position: tuple[int, int]) -> None:
+        """Add rows; rows of tasks without features are empty. Raises FeaturesNotStored, and then nothing is added."""
+        values = {
+            "tasks": np.asarray(tasks),
+            "states": np.asarray(states),
+            "counts": np.diff(rows.terms.indptr),
+            "columns": rows.terms.indices,
+            "values": rows.terms.data,
+            "scales": rows.scales,
+            "embedding": rows.embedding.ravel(),
+        }
+        with self._saying_where():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            sizes, checksums = dict(self._sizes), dict(self._checksums)
+            for name, dtype in _TYPES.items():
+                content = np.ascontiguousarray(values[name], dtype=dtype).tobytes()
+                with self._open(name) as file:
+                    if file.seek(0, os.SEEK_END) < sizes[name]:
+                        raise OSError(f"{name} was shortened by somebody else")
+                    file.truncate(sizes[name])
+                    file.seek(sizes[name])
+                    file.write(content)
+                sizes[name] += len(content)
+                checksums[name] = zlib.crc32(content, checksums[name])
+            self._write_manifest({"sizes": sizes, "checksums": checksums, "position": list(position)})
+        self._sizes, self._checksums, self.position = sizes, checksums, position
+        self._seen = self._stamp()
+        self._map()
+
+    def move_on(self, position: tuple[int, int]) -> None:
+        """Note that nothing up to this position is missing."""
+        if position != self.position:
+            self.append([], [], self._features.transform([]), position)
+
+    def remove(self) -> None:
+        """Delete the files. Arrays that are mapped stay readable."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def remove_older_siblings(self) -> None:
+        """Delete what other features of the project left here: a killed process, or another label config."""
+        for other in self._folder.parent.glob("*"):
+            with suppress(OSError):
+                if other != self._folder and time.time() - other.stat().st_mtime > _OLD_SECONDS:
+                    shutil.rmtree(other)
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _map(self) -> None:
+        self.tasks, self.states = self._array("tasks"), self._array("states")
+        ends = np.zeros(len(self.tasks) + 1, dtype=np.int32)
+        np.cumsum(self._array("counts"), out=ends[1:])
+        n_dimensions = 0 if self._features.encoder is None else self._features.encoder.n_dimensions
+        terms = sp.csr_matrix(
+            (self._array("values"), self._array("columns"), ends),
+            shape=(len(self.tasks), self._features.tfidf.n_terms),
+            copy=False,
+        )
+        embedding = self._array("embedding").reshape(len(self.tasks), n_dimensions)
+        self.rows = TextRows(terms, self._features.topics, self._array("scales"), embedding)
+
+    def _array(self, name: str) -> Array:
+        length = self._sizes[name] // _TYPES[name].itemsize
+        if not length:
+            return np.zeros(0, dtype=_TYPES[name])
+        mapped = np.memmap(self._folder / name, dtype=_TYPES[name], mode="r", shape=(length,))
+        return np.asarray(mapped.view(np.ndarray))
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Changes whenever a manifest is written; None without one."""
+        try:
+            found = (self._folder / _MANIFEST).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def _read_manifest(self, *, verify: bool) -> bool:
+        """Whether the files are there, and (if verified, which reads them all) as the manifest says."""
+        try:
+            self._seen = self._stamp()
+            kept = json.loads((self._folder / _MANIFEST).read_text(encoding="ascii"))
+            if kept["format"] != _FORMAT:
+                return False
+            for name in _TYPES if verify else ():
+                if self._checksum(name, kept["sizes"][name]) != kept["checksums"][name]:
+                    log.warning("the feature file %s is torn: the features are made again", self._folder / name)
+                    return False
+            self._sizes, self._checksums = kept["sizes"], kept["checksums"]
+            revision, task_id = kept["position"]
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            log.warning("the feature files %s cannot be read (%s): they are made again", self._folder, exc)
+            return False
+        self.position = (revision, task_id)
+        return True
+
+    def _checksum(self, name: str, size: int) -> int:
+        """Of the first `size` bytes; -1 if there are fewer."""
+        checksum, left = 0, size
+        with (self._folder / name).open("rb") as file:
+            while left:
+                content = file.read(min(left, _READ_AT_ONCE))
+                if not content:
+                    return -1
+                checksum, left = zlib.crc32(content, checksum), left - len(content)
+        return checksum
+
+    def _write_manifest(self, content: dict[str, Any]) -> None:
+        written = self._folder / (_MANIFEST + ".new")
+        written.write_text(json.dumps({"format": _FORMAT, **content}), encoding="ascii")
+        os.replace(written, self._folder / _MANIFEST)
+
+    def _open(self, name: str) -> Any:
+        path = self._folder / name
+        return path.open("r+b" if path.exists() else "w+b")
+
+    @contextmanager
+    def _saying_where(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise FeaturesNotStored(
+                f"features cannot be written to {self._folder.parent.parent}: {exc.strerror or exc}"
+            ) from exc

@@ -1,0 +1,1 @@
+"""How turns, answers and memory grow with the pool, the people and the machines: `python -m benchmarks.scale`."""

@@ -1,0 +1,66 @@
+"""What /predict costs at least in Python: Flask and a scikit-learn pipeline, as the official sklearn example has them.
+
+    python -m benchmarks.scale.baseline PORT TEXTS N_LABELLED
+
+The model is trained at the start and stays in memory; a request costs `transform` and `predict_proba`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, request
+from gunicorn.app.base import BaseApplication
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from benchmarks.scale.texts import TextFile
+from tests.support.studio import choice
+
+
+def create_app(texts: TextFile, n_labelled: int) -> Flask:
+    """A backend that only predicts."""
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10.0))
+    model.fit(texts.texts(0, n_labelled), texts.labels(0, n_labelled))
+    app = Flask(__name__)
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        return {"status": "UP"}
+
+    @app.post("/predict")
+    def predict() -> dict[str, Any]:
+        proba = model.predict_proba([task["data"]["text"] for task in request.get_json()["tasks"]])
+        best = zip(model.classes_[proba.argmax(axis=1)], proba.max(axis=1), strict=True)
+        return {"results": [{"result": choice(str(label)), "score": float(score)} for label, score in best]}
+
+    return app
+
+
+class Server(BaseApplication):
+    """gunicorn with one process and eight threads, as the backend has it."""
+
+    def __init__(self, port: int, texts: TextFile, n_labelled: int) -> None:
+        self._port, self._texts, self._n_labelled = port, texts, n_labelled
+        super().__init__()
+
+    def load_config(self) -> None:
+        options = {
+            "bind": f"127.0.0.1:{self._port}",
+            "worker_class": "gthread",
+            "threads": 8,
+            "keepalive": 30,
+            "loglevel": "warning",
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return create_app(self._texts, self._n_labelled)
+
+
+if __name__ == "__main__":
+    Server(int(sys.argv[1]), TextFile(Path(sys.argv[2])), int(sys.argv[3])).run()
