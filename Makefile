@@ -49,6 +49,6 @@ $(VENV)/.run: $(BIN)/uv requirements/run.txt pyproject.toml
 
 $(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml
 	@echo "Installing into $(VENV)"
-	@$(UV) requirements/dev.txt requirements/uv.txt
+	@$(UV) --compile-bytecode requirements/dev.txt requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

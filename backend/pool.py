@@ -18,7 +18,7 @@ from backend.feature_files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFi
 from backend.labeling import LabelConfig
 from backend.learning.coverage import Coverage, cover
 from backend.learning.features import Encoder, Features, TextRows, sample
-from backend.learning.rows import Matrix
+from backend.learning.rows import Matrix, blocks
 from backend.learning.types import Array
 from backend.store import Change, Signer, Store
 
@@ -48,7 +48,6 @@ class News:
 class _Fit:
     """Features with the rows that they made so far."""
 
-    artifact: bytes
     features: Features
     files: FeatureFiles
 
@@ -85,7 +84,7 @@ class Pool:
         self.features_id: int | None = None
         self._fit: _Fit | None = None
         # With the features that it replaces.
-        self._refit: tuple[int | None, Future[_Fit]] | None = None
+        self._refit: tuple[int | None, Future[tuple[_Fit, bytes]]] | None = None
         self._coverage: tuple[int, int, Coverage] | None = None
         none: Array = np.zeros(0, dtype=np.int64)
         self.task_ids = self.live = self._live_tasks = self._without_text = none
@@ -195,22 +194,25 @@ class Pool:
             return False
         if features.encoder is not self._encoder:
             return False
-        self._use(features_id, _Fit(artifact, features, self._files(artifact, features)))
+        self._use(features_id, _Fit(features, self._files(artifact, features)))
         return True
 
     def _fit_now(self) -> None:
-        fit = self._make_fit()
-        self._use(self._store.save_features(self.key, self.field, fit.artifact, self._clock.now()), fit)
+        fit, artifact = self._make_fit()
+        self._use(self._store.save_features(self.key, self.field, artifact, self._clock.now()), fit)
 
-    def _make_fit(self) -> _Fit:
-        """Features fitted on a sample of the tasks, without rows yet."""
+    def _make_fit(self) -> tuple[_Fit, bytes]:
+        """Features fitted on a sample of the tasks, without rows yet, and as they are stored."""
         task_ids = self._store.task_ids(self.key)
-        tasks = self._store.tasks(self.key, [task_ids[place] for place in sample(len(task_ids))])
-        texts = [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
+        sampled = [task_ids[place] for place in sample(len(task_ids))]
+        texts: list[str] = []
+        for block in blocks(len(sampled), CHANGES_AT_ONCE):
+            tasks = self._store.tasks(self.key, sampled[block])
+            texts += [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
         with self._computing.slot():
             features = Features.fit(texts, self._encoder, len(task_ids))
         artifact = self._signer.dump(features)
-        return _Fit(artifact, features, self._files(artifact, features))
+        return _Fit(features, self._files(artifact, features)), artifact
 
     def _files(self, artifact: bytes, features: Features) -> FeatureFiles:
         # Named for their content: the ids of a database that was made anew begin again.
@@ -242,19 +244,19 @@ class Pool:
             self._append_news(fit, np.inf)
             self._index()
 
-    def _make_refit(self) -> _Fit:
-        fit = self._make_fit()
+    def _make_refit(self) -> tuple[_Fit, bytes]:
+        fit, artifact = self._make_fit()
         self._append_news(fit, np.inf)
         # The rows are ready: a turn is to take them over.
         self._store.call_turn(self.key)
-        return fit
+        return fit, artifact
 
     def _take_over_refit(self) -> None:
         if self._refit is None or not self._refit[1].done():
             return
         (replaced, future), self._refit = self._refit, None
         try:
-            fit = future.result()
+            fit, artifact = future.result()
         except Exception as exc:
             log.error("project %s: features could not be fitted again: %s", self.key, exc, exc_info=exc)
             return
@@ -262,7 +264,7 @@ class Pool:
             # Another worker was faster.
             fit.files.remove()
             return
-        self._use(self._store.save_features(self.key, self.field, fit.artifact, self._clock.now()), fit)
+        self._use(self._store.save_features(self.key, self.field, artifact, self._clock.now()), fit)
 
     # -- rows -------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 
 import click
 
@@ -44,6 +45,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     computing = Computing(settings.threads, settings.dask_scheduler)
     store = open_store(settings)
     studio = make_studio(settings)
+    # Takes a second, which the first training need not wait for.
+    import_module("sklearn.linear_model")
     if studio is None:
         log.warning(
             "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not both set: the model learns from new labels only, "

@@ -26,26 +26,30 @@ class Signer:
     def dump(self, value: Any) -> bytes:
         """The object as bytes that only this key's holder can have written."""
         buffer = io.BytesIO()
+        # Topics are 16 MB: they are written where they stay, and the digest is put in front afterwards.
+        buffer.write(_MAGIC + bytes(_DIGEST_BYTES) + _release())
         joblib.dump(value, buffer)
-        body = _release() + buffer.getvalue()
-        return _MAGIC + self._digest(body) + body
+        with buffer.getbuffer() as written:
+            digest = self._digest(written[len(_MAGIC) + _DIGEST_BYTES :])
+            written[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES] = digest
+        return buffer.getvalue()
 
     def load(self, artifact: bytes) -> Any:
         """The object. Raises ArtifactRejected if the bytes are torn, foreign, or of another scikit-learn."""
         if not artifact.startswith(_MAGIC):
             raise ArtifactRejected("a stored model must start with this program's mark: it is torn or foreign")
         digest = artifact[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES]
-        body = artifact[len(_MAGIC) + _DIGEST_BYTES :]
+        body = memoryview(artifact)[len(_MAGIC) + _DIGEST_BYTES :]
         if not hmac.compare_digest(digest, self._digest(body)):
             raise ArtifactRejected("a stored model must carry a signature of this key: it is torn, changed or foreign")
-        if not body.startswith(_release()):
+        if body[: len(_release())] != _release():
             raise ArtifactRejected(f"a stored model must come from {_release().decode().strip()}")
         try:
             return joblib.load(io.BytesIO(body[len(_release()) :]))
         except Exception as exc:
             raise ArtifactRejected(f"a stored model must suit this release, it does not: {type(exc).__name__}") from exc
 
-    def _digest(self, body: bytes) -> bytes:
+    def _digest(self, body: memoryview) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)
 
 

@@ -65,7 +65,7 @@ tasks = sa.Table(
     sa.Column("data", sa.Text, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("is_deleted", sa.Boolean, nullable=False, default=False),
-    sa.Index("tasks_by_revision", "project_key", "revision"),
+    sa.Index("tasks_by_revision", "project_key", "revision", "id"),
 )
 
 annotations = sa.Table(

@@ -214,9 +214,9 @@ def wait_until_started(backend: BackendProcess) -> None:
     wait(is_quiet, "the processes are quiet", 60)
 
 
-def megabytes(backend: BackendProcess) -> float:
-    """Resident memory of the processes."""
-    return sum(process.memory_info().rss for process in processes(backend)) / 1e6
+def megabytes(backend: BackendProcess) -> list[float]:
+    """Resident memory of the processes, largest first: worker, web, and the one that only watches web."""
+    return sorted((process.memory_info().rss / 1e6 for process in processes(backend)), reverse=True)
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def watching_memory(backend: BackendProcess) -> Iterator[list[float]]:
     def watch() -> None:
         while not done.wait(SAMPLE_SECONDS):
             try:
-                seen.append(megabytes(backend))
+                seen.append(sum(megabytes(backend)))
             except psutil.NoSuchProcess:
                 continue
 

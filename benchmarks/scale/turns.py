@@ -80,7 +80,11 @@ def _one_size(bench: Bench, n_tasks: int) -> float:
             first = wait_for_turn(backend, project_id, n_labels, sync_limit(n_tasks))
             seconds = _turns(bench, studio, backend, project_id, n_tasks, n_labels, first)
         aim = limit(MEGABYTES, n_tasks)
-        bench.report.at_most("memory, web and worker, resident after the turns", n_tasks, megabytes(backend), aim, "MB")
+        now = megabytes(backend)
+        each = " + ".join(f"{one:.0f}" for one in now)
+        bench.report.at_most(
+            "memory, web and worker, resident after the turns", n_tasks, sum(now), aim, "MB", f" ({each})"
+        )
         bench.report.at_most("the same, the highest so far", n_tasks, max(seen), aim, "MB")
         _restart(bench, studio, backend, project_id, n_tasks)
     return seconds

@@ -21,3 +21,6 @@ def upgrade() -> None:
         sa.Column("n_annotations", sa.BigInteger, nullable=False, server_default="0"),
     ):
         op.add_column("projects", column)
+    # Changes are read by revision and task.
+    op.drop_index("tasks_by_revision", "tasks")
+    op.create_index("tasks_by_revision", "tasks", ["project_key", "revision", "id"])
