@@ -169,6 +169,7 @@ class Loop:
             pool = self._pool(key, config)
             news = pool.refresh(until)
             progress.is_complete &= news.is_complete
+            self._models.know(key, pool.features_id, pool.features)
         if not news.is_complete and project.version_id is None:
             return f"turning texts into features: {len(pool.live)} so far", project.revision
         with self._step(key, progress, "labels"):
@@ -276,7 +277,7 @@ class Loop:
         if not n_missing and not compares:
             return 0
         with self._step(project.key, progress, "rank", "ranking"), self._computing.slot():
-            model = self._models.get(version.id)
+            model = self._models.get(project.key, version.id)
             classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
             learnt = Learnt(version.learnt, classifier, _fit(pool, tuning), version.ranked_by)
             n, batch = size if compares else n_missing, _growth(settings, len(version.learnt))
@@ -376,7 +377,7 @@ class Loop:
         if version is None or not version.has_model:
             return
         try:
-            model = self._models.get(version.id)
+            model = self._models.get(project.key, version.id)
         except ArtifactRejected as exc:
             log.error("project %s: what it predicted is not kept: %s", project.key, exc)
             return
@@ -386,7 +387,7 @@ class Loop:
     def _measure(self, key: str, settings: ProjectSettings, pool: Pool, version: Version) -> None:
         """After the switch: no annotator waits for it, and the queue goes on without it."""
         try:
-            model = self._models.get(version.id)
+            model = self._models.get(key, version.id)
             if model is not None and version.features_id == pool.features_id:
                 fit = _fit(pool, model.tuning)
                 with self._computing.slot():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 from backend.errors import ArtifactRejected
 from backend.learning.features import Features
@@ -15,47 +14,63 @@ from backend.store import Signer, Store
 KEPT_PROJECTS = 64
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What was loaded last of a project. version_id: None where only its features are known."""
+
+    version_id: int | None
+    model: Model | None
+    features_id: int | None
+    features: Features | None
+
+
 class Models:
-    """The newest models that were asked for. Requests that hold an older one go on undisturbed."""
+    """The current models of the projects that were asked for. Requests that hold an older one go on undisturbed."""
 
     def __init__(self, store: Store, signer: Signer) -> None:
         self._store = store
         self._signer = signer
-        self._models: OrderedDict[int, Model | None] = OrderedDict()
-        self._features: OrderedDict[int, Any] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, version_id: int) -> Model | None:
-        """A version's model; None if it has none, or was replaced meanwhile. Raises ArtifactRejected."""
-        model: Model | None = _kept(self._models, version_id, lambda: self._load(version_id), self._lock)
-        return model
+    def get(self, key: str, version_id: int) -> Model | None:
+        """A project's version's model; None if it has none, or was replaced meanwhile. Raises ArtifactRejected.
 
-    def _load(self, version_id: int) -> Model | None:
-        found = self._store.version_artifact(version_id)
-        if found is None:
-            return None
-        artifact, features_id = found
+        Loading happens outside of the lock: two threads may load the same once, none waits for another's load.
+        """
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is None or kept.version_id != version_id:
+            kept = self._load(version_id, kept or _Kept(None, None, None, None))
+        self._keep(key, kept)
+        return kept.model
+
+    def know(self, key: str, features_id: int | None, features: Features) -> None:
+        """Use these features for the project's models, instead of loading them again."""
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is None or kept.features_id != features_id:
+            self._keep(key, _Kept(None, None, features_id, features))
+
+    def _keep(self, key: str, kept: _Kept) -> None:
+        with self._lock:
+            self._kept[key] = kept
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT_PROJECTS:
+                self._kept.popitem(last=False)
+
+    def _load(self, version_id: int, before: _Kept) -> _Kept:
+        artifact, features_id = self._store.version_artifact(version_id) or (None, None)
         if artifact is None or features_id is None:
-            return None
-        features: Features = _kept(self._features, features_id, lambda: self._load_features(features_id), self._lock)
-        return Model(features, *self._signer.load(artifact))
+            return _Kept(version_id, None, before.features_id, before.features)
+        features = before.features
+        if features is None or before.features_id != features_id:
+            features = self._load_features(features_id)
+        return _Kept(version_id, Model(features, *self._signer.load(artifact)), features_id, features)
 
-    def _load_features(self, features_id: int) -> Any:
+    def _load_features(self, features_id: int) -> Features:
         artifact = self._store.features_artifact(features_id)
         if artifact is None:
             raise ArtifactRejected(f"the features {features_id} of a stored model are gone")
-        return self._signer.load(artifact)
-
-
-def _kept(cache: OrderedDict[int, Any], key: int, load: Callable[[], Any], lock: threading.Lock) -> Any:
-    """Loading happens outside of the lock: two threads may load the same once, none waits for another's load."""
-    with lock:
-        if key in cache:
-            cache.move_to_end(key)
-            return cache[key]
-    value = load()
-    with lock:
-        cache[key] = value
-        while len(cache) > KEPT_PROJECTS:
-            cache.popitem(last=False)
-    return value
+        features: Features = self._signer.load(artifact)
+        return features

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -80,7 +81,9 @@ class Bench:
         project_id = self.project("order and freshness")
         self.backend.connect(project_id, "--set", "retrain_growth=0")
         state = self.quiet(project_id)
-        steps = next(turn["steps"] for turn in state["turns"] if "sync" in turn["steps"])
+        steps = Counter[str]()
+        for turn in state["turns"]:
+            steps.update(turn["steps"])
         features = steps["features"] + steps["rank"]
         self.row("first sync", "10 s", f"{steps['sync']:.1f} s, then {features:.1f} s for features and the first order")
         rss, pss = memory(self.backend)

@@ -99,7 +99,7 @@ def ask(order: str, situation: Situation, n: int) -> Ranking:
         X=selected(situation.X, situation.pool),
         Z=selected(situation.Z, situation.pool),
         X_labelled=situation.X[situation.labelled],
-        Z_labelled=situation.Z[situation.labelled],
+        Z_labelled=selected(situation.Z, situation.labelled),
         y=situation.y,
         classifier=situation.classifier,
         n=n,

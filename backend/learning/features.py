@@ -44,6 +44,8 @@ class TextRows(Rows):
     the others. Topics follow from the terms and are worked out where they are looked at.
     """
 
+    is_checked = True
+
     def __init__(self, terms: sp.csr_matrix, topics: Topics, scales: Array, embedding: Array) -> None:
         self.terms = terms
         self.topics = topics
@@ -89,8 +91,10 @@ class TextRows(Rows):
         """Words and topics in one pass over the terms."""
         n_outputs = of_dense.shape[1]
         of_topics, of_embedding = np.split(of_dense.astype(np.float32, copy=False), [self.topics.n_topics])
-        folded = self.topics.as_terms(of_topics, self.terms.shape[1])
-        both = folded if of_terms is None else np.hstack([folded, of_terms.astype(np.float32, copy=False)])
+        both = np.zeros((self.terms.shape[1], n_outputs * (1 if of_terms is None else 2)), dtype=np.float32)
+        self.topics.add_as_terms(of_topics, both[:, :n_outputs])
+        if of_terms is not None:
+            both[:, n_outputs:] = of_terms
         result = np.empty((len(self), n_outputs), dtype=np.float32)
         for block in blocks(len(self)):
             sums = np.asarray(_part(self.terms, block) @ both)
@@ -106,6 +110,7 @@ class Compact(Rows):
     """The dense view of many texts, a part of which is made when it is looked at."""
 
     is_lazy = True
+    is_checked = True
 
     def __init__(self, texts: TextRows) -> None:
         self._texts = texts

@@ -25,6 +25,8 @@ class Rows:
 
     # Whether `views` costs memory of the size of the pool: then what can be done in blocks is.
     is_lazy = False
+    # Whether every feature is known to be a number, and small enough to be squared.
+    is_checked = False
 
     def __init__(self, views: tuple[Any, ...]) -> None:
         self._views = views
@@ -57,6 +59,11 @@ class Selection(Rows):
     """Some tasks of a large pool. Products are taken of the whole pool, which is cheaper than a copy of the rows."""
 
     is_lazy = True
+
+    @property
+    def is_checked(self) -> bool:  # type: ignore[override]
+        """As of all tasks."""
+        return self._all.is_checked
 
     def __init__(self, all_tasks: Rows, tasks: Array) -> None:
         self._all = all_tasks
@@ -133,8 +140,8 @@ def weighted_sum(weights: Array, X: Matrix) -> Array:
 
 
 def is_finite(X: Matrix) -> bool:
-    """Whether every feature is a number, and small enough to be squared. Lazy rows are: they are made of unit rows."""
-    if isinstance(X, Rows) and X.is_lazy:
+    """Whether every feature is a number, and small enough to be squared."""
+    if isinstance(X, Rows) and X.is_checked:
         return True
     with np.errstate(all="ignore"):
         values = (np.ravel(view.data if sp.issparse(view) else view) for view in views_of(X))

@@ -44,14 +44,13 @@ class Topics:
         lengths = np.linalg.norm(self._projected(X), axis=1)
         return np.asarray(np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0), dtype=np.float32)
 
-    def as_terms(self, weights: Array, n_terms: int) -> Array:
-        """Weights of topics as weights of TF-IDF columns: so that a product with them needs no text's topics.
+    def add_as_terms(self, weights: Array, of_terms: Array) -> None:
+        """Add weights of topics to weights of TF-IDF columns: so that a product with them needs no text's topics.
 
-        weights: shape (n_topics, n_outputs). Returns shape (n_terms, n_outputs), to be scaled by `scales`.
+        weights: shape (n_topics, n_outputs). of_terms: shape (n_terms, n_outputs), changed in place; what a text's
+        product with it gives is to be scaled by `scales`.
         """
-        folded = np.zeros((n_terms, weights.shape[1]), dtype=np.float32)
-        folded[self.terms] = self.components @ weights
-        return folded
+        of_terms[self.terms] += self.components @ weights
 
     def _projected(self, X: sp.csr_matrix) -> Array:
         return np.asarray(X[:, self.terms] @ self.components)

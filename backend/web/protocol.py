@@ -253,7 +253,7 @@ def _model(here: Parts, known: Known) -> Model | None:
     if known.version is None:
         return None
     try:
-        return here.models.get(known.version[0])
+        return here.models.get(known.project.key, known.version[0])
     except ArtifactRejected as exc:
         log.error("project %s: %s; it is trained again", known.project.key, exc)
         here.store.want_training(known.project.key, here.clock.now())

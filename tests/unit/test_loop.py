@@ -1602,7 +1602,10 @@ def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -
     row = again.project(project.key)
     first, second = bench.version(project), again.version(row.version_id or 0)
     assert list(first.learnt.items()) == list(second.learnt.items())
-    models = [Models(store, bench.signer).get(version.id) for store, version in ((bench.store, first), (again, second))]
+    models = [
+        Models(store, bench.signer).get(project.key, version.id)
+        for store, version in ((bench.store, first), (again, second))
+    ]
     one, other = (model.classifier for model in models if model is not None)
     assert np.array_equal(one.weights, other.weights)
 
