@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         8, ge=1, le=256, validation_alias="AL_WEB_THREADS", description="Requests answered at once."
     )
     worker_threads: int = Field(
-        4, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take their turn at once."
+        8, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take their turn at once."
     )
     threads: int | None = Field(
         None,

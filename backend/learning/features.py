@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -78,32 +78,54 @@ class TextRows(Rows):
     def __matmul__(self, weights: Array) -> Array:
         if not self.is_lazy:
             return super().__matmul__(weights)
-        columns = weights[:, None] if weights.ndim == 1 else weights
-        of_terms, of_dense = np.split(columns, [self.terms.shape[1]])
-        found = self._product(of_terms, of_dense)
+        found = self._gathered(self._products(weights), np.asarray)
         return found[:, 0] if weights.ndim == 1 else found
+
+    def map_product(self, weights: Array, work: Callable[[Array], Array]) -> Array:
+        """A block of texts at a time, so that what is between stays in the processor's cache."""
+        if not self.is_lazy:
+            return super().map_product(weights, work)
+        return self._gathered(self._products(weights), work)
 
     def dense_product(self, weights: Array) -> Array:
         """Weighted sums of the dense view's columns. Returns shape (n_texts, n_outputs)."""
-        return self._product(None, weights)
+        no_terms = np.zeros((0, 1 if weights.ndim == 1 else weights.shape[1]), dtype=np.float32)
+        found = self._gathered(self._products(weights, no_terms), np.asarray)
+        return found[:, 0] if weights.ndim == 1 else found
 
-    def _product(self, of_terms: Array | None, of_dense: Array) -> Array:
-        """Words and topics in one pass over the terms."""
-        n_outputs = of_dense.shape[1]
-        of_topics, of_embedding = np.split(of_dense.astype(np.float32, copy=False), [self.topics.n_topics])
-        both = np.zeros((self.terms.shape[1], n_outputs * (1 if of_terms is None else 2)), dtype=np.float32)
+    def _products(self, weights: Array, of_terms: Array | None = None) -> Iterator[tuple[slice, Array]]:
+        """Weighted sums of a block of texts after the other: words and topics in one pass over the terms.
+
+        weights: of all columns or, with `of_terms` empty, of the dense view's.
+        """
+        n_terms = self.terms.shape[1]
+        columns = (weights[:, None] if weights.ndim == 1 else weights).astype(np.float32, copy=False)
+        if of_terms is None:
+            of_terms, columns = np.split(columns, [n_terms])
+        of_topics, of_embedding = np.split(columns, [self.topics.n_topics])
+        n_outputs = columns.shape[1]
+        both = np.zeros((n_terms, n_outputs * (2 if len(of_terms) else 1)), dtype=np.float32)
         self.topics.add_as_terms(of_topics, both[:, :n_outputs])
-        if of_terms is not None:
+        if len(of_terms):
             both[:, n_outputs:] = of_terms
-        result = np.empty((len(self), n_outputs), dtype=np.float32)
         for block in blocks(len(self)):
             sums = np.asarray(_part(self.terms, block) @ both)
-            result[block] = sums[:, :n_outputs] * self.scales[block, None]
-            if of_terms is not None:
-                result[block] += sums[:, n_outputs:]
+            found = sums[:, :n_outputs] * self.scales[block, None]
+            if len(of_terms):
+                found += sums[:, n_outputs:]
             if self.embedding.shape[1] and of_embedding.any():
-                result[block] += self.embedding[block] @ of_embedding
-        return result
+                found += self.embedding[block] @ of_embedding
+            yield block, found
+
+    def _gathered(self, products: Iterator[tuple[slice, Array]], work: Callable[[Array], Array]) -> Array:
+        """The blocks' results one after the other; each column lies together."""
+        columns = np.zeros((0, len(self)), dtype=np.float32)
+        for block, product in products:
+            result = work(product)
+            if not len(columns):
+                columns = np.empty((result.shape[1], len(self)), dtype=result.dtype)
+            columns[:, block] = result.T
+        return columns.T
 
 
 class Compact(Rows):
@@ -129,8 +151,7 @@ class Compact(Rows):
         return self._texts[tasks].views[1]
 
     def __matmul__(self, weights: Array) -> Array:
-        found = self._texts.dense_product(weights[:, None] if weights.ndim == 1 else weights)
-        return found[:, 0] if weights.ndim == 1 else found
+        return self._texts.dense_product(weights)
 
 
 @dataclass(frozen=True)
@@ -185,7 +206,8 @@ def sample(n_texts: int, size: int = MAX_FITTED) -> Array:
 def _part(rows: sp.csr_matrix, block: slice) -> sp.csr_matrix:
     """Consecutive rows, which share the memory of all."""
     ends = rows.indptr[block.start : block.stop + 1]
-    some = slice(ends[0], ends[-1])
-    return sp.csr_matrix(
-        (rows.data[some], rows.indices[some], ends - ends[0]), (block.stop - block.start, rows.shape[1]), copy=False
-    )
+    part = sp.csr_matrix((block.stop - block.start, rows.shape[1]), dtype=rows.dtype)
+    # Given to the constructor, parts of large arrays would be copied.
+    part.data, part.indices = rows.data[ends[0] : ends[-1]], rows.indices[ends[0] : ends[-1]]
+    part.indptr = ends - ends[0]
+    return part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, reduce
 from typing import Any, TypeAlias
 
@@ -54,6 +54,13 @@ class Rows:
         parts = zip(self.views, np.split(weights, ends[:-1]), strict=True)
         return reduce(np.add, (np.asarray(view @ part) for view, part in parts))
 
+    def map_product(self, weights: Array, work: Callable[[Array], Array]) -> Array:
+        """What `work` makes of the rows of the product with weights; given in blocks where there are many.
+
+        work: from shape (n, n_outputs) to shape (n, n_results). Returns shape (n_tasks, n_results).
+        """
+        return work(self @ weights)
+
 
 class Selection(Rows):
     """Some tasks of a large pool. Products are taken of the whole pool, which is cheaper than a copy of the rows."""
@@ -84,6 +91,10 @@ class Selection(Rows):
 
     def __matmul__(self, weights: Array) -> Array:
         return np.asarray((self._all @ weights)[self._tasks])
+
+    def map_product(self, weights: Array, work: Callable[[Array], Array]) -> Array:
+        """Of all tasks, then chosen."""
+        return np.take(self._all.map_product(weights, work).T, self._tasks, axis=1).T
 
 
 # What strategies and classifiers take as X: shape (n_tasks, n_columns).
