@@ -67,13 +67,13 @@ class Settings(BaseSettings):
     model_dir: Path = Field(
         default_factory=lambda: user_data_path("label-studio-active-learning", appauthor=False),
         validation_alias="MODEL_DIR",
-        description="Folder of the databases and keys. Default: the user's data folder.",
+        description="Folder of the databases, features and keys. Default: the user's data folder.",
     )
     database_url: str | None = Field(
         None,
         repr=False,
         validation_alias="DATABASE_URL",
-        description="Database of the state. Default: SQLite in MODEL_DIR.",
+        description="Database of the state, `postgresql+psycopg://...` for several machines. Default: SQLite in MODEL_DIR.",
     )
     port: int = Field(9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web server.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         300.0,
         gt=0,
         validation_alias="AL_SYNC_SECONDS",
-        description="Seconds between two full comparisons with Label Studio, which repair lost webhooks.",
+        description="Seconds between two questions to Label Studio what changed, which repair lost webhooks.",
     )
     sweep_seconds: float = Field(
         1.0,
