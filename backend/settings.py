@@ -73,7 +73,8 @@ class Settings(BaseSettings):
         None,
         repr=False,
         validation_alias="DATABASE_URL",
-        description="Database of the state, `postgresql+psycopg://...` for several machines. Default: SQLite in MODEL_DIR.",
+        description="Database of the state, `postgresql+psycopg://...` for several machines. "
+        "Default: SQLite in MODEL_DIR.",
     )
     port: int = Field(9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web server.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
