@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils.extmath import randomized_svd
 
 from backend.learning import topics
-from backend.learning.features import BOTH, EMBEDDINGS, TFIDF, Features
+from backend.learning.features import BOTH, EMBEDDINGS, MAX_FITTED, TFIDF, Features, sample
 from backend.learning.rows import Rows, unit_rows
 from backend.learning.tfidf import Tfidf
 from backend.learning.topics import N_TOPICS, fit_topics
@@ -93,3 +94,24 @@ def test_features_are_the_same_each_time_and_after_storing() -> None:
     second, again = Features.fit_transform(TEXTS, None)
     assert np.array_equal(dense(X), dense(again))
     assert np.array_equal(dense(pickle.loads(pickle.dumps(first)).transform(TEXTS)), dense(second.transform(TEXTS)))
+
+
+def test_topics_span_what_scikit_learns_singular_vectors_span() -> None:
+    draw = np.random.default_rng(0)
+    groups = [[f"{group}{word}" for word in "abcdefghij"] for group in ("cat", "car", "tax", "sea", "oak")]
+    texts = [" ".join(draw.choice(groups[place % 5], 8)) for place in range(600)]
+    X = Tfidf.fit(texts).transform(texts)
+    found = fit_topics(X)
+    components = found.components
+    np.testing.assert_allclose(components.T @ components, np.eye(components.shape[1]), atol=1e-4)
+    _, _, expected = randomized_svd(X[:, found.terms], components.shape[1], n_iter=7, random_state=0)
+    kept, best = (float(np.linalg.norm(X[:, found.terms] @ one) ** 2) for one in (components, expected.T))
+    assert kept > 0.99 * best
+
+
+def test_features_of_a_large_pool_are_fitted_on_a_sample() -> None:
+    chosen = sample(200_000)
+    assert len(chosen) == len(set(chosen.tolist())) == MAX_FITTED
+    assert np.all(np.diff(chosen) > 0)
+    assert np.array_equal(chosen, sample(200_000))
+    assert sample(10).tolist() == list(range(10))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from backend.learning.tfidf import LARGE_POOL, MAX_TEXT_CHARACTERS, Tfidf
 
@@ -102,3 +103,32 @@ def test_stored_features_give_the_same_rows() -> None:
     features = Tfidf.fit(["red apple", "green apple pie"])
     again = pickle.loads(pickle.dumps(features))
     assert np.array_equal(dense(again, "apple pie"), dense(features, "apple pie"))
+
+
+@pytest.mark.parametrize("n", [3, LARGE_POOL + 200])
+def test_numbers_are_those_of_scikit_learn(n: int) -> None:
+    """Below and above the size from which terms of a single text are left out."""
+    draw = np.random.default_rng(n)
+    words = ["Apple", "pie", "PLUM", "über", "naïve", "it's", "a", "42", "日本語", "x_y", "\U0001f600", "", "co-op"]
+    texts = [" ".join(draw.choice(words, draw.integers(0, 12))) for _ in range(n)]
+    reference = TfidfVectorizer(
+        ngram_range=(1, 2),
+        token_pattern=r"\b\w+\b",
+        sublinear_tf=True,
+        min_df=2 if n >= LARGE_POOL else 1,
+        dtype=np.float32,
+    )
+    expected = reference.fit_transform(texts).toarray()
+    features = Tfidf.fit(texts)
+    assert features.n_terms == expected.shape[1]
+    np.testing.assert_allclose(features.transform(texts).toarray(), expected, atol=1e-6)
+    unseen = ["plum and pie", "nothing of this", "APPLE apple apple PIE"]
+    np.testing.assert_allclose(features.transform(unseen).toarray(), reference.transform(unseen).toarray(), atol=1e-6)
+
+
+def test_counting_forgets_only_what_came_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.learning.tfidf.MAX_COUNTED", 50)
+    texts = [f"often rare{place} unique{place}" for place in range(LARGE_POOL)]
+    features = Tfidf.fit(texts)
+    assert features.transform(["often"]).nnz == 1
+    assert features.n_terms == 1
