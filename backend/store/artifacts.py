@@ -13,7 +13,8 @@ import joblib
 
 from backend.errors import ArtifactRejected
 
-_MAGIC = b"label-studio-al/1\n"
+# The number changes with the shape of what is stored: an older release's objects would load, and then fail.
+_MAGIC = b"label-studio-al/2\n"
 _DIGEST_BYTES = 32
 
 
@@ -37,7 +38,7 @@ class Signer:
     def load(self, artifact: bytes) -> Any:
         """The object. Raises ArtifactRejected if the bytes are torn, foreign, or of another scikit-learn."""
         if not artifact.startswith(_MAGIC):
-            raise ArtifactRejected("a stored model must start with this program's mark: it is torn or foreign")
+            raise ArtifactRejected("a stored model must start with this release's mark: it is torn, foreign or older")
         digest = artifact[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES]
         body = memoryview(artifact)[len(_MAGIC) + _DIGEST_BYTES :]
         if not hmac.compare_digest(digest, self._digest(body)):

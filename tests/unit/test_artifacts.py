@@ -109,6 +109,15 @@ def test_any_bytes_are_rejected(artifact: bytes) -> None:
             SIGNER.load(candidate)
 
 
+def test_model_of_an_older_shape_is_rejected(monkeypatch: pytest.MonkeyPatch, mark: Path) -> None:
+    with monkeypatch.context() as older_release:
+        older_release.setattr(artifacts, "_MAGIC", b"label-studio-al/1\n")
+        artifact = SIGNER.dump(Bomb(mark))
+    with pytest.raises(ArtifactRejected, match="older"):
+        SIGNER.load(artifact)
+    assert not mark.exists()
+
+
 def test_model_of_another_scikit_learn_is_rejected(monkeypatch: pytest.MonkeyPatch, mark: Path) -> None:
     with monkeypatch.context() as other_release:
         other_release.setattr(artifacts, "_release", lambda: b"scikit-learn 0.1\n")
