@@ -15,6 +15,7 @@ BackendError
 ├── DatabaseUnavailable     the database does not answer
 ├── SchemaTooNew            the database's tables are of a newer release
 ├── TurnOvertaken           another process has taken a project's turn over
+├── TurnsCutShort           whoever took a project's last turns was killed
 ├── LabelStudioInstallError, LabelStudioStartError, LabelStudioLoginError    of the demo's own (studio/local.py)
 ├── PortInUse               another program listens there
 └── ProcessFailed           a process that `serve` watches ended and does not come up again
@@ -70,6 +71,11 @@ class StudioError(BackendError):
 class StudioUnreachable(StudioError):
     """Label Studio does not answer: start it, or correct LABEL_STUDIO_URL."""
 
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        """retry_after: seconds that Label Studio asked to be left alone, or that its circuit stays open."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
 
 class StudioRefused(StudioError):
     """Label Studio refused the request: correct the token, the project or the right that it names."""
@@ -99,6 +105,10 @@ class SchemaTooNew(BackendError):
 
 class TurnOvertaken(BackendError):
     """Another process has begun a turn of the same project since: it does what this one would have done."""
+
+
+class TurnsCutShort(BackendError):
+    """The last turns of a project never came to their end: look into the log for what ended their process."""
 
 
 class PortInUse(BackendError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 
-from backend.database import UNAVAILABLE, open_engine, unavailable
+from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, open_engine, set_aside, unavailable
 from backend.errors import TurnOvertaken
 from backend.store import Store
 
@@ -52,8 +52,9 @@ class BegunJob:
 class JobClient:
     """Asks for turns. Cheap, and safe to use from several threads and processes."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
+    def __init__(self, url: str, *, patience_seconds: float = PATIENT_SECONDS) -> None:
+        """patience_seconds: how long a write waits for others' writes."""
+        self._engine = open_engine(url, patience_seconds=patience_seconds)
         self._client = DBOSClient(
             system_database_engine=self._engine,
             lazy=True,
@@ -119,6 +120,8 @@ def take_turn_alone(store: Store, jobs: JobClient, take_turn: Callable[[str], bo
         log.warning("%s", exc)
     except UNAVAILABLE as exc:
         log.warning("project %s: its turn ended early: %s", key, unavailable(exc))
+        if isinstance(exc, TornDatabase):
+            set_aside(exc)
 
 
 class Rescue:

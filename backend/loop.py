@@ -14,18 +14,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from backend.clock import Clock
 from backend.computing import Computing
+from backend.database import UNAVAILABLE
 from backend.encoders import find_encoder
 from backend.errors import (
     ArtifactRejected,
     BackendError,
+    FeaturesNotStored,
+    StudioError,
     StudioRefused,
     StudioUnreachable,
     TurnOvertaken,
+    TurnsCutShort,
     UnsupportedConfig,
 )
 from backend.labeling import (
@@ -59,8 +64,18 @@ SETTLE_SECONDS_AN_EVENT = 0.02
 SETTLE_SECONDS_AT_MOST = 1.0
 SETTLE_SECONDS_IN_ALL = 4.5
 SETTLE_POLL_SECONDS = 0.02
+# A turn that failed is taken again, after growing pauses. What fails again and again on our side is parked: only news
+# start another turn. What others must mend (Label Studio, a disk) is tried for ever: no event tells that it is mended.
 RETRY_SECONDS_AT_FIRST = 2.0
 RETRY_SECONDS_AT_MOST = 300.0
+OUTAGE_SECONDS_AT_MOST = 10.0
+DISK_SECONDS_AT_MOST = 20.0
+PARKED_AFTER = 8
+# A turn that was cut short is taken again at once. One that cuts itself short each time (a task that crashes a library,
+# or takes all memory) would take the other projects' turns along, over and over.
+CUT_SHORT_ALLOWED = 2
+# `serve` gives up a process that ends five times in a minute.
+CUT_SHORT_SECONDS = 20.0
 # A window need not be larger than what is labelled until the next turn, and each task of it costs Label Studio 6 ms.
 WINDOW_AT_LEAST = 50
 WINDOW_GROWTHS = 3
@@ -68,13 +83,15 @@ WINDOW_GROWTHS = 3
 TOP_UP_SHARE = 0.5
 # Deleting predictions costs Label Studio 5 ms each, and whoever submits meanwhile waits: older versions' predictions
 # are deleted when nobody has labelled for a while, or when very many wait; a few at a time.
-IDLE_SECONDS = 60.0
-OLDER_VERSIONS = 5
+IDLE_SECONDS = 15.0
 OLDER_VERSIONS_AT_MOST = 50
 PRUNED_AT_ONCE = 5
 # A large comparison, or many new texts, are worked on for so long in one turn; the next turn goes on with them, after
 # other projects had theirs.
 SLICE_SECONDS = 2.0
+
+# What a turn that came to its end leaves of the failures before it.
+_WELL = {"error": None, "n_failures": 0, "n_unfinished": 0, "retry_at": None, "parked_revision": None}
 
 log = logging.getLogger(__name__)
 
@@ -133,33 +150,48 @@ class Loop:
         project = self._store.begin_turn(key)
         started = self._clock.now()
         if project.retry_at is not None and started < project.retry_at:
+            self._store.update(key, n_unfinished=project.n_unfinished - 1)
             return True
         progress = Progress(project.n_turns)
         try:
-            activity, seen_revision = self._turn(project, progress)
-        except TurnOvertaken:
-            # What is recorded from here on is the next turn's.
+            self._check_endings(project)
+            until = started + SLICE_SECONDS
+            project = self._hear_studio(project, progress, until)
+            if project.is_parked:
+                self._store.update(key, n_unfinished=0)
+                return progress.is_complete
+            activity, seen_revision = self._turn(project, progress, until)
+        except (TurnOvertaken, *UNAVAILABLE):
+            # What is recorded from here on is the next turn's, or cannot be recorded.
             raise
-        except UnsupportedConfig as exc:
-            # No retry can mend it; a changed config is news, and news starts a turn.
-            self._record_failure(project, progress, started, exc, retry_at=None)
         except Exception as exc:
-            pause = min(RETRY_SECONDS_AT_MOST, RETRY_SECONDS_AT_FIRST * 2.0 ** min(project.n_failures, 16))
-            self._record_failure(project, progress, started, exc, retry_at=self._clock.now() + pause)
+            self._record_failure(project, progress, started, exc)
         else:
-            self._store.update(
-                key, seen_revision=seen_revision, activity=activity, error=None, n_failures=0, retry_at=None
-            )
+            self._store.update(key, seen_revision=seen_revision, activity=activity, **_WELL)
             if progress.done:
                 self._record(key, progress, started, "; ".join(progress.done))
         return progress.is_complete
 
+    def _check_endings(self, project: Project) -> None:
+        """Raise TurnsCutShort if the last turns never came to their end, unless there are news or this one waited."""
+        n_cut_short = project.n_unfinished - 1
+        if project.is_parked:
+            return
+        if project.parked_revision is not None:
+            self._store.update(project.key, parked_revision=None, n_unfinished=1)
+        elif project.retry_at is not None:
+            # Should this turn be cut short, too, the next one waits again.
+            self._store.update(project.key, retry_at=None)
+        elif n_cut_short >= CUT_SHORT_ALLOWED:
+            raise TurnsCutShort(
+                f"the last {n_cut_short} turns did not come to their end: their process was killed or ran out of "
+                "memory, or the database went away"
+            )
+
     # -- the turn ---------------------------------------------------------------------------------------------
 
-    def _turn(self, project: Project, progress: Progress) -> tuple[str, int]:
+    def _turn(self, project: Project, progress: Progress, until: float) -> tuple[str, int]:
         key = project.key
-        until = self._clock.now() + SLICE_SECONDS
-        project = self._hear_studio(project, progress, until)
         if project.compared_at is None and self._studio is not None:
             # Which texts there are decides on the features: nothing is learnt from the first half of a pool.
             return "reading the tasks of Label Studio", project.revision
@@ -334,9 +366,11 @@ class Loop:
         project, project_id = self._store.project(key), project_id_of(key)
         if not is_prune_due(project, self._clock.now()) or not self._store.window(version.id):
             return
-        # The newest stays until the next time: a request that Label Studio began to answer before the switch still
-        # shows its predictions, and it orders the queue for a moment.
-        *older, newest = sorted(project.stale_versions, key=lambda name: version_number(name) or 0)
+        older = sorted(project.stale_versions, key=lambda name: version_number(name) or 0)
+        newest = older[-1]
+        if not _is_idle(project, self._clock.now()):
+            # A request that Label Studio began to answer before the switch still shows its predictions.
+            older.remove(newest)
         connection = self._connection(studio, project_id)
         if connection is None:
             return
@@ -410,7 +444,8 @@ class Loop:
 
     def _is_sync_due(self, project: Project) -> bool:
         is_old = project.synced_at is None or self._clock.now() - project.synced_at >= self._settings.sync_seconds
-        return project.sync_wanted or is_old
+        # Of a turn that was cut short nobody knows what it has done.
+        return project.sync_wanted or is_old or project.n_unfinished > 1
 
     def _hear_studio(self, project: Project, progress: Progress, until: float) -> Project:
         """Read from Label Studio what is due to be read; gives the project as it is then."""
@@ -458,6 +493,10 @@ class Loop:
             # Most likely one of the tasks was deleted and its event lost: only a comparison of everything finds that.
             self._store.update(key, sync_wanted=True, compared_at=0.0)
             raise
+        except StudioUnreachable:
+            # Nobody knows which of them arrived.
+            self._store.update(key, sync_wanted=True)
+            raise
 
     def _pool(self, key: str, config: LabelConfig) -> Pool:
         pool = self._pools.get(key)
@@ -501,9 +540,7 @@ class Loop:
         self._store.record_turn(key, turn)
         log.info("project %s: %s (%.2f s)", key, outcome, turn.seconds)
 
-    def _record_failure(
-        self, project: Project, progress: Progress, started: float, exc: Exception, retry_at: float | None
-    ) -> None:
+    def _record_failure(self, project: Project, progress: Progress, started: float, exc: Exception) -> None:
         is_ours = not isinstance(exc, BackendError)
         sentence = f"internal error ({type(exc).__name__}): see the log" if is_ours else str(exc)
         log.log(
@@ -513,22 +550,45 @@ class Loop:
             sentence,
             exc_info=exc if is_ours else None,
         )
-        self._store.update(
-            project.key,
-            error=sentence,
-            activity="waiting for the next try" if retry_at else "waiting for a change",
-            n_failures=project.n_failures + 1,
-            retry_at=retry_at,
-            seen_revision=project.revision if progress.revision is None else progress.revision,
-        )
+        pause = _pause(exc, project)
+        seen = project.revision if progress.revision is None else progress.revision
+        columns: dict[str, Any] = {"n_failures": project.n_failures + 1, "seen_revision": seen}
+        columns["n_unfinished"] = project.n_unfinished - 1 if isinstance(exc, TurnsCutShort) else 0
+        if pause is None:
+            columns |= {"parked_revision": seen, "retry_at": None, "activity": "waiting for a change"}
+        else:
+            columns |= {"retry_at": self._clock.now() + pause, "activity": "waiting for the next try"}
+        # Why a project is parked stays to be read, whatever fails while it is.
+        if pause is None or not project.is_parked:
+            columns["error"] = sentence
+        self._store.update(project.key, **columns)
         self._record(project.key, progress, started, f"failed: {sentence}")
 
 
+def _pause(exc: Exception, project: Project) -> float | None:
+    """Seconds to the next try after a failure; None where only news can help."""
+    grown = RETRY_SECONDS_AT_FIRST * 2.0 ** min(project.n_failures, 16)
+    if isinstance(exc, StudioUnreachable):
+        return max(min(OUTAGE_SECONDS_AT_MOST, grown), exc.retry_after or 0.0)
+    if isinstance(exc, StudioError):
+        return min(RETRY_SECONDS_AT_MOST, grown)
+    if isinstance(exc, FeaturesNotStored):
+        return min(DISK_SECONDS_AT_MOST, grown)
+    if isinstance(exc, UnsupportedConfig) or project.n_failures + 1 >= PARKED_AFTER:
+        return None
+    if isinstance(exc, TurnsCutShort):
+        return CUT_SHORT_SECONDS
+    return min(RETRY_SECONDS_AT_MOST, grown)
+
+
 def is_prune_due(project: Project, now: float) -> bool:
-    """Whether older versions' predictions should be deleted: they are many and nobody labels, or they are too many."""
+    """Whether older versions' predictions should be deleted: nobody labels, or they are too many."""
     n_stale = len(project.stale_versions)
-    is_idle = now - project.heard_at >= IDLE_SECONDS
-    return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > OLDER_VERSIONS and is_idle)
+    return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > 0 and _is_idle(project, now))
+
+
+def _is_idle(project: Project, now: float) -> bool:
+    return now - project.heard_at >= IDLE_SECONDS
 
 
 def _in_order_of_arrival(labels: Mapping[int, str], annotations: Sequence[Annotation], pool: Pool) -> dict[int, str]:

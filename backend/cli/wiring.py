@@ -67,15 +67,22 @@ def set_up_logging(level: str) -> None:
     logging.getLogger("backend").setLevel(level)
 
 
-def open_store(settings: Settings) -> Store:
-    """The store, with its tables. Raises DatabaseUnavailable, SchemaTooNew."""
-    from backend.database import UNAVAILABLE, unavailable
+def open_store(settings: Settings, patience_seconds: float | None = None) -> Store:
+    """The store, with its tables. Raises DatabaseUnavailable, SchemaTooNew.
+
+    patience_seconds: how long a write waits for others' writes. A damaged SQLite file is set aside.
+    """
+    from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, set_aside, unavailable
     from backend.store import Store
 
     settings.model_dir.mkdir(parents=True, exist_ok=True)
-    store = Store(settings.store_url)
+    store = Store(settings.store_url, patience_seconds=patience_seconds or PATIENT_SECONDS)
     try:
-        store.migrate()
+        try:
+            store.migrate()
+        except TornDatabase as exc:
+            set_aside(exc)
+            store.migrate()
     except UNAVAILABLE as exc:
         raise unavailable(exc) from exc
     return store

@@ -14,7 +14,8 @@ import click
 from backend.cli.wiring import end_with_parent, make_signer, make_studio, open_store, say_errors, set_up_logging
 from backend.clock import Clock
 from backend.computing import Computing
-from backend.database import UNAVAILABLE, unavailable
+from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
+from backend.errors import DatabaseUnavailable
 from backend.jobs import JobClient, JobRunner, Rescue, take_turn_alone
 from backend.loop import Loop, is_prune_due
 from backend.settings import Settings, read_settings
@@ -44,6 +45,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     clock = Clock()
     computing = Computing(settings.threads, settings.dask_scheduler)
     store = open_store(settings)
+    check_whole(settings.jobs_url)
     studio = make_studio(settings)
     # Takes a second, which the first training need not wait for.
     import_module("sklearn.linear_model")
@@ -54,6 +56,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         )
     # What happened while no worker ran is unknown: webhooks may have been lost. So after the database was away.
     store.want_syncs()
+    # Settings may have been corrected.
+    store.unpark()
     background = ThreadPoolExecutor(1, thread_name_prefix="features")
     loop = Loop(store, studio, make_signer(settings), settings, clock, computing, background)
     jobs = JobClient(settings.jobs_url)
@@ -67,12 +71,18 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         while not stop.wait(settings.sweep_seconds):
             try:
                 if is_away:
+                    # It may be another database: restored, or begun anew where a damaged one was set aside.
+                    store.migrate()
                     store.want_syncs()
                 sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
                 rescue.look(clock.now())
                 if is_away:
                     log.warning("the database answers again: every project is compared with Label Studio")
                 is_away = False
+            except TornDatabase as exc:
+                set_aside(exc)
+                # The jobs' tables are made at the start only.
+                raise DatabaseUnavailable(f"{exc.path.name} was damaged and is made anew: start again") from exc
             except UNAVAILABLE as exc:
                 if not is_away:
                     log.error("%s", unavailable(exc))
@@ -91,7 +101,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
 def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_studio: bool) -> None:
     """Ask for a turn of every project that needs one and may have none: a lost job, a retry, a sync that is due."""
     for project in store.projects():
-        if not needs_turn(project, settings, now, has_studio=has_studio):
+        if not (needs_turn(project, settings, now, has_studio=has_studio) or _was_cut_short(store, project)):
             continue
         try:
             _ask(store, jobs, project)
@@ -111,7 +121,15 @@ def _ask(store: Store, jobs: JobClient, project: Project) -> None:
     # goes on must not be overtaken by that.
     with store.turn_lock(project.key) as is_free:
         if is_free:
-            jobs.ask(project.key, store.begin_turn(project.key).n_turns)
+            jobs.ask(project.key, store.skip_turn(project.key).n_turns)
+
+
+def _was_cut_short(store: Store, project: Project) -> bool:
+    """Whether the last turn never came to its end: it runs no more, and nobody knows what it has done."""
+    if project.n_unfinished == 0 or project.retry_at is not None or project.is_parked:
+        return False
+    with store.turn_lock(project.key) as is_free:
+        return is_free and store.project(project.key).n_unfinished > 0
 
 
 def needs_turn(project: Project, settings: Settings, now: float, *, has_studio: bool) -> bool:
@@ -123,5 +141,7 @@ def needs_turn(project: Project, settings: Settings, now: float, *, has_studio: 
     if not has_studio:
         return False
     is_sync_due = project.synced_at is None or now - project.synced_at >= settings.sync_seconds
+    if project.is_parked:
+        return project.sync_wanted or is_sync_due
     is_unfinished = project.version_id is not None and not project.is_switched and project.error is None
     return project.sync_wanted or is_sync_due or is_unfinished or is_prune_due(project, now)

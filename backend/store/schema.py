@@ -47,8 +47,12 @@ projects = sa.Table(
     sa.Column("stale_versions", sa.Text, nullable=False, default="[]"),
     sa.Column("activity", sa.Text, nullable=False, default="waiting for the first turn"),
     sa.Column("error", sa.Text),
+    # Turns in a row that failed, and that began and did not end: whoever took them was killed.
     sa.Column("n_failures", sa.Integer, nullable=False, default=0),
+    sa.Column("n_unfinished", sa.Integer, nullable=False, server_default="0"),
     sa.Column("retry_at", sa.Float),
+    # Turns failed again and again at this revision: only news start another one.
+    sa.Column("parked_revision", sa.BigInteger),
 )
 
 

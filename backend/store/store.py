@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from backend.database import open_engine
+from backend.database import PATIENT_SECONDS, open_engine
 from backend.errors import TurnOvertaken, UnknownProject
 from backend.labeling import Annotation, Event, Task, version_name
 from backend.store import schema
@@ -59,7 +59,14 @@ class Project:
     activity: str
     error: str | None
     n_failures: int
+    n_unfinished: int
     retry_at: float | None
+    parked_revision: int | None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether turns failed so often that only news start another one."""
+        return self.parked_revision is not None and self.revision <= self.parked_revision
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,9 @@ class Turn:
 class Store:
     """The state of every project. Safe to use from several threads and processes."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
+    def __init__(self, url: str, *, patience_seconds: float = PATIENT_SECONDS) -> None:
+        """patience_seconds: how long a write waits for others' writes."""
+        self._engine = open_engine(url, patience_seconds=patience_seconds)
         self._insert: Callable[..., Any] = (
             postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         )
@@ -189,6 +197,11 @@ class Store:
         """Make the next turn of every project ask Label Studio what has changed: something may have been missed."""
         with self._write() as connection:
             connection.execute(sa.update(schema.projects).values(sync_wanted=True))
+
+    def unpark(self) -> None:
+        """Give every project that waits for a retry, or for news, another turn: somebody may have mended something."""
+        with self._write() as connection:
+            connection.execute(sa.update(schema.projects).values(retry_at=None, parked_revision=None))
 
     # -- projects ---------------------------------------------------------------------------------------------
 
@@ -242,14 +255,26 @@ class Store:
             self._raise_revision(connection, key, heard_at=now, wanted_revision=_NEXT_REVISION, retry_at=None)
 
     def begin_turn(self, key: str) -> Project:
-        """Count the turn and give the project as it stands; what is heard from now on asks for the next turn."""
+        """Count the turn and give the project as it stands; what is heard from now on asks for the next turn.
+
+        Until somebody writes n_unfinished again, the turn counts as unfinished.
+        """
         columns = schema.projects.c
+        counts = {"n_turns": columns.n_turns + 1, "n_unfinished": columns.n_unfinished + 1}
         with self._write() as connection:
-            statement = sa.update(schema.projects).where(columns.key == key).values(n_turns=columns.n_turns + 1)
+            statement = sa.update(schema.projects).where(columns.key == key).values(**counts)
             row = connection.execute(statement.returning(*_PROJECT_COLUMNS)).one_or_none()
         if row is None:
             raise UnknownProject(f"project {key} was never set up here: connect it first")
         return _project(row)
+
+    def skip_turn(self, key: str) -> Project:
+        """Count a turn that nobody takes, so that its number is not asked for again."""
+        columns = schema.projects.c
+        with self._write() as connection:
+            statement = sa.update(schema.projects).where(columns.key == key).values(n_turns=columns.n_turns + 1)
+            connection.execute(statement)
+        return self.project(key)
 
     # -- hearing ----------------------------------------------------------------------------------------------
 
@@ -290,8 +315,8 @@ class Store:
 
     def sync_tasks(self, key: str, batch: Sequence[Task], since: int) -> None:
         """Keep tasks that Label Studio listed, unless something newer than revision `since` was heard of them."""
-        with self._write() as connection:
-            self._keep_tasks(connection, key, batch, self._next_revision(connection, key), since)
+        with self._comparing(key) as (connection, revision, changes):
+            changes.append(self._keep_tasks(connection, key, batch, revision, since))
 
     def compare_tasks(self, key: str, batch: Sequence[Task], after: int, through: int | None, since: int) -> None:
         """As `sync_tasks`, where the batch is all that Label Studio has of the ids above `after` up to `through`.
@@ -303,11 +328,11 @@ class Store:
         if through is not None:
             ours &= table.id <= through
         listed = {task.id for task in batch}
-        with self._write() as connection:
-            revision = self._next_revision(connection, key)
+        with self._comparing(key) as (connection, revision, changes):
             known = connection.execute(sa.select(table.id).where(ours)).scalars()
-            self._mark_deleted(connection, key, [id for id in known if id not in listed], revision)
-            self._keep_tasks(connection, key, batch, revision, since)
+            gone = [id for id in known if id not in listed]
+            self._mark_deleted(connection, key, gone, revision)
+            changes += [len(gone), self._keep_tasks(connection, key, batch, revision, since)]
 
     def compare_annotations(
         self, key: str, listed: Sequence[Annotation], since: int, task_ids: Sequence[int] | None = None
@@ -319,13 +344,14 @@ class Store:
         table = schema.annotations.c
         ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since)
         ids = {annotation.id for annotation in listed}
-        with self._write() as connection:
-            revision = self._next_revision(connection, key)
-            self._keep_annotations(connection, key, listed, revision, since)
+        with self._comparing(key) as (connection, revision, changes):
+            changes.append(self._keep_annotations(connection, key, listed, revision, since))
             for some in [None] if task_ids is None else _chunks(task_ids):
                 among = ours if some is None else ours & table.task_id.in_(some)
                 known = connection.execute(sa.select(table.id).where(among)).scalars()
-                self._mark_annotations_deleted(connection, key, [id for id in known if id not in ids], revision)
+                gone = [id for id in known if id not in ids]
+                self._mark_annotations_deleted(connection, key, gone, revision)
+                changes.append(len(gone))
 
     def finish_comparison(self, key: str, since: int, now: float) -> None:
         """Note that everything was compared. Marks of what was deleted before revision `since` are needed no more."""
@@ -689,11 +715,23 @@ class Store:
         row = connection.execute(statement.returning(*_PROJECT_COLUMNS)).one_or_none()
         return None if row is None else _project(row)
 
-    def _next_revision(self, connection: Connection, key: str, **columns: Any) -> int:
-        project = self._raise_revision(connection, key, **columns)
-        if project is None:
-            raise UnknownProject(f"project {key} was never set up here: connect it first")
-        return project.revision
+    @contextmanager
+    def _comparing(self, key: str) -> Iterator[tuple[Connection, int, list[int]]]:
+        """A transaction, the next revision, and a list that takes how many rows were changed.
+
+        What changed nothing is no news, and leaves the revision as it is.
+        """
+        table, n_changed = schema.projects, list[int]()
+        row = table.c.key == key
+        with self._write() as connection:
+            # A write first: nobody else gives this revision meanwhile.
+            held = sa.update(table).where(row).values(revision=table.c.revision).returning(table.c.revision)
+            revision = connection.execute(held).scalar_one_or_none()
+            if revision is None:
+                raise UnknownProject(f"project {key} was never set up here: connect it first")
+            yield connection, revision + 1, n_changed
+            if any(n_changed):
+                self._raise_revision(connection, key)
 
     def _add_stale(self, connection: Connection, key: str, names: Sequence[str]) -> None:
         if names:
@@ -712,7 +750,8 @@ class Store:
 
     def _keep_tasks(
         self, connection: Connection, key: str, batch: Sequence[Task], revision: int, since: int | None = None
-    ) -> None:
+    ) -> int:
+        """Returns how many rows were changed."""
         rows = [
             {
                 "project_key": key,
@@ -724,8 +763,10 @@ class Store:
             }
             for task in batch
         ]
-        if rows:
-            connection.execute(self._upserts.heard_task if since is None else self._upserts.listed_task, rows)
+        if not rows:
+            return 0
+        of = self._upserts
+        return connection.execute(of.heard_task if since is None else of.listed_task, rows).rowcount
 
     def _keep_annotations(
         self,
@@ -734,7 +775,8 @@ class Store:
         annotations: Iterable[Annotation],
         revision: int,
         since: int | None = None,
-    ) -> None:
+    ) -> int:
+        """Returns how many rows were changed."""
         rows = [
             {
                 "project_key": key,
@@ -749,9 +791,10 @@ class Store:
             }
             for annotation in annotations
         ]
-        if rows:
-            of = self._upserts
-            connection.execute(of.heard_annotation if since is None else of.listed_annotation, rows)
+        if not rows:
+            return 0
+        of = self._upserts
+        return connection.execute(of.heard_annotation if since is None else of.listed_annotation, rows).rowcount
 
     def _mark_deleted(self, connection: Connection, key: str, task_ids: Sequence[int], revision: int) -> None:
         if not task_ids:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,15 @@ from threadpoolctl import threadpool_limits
 
 from backend.cli.worker import needs_turn
 from backend.computing import Computing
-from backend.labeling import read_event, version_number
+from backend.labeling import version_number
 from backend.learning.strategies import STRATEGIES
-from backend.loop import OLDER_VERSIONS, Loop
+from backend.loop import OLDER_VERSIONS_AT_MOST, Loop
 from backend.models import Models
 from backend.settings import Settings, read_settings
 from backend.store import NewVersion, Project, Signer, Store, Version
 from backend.studio.client import Studio
 from tests.support.background import AtOnce
+from tests.support.bench import TEXTS, TWO, Bench, config, truth
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import (
     BROKEN_JSON,
@@ -35,91 +35,9 @@ from tests.support.fake_label_studio import (
     FakeProject,
 )
 
-ANIMALS = ["the cat sleeps", "a dog barks", "wild horses run", "the bird sings", "a fish swims"]
-MACHINES = ["the engine roars", "a robot welds", "pumps and valves", "the turbine spins", "gears that grind"]
-# Every text is its own, and its first words tell its label.
-TEXTS = [f"{text} number {n}" for n in range(4) for pair in zip(ANIMALS, MACHINES, strict=True) for text in pair]
-
-
-def config(*labels: str, control: str = "topic") -> str:
-    choices = "".join(f'<Choice value="{label}"/>' for label in labels)
-    return f'<View><Text name="text" value="$text"/><Choices name="{control}" toName="text">{choices}</Choices></View>'
-
-
-TWO = config("animal", "machine")
-
 
 class Killed(BaseException):
     """The process ends at this line."""
-
-
-@dataclass
-class Bench:
-    """One Label Studio, one store, and the loop between them."""
-
-    fake: FakeLabelStudio
-    store: Store
-    signer: Signer
-    clock: FakeClock
-    settings: Settings
-    with_studio: bool = True
-    loop: Loop = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self, store: Store | None = None, *, with_studio: bool | None = None) -> None:
-        """A new worker process: nothing in memory."""
-        self.with_studio = self.with_studio if with_studio is None else with_studio
-        studio = Studio(URL, TOKEN, httpx_client=self.fake.client()) if self.with_studio else None
-        self.loop = Loop(store or self.store, studio, self.signer, self.settings, self.clock, Computing(1), AtOnce())
-
-    def add(self, label_config: str = TWO, texts: list[str] | None = None, **params: Any) -> FakeProject:
-        """A connected project."""
-        project = self.fake.add_project(label_config, TEXTS if texts is None else texts)
-        self.fake.connect(project.id)
-        self.store.register(project.key, label_config, params, self.clock.now())
-        return project
-
-    def hear(self, webhook: dict[str, Any]) -> None:
-        """A webhook arrives."""
-        event = read_event(webhook)
-        assert event is not None
-        assert self.store.hear(event, self.clock.now()) is not None
-
-    def turn(self, project: FakeProject, after_seconds: float = 10.0) -> Project:
-        """Take a turn some time later."""
-        self.clock.advance(after_seconds)
-        self.loop.take_turn(project.key)
-        return self.store.project(project.key)
-
-    def label(self, project: FakeProject, n: int, label_of: Callable[[str], str] | None = None) -> list[int]:
-        """Somebody labels the next n tasks of the queue. Gives the tasks."""
-        asked = (project.queue() or [])[:n]
-        assert len(asked) == n
-        for task_id in asked:
-            text = project.tasks[task_id]["data"]["text"]
-            self.hear(self.fake.annotate(project.id, task_id, (label_of or truth)(text)))
-        return asked
-
-    def version(self, project: FakeProject) -> Version:
-        """The published version."""
-        version_id = self.store.project(project.key).version_id
-        assert version_id is not None
-        return self.store.version(version_id)
-
-    def settle(self, project: FakeProject) -> Project:
-        """Turns until nothing is left to do, long enough apart for retries and a sync."""
-        state = self.turn(project, after_seconds=400)
-        for _ in range(5):
-            if state.error is None and state.is_switched:
-                return state
-            state = self.turn(project, after_seconds=400)
-        raise AssertionError(f"the turns do not converge: {state}")
-
-
-def truth(text: str) -> str:
-    return "animal" if any(text.startswith(one) for one in ANIMALS) else "machine"
 
 
 def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
@@ -134,7 +52,7 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
         "queue": project.queue(),
         "scores": sorted(project.pushed(version.name).items()),
         "window": sorted(bench.store.window(version.id)),
-        "few older versions": len({item["model_version"] for item in ours}) <= 1 + OLDER_VERSIONS,
+        "versions": len({item["model_version"] for item in ours}),
         "points to ours": project.model_version == version.name,
         "titles": {one["title"] == version.name for one in bench.fake.connections.values()},
         "sampling": project.sampling,
@@ -142,7 +60,7 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
         "foreign": sorted(str(item["model_version"]) for item in project.predictions.values() if item not in ours),
         "flags": (
             row.is_switched,
-            len(row.stale_versions) <= OLDER_VERSIONS,
+            row.stale_versions,
             row.is_arranged,
             row.error,
             row.retry_at,
@@ -255,17 +173,9 @@ def test_pushed_labels_are_those_of_similar_texts(bench: Bench) -> None:
         assert 0 <= item["score"] <= 1
 
 
-def publish_some(bench: Bench, project: FakeProject, n: int) -> None:
-    """The first version, then n trained ones."""
-    bench.turn(project)
-    for _ in range(n):
-        bench.label(project, 5)
-        bench.turn(project)
-
-
 def test_a_switch_only_renames_the_connection_after_the_push(bench: Bench) -> None:
     project = bench.add()
-    publish_some(bench, project, 1)
+    bench.publish(project, 1)
     bench.label(project, 5)
     bench.fake.calls.clear()
 
@@ -279,28 +189,42 @@ def test_a_switch_only_renames_the_connection_after_the_push(bench: Bench) -> No
 
 def test_older_predictions_are_deleted_while_nobody_labels(bench: Bench) -> None:
     project = bench.add()
-    publish_some(bench, project, OLDER_VERSIONS)
-    bench.label(project, 5)
-    bench.turn(project)
-    assert len({item["model_version"] for item in project.predictions.values()}) == OLDER_VERSIONS + 2
+    bench.publish(project, 2)
+    assert len({item["model_version"] for item in project.predictions.values()}) == 3
     bench.fake.calls.clear()
 
-    assert needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now() + 60, has_studio=True)
-    bench.turn(project, after_seconds=60)
+    assert needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now() + 15, has_studio=True)
+    bench.turn(project, after_seconds=15)
 
     names = bench.fake.names()
     point = names.index(f"PATCH /api/projects/{project.id}")
     prune = names.index(f"DELETE /api/projects/{project.id}/model-versions")
     renames = [place for place, name in enumerate(names) if name.startswith("PATCH /api/ml/")]
     assert renames[0] < point < prune < renames[1]
-    number = OLDER_VERSIONS + 2
-    assert {item["model_version"] for item in project.predictions.values()} == {f"al-{number - 1}", f"al-{number}"}
-    assert project.model_version == f"al-{number}"
+    assert {item["model_version"] for item in project.predictions.values()} == {"al-3"}
+    assert project.model_version == "al-3"
+
+
+def test_very_many_older_versions_are_deleted_also_while_people_label_but_for_the_newest(bench: Bench) -> None:
+    project = bench.add()
+    bench.publish(project, 1)
+    gone = [f"al-{number}" for number in range(100, 101 + OLDER_VERSIONS_AT_MOST)]
+    for name in gone:
+        bench.fake.add_prediction(project.id, next(iter(project.tasks)), name, 0.5)
+    bench.store.add_stale(project.key, gone)
+
+    for _ in range(3):
+        bench.hear(bench.fake.annotate(project.id, next(iter(project.queue() or [])), "animal"))
+        bench.turn(project, after_seconds=1)
+
+    left = {item["model_version"] for item in project.predictions.values()}
+    assert "al-1" not in left
+    assert gone[-1] in left
 
 
 def test_an_older_config_that_is_told_late_is_corrected_by_label_studio(bench: Bench) -> None:
     project = bench.add()
-    publish_some(bench, project, 1)
+    bench.publish(project, 1)
     bench.hear(bench.fake.change_config(project.id, config("animal", "machine", "plant")))
     bench.turn(project)
 
@@ -314,7 +238,7 @@ def test_an_older_config_that_is_told_late_is_corrected_by_label_studio(bench: B
 
 def test_a_config_that_cannot_be_confirmed_is_asked_for_again(bench: Bench) -> None:
     project = bench.add()
-    publish_some(bench, project, 1)
+    bench.publish(project, 1)
     bench.hear(bench.fake.change_config(project.id, config("animal", "machine", "plant")))
     bench.fake.fail("GET", f"/api/projects/{project.id}", 503)
 
@@ -328,7 +252,7 @@ def test_a_config_that_cannot_be_confirmed_is_asked_for_again(bench: Bench) -> N
 
 def test_annotators_never_meet_a_version_without_predictions(bench: Bench) -> None:
     project = bench.add()
-    publish_some(bench, project, OLDER_VERSIONS)
+    bench.publish(project, 2)
     bench.label(project, 5)
     seen: list[bool] = []
     watched = [
@@ -452,7 +376,7 @@ def test_turn_without_news_asks_nothing_and_pushes_nothing(bench: Bench) -> None
     project = bench.add()
     bench.turn(project)
     bench.label(project, 5)
-    bench.turn(project)
+    bench.settle(project)
     before = state_of(bench, project)
     bench.fake.calls.clear()
 
@@ -753,7 +677,7 @@ def test_imported_tasks_join_the_queue(bench: Bench) -> None:
 
 def test_imported_task_that_beats_the_window_is_pushed_at_once(bench: Bench) -> None:
     project = bench.add(strategy="margin", window=5, audit_share=0)
-    publish_some(bench, project, 4)
+    bench.publish(project, 4)
     version = bench.version(project)
 
     between = [{"text": text} for text in ("the cat the engine a dog barks a robot welds", "number", "")]
@@ -915,9 +839,7 @@ def test_version_numbers_that_label_studio_knows_are_not_given_again(bench: Benc
     bench.label(project, 5)
     bench.turn(project)
     assert project.pushed("al-41")
-    for _ in range(OLDER_VERSIONS):
-        bench.label(project, 5)
-        bench.turn(project, after_seconds=60)
+    bench.turn(project, after_seconds=15)
     assert project.pushed("al-41") == {}
 
 
@@ -1137,7 +1059,7 @@ def prepared(bench: Bench) -> FakeProject:
     for task_id in list(project.tasks)[:6]:
         bench.fake.annotate(project.id, task_id, truth(project.tasks[task_id]["data"]["text"]))
     for task_id in list(project.tasks)[:3]:
-        for number in range(1, OLDER_VERSIONS + 2):
+        for number in range(1, 7):
             bench.fake.add_prediction(project.id, task_id, f"al-{number}", 0.5)
     bench.fake.add_prediction(project.id, next(iter(project.tasks)), "gpt", 0.5)
     bench.clock.advance(60)
@@ -1226,7 +1148,7 @@ def test_old_version_keeps_serving_while_the_next_one_fails(
 
 def test_pauses_between_tries_grow_and_have_a_limit(bench: Bench) -> None:
     project = bench.add()
-    bench.fake.fail("*", ".*", CLOSED)
+    bench.fake.fail("*", ".*", 403)
     pauses = []
     for _ in range(12):
         state = bench.turn(project, after_seconds=301)
@@ -1454,7 +1376,7 @@ def test_restarted_worker_gives_the_same_queue(bench: Bench) -> None:
     project = bench.add(strategy="margin")
     bench.turn(project)
     bench.label(project, 6)
-    bench.turn(project)
+    bench.settle(project)
     before = state_of(bench, project)
 
     bench.restart()
@@ -1496,7 +1418,7 @@ def test_lost_store_is_rebuilt_from_label_studio(bench: Bench, tmp_path: Path) -
     project = bench.add()
     bench.turn(project)
     bench.label(project, 6)
-    bench.turn(project)
+    bench.settle(project)
     before = state_of(bench, project)
 
     bench.store = Store(f"sqlite:///{tmp_path / 'new.sqlite'}")
@@ -1523,7 +1445,7 @@ def tear_model(store: Store, version: Version) -> None:
 
 def test_every_label_after_the_first_model_has_a_prediction_from_before(bench: Bench) -> None:
     project = bench.add()
-    publish_some(bench, project, 3)
+    bench.publish(project, 3)
 
     kept = {one.task_id: one for one in bench.store.predictions(project.key)}
     learnt = bench.version(project).learnt
@@ -1537,7 +1459,7 @@ def test_every_label_after_the_first_model_has_a_prediction_from_before(bench: B
 def test_audits_are_about_the_share_that_was_set(bench: Bench) -> None:
     everything, nothing = bench.add(audit_share=1), bench.add(audit_share=0)
     for project in (everything, nothing):
-        publish_some(bench, project, 2)
+        bench.publish(project, 2)
 
     assert all(one.is_audit for one in bench.store.predictions(everything.key))
     assert not any(one.is_audit for one in bench.store.predictions(nothing.key))
@@ -1546,7 +1468,7 @@ def test_audits_are_about_the_share_that_was_set(bench: Bench) -> None:
 
 def test_audit_that_was_served_before_the_switch_counts_after_it(bench: Bench) -> None:
     project = bench.add(audit_share=1, window=5)
-    publish_some(bench, project, 2)
+    bench.publish(project, 2)
     drawn = bench.store.audits(bench.version(project).id)
     first = (project.queue() or [])[0]
     bench.hear(bench.fake.annotate(project.id, first, "animal"))
@@ -1564,7 +1486,7 @@ def test_audit_that_was_served_before_the_switch_counts_after_it(bench: Bench) -
 
 def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
     project = bench.add()
-    publish_some(bench, project, 1)
+    bench.publish(project, 1)
     assert bench.store.newest_measurement(project.key) is not None
     steps = list(bench.store.turns(project.key, 1)[0].steps)
     assert steps.index("switch") < steps.index("measure")
@@ -1577,7 +1499,7 @@ def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
 
 def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
     project = bench.add(audit_share=1)
-    publish_some(bench, project, 3)
+    bench.publish(project, 3)
     before = bench.store.newest_measurement(project.key)
     gone = [next(iter(project.annotations)), *list(project.annotations)[-6:]]
     bench.hear(bench.fake.delete_annotations(project.id, *gone))
@@ -1592,7 +1514,7 @@ def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
 def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -> None:
     """The order in which people labelled decides, not the order in which events came or rows lie."""
     project = bench.add()
-    publish_some(bench, project, 2)
+    bench.publish(project, 2)
     again = Store(f"sqlite:///{tmp_path / 'again.sqlite'}")
     again.migrate()
     again.register(project.key, TWO, {}, bench.clock.now())
@@ -1613,7 +1535,7 @@ def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -
 @pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])
 def test_every_strategy_orders_the_queue_from_the_start(bench: Bench, strategy: str) -> None:
     project = bench.add(config("animal", "machine", "never met"), strategy=strategy)
-    publish_some(bench, project, 2)
+    bench.publish(project, 2)
 
     state = bench.store.project(project.key)
     assert state.error is None
@@ -1625,7 +1547,7 @@ def test_a_measurement_that_fails_does_not_hold_up_the_queue(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     project = bench.add()
-    publish_some(bench, project, 1)
+    bench.publish(project, 1)
     monkeypatch.setattr(bench.store, "record_measurement", None)
     bench.label(project, 6)
 

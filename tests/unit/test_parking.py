@@ -1,0 +1,312 @@
+"""Turns that fail again and again, or never come to their end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from label_studio_sdk.core import http_client
+
+from backend.cli.worker import needs_turn
+from backend.errors import FeaturesNotStored, StudioUnreachable
+from backend.learning.features import Features
+from backend.loop import PARKED_AFTER
+from backend.pool import Pool
+from backend.settings import Settings, read_settings
+from backend.store import Project, Signer, Store
+from tests.support.bench import TWO, Bench, config
+from tests.support.clock import FakeClock
+from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
+
+POISON = "a text that crashes the tokenizer"
+
+
+class Crash(Exception):
+    """What a library raises that does not take a text."""
+
+
+class Killed(BaseException):
+    """The process ends at this line."""
+
+
+@pytest.fixture(autouse=True)
+def _sdk_repeats_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK waits 1 and 2 s before it repeats a call; it offers no setting for that."""
+    monkeypatch.setattr(http_client, "INITIAL_RETRY_DELAY_SECONDS", 0.0)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
+
+
+@pytest.fixture
+def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
+    return Bench(FakeLabelStudio(), store, signer, clock, settings)
+
+
+@pytest.fixture
+def poisonous(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
+    """Makes the tokenizer raise what is in the list when it meets the poison."""
+    raised: list[type[BaseException]] = [Crash]
+    transform = Features.transform
+
+    def crash(self: Features, texts: list[str]) -> Any:
+        if raised and POISON in texts:
+            raise raised[0]
+        return transform(self, texts)
+
+    monkeypatch.setattr(Features, "transform", crash)
+    return raised
+
+
+def wants_turn(bench: Bench, project: FakeProject) -> bool:
+    return needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now(), has_studio=True)
+
+
+def fail_until_parked(bench: Bench, project: FakeProject) -> Project:
+    """Turns as the sweep asks for them. Gives the parked project."""
+    for _ in range(3 * PARKED_AFTER):
+        state = bench.turn(project, after_seconds=300.5)
+        if state.is_parked:
+            return state
+        assert state.error
+    raise AssertionError("the project was not parked")
+
+
+def poison(bench: Bench, project: FakeProject) -> None:
+    bench.hear(bench.fake.add_tasks(project.id, [{"text": POISON}]))
+
+
+def test_poison_is_tried_with_growing_pauses_and_then_parked_with_its_reason(
+    bench: Bench, poisonous: list[type[BaseException]]
+) -> None:
+    project = bench.add()
+    bench.turn(project)
+    poison(bench, project)
+    pauses = []
+    state = bench.turn(project)
+    while state.retry_at is not None:
+        pauses.append(round(state.retry_at - bench.clock.now(), 3))
+        state = bench.turn(project, after_seconds=pauses[-1])
+
+    assert pauses == [2, 4, 8, 16, 32, 64, 128]
+    assert state.is_parked
+    assert (state.error, state.activity) == ("internal error (Crash): see the log", "waiting for a change")
+    assert not wants_turn(bench, project)
+
+
+def test_old_version_of_a_parked_project_keeps_serving_and_others_go_on(
+    bench: Bench, poisonous: list[type[BaseException]]
+) -> None:
+    project, other = bench.add(), bench.add()
+    bench.publish(project, 1)
+    queue = project.queue()
+    poison(bench, project)
+    fail_until_parked(bench, project)
+
+    assert (project.model_version, project.queue()) == ("al-2", queue)
+    bench.publish(other, 1)
+    assert other.model_version == "al-2"
+
+
+@pytest.mark.parametrize("news", ["label", "config", "restart"])
+def test_news_or_a_restart_give_a_parked_project_another_turn(
+    bench: Bench, poisonous: list[type[BaseException]], news: str
+) -> None:
+    project = bench.add()
+    bench.publish(project, 1)
+    poison(bench, project)
+    fail_until_parked(bench, project)
+    poisonous.clear()
+
+    if news == "label":
+        bench.label(project, 1)
+    elif news == "config":
+        bench.hear(bench.fake.change_config(project.id, config("animal", "machine", "plant")))
+    else:
+        bench.store.unpark()
+        bench.store.want_syncs()
+    assert wants_turn(bench, project)
+    bench.turn(project)
+    state = bench.settle(project)
+
+    assert (state.error, state.n_failures, state.parked_revision) == (None, 0, None)
+    assert len(bench.store.task_ids(project.key)) == len(project.tasks)
+
+
+def test_parked_project_that_gets_news_but_is_not_mended_is_parked_again_at_once(
+    bench: Bench, poisonous: list[type[BaseException]]
+) -> None:
+    project = bench.add()
+    bench.publish(project, 1)
+    poison(bench, project)
+    fail_until_parked(bench, project)
+
+    bench.label(project, 1)
+    assert bench.turn(project).is_parked
+    assert not wants_turn(bench, project)
+
+
+def test_label_whose_webhook_was_lost_wakes_a_parked_project_at_the_next_sync(
+    bench: Bench, poisonous: list[type[BaseException]]
+) -> None:
+    project = bench.add()
+    bench.publish(project, 1)
+    poison(bench, project)
+    fail_until_parked(bench, project)
+    n_turns = len(bench.store.turns(project.key, 100))
+
+    assert bench.turn(project, after_seconds=301).is_parked
+    assert len(bench.store.turns(project.key, 100)) == n_turns
+    poisonous.clear()
+    bench.fake.annotate(project.id, (project.queue() or [0])[0], "animal")
+    bench.clock.advance(301)
+    assert wants_turn(bench, project)
+    state = bench.turn(project, after_seconds=0)
+
+    assert (state.error, state.is_parked) == (None, False)
+    assert len(bench.version(project).learnt) == 6
+
+
+def test_reason_of_a_parked_project_stays_while_label_studio_is_away(
+    bench: Bench, poisonous: list[type[BaseException]]
+) -> None:
+    project = bench.add()
+    bench.turn(project)
+    poison(bench, project)
+    reason = fail_until_parked(bench, project).error
+    bench.fake.fail("*", ".*", CLOSED)
+
+    state = bench.turn(project, after_seconds=301)
+    assert (state.error, state.is_parked) == (reason, True)
+    bench.fake.mend()
+    state = bench.turn(project, after_seconds=301)
+    assert (state.error, state.is_parked) == (reason, True)
+
+
+def test_unsupported_config_is_parked_at_once_and_syncs_do_not_repeat_the_failure(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    bench.hear(bench.fake.change_config(project.id, "<View/>"))
+
+    assert bench.turn(project).is_parked
+    n_turns = len(bench.store.turns(project.key, 100))
+    assert bench.turn(project, after_seconds=301).is_parked
+    assert len(bench.store.turns(project.key, 100)) == n_turns
+    bench.hear(bench.fake.change_config(project.id, TWO))
+    assert bench.settle(project).error is None
+
+
+@pytest.mark.parametrize("how", [CLOSED, 503], ids=str)
+def test_label_studio_that_is_away_for_an_hour_is_asked_every_ten_seconds_at_most_and_never_parked(
+    bench: Bench, how: str | int
+) -> None:
+    project = bench.add()
+    bench.fake.fail("*", ".*", how)
+    for _ in range(360):
+        state = bench.turn(project, after_seconds=10)
+    assert state.retry_at is not None
+    assert 0 < state.retry_at - bench.clock.now() <= 10
+    assert not state.is_parked
+    bench.fake.mend()
+    assert bench.turn(project, after_seconds=10).error is None
+
+
+def test_retry_after_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = bench.add()
+
+    def refuse(*_: Any) -> None:
+        raise StudioUnreachable("Label Studio answered 429", retry_after=77.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backend.studio.client.Studio.project", refuse)
+        state = bench.turn(project)
+    assert state.retry_at == bench.clock.now() + 77
+    assert bench.turn(project, after_seconds=76).error is not None
+    assert bench.turn(project, after_seconds=1).error is None
+
+
+def test_full_disk_is_tried_every_twenty_seconds_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = bench.add()
+
+    def full(*_: Any) -> None:
+        raise FeaturesNotStored("features cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pool, "refresh", full)
+        for _ in range(3 * PARKED_AFTER):
+            state = bench.turn(project, after_seconds=20)
+    assert state.retry_at is not None
+    assert state.retry_at - bench.clock.now() <= 20
+    assert bench.turn(project, after_seconds=20).error is None
+
+
+def kill(bench: Bench, project: FakeProject, after_seconds: float = 0.1) -> None:
+    """A turn in which the process dies; another one takes over."""
+    with pytest.raises(Killed):
+        bench.turn(project, after_seconds=after_seconds)
+    bench.restart()
+
+
+def test_turns_that_kill_their_process_are_waited_with_then_parked_so_that_others_go_on(
+    bench: Bench, poisonous: list[type[BaseException]]
+) -> None:
+    poisonous[:] = [Killed]
+    project = bench.add()
+    bench.turn(project)
+    poison(bench, project)
+    n_kills, pauses = 0, []
+    for _ in range(60):
+        try:
+            state = bench.turn(project, after_seconds=0.1)
+        except Killed:
+            n_kills += 1
+            bench.restart()
+            continue
+        if state.is_parked:
+            break
+        assert state.retry_at is not None
+        pauses.append(round(state.retry_at - bench.clock.now(), 1))
+        bench.clock.advance(pauses[-1])
+
+    assert state.is_parked
+    assert set(pauses) == {20}
+    assert n_kills == 2 + len(pauses)
+    assert state.error is not None
+    assert "did not come to their end" in state.error
+    assert project.model_version == "al-1"
+
+    poisonous.clear()
+    bench.label(project, 5)
+    bench.turn(project)
+    state = bench.settle(project)
+    assert (state.error, state.n_unfinished) == (None, 0)
+
+
+def test_one_kill_costs_no_pause(bench: Bench, poisonous: list[type[BaseException]]) -> None:
+    poisonous[:] = [Killed]
+    project = bench.add()
+    bench.turn(project)
+    poison(bench, project)
+    kill(bench, project)
+    poisonous.clear()
+
+    state = bench.turn(project, after_seconds=0.1)
+
+    assert (state.error, state.n_unfinished) == (None, 0)
+
+
+def test_turn_after_a_kill_compares_with_label_studio(bench: Bench, poisonous: list[type[BaseException]]) -> None:
+    poisonous[:] = [Killed]
+    project = bench.add()
+    bench.publish(project, 1)
+    poison(bench, project)
+    kill(bench, project)
+    poisonous.clear()
+    bench.fake.annotate(project.id, (project.queue() or [0])[0], "animal")
+
+    bench.turn(project, after_seconds=0.1)
+
+    assert len(bench.version(project).learnt) == 6
