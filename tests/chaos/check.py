@@ -1,0 +1,68 @@
+"""Whether the end is that of a run without faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+from backend.labeling import examples, parse_config, version_number
+from backend.loop import TOP_UP_SHARE, WINDOW_AT_LEAST
+from backend.store import Store
+from tests.chaos.people import People
+from tests.chaos.server import StudioServer
+from tests.support.fake_label_studio import FakeProject
+
+
+def differences(server: StudioServer, project: FakeProject, store: Store) -> list[str]:
+    """What is not as it must be; empty if all is."""
+    with server.lock:
+        theirs = _theirs(server, project)
+    ours = store.find(project.key)
+    if ours is None:
+        return ["the project is not known"]
+    version = store.find_version(ours.version_id)
+    if version is None:
+        return ["there is no version"]
+    annotations = store.annotations(project.key)
+    window = store.window(version.id)
+    pushed = theirs["predictions"].get(version.name, Counter())
+    open_tasks = theirs["tasks"].keys() - {one for one, _ in theirs["annotations"].values()}
+    n_left = len(open_tasks & pushed.keys())
+    expected = {
+        "tasks": (store.task_ids(project.key), sorted(theirs["tasks"])),
+        "annotations": ({one.id: (one.task_id, _label(one.result)) for one in annotations}, theirs["annotations"]),
+        "learnt": (version.learnt, examples(annotations, parse_config(ours.label_config).label_of)),
+        "project's version": (project.model_version, version.name),
+        "connection": ({one["title"] for one in server.fake.connections.values()}, {version.name}),
+        "predictions of the window": (dict(pushed), dict.fromkeys(theirs["tasks"].keys() & window.keys(), 1)),
+        "older predictions": ([name for name in theirs["predictions"] if name != version.name], []),
+        "window's size": (n_left >= min(TOP_UP_SHARE * WINDOW_AT_LEAST, len(open_tasks)), True),
+        "sampling": (project.sampling, "Uncertainty sampling"),
+        "error": (ours.error, None),
+    }
+    return [f"{name}: {was!r} instead of {must!r}" for name, (was, must) in expected.items() if was != must]
+
+
+def wrongs(people: People, store: Store, project: FakeProject, log: str, secrets: tuple[str, ...]) -> list[str]:
+    """What went wrong on the way."""
+    found = list(dict.fromkeys(people.seen.wrongs))
+    turns = sorted(store.turns(project.key, 200), key=lambda turn: turn.started_at)
+    for before, after in pairwise(turns):
+        if before.started_at + before.seconds > after.started_at + 0.001:
+            found.append(f"two turns at once, at {before.started_at} and {after.started_at}")
+    found += [f"the log holds a secret ({secret[:12]}...)" for secret in secrets if secret in log]
+    return found
+
+
+def _theirs(server: StudioServer, project: FakeProject) -> dict[str, Any]:
+    predictions: dict[str, Counter[int]] = {}
+    for one in project.predictions.values():
+        if version_number(one["model_version"]) is not None:
+            predictions.setdefault(one["model_version"], Counter())[one["task"]] += 1
+    annotations = {one["id"]: (one["task"], _label(one["result"])) for one in project.annotations.values()}
+    return {"tasks": dict(project.tasks), "annotations": annotations, "predictions": predictions}
+
+
+def _label(result: list[Any]) -> str | None:
+    return result[0]["value"]["choices"][0] if result else None

@@ -1,0 +1,161 @@
+"""Carries a schedule out: real processes, a small Label Studio over HTTP, a real database."""
+
+from __future__ import annotations
+
+import random
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from backend.store import Store
+from tests.chaos.check import differences, wrongs
+from tests.chaos.people import LABELS, People, texts
+from tests.chaos.processes import KEY, PASSWORD, SECRET, USER, Processes
+from tests.chaos.schedule import LABELLING_SECONDS, Fault, Schedule
+from tests.chaos.server import StudioServer, Weather
+from tests.chaos.storage import Storage
+from tests.support.fake_label_studio import TOKEN, FakeLabelStudio
+from tests.support.postgres import Postgres
+
+CONVERGENCE_SECONDS = 30.0
+SUBMIT_SECONDS = 1.1
+CHOICES = "".join(f'<Choice value="{label}"/>' for label in LABELS)
+CONFIG = f'<View><Text name="text" value="$text"/><Choices name="topic" toName="text">{CHOICES}</Choices></View>'
+# Every label is news enough for a training.
+EXTRA_PARAMS = {"retrain_growth": 0.0, "min_labels": 2}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """differences: what was not as it must be at the end. wrongs: what went wrong on the way."""
+
+    schedule: Schedule
+    differences: list[str]
+    wrongs: list[str]
+    converged_seconds: float
+    slowest_submit: float
+    n_labels: int
+    log: str
+
+    @property
+    def has_converged(self) -> bool:
+        """Whether all is well."""
+        return not self.differences and not self.wrongs
+
+    def __str__(self) -> str:
+        if self.has_converged:
+            end = f"converged after {self.converged_seconds:.1f} s"
+        else:
+            end = "FAILED: " + "; ".join([*self.differences, *self.wrongs])[:3000]
+        return f"{self.schedule}\n  {end}; {self.n_labels} labels, slowest Submit {self.slowest_submit:.2f} s"
+
+
+def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
+    """Label while things fail, then wait until all is as it must be."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="al-chaos-")))
+        weather = Weather(random.Random(schedule.seed))
+        fake = FakeLabelStudio()
+        server = StudioServer(fake, weather)
+        project = fake.add_project(CONFIG, texts(schedule.n_tasks, weather.random))
+        stack.enter_context(server.running())
+        url = stack.enter_context(_database(schedule, postgres))
+        processes = Processes(folder, server.url, TOKEN, url)
+        fake.connect(project.id, processes.url)
+        people = People(server, project, processes.url, (USER, PASSWORD), SECRET)
+        people.extra_params = EXTRA_PARAMS
+        store_url = url or f"sqlite:///{processes.model_dir / 'state.sqlite'}"
+        storage = Storage(processes, store_url, postgres)
+        processes.start()
+        stack.callback(processes.stop)
+        _wait(processes.answers, 60, "the web server answers")
+        people.open_some()
+        _label_with_faults(schedule, weather, people, processes, storage)
+        people.open_some()
+        store = Store(store_url)
+        stack.callback(store.close)
+        began, left = time.monotonic(), ["nothing was looked at"]
+        while left and time.monotonic() - began < CONVERGENCE_SECONDS:
+            time.sleep(0.25)
+            try:
+                left = differences(server, project, store)
+            except sa.exc.SQLAlchemyError as exc:
+                left = [f"the database: {type(exc).__name__}"]
+        took, log = time.monotonic() - began, processes.log()
+        if people.seen.slowest_submit > SUBMIT_SECONDS:
+            people.seen.wrongs.append(f"a Submit took {people.seen.slowest_submit:.2f} s")
+        on_the_way = [] if left else wrongs(people, store, project, log, (TOKEN, PASSWORD, SECRET, KEY))
+        n_labels = len(project.annotations)
+        return Outcome(
+            schedule, left, on_the_way or people.seen.wrongs, took, people.seen.slowest_submit, n_labels, log
+        )
+
+
+@contextmanager
+def _database(schedule: Schedule, postgres: Postgres | None) -> Iterator[str | None]:
+    if schedule.database == "sqlite":
+        yield None
+        return
+    assert postgres is not None
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
+def _label_with_faults(
+    schedule: Schedule, weather: Weather, people: People, processes: Processes, storage: Storage
+) -> None:
+    stop = threading.Event()
+    annotators = [threading.Thread(target=people.label_until, args=[stop]) for _ in range(schedule.n_annotators)]
+    faults = [threading.Thread(target=_make, args=[fault, weather, processes, storage]) for fault in schedule.faults]
+    for thread in (*annotators, *faults):
+        thread.start()
+    time.sleep(LABELLING_SECONDS)
+    for thread in faults:
+        thread.join()
+    weather.api = weather.webhook = None
+    # The last labels come when all is well again, but perhaps nothing is up yet.
+    time.sleep(0.5)
+    stop.set()
+    for thread in annotators:
+        thread.join()
+    processes.kill_file.unlink(missing_ok=True)
+    _wait(processes.answers, 30, "the web server answers again")
+
+
+def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage) -> None:
+    time.sleep(fault.at_seconds)
+    if fault.kind == "api":
+        weather.api = fault.name
+        time.sleep(fault.seconds)
+        weather.api = None
+    elif fault.kind == "webhook":
+        weather.webhook = fault.name
+        time.sleep(fault.seconds)
+        weather.webhook = None
+    elif fault.kind == "storage":
+        storage.fail(fault.name, fault.seconds)
+    elif fault.name == "kill at a step":
+        processes.kill_file.write_text(fault.step, encoding="ascii")
+    elif fault.name == "stop worker":
+        processes.signal("worker", signal.SIGSTOP)
+        time.sleep(fault.seconds)
+        processes.signal("worker", signal.SIGCONT)
+    elif fault.name == "end worker":
+        processes.signal("worker", signal.SIGTERM)
+    else:
+        for name in ("web", "worker") if fault.name == "kill both" else (fault.name.removeprefix("kill "),):
+            processes.signal(name, signal.SIGKILL)
+
+
+def _wait(is_so: object, seconds: float, what: str) -> None:
+    from tests.support.studio import until
+
+    until(is_so, what, seconds=seconds)  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""A worker that kills itself at a step of a turn: `python -m tests.chaos.worker <file>`.
+
+The file names the place, "before push" or "after push"; it is deleted just before the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend.cli import main
+from backend.loop import Loop, Progress
+
+# As the loop names them, in their order.
+STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switch", "measure", "prune")
+
+
+def kill_at_steps(file: Path) -> None:
+    """Look before and after each step whether this process is to die there."""
+    original = Loop._step
+
+    def die_at(place: str) -> None:
+        try:
+            if file.read_text(encoding="ascii") == place:
+                file.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+        except FileNotFoundError:
+            pass
+
+    @contextmanager
+    def step(self: Loop, key: str, progress: Progress, name: str, activity: str | None = None) -> Iterator[None]:
+        die_at(f"before {name}")
+        with original(self, key, progress, name, activity):
+            yield
+        die_at(f"after {name}")
+
+    Loop._step = step  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    kill_at_steps(Path(sys.argv[1]))
+    main(["worker"], prog_name="label-studio-al")
