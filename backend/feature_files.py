@@ -40,6 +40,9 @@ _READ_AT_ONCE = 1 << 24
 # Another process of this machine may still be writing what is younger.
 _OLD_SECONDS = 86_400.0
 
+# Time of the last change, size and inode of a file; None without one.
+_Stamp = tuple[int, int, int] | None
+
 log = logging.getLogger(__name__)
 
 
@@ -60,16 +63,22 @@ class FeatureFiles:
         self._sizes = dict.fromkeys(_TYPES, 0)
         self._checksums = dict.fromkeys(_TYPES, 0)
         self.position = (-1, -1)
-        self._seen: tuple[int, int] | None = None
+        self._seen: _Stamp = None
+        self._seen_data: list[_Stamp] = []
         if not self._read_manifest(verify=True):
             shutil.rmtree(folder, ignore_errors=True)
         self._map()
 
     def catch_up(self) -> bool:
-        """Take over what another process on this machine has added since. Returns whether there was anything."""
-        if self._stamp() == self._seen:
+        """Take over what another process on this machine has added since. Returns whether there was anything.
+
+        Files that somebody else has changed while they were mapped are verified, and begun anew if they are torn.
+        """
+        is_grown = self._stamp(_MANIFEST) != self._seen
+        if not is_grown and self._stamps() == self._seen_data:
             return False
-        if not self._read_manifest(verify=False):
+        if not self._read_manifest(verify=not is_grown):
+            shutil.rmtree(self._folder, ignore_errors=True)
             self._sizes = dict.fromkeys(_TYPES, 0)
             self._checksums = dict.fromkeys(_TYPES, 0)
             self.position = (-1, -1)
@@ -102,7 +111,7 @@ class FeatureFiles:
                 checksums[name] = zlib.crc32(content, checksums[name])
             self._write_manifest({"sizes": sizes, "checksums": checksums, "position": list(position)})
         self._sizes, self._checksums, self.position = sizes, checksums, position
-        self._seen = self._stamp()
+        self._note()
         self._map()
 
     def move_on(self, position: tuple[int, int]) -> None:
@@ -143,18 +152,25 @@ class FeatureFiles:
         mapped = np.memmap(self._folder / name, dtype=_TYPES[name], mode="r", shape=(length,))
         return np.asarray(mapped.view(np.ndarray))
 
-    def _stamp(self) -> tuple[int, int] | None:
-        """Changes whenever a manifest is written; None without one."""
+    def _note(self) -> None:
+        """Remember the files as they are now, which is as they should be."""
+        self._seen, self._seen_data = self._stamp(_MANIFEST), self._stamps()
+
+    def _stamps(self) -> list[_Stamp]:
+        return [self._stamp(name) for name in _TYPES]
+
+    def _stamp(self, name: str) -> _Stamp:
+        """Changes whenever a file is written; None without one."""
         try:
-            found = (self._folder / _MANIFEST).stat()
+            found = (self._folder / name).stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_ino
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _read_manifest(self, *, verify: bool) -> bool:
         """Whether the files are there, and (if verified, which reads them all) as the manifest says."""
         try:
-            self._seen = self._stamp()
+            self._note()
             kept = json.loads((self._folder / _MANIFEST).read_text(encoding="ascii"))
             if kept["format"] != _FORMAT:
                 return False

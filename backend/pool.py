@@ -121,8 +121,9 @@ class Pool:
         if self.features_id is None or self.features_id != self._store.latest_features_id(self.key, self.field):
             if not self._take_stored():
                 self._fit_now()
-        else:
-            self._fit_or_fail().files.catch_up()
+        elif self._fit_or_fail().files.catch_up():
+            # The rows may have another order now.
+            self._coverage = None
         n_new, is_complete = self._append_news(self._fit_or_fail(), until)
         self._index()
         if is_complete:

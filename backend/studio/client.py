@@ -6,11 +6,13 @@ Every method raises StudioUnreachable (try again later) or StudioRefused (somebo
 from __future__ import annotations
 
 import json
-import logging
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,13 +20,26 @@ import httpx
 import jwt
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.client_wrapper import SyncClientWrapper
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from backend.clock import Clock
 from backend.errors import AddressRefused, InvalidRequest, StudioRefused, StudioUnreachable
 from backend.labeling import ACTIONS, Annotation, Task, project_key, read_annotation, read_task, version_number
 from backend.studio import WEBHOOK_HEADER
+from backend.studio.circuit import Circuit
 
-TIMEOUT_SECONDS = 60.0
+# To connect, and between two pieces of an answer; and for a whole answer, however it drips.
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+ANSWER_SECONDS = 180.0
+ANSWER_BYTES = 256 * 1024 * 1024
+# Repeated where that is safe, within about two seconds: what lasts longer is repeated by the next turn.
+TRIES = 3
+_REPEATABLE = ("GET", "PATCH", "DELETE")
+_BUSY = (408, 429)
 TASKS_A_PAGE = 1_000
+# Texts of a megabyte are asked for in smaller pages.
+PAGE_BYTES = 16 * 1024 * 1024
 PROJECTS_A_PAGE = 100
 SAMPLING = "Uncertainty sampling"
 TAB_TITLE = "Most informative first"
@@ -34,9 +49,12 @@ ADDRESS_ADVICE = (
     "or give an address that is not private with --backend-url"
 )
 
+_LEGACY_TOKENS_OFF = "legacy token authentication has been disabled"
 _MARKUP = re.compile(r"<[^>]{0,200}>")
 
-log = logging.getLogger(__name__)
+
+class _TooLarge(StudioUnreachable):
+    """An answer was larger than what is taken."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +80,14 @@ class ListedTask:
 
 @dataclass(frozen=True)
 class Connection:
-    """An ML backend connection of a project."""
+    """An ML backend connection of a project. is_lost: whether Label Studio did not reach it when it last tried."""
 
     id: int
     title: str
     url: str
     model_version: str | None
     uses_basic_auth: bool
+    is_lost: bool
 
 
 class Studio:
@@ -81,22 +100,25 @@ class Studio:
         *,
         basic_auth: tuple[str, str] | None = None,
         httpx_client: httpx.Client | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """basic_auth: what Label Studio must send to this backend. httpx_client: a seam for tests.
 
-        Of the SDK we use what sends requests: tokens, retries, errors. Its typed methods make an object of 40 fields of
-        every answer's item, and importing them costs 80 MB.
+        Of the SDK we use the tokens only: it repeats every failed call, also those that may have taken effect. Its
+        typed methods make an object of 40 fields of every answer's item, and importing them costs 80 MB.
         """
         self.url = url
         self._api_key = api_key
         self._basic_auth = basic_auth
+        self._clock = clock or Clock()
+        self._circuit = Circuit(self._clock)
+        self._http = httpx_client or httpx.Client(
+            # A redirect could lead the key to another host.
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            follow_redirects=False,
+        )
         try:
-            self._client = SyncClientWrapper(
-                base_url=url,
-                api_key=api_key,
-                timeout=TIMEOUT_SECONDS,
-                httpx_client=httpx_client or httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False),
-            ).httpx_client
+            self._tokens = SyncClientWrapper(base_url=f"{url}/", api_key=api_key, httpx_client=self._http)
         except ApiError as exc:
             raise StudioRefused(self._sentence(exc)) from exc
 
@@ -121,22 +143,31 @@ class Studio:
         changed_after: only what changed after this time of Label Studio's. Annotating a task changes it, and so does
         deleting an annotation; importing or deleting predictions does not (measured on 1.23.2).
         """
+        size = TASKS_A_PAGE
         while True:
             wanted = [_filter("id", "greater", after, "Number")]
             if changed_after is not None:
                 wanted.append(_filter("updated_at", "greater", changed_after, "Datetime"))
-            answer = self._list(project_id, TASKS_A_PAGE, ["tasks:id"], wanted)
+            try:
+                answer, n_bytes = self._list(project_id, size, ["tasks:id"], wanted)
+            except _TooLarge:
+                if size == 1:
+                    raise
+                size = max(1, size // 8)
+                continue
             with self._asking():
                 page = [_listed_task(item) for item in answer["tasks"]]
             if page:
                 yield page
                 after = page[-1].task.id
-            if len(page) < TASKS_A_PAGE:
+            if len(page) < size:
                 return
+            # About a page's worth of bytes next time.
+            size = max(1, min(TASKS_A_PAGE, size * PAGE_BYTES // max(1, n_bytes)))
 
     def newest_change(self, project_id: int) -> str | None:
         """Label Studio's time of the newest change of a task or its annotations; None without tasks."""
-        answer = self._list(project_id, 1, ["-tasks:updated_at"], [])
+        answer, _ = self._list(project_id, 1, ["-tasks:updated_at"], [])
         with self._asking():
             return max((_listed_task(item).changed_at for item in answer["tasks"]), default=None)
 
@@ -220,7 +251,8 @@ class Studio:
     def connect(self, project_id: int, backend_url: str, extra_params: dict[str, Any] | None) -> Connection:
         """Create the project's connection to this backend, or bring it up to date. Raises AddressRefused.
 
-        The connection keeps its title, which is the version that orders the queue.
+        The connection keeps its title, which is the version that orders the queue. One of ours that Label Studio does
+        not reach any more is taken over: this backend has moved.
         """
         values: dict[str, Any] = {"url": backend_url, "project": project_id, "is_interactive": False}
         if extra_params is not None:
@@ -228,13 +260,25 @@ class Studio:
         if self._basic_auth:
             user, password = self._basic_auth
             values |= {"auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password}
-        known = next((one for one in self.connections(project_id) if one.url.rstrip("/") == backend_url), None)
+        found = self.connections(project_id)
+        at_this_url = [one for one in found if one.url.rstrip("/") == backend_url]
+        moved = [one for one in found if one.is_lost and version_number(one.title) is not None]
+        known = next(iter(at_this_url + moved), None)
         if known is None:
             made = self._json("POST", "api/ml/", {"title": "Active learning", **values})
         else:
             made = self._json("PATCH", f"api/ml/{known.id}", {"title": known.title, **values})
         with self._asking():
             return _connection(made)
+
+    def disconnect(self, project_id: int, backend_url: str) -> None:
+        """Remove the project's connection to this backend, and the webhook to it."""
+        connection = self.find_connection(project_id, backend_url)
+        if connection is not None:
+            self._json("DELETE", f"api/ml/{connection.id}")
+            backend_url = connection.url.rstrip("/")
+        for webhook_id in self._webhooks(project_id, backend_url):
+            self._json("DELETE", f"api/webhooks/{webhook_id}/")
 
     def replace_webhook(self, project_id: int, backend_url: str, secret: str) -> None:
         """Keep one webhook to this backend: limited to the actions we use, with the secret header.
@@ -250,11 +294,7 @@ class Studio:
             "send_for_all_actions": False,
             "is_active": True,
         }
-        listed = self._json("GET", f"api/webhooks/?project={project_id}")
-        with self._asking():
-            ours = [
-                int(hook["id"]) for hook in listed if hook["url"].rstrip("/") == url and hook["project"] == project_id
-            ]
+        ours = self._webhooks(project_id, backend_url)
         for surplus in ours[1:]:
             self._json("DELETE", f"api/webhooks/{surplus}/")
         if ours:
@@ -312,8 +352,18 @@ class Studio:
 
     # -- inside -----------------------------------------------------------------------------------------------
 
-    def _list(self, project_id: int, n: int, ordering: list[str], filters: list[dict[str, Any]]) -> Any:
-        """One page of tasks."""
+    def _webhooks(self, project_id: int, backend_url: str) -> list[int]:
+        """The webhooks of a project to a backend."""
+        listed = self._json("GET", f"api/webhooks/?project={project_id}")
+        with self._asking():
+            return [
+                int(hook["id"])
+                for hook in listed
+                if hook["url"].rstrip("/") == f"{backend_url}/webhook" and hook["project"] == project_id
+            ]
+
+    def _list(self, project_id: int, n: int, ordering: list[str], filters: list[dict[str, Any]]) -> tuple[Any, int]:
+        """One page of tasks, and its size in bytes."""
         query = {"ordering": ordering, "filters": {"conjunction": "and", "items": filters}}
         wanted = urlencode(
             {
@@ -323,14 +373,55 @@ class Studio:
                 "query": json.dumps(query),
             }
         )
-        return self._json("GET", f"api/tasks?{wanted}")
+        return self._ask("GET", f"api/tasks?{wanted}", None)
 
     def _json(self, method: str, path: str, body: Any = None) -> Any:
-        with self._asking():
-            response = self._client.request(path, method=method, json=body)
-            if response.status_code >= 400:
-                raise ApiError(status_code=response.status_code, body=_body(response))
-            return response.json() if response.content else None
+        return self._ask(method, path, body)[0]
+
+    def _ask(self, method: str, path: str, body: Any) -> tuple[Any, int]:
+        """The answer, and its size in bytes. Repeated only where a call that took effect does no harm twice."""
+        repeat = Retrying(
+            stop=stop_after_attempt(TRIES if method in _REPEATABLE else 1),
+            wait=wait_random_exponential(multiplier=0.25, max=1.0),
+            retry=retry_if_exception(_is_worth_repeating),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        return repeat(self._ask_once, method, path, body)
+
+    def _ask_once(self, method: str, path: str, body: Any) -> tuple[Any, int]:
+        with self._circuit.call(), self._asking():
+            status, headers, content = self._send(method, path, body)
+            if status == 401 and _is_jwt(self._api_key):
+                # The access token may have been revoked before its time.
+                self._tokens._tokens_client._access_token = None
+                status, headers, content = self._send(method, path, body)
+            if status >= 400:
+                raise ApiError(status_code=status, headers=dict(headers), body=_body(content))
+            return (json.loads(content) if content else None), len(content)
+
+    def _send(self, method: str, path: str, body: Any) -> tuple[int, httpx.Headers, bytes]:
+        request = self._http.build_request(
+            method,
+            f"{self.url}/{path}",
+            json=body,
+            headers={**self._tokens.get_headers(), "Accept": "application/json"},
+        )
+        deadline = time.monotonic() + ANSWER_SECONDS
+        response = self._http.send(request, stream=True)
+        content = bytearray()
+        try:
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > ANSWER_BYTES:
+                    raise _TooLarge(f"Label Studio at {self.url} gave an answer of more than {ANSWER_BYTES} bytes")
+                if time.monotonic() > deadline:
+                    raise StudioUnreachable(
+                        f"Label Studio at {self.url} did not come to the end of its answer in {ANSWER_SECONDS:.0f} s"
+                    )
+        finally:
+            response.close()
+        return response.status_code, response.headers, bytes(content)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -340,29 +431,58 @@ class Studio:
             sentence = self._sentence(exc)
             if "reserved network address" in str(exc.body) or "is not allowed" in str(exc.body):
                 raise AddressRefused(f"{ADDRESS_ADVICE}. It said: {_detail(exc.body)}") from exc
-            if exc.status_code is None or exc.status_code in (408, 429) or exc.status_code >= 500:
-                raise StudioUnreachable(sentence) from exc
+            if exc.status_code is None or exc.status_code in _BUSY or exc.status_code >= 500:
+                raise StudioUnreachable(sentence, retry_after=_retry_after(exc, self._clock.now())) from exc
             raise StudioRefused(sentence) from exc
-        except httpx.HTTPError as exc:
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
             reason = str(exc) or type(exc).__name__
             raise StudioUnreachable(f"Label Studio at {self.url} does not answer: {reason}") from exc
-        except (ValueError, TypeError, KeyError, AttributeError, InvalidRequest) as exc:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidRequest) as exc:
             # Broken JSON, half an answer, or a page that is not Label Studio's.
             raise StudioUnreachable(
                 f"Label Studio at {self.url} gave an answer that is not understood: {type(exc).__name__}"
             ) from exc
 
     def _sentence(self, exc: ApiError) -> str:
+        detail = _detail(exc.body)
         if exc.status_code == 401:
-            kind = "a personal access token" if _is_jwt(self._api_key) else "a legacy token"
-            advice = (
-                "it may have expired or been revoked"
-                if _is_jwt(self._api_key)
-                else "it may be wrong, or legacy tokens may be switched off (Organization > API Tokens Settings); "
-                "a personal access token (Account & Settings) works too"
+            if _is_jwt(self._api_key):
+                why = "a personal access token: it has expired or was revoked; make a new one (Account & Settings)"
+            elif _LEGACY_TOKENS_OFF in detail:
+                why = (
+                    "a legacy token, and this Label Studio has legacy tokens switched off: use a personal access token "
+                    "(Account & Settings), or switch them on (Organization > API Tokens Settings)"
+                )
+            else:
+                why = "no personal access token, so taken for a legacy token, and not one that it knows: copy it again"
+            return f"Label Studio at {self.url} refuses LABEL_STUDIO_API_KEY, which is {why}"
+        if exc.status_code == 403:
+            return (
+                f"Label Studio at {self.url} does not let the user of LABEL_STUDIO_API_KEY do this: "
+                f"give them the right to change the project. It said: {detail}"
             )
-            return f"Label Studio at {self.url} refuses LABEL_STUDIO_API_KEY, which is {kind}: {advice}"
-        return f"Label Studio at {self.url} answered {exc.status_code}: {_detail(exc.body)}"
+        return f"Label Studio at {self.url} answered {exc.status_code}: {detail}"
+
+
+def _is_worth_repeating(exc: BaseException) -> bool:
+    """Whether the same call may well succeed in a second. One that says when it wants to be asked again, does not."""
+    return isinstance(exc, StudioUnreachable) and not isinstance(exc, _TooLarge) and exc.retry_after is None
+
+
+def _retry_after(exc: ApiError, now: float) -> float | None:
+    """Seconds that the server asks for: a number, or a date (RFC 9110, 10.2.3). None if it asks for none."""
+    value = (exc.headers or {}).get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - now)
 
 
 def _filter(name: str, operator: str, value: Any, kind: str) -> dict[str, Any]:
@@ -381,14 +501,16 @@ def _connection(item: dict[str, Any]) -> Connection:
         url=str(item["url"]),
         model_version=item.get("model_version"),
         uses_basic_auth=item.get("auth_method") == "BASIC_AUTH",
+        # Its states: CO, DI (disconnected), ER, TR, PR (measured on 1.23.2).
+        is_lost=item.get("state") in ("DI", "ER"),
     )
 
 
-def _body(response: Any) -> Any:
+def _body(content: bytes) -> Any:
     try:
-        return response.json()
-    except ValueError:
-        return response.text[:300]
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content[:300].decode("utf-8", "replace")
 
 
 def _detail(body: Any) -> str:

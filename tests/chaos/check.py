@@ -41,7 +41,20 @@ def differences(server: StudioServer, project: FakeProject, store: Store) -> lis
         "sampling": (project.sampling, "Uncertainty sampling"),
         "error": (ours.error, None),
     }
-    return [f"{name}: {was!r} instead of {must!r}" for name, (was, must) in expected.items() if was != must]
+    return [
+        f"{name}: {_short(was, must)} instead of {_short(must, was)}"
+        for name, (was, must) in expected.items()
+        if was != must
+    ]
+
+
+def _short(one: Any, other: Any) -> str:
+    """What one has and the other has not, where both are collections."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return repr({key: value for key, value in one.items() if other.get(key) != value})
+    if isinstance(one, list) and isinstance(other, list):
+        return repr([item for item in one if item not in other])
+    return repr(one)
 
 
 def wrongs(people: People, store: Store, project: FakeProject, log: str, secrets: tuple[str, ...]) -> list[str]:

@@ -23,6 +23,7 @@ from tests.chaos.server import StudioServer, Weather
 from tests.chaos.storage import Storage
 from tests.support.fake_label_studio import TOKEN, FakeLabelStudio
 from tests.support.postgres import Postgres
+from tests.support.studio import until
 
 CONVERGENCE_SECONDS = 30.0
 SUBMIT_SECONDS = 1.1
@@ -75,12 +76,13 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         storage = Storage(processes, store_url, postgres)
         processes.start()
         stack.callback(processes.stop)
-        _wait(processes.answers, 60, "the web server answers")
-        people.open_some()
-        _label_with_faults(schedule, weather, people, processes, storage)
+        until(processes.answers, "the web server answers")
         people.open_some()
         store = Store(store_url)
         stack.callback(store.close)
+        until(lambda: _is_published(store, project.key), "the first version is published")
+        _label_with_faults(schedule, weather, people, processes, storage)
+        people.open_some()
         began, left = time.monotonic(), ["nothing was looked at"]
         while left and time.monotonic() - began < CONVERGENCE_SECONDS:
             time.sleep(0.25)
@@ -127,7 +129,15 @@ def _label_with_faults(
     for thread in annotators:
         thread.join()
     processes.kill_file.unlink(missing_ok=True)
-    _wait(processes.answers, 30, "the web server answers again")
+    until(processes.answers, "the web server answers again", seconds=CONVERGENCE_SECONDS)
+
+
+def _is_published(store: Store, key: str) -> bool:
+    try:
+        project = store.find(key)
+    except sa.exc.SQLAlchemyError:
+        return False
+    return project is not None and project.version_id is not None and project.is_switched
 
 
 def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage) -> None:
@@ -153,9 +163,3 @@ def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage
     else:
         for name in ("web", "worker") if fault.name == "kill both" else (fault.name.removeprefix("kill "),):
             processes.signal(name, signal.SIGKILL)
-
-
-def _wait(is_so: object, seconds: float, what: str) -> None:
-    from tests.support.studio import until
-
-    until(is_so, what, seconds=seconds)  # type: ignore[arg-type]

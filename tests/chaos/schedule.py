@@ -64,7 +64,7 @@ def draw(seed: int, database: str) -> Schedule:
     return Schedule(
         seed=seed,
         database=database,
-        n_tasks=rng.randint(60, 150),
+        n_tasks=rng.randint(120, 250),
         n_annotators=rng.randint(1, 3),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_seconds)),
     )

@@ -122,7 +122,7 @@ class FakeLabelStudio:
 
         path: a regular expression that the whole path must match. how: a status, CLOSED, TIMEOUT, BROKEN_JSON,
         HTML_PAGE, a body answered with 200, or an exception that is raised here. takes_effect: the call does its work
-        first, only its answer is lost. The SDK repeats a call that got a 5xx or no answer twice.
+        first, only its answer is lost. The client repeats a call that got a 5xx or no answer twice, but for a POST.
         """
         self._faults.append(Fault(method, re.compile(path), how, nth - 1, times, takes_effect))
 
@@ -440,6 +440,11 @@ class FakeLabelStudio:
             project.model_version = body["title"]
         return httpx.Response(200, json=connection)
 
+    def _delete_connection(self, _body: Any, _query: dict[str, str], connection_id: int) -> httpx.Response:
+        if self.connections.pop(connection_id, None) is None:
+            return httpx.Response(404, html=PAGE_404)
+        return httpx.Response(204)
+
     def _list_webhooks(self, _body: Any, query: dict[str, str]) -> httpx.Response:
         wanted = query.get("project")
         found = [hook for hook in self.webhooks.values() if wanted in (None, str(hook["project"]))]
@@ -593,6 +598,7 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", r"/api/ml", FakeLabelStudio._list_connections),
     ("POST", r"/api/ml", FakeLabelStudio._create_connection),
     ("PATCH", r"/api/ml/(\d+)", FakeLabelStudio._patch_connection),
+    ("DELETE", r"/api/ml/(\d+)", FakeLabelStudio._delete_connection),
     ("GET", r"/api/webhooks", FakeLabelStudio._list_webhooks),
     ("POST", r"/api/webhooks", FakeLabelStudio._create_webhook),
     ("PATCH", r"/api/webhooks/(\d+)", FakeLabelStudio._patch_webhook),

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_studio_sdk.core import http_client
 from threadpoolctl import threadpool_limits
 
 from backend.cli.worker import needs_turn
@@ -73,12 +72,6 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
 def shown(project: FakeProject) -> list[dict[str, Any]]:
     """The predictions that annotators see: those of the project's version."""
     return [item for item in project.predictions.values() if item["model_version"] == project.model_version]
-
-
-@pytest.fixture(autouse=True)
-def _sdk_repeats_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK waits 1 and 2 s before it repeats a call; it offers no setting for that."""
-    monkeypatch.setattr(http_client, "INITIAL_RETRY_DELAY_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -970,7 +963,7 @@ def test_project_without_a_connection_says_how_to_connect(bench: Bench) -> None:
 def test_connection_with_basic_auth_gets_the_credentials(bench: Bench) -> None:
     project = bench.add()
     next(iter(bench.fake.connections.values()))["auth_method"] = "BASIC_AUTH"
-    studio = Studio(URL, TOKEN, basic_auth=("user", "pass"), httpx_client=bench.fake.client())
+    studio = Studio(URL, TOKEN, basic_auth=("user", "pass"), httpx_client=bench.fake.client(), clock=bench.clock)
     bench.loop = Loop(bench.store, studio, bench.signer, bench.settings, bench.clock, Computing(1), AtOnce())
 
     bench.turn(project)
@@ -1177,7 +1170,7 @@ def test_turn_asked_for_before_the_retry_is_due_asks_label_studio_nothing(bench:
 
 def test_start_training_does_not_wait_for_the_retry(bench: Bench) -> None:
     project = bench.add()
-    bench.fake.fail("*", ".*", 500)
+    bench.fake.fail("*", ".*", 403)
     bench.turn(project, after_seconds=301)
     bench.turn(project, after_seconds=301)
     bench.fake.mend()

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from label_studio_sdk.core import http_client
 
 from backend.cli.worker import needs_turn
 from backend.errors import FeaturesNotStored, StudioUnreachable
@@ -28,12 +27,6 @@ class Crash(Exception):
 
 class Killed(BaseException):
     """The process ends at this line."""
-
-
-@pytest.fixture(autouse=True)
-def _sdk_repeats_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK waits 1 and 2 s before it repeats a call; it offers no setting for that."""
-    monkeypatch.setattr(http_client, "INITIAL_RETRY_DELAY_SECONDS", 0.0)
 
 
 @pytest.fixture

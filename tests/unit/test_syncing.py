@@ -8,7 +8,7 @@ from backend.errors import StudioUnreachable
 from backend.store import Store
 from backend.studio import client
 from backend.studio.client import Studio
-from backend.syncing import COMPARE_AGAIN_SECONDS, COMPARE_SECONDS, Sync
+from backend.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, Sync
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
@@ -28,7 +28,7 @@ class Setting:
         self.restart()
 
     def restart(self) -> None:
-        self.sync = Sync(self.store, Studio(URL, TOKEN, httpx_client=self.fake.client()), self.clock)
+        self.sync = Sync(self.store, Studio(URL, TOKEN, httpx_client=self.fake.client(), clock=self.clock), self.clock)
 
     def run(self, seconds_later: float = 300.0, until: float = FOR_EVER) -> bool:
         self.clock.advance(seconds_later)
@@ -117,7 +117,7 @@ def test_annotations_of_many_changed_tasks_are_read_together(setting: Setting, m
 def test_deleted_tasks_are_found_by_their_number(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
     setting.run()
     setting.fake.delete_tasks(1, *setting.ids[7:12])
-    assert setting.run(seconds_later=COMPARE_AGAIN_SECONDS)
+    assert setting.run(seconds_later=COMPARE_AGAIN_SECONDS_A_TASK * 25)
     assert setting.is_equal()
     assert "25 tasks here, 20 there" in caplog.text
 
@@ -125,7 +125,7 @@ def test_deleted_tasks_are_found_by_their_number(setting: Setting, caplog: pytes
 def test_differing_numbers_do_not_cause_one_comparison_after_the_other(setting: Setting) -> None:
     setting.run()
     setting.fake.delete_tasks(1, setting.ids[7])
-    setting.run(seconds_later=COMPARE_AGAIN_SECONDS - 1)
+    setting.run(seconds_later=0.0)
     assert not setting.is_equal()
     assert setting.n_listed() == 1
 
