@@ -4,7 +4,11 @@ BackendError
 ├── InvalidRequest          what came is not what the protocol asks for
 │   ├── UnsupportedConfig   the label config has nothing that can be learnt
 │   └── InvalidSettings     an environment variable or an extra param is wrong
+├── TooMuch                 a request is larger than a limit
+├── TooManyProjects         no more projects are made known
+├── Overloaded              more requests came at once than can be answered
 ├── Unauthorized            credentials or the webhook's secret are missing or wrong
+├── Forbidden               a web page of somebody else sends requests through a browser
 ├── UnknownProject          a project that was never set up here
 ├── StudioError             Label Studio could not be asked, or refused
 │   ├── StudioUnreachable   no answer, or a server error: worth another try
@@ -50,10 +54,34 @@ class InvalidSettings(InvalidRequest):
     status = 422
 
 
+class TooMuch(BackendError):
+    """Send less at once, or raise the limit that the message names."""
+
+    status = 413
+
+
+class TooManyProjects(BackendError):
+    """Forget projects that are not needed any more (label-studio-al forget), or raise AL_MAX_PROJECTS."""
+
+    status = 429
+
+
+class Overloaded(BackendError):
+    """Try again in a second."""
+
+    status = 503
+
+
 class Unauthorized(BackendError):
     """Send the configured user and password, or the webhook's secret header."""
 
     status = 401
+
+
+class Forbidden(BackendError):
+    """Call this backend under its own address, and not from another web page."""
+
+    status = 403
 
 
 class UnknownProject(BackendError):

@@ -152,7 +152,7 @@ class Rescue:
 class JobRunner:
     """Runs the turns in this process: several projects at once, one turn of a project at a time."""
 
-    def __init__(self, url: str, run_turn: Callable[[str], None], n_threads: int, log_level: str) -> None:
+    def __init__(self, url: str, run_turn: Callable[[str], None], n_threads: int) -> None:
         self._engine = open_engine(url)
         config: DBOSConfig = {
             "name": _APPLICATION,
@@ -162,11 +162,14 @@ class JobRunner:
             "executor_id": str(uuid.uuid4()),
             # Nobody here waits for a job's result.
             "use_listen_notify": False,
-            "log_level": "WARNING" if log_level != "DEBUG" else "INFO",
+            "log_level": "WARNING",
             "max_executor_threads": n_threads + 4,
         }
         logging.getLogger("dbos").addFilter(_Seldom())
         self._dbos = DBOS(config=config)
+        # Through the log of this process, as everything else.
+        logging.getLogger("dbos").handlers.clear()
+        logging.getLogger("dbos").propagate = True
         self._n_threads = n_threads
 
         @DBOS.workflow(name=_WORKFLOW)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from backend import logs
 from backend.clock import Clock
 from backend.computing import Computing
 from backend.database import UNAVAILABLE
@@ -148,7 +149,11 @@ class Loop:
         """
         self._settle(key)
         project = self._store.begin_turn(key)
-        started = self._clock.now()
+        with logs.context(project=key, turn=project.n_turns):
+            return self._take_turn(project)
+
+    def _take_turn(self, project: Project) -> bool:
+        key, started = project.key, self._clock.now()
         if project.retry_at is not None and started < project.retry_at:
             self._store.update(key, n_unfinished=project.n_unfinished - 1)
             return True

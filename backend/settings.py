@@ -26,6 +26,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.errors import InvalidSettings
 
+SIGNING_KEY_CHARACTERS = 16
+
 _PASSWORD = re.compile(r"//[^/]*@")
 _SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
@@ -57,7 +59,8 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None,
         validation_alias="AL_WEBHOOK_SECRET",
-        description="Secret header of webhooks. Default: created in MODEL_DIR on first start.",
+        description="Secret header of webhooks; `NEW,OLD` accepts both while it is changed. Default: created in "
+        "MODEL_DIR on first start.",
     )
     signing_key: SecretStr | None = Field(
         None,
@@ -80,14 +83,31 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="Least severe log line that is written."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", validation_alias="AL_LOG_FORMAT", description="Log lines for people (`text`) or for machines (`json`)."
+    )
     max_body_bytes: int = Field(
-        256 * 1024 * 1024,
+        64 * 1024 * 1024,
         ge=1024,
         validation_alias="AL_MAX_BODY_BYTES",
-        description="Largest request body; retrieving predictions for a whole tab is one request.",
+        description="Largest request body, and all bodies that are worked on at once; retrieving predictions for a "
+        "whole tab is one request.",
+    )
+    max_tasks: int = Field(
+        50_000, ge=1, validation_alias="AL_MAX_TASKS", description="Most tasks in one request for predictions."
+    )
+    max_projects: int = Field(
+        1_000, ge=1, validation_alias="AL_MAX_PROJECTS", description="Most projects that are made known."
     )
     web_threads: int = Field(
         8, ge=1, le=256, validation_alias="AL_WEB_THREADS", description="Requests answered at once."
+    )
+    web_queue: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        validation_alias="AL_WEB_QUEUE",
+        description="Requests that may wait for their answer; more are sent away (503).",
     )
     worker_threads: int = Field(
         8, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take their turn at once."
@@ -150,6 +170,13 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("signing_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < SIGNING_KEY_CHARACTERS:
+            raise PydanticCustomError("short", f"must have {SIGNING_KEY_CHARACTERS} characters or more")
+        return value
 
     @property
     def is_protected(self) -> bool:

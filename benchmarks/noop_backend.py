@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import waitress
 from flask import Flask, request
-from gunicorn.app.base import BaseApplication
 
 app = Flask(__name__)
 
@@ -23,21 +23,5 @@ def predict():
     return {"results": [{"result": [], "score": 0.5, "model_version": "noop"} for _ in tasks]}
 
 
-class Server(BaseApplication):
-    def load_config(self) -> None:
-        options = {
-            "bind": f"127.0.0.1:{sys.argv[1]}",
-            "worker_class": "gthread",
-            "threads": 8,
-            "keepalive": 30,
-            "loglevel": "warning",
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        return app
-
-
 if __name__ == "__main__":
-    Server().run()
+    waitress.serve(app, host="127.0.0.1", port=int(sys.argv[1]), threads=8)

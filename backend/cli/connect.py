@@ -10,7 +10,7 @@ from typing import Any
 import click
 import httpx
 
-from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_secret
+from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_secrets
 from backend.errors import InvalidSettings, StudioRefused
 from backend.labeling import parse_config
 from backend.settings import Settings, read_project_settings, read_settings
@@ -55,7 +55,7 @@ def connect_project(
     parse_config(project.label_config)
     say(f'Project {project_id} "{project.title}" of {settings.label_studio_url}')
     # Before the connection: Label Studio makes an open webhook for a new connection, unless there is one.
-    studio.replace_webhook(project_id, backend_url, webhook_secret(settings))
+    studio.replace_webhook(project_id, backend_url, webhook_secrets(settings)[0])
     say("  webhook: limited to labels and tasks, with a secret header")
     connection = studio.connect(project_id, backend_url, extra_params)
     say(f"  model: {backend_url} (connection {connection.id})")

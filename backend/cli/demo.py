@@ -15,9 +15,10 @@ import click
 import httpx
 from platformdirs import user_data_path
 
+from backend import logs
 from backend.cli.connect import connect_project, wait_until_ordered
 from backend.cli.serve import make_processes, watch
-from backend.cli.wiring import make_studio, say_errors, set_up_logging
+from backend.cli.wiring import make_studio, say_errors
 from backend.errors import BackendError, PortInUse, ProcessFailed, StudioUnreachable
 from backend.examples import example_config, example_tasks
 from backend.settings import read_settings
@@ -42,7 +43,7 @@ def demo(data_dir: Path, label_studio_port: int, port: int) -> None:
     """Start Label Studio and this backend, with 400 example tasks. Ctrl-C stops both; the next run goes on."""
     # The demo says itself what happens; its processes speak up only when something is wrong.
     os.environ.setdefault("LOG_LEVEL", "WARNING")
-    set_up_logging(os.environ["LOG_LEVEL"].upper())
+    logs.set_up(os.environ["LOG_LEVEL"].upper())
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from backend.cli.wiring import CANNOT_START, PARENT_PIPE, say_errors, set_up_logging
+from backend.cli.wiring import CANNOT_START, PARENT_PIPE, keep_files_private, say_errors, set_up_logging
 from backend.errors import PortInUse, ProcessFailed
 from backend.settings import read_settings
 from backend.studio.local import port_is_free
@@ -44,7 +44,8 @@ def serve(host: str, port: int | None, with_worker: bool, web_only: bool) -> Non
         from backend.cli.web import run_web
 
         return run_web(host, port)
-    set_up_logging(settings.log_level)
+    set_up_logging(settings)
+    keep_files_private()
     if not port_is_free(port, host):
         raise PortInUse(f"port {port} of {host} is already in use: stop the program that uses it, or give --port")
     if host not in LOOPBACK and not settings.is_protected:

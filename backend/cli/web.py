@@ -1,71 +1,78 @@
-"""The web server's process: gunicorn with threads around the Flask app."""
+"""The web server's process: waitress with threads around the Flask app.
+
+waitress reads requests without a thread each, bodies on disk, so slow clients hold nothing up; and it is one process,
+so a killed one leaves nobody behind on its port.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Any
+import threading
 
 import click
-from gunicorn.app.base import BaseApplication
+import waitress
 
-from backend.cli.wiring import end_with_parent, exit_code, make_signer, open_store, set_up_logging, webhook_secret
+from backend.cli.wiring import (
+    end_with_parent,
+    exit_code,
+    keep_files_private,
+    make_signer,
+    open_store,
+    set_up_logging,
+    webhook_secrets,
+)
 from backend.errors import BackendError
-from backend.settings import Settings, read_settings
+from backend.settings import read_settings
 
-# A whole tab of tasks in one /predict may take a while; Label Studio itself waits 100 s.
-REQUEST_SECONDS = 120
-
-
-class WebServer(BaseApplication):  # type: ignore[misc]
-    """gunicorn with one process and several threads: requests are short, and the models are shared."""
-
-    def __init__(self, settings: Settings, host: str, port: int) -> None:
-        self._settings = settings
-        self._bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        super().__init__()
-
-    def load_config(self) -> None:
-        """gunicorn's settings."""
-        options: dict[str, Any] = {
-            "bind": self._bind,
-            "worker_class": "gthread",
-            "workers": 1,
-            "threads": self._settings.web_threads,
-            "timeout": REQUEST_SECONDS,
-            "graceful_timeout": 10,
-            # Label Studio keeps a connection for each of its threads; a kept one saves a handshake a call.
-            "keepalive": 30,
-            "loglevel": "warning",
-            "on_starting": lambda _arbiter: end_with_parent(),
-            "control_socket_disable": True,
-        }
-        for name, value in options.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
-
-    def load(self) -> Any:
-        """The app, made and imported in the process that answers: gunicorn's other one only watches it."""
-        from backend.jobs import JobClient
-        from backend.web import create_app
-
-        settings = self._settings
-        try:
-            store = open_store(settings)
-        except BackendError as exc:
-            # gunicorn would print a traceback.
-            click.echo(f"Error: {exc}", err=True)
-            sys.exit(exit_code(exc))
-        return create_app(
-            settings,
-            store,
-            JobClient(settings.jobs_url),
-            make_signer(settings),
-            webhook_secret(settings),
-        )
+# Label Studio waits 1 s for a webhook, inside of the annotator's Submit: less than that is waited for a locked
+# database. What is not written down is asked for later.
+STORE_PATIENCE_SECONDS = 0.5
+JOBS_PATIENCE_SECONDS = 0.25
+# Label Studio keeps a connection for each of its threads; slow and idle ones cost no thread.
+CONNECTIONS = 1_000
+SILENCE_SECONDS = 30
+HEADER_BYTES = 32 * 1024
 
 
 def run_web(host: str, port: int) -> None:
     """Serve until SIGTERM."""
     settings = read_settings()
-    set_up_logging(settings.log_level)
-    WebServer(settings, host, port).run()
+    set_up_logging(settings)
+    keep_files_private()
+    end_with_parent()
+    from backend.jobs import JobClient
+    from backend.web import create_app
+
+    try:
+        store = open_store(settings, STORE_PATIENCE_SECONDS)
+    except BackendError as exc:
+        click.echo(f"Error: {exc}", err=True)
+        sys.exit(exit_code(exc))
+    jobs = JobClient(settings.jobs_url, patience_seconds=JOBS_PATIENCE_SECONDS)
+    app = create_app(settings, store, jobs, make_signer(settings), webhook_secrets(settings), host=host)
+    server = waitress.create_server(
+        app,
+        host=host,
+        port=port,
+        threads=settings.web_threads,
+        connection_limit=CONNECTIONS,
+        channel_timeout=SILENCE_SECONDS,
+        cleanup_interval=5,
+        max_request_header_size=HEADER_BYTES,
+        max_request_body_size=settings.max_body_bytes,
+        ident=None,
+    )
+    app.extensions["gate"].n_waiting = lambda: len(server.task_dispatcher.queue)
+    is_over = threading.Event()
+    threading.Thread(target=app.extensions["parts"].keep_up, args=[is_over], name="keep-up", daemon=True).start()
+    signal.signal(signal.SIGTERM, _end)
+    server.run()
+    is_over.set()
+    store.close()
+    jobs.close()
+
+
+def _end(*_: object) -> None:
+    # waitress ends its loop on this one, after the requests that it is working on.
+    raise SystemExit

@@ -6,17 +6,18 @@ by the process that builds it: `serve` itself, which only watches, needs none of
 
 from __future__ import annotations
 
-import logging
 import os
+import re
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
+from backend import logs
 from backend.errors import BackendError, InvalidSettings, SchemaTooNew
 from backend.secret_file import read_or_create_secret
 from backend.settings import Settings
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 # `serve` hands the reading end of a pipe to its children: it closes when `serve` dies, however it dies.
 PARENT_PIPE = "AL_PARENT_PIPE"
 
-# What another start cannot mend ends a process with this code, and `serve` does not start it again. It is gunicorn's
-# WORKER_BOOT_ERROR, too, the only one that ends gunicorn itself.
+# What another start cannot mend ends a process with this code, and `serve` does not start it again.
 CANNOT_START = 3
 
 P = ParamSpec("P")
@@ -59,12 +59,16 @@ def exit_code(exc: BackendError) -> int:
     return CANNOT_START if isinstance(exc, (InvalidSettings, SchemaTooNew)) else 1
 
 
-def set_up_logging(level: str) -> None:
-    """One line an event on standard error. Libraries speak from WARNING on: their INFO lines carry addresses."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
-    logging.getLogger("backend").setLevel(level)
+def set_up_logging(settings: Settings) -> None:
+    """One line an event on standard error, without the secrets of the settings."""
+    given = (settings.label_studio_api_key, settings.basic_auth_pass, settings.webhook_secret, settings.signing_key)
+    secrets = [part for one in given if one is not None for part in one.get_secret_value().split(",")]
+    logs.set_up(settings.log_level, settings.log_format, [*secrets, urlsplit(settings.database_url or "").password])
+
+
+def keep_files_private() -> None:
+    """What this process writes (texts, labels, models, keys) is for its own user only."""
+    os.umask(0o077)
 
 
 def open_store(settings: Settings, patience_seconds: float | None = None) -> Store:
@@ -97,11 +101,13 @@ def make_signer(settings: Settings) -> Signer:
     return Signer(read_or_create_secret(settings.model_dir / "signing.key"))
 
 
-def webhook_secret(settings: Settings) -> str:
-    """The secret that webhooks carry."""
+def webhook_secrets(settings: Settings) -> list[str]:
+    """The secrets that webhooks may carry; `connect` sends the first."""
     if settings.webhook_secret is not None:
-        return settings.webhook_secret.get_secret_value()
-    return read_or_create_secret(settings.model_dir / "webhook.secret")
+        given = settings.webhook_secret.get_secret_value()
+    else:
+        given = read_or_create_secret(settings.model_dir / "webhook.secret")
+    return [one for one in re.split(r"[\s,]+", given) if one]
 
 
 def basic_auth(settings: Settings) -> tuple[str, str] | None:

@@ -11,7 +11,15 @@ from importlib import import_module
 
 import click
 
-from backend.cli.wiring import end_with_parent, make_signer, make_studio, open_store, say_errors, set_up_logging
+from backend.cli.wiring import (
+    end_with_parent,
+    keep_files_private,
+    make_signer,
+    make_studio,
+    open_store,
+    say_errors,
+    set_up_logging,
+)
 from backend.clock import Clock
 from backend.computing import Computing
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
@@ -32,7 +40,8 @@ log = logging.getLogger(__name__)
 def worker() -> None:
     """Train, rank and push, for every project that has news. Stops after the running turns on SIGTERM."""
     settings = read_settings()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings)
+    keep_files_private()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -62,7 +71,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     loop = Loop(store, studio, make_signer(settings), settings, clock, computing, background)
     jobs = JobClient(settings.jobs_url)
     run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
-    runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads, settings.log_level)
+    runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)
     runner.start()
     rescue = Rescue(jobs, store.turn_lock)
     log.info("the worker takes turns")

@@ -21,6 +21,8 @@ ACTIONS = (
     "PROJECT_UPDATED",
 )
 START_TRAINING = "START_TRAINING"
+# What is nested deeper than this is nothing that we read, and could not be written down again.
+MAX_DEPTH = 20
 # Of a result item we keep what was answered, not the ids and timings around it.
 _KEPT = ("from_name", "to_name", "type", "value")
 
@@ -118,7 +120,7 @@ def read_task(item: object) -> Task:
     data = item.get("data")
     if not isinstance(data, dict):
         raise InvalidRequest(f"task.data must be an object, not {type(data).__name__}")
-    return Task(_id(item.get("id"), "task.id"), data)
+    return Task(_id(item.get("id"), "task.id"), {str(name): _pruned(value, MAX_DEPTH) for name, value in data.items()})
 
 
 def read_annotation(item: object) -> Annotation:
@@ -131,10 +133,23 @@ def read_annotation(item: object) -> Annotation:
     return Annotation(
         id=_id(item.get("id"), "annotation.id"),
         task_id=_id(item.get("task"), "annotation.task"),
-        result=[{name: item.get(name) for name in _KEPT} for item in result or [] if isinstance(item, dict)],
+        result=[
+            {name: _pruned(item.get(name), MAX_DEPTH) for name in _KEPT}
+            for item in result or []
+            if isinstance(item, dict)
+        ],
         was_cancelled=bool(item.get("was_cancelled")),
         updated_at=_time(item.get("updated_at")),
     )
+
+
+def _pruned(value: Any, depth: int) -> Any:
+    """The value without what is nested deeper than `depth`."""
+    if isinstance(value, dict):
+        return {name: _pruned(one, depth - 1) for name, one in value.items()} if depth else None
+    if isinstance(value, list):
+        return [_pruned(one, depth - 1) for one in value] if depth else None
+    return value
 
 
 def _time(value: object) -> str:

@@ -3,38 +3,75 @@
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from backend import logs
 from backend.clock import Clock
 from backend.database import UNAVAILABLE, UNSTORABLE
 from backend.errors import BackendError, DatabaseUnavailable, InvalidRequest
 from backend.jobs import JobClient
 from backend.settings import Settings
 from backend.store import Signer, Store
+from backend.web.gate import Gate
 from backend.web.guard import Guard
+from backend.web.openapi import openapi
 from backend.web.parts import Parts, parts
 from backend.web.protocol import protocol
 from backend.web.status import status
 
 RETRY_AFTER_SECONDS = 5
+# For browsers: nothing of ours is to be framed, guessed, cached or run elsewhere.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
 
 def create_app(
-    settings: Settings, store: Store, jobs: JobClient, signer: Signer, webhook_secret: str, clock: Clock | None = None
+    settings: Settings,
+    store: Store,
+    jobs: JobClient,
+    signer: Signer,
+    webhook_secrets: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    clock: Clock | None = None,
 ) -> Flask:
-    """The app, wired from its parts. It never trains and never calls Label Studio."""
+    """The app, wired from its parts. It never trains and never calls Label Studio.
+
+    webhook_secrets: all that are valid. host: the address that is listened on.
+    """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["parts"] = Parts(settings, store, jobs, signer, clock or Clock())
-    app.before_request(Guard(settings, webhook_secret).check)
+    here = app.extensions["parts"] = Parts(settings, store, jobs, signer, clock or Clock())
+    guard = Guard(settings, webhook_secrets, host)
+
+    def note_shed(path: str) -> None:
+        if path == "/webhook":
+            here.miss()
+
+    gate = app.extensions["gate"] = Gate(app.wsgi_app, settings.web_queue, settings.max_body_bytes, note_shed)
+    app.wsgi_app = _named(gate)  # type: ignore[method-assign, assignment]
     app.register_blueprint(protocol)
     app.register_blueprint(status)
+    app.register_blueprint(openapi)
     app.register_error_handler(BackendError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(RecursionError, _answer_too_deep)
@@ -47,9 +84,15 @@ def create_app(
     @app.before_request
     def _start() -> None:
         request.environ["al.began"] = time.perf_counter()
+        guard.check()
+        request.environ["al.is_let_in"] = True
 
     @app.after_request
     def _log(response: Response) -> Response:
+        response.headers.update(SECURITY_HEADERS)
+        if request.path == "/webhook" and 400 <= response.status_code < 500 and request.environ.get("al.is_let_in"):
+            # An event that is not understood is lost; what it told can still be asked for.
+            here.miss()
         milliseconds = 1000 * (time.perf_counter() - request.environ.get("al.began", time.perf_counter()))
         log.debug("%s %s %s %.1f ms", request.method, request.path, response.status_code, milliseconds)
         return response
@@ -57,8 +100,26 @@ def create_app(
     return app
 
 
+def _named(app: WSGIApplication) -> WSGIApplication:
+    """Gives each request a name, the caller's if it sent one: in its answer and in all log lines about it."""
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        name = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(status, [*headers, ("X-Request-ID", name)], exc_info)
+
+        with logs.context(request=name):
+            return app(environ, start)
+
+    return call
+
+
 def _answer_error(exc: BackendError) -> Response:
-    log.log(logging.ERROR if exc.status >= 500 else logging.WARNING, "%s: %s", request.path, exc)
+    is_refusal = exc.status in (401, 403)
+    if not is_refusal or parts().may_say_refusal():
+        log.log(logging.ERROR if exc.status >= 500 else logging.WARNING, "%s: %s", request.path[:100], exc)
     return _say(exc)
 
 
@@ -82,8 +143,6 @@ def _answer_unavailable(exc: Exception) -> Response:
 
 
 def _answer_unstorable(_exc: Exception) -> Response:
-    # An event that came with it is lost; what it told can still be asked for.
-    parts().miss()
     return _answer_error(InvalidRequest("a text holds characters, or a number has digits, that no database takes"))
 
 

@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from flask import request
 
-from backend.errors import Unauthorized
+from backend.errors import Forbidden, Unauthorized
 from backend.settings import Settings
 from backend.studio import WEBHOOK_HEADER
 
+# Names under which a container reaches its host's loopback.
+_LOOPBACK_NAMES = ("localhost", "host.docker.internal", "gateway.docker.internal")
+_READING = ("GET", "HEAD", "OPTIONS")
+
 
 class Guard:
-    """Checks each request: basic auth where it is configured, the secret header on webhooks."""
+    """Checks each request: basic auth where it is configured, the secret header on webhooks, no foreign web pages."""
 
-    def __init__(self, settings: Settings, webhook_secret: str) -> None:
+    def __init__(self, settings: Settings, webhook_secrets: Sequence[str], host: str) -> None:
+        """webhook_secrets: all that are valid. host: the address that is listened on."""
         self._user = settings.basic_auth_user or ""
         self._password = settings.basic_auth_pass.get_secret_value() if settings.basic_auth_pass else ""
         self._is_protected = settings.is_protected
         # Label Studio sends its own webhooks without any credentials, so the header can only be demanded
         # where an operator asked for protection.
         self._demands_secret = settings.is_protected or settings.webhook_secret is not None
-        self._secret = webhook_secret
+        self._secrets = webhook_secrets
+        own = urlsplit(settings.backend_url or "").hostname
+        self._names = {*_LOOPBACK_NAMES, *([own] if own else [])}
+        self._checks_host = not settings.is_protected and _is_loopback(host)
 
     def check(self) -> None:
-        """Raises Unauthorized."""
+        """Raises Unauthorized, Forbidden."""
         if request.path == "/health":
             return
+        self._check_page()
         if request.path == "/webhook" and (WEBHOOK_HEADER in request.headers or self._demands_secret):
-            if _is_same(request.headers.get(WEBHOOK_HEADER, ""), self._secret):
+            given = request.headers.get(WEBHOOK_HEADER, "")
+            # All comparisons are always made.
+            matches = [_is_same(given, secret) for secret in self._secrets]
+            if any(matches):
                 return
             # "Start training" comes from Label Studio's ML API, which sends basic auth instead.
             if not (self._is_protected and request.authorization):
@@ -37,13 +52,35 @@ class Guard:
                     "run label-studio-al connect"
                 )
         if self._is_protected:
-            given = request.authorization
+            sent = request.authorization
             # Both comparisons are always made, in constant time.
-            is_user = _is_same((given.username if given else None) or "", self._user)
-            is_password = _is_same((given.password if given else None) or "", self._password)
+            is_user = _is_same((sent.username if sent else None) or "", self._user)
+            is_password = _is_same((sent.password if sent else None) or "", self._password)
             if not (is_user and is_password):
                 raise Unauthorized("the configured user and password are needed (basic auth)")
 
+    def _check_page(self) -> None:
+        """A web page that somebody visits must not reach us through their browser."""
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        if self._checks_host and not (host in self._names or _is_loopback(host)):
+            raise Forbidden(
+                "without BASIC_AUTH_USER and BASIC_AUTH_PASS only this machine's names are answered to: "
+                "set them, or AL_BACKEND_URL"
+            )
+        origin = request.headers.get("Origin")
+        is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+        if request.method not in _READING and (is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site"):
+            raise Forbidden("requests of other web pages are refused")
+
 
 def _is_same(given: str, expected: str) -> bool:
-    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
+    return bool(expected) and hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, field
 
+import sqlalchemy as sa
 from flask import current_app
 
 from backend.clock import Clock
-from backend.database import UNAVAILABLE, unavailable
+from backend.database import UNAVAILABLE, TornDatabase, set_aside, unavailable
 from backend.jobs import JobClient
 from backend.models import Models
 from backend.settings import Settings
 from backend.store import Project, Signer, Store
 
+# A database that did not answer is not asked for so long: each request would wait for it.
+REST_SECONDS = 1.0
+
 log = logging.getLogger(__name__)
+
+
+class Resting(sa.exc.TimeoutError):
+    """The database is not asked just now."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Parts:
     _last_known: dict[str, Known] = field(init=False, default_factory=dict)
     # What was told meanwhile is not written down anywhere: the database did not answer, or did not take it.
     _is_behind: bool = field(init=False, default=False)
+    _rests_until: float = field(init=False, default=0.0)
+    _silent_until: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self.models = Models(self.store, self.signer)
@@ -47,6 +58,7 @@ class Parts:
     def known(self, key: str) -> Known:
         """The project as it is or, while the database is away, as it was last seen. Raises UnknownProject."""
         try:
+            self.check_rest()
             known = Known(self.store.project(key), self.store.current_number(key))
         except UNAVAILABLE as exc:
             if key not in self._last_known:
@@ -58,19 +70,49 @@ class Parts:
 
     def note_outage(self, exc: Exception) -> None:
         """Remember that the database did not answer; the log says so once an outage."""
+        if isinstance(exc, Resting):
+            return
         log.log(logging.DEBUG if self._is_behind else logging.ERROR, "%s", unavailable(exc))
+        self._rests_until = self.clock.now() + REST_SECONDS
         self.miss()
+        if isinstance(exc, TornDatabase):
+            set_aside(exc)
 
     def miss(self) -> None:
         """Remember that something may have been told that is not written down."""
         self._is_behind = True
 
+    def may_say_refusal(self) -> bool:
+        """True once a second: who tries passwords must not fill the log."""
+        if self.clock.now() < self._silent_until:
+            return False
+        self._silent_until = self.clock.now() + 1.0
+        return True
+
+    def check_rest(self) -> None:
+        """Raises Resting while the database is left alone."""
+        if self.clock.now() < self._rests_until:
+            raise Resting("the database did not answer a moment ago")
+
     def catch_up(self) -> None:
-        """Have Label Studio asked for what was missed."""
+        """Have Label Studio asked for what was missed. Raises Resting, or what the database raises."""
+        self.check_rest()
         if self._is_behind:
+            # It may be another one: restored, or begun anew.
+            self.store.migrate()
             self.store.want_syncs()
             self._is_behind = False
             log.warning("something may have been missed: every project is compared with Label Studio")
+
+    def keep_up(self, is_over: threading.Event) -> None:
+        """Catch up once a second until it is over: no further request may come that would."""
+        while not is_over.wait(REST_SECONDS):
+            try:
+                self.catch_up()
+            except UNAVAILABLE as exc:
+                self.note_outage(exc)
+            except Exception as exc:
+                log.error("cannot catch up: %s", type(exc).__name__, exc_info=exc)
 
 
 def parts() -> Parts:

@@ -11,7 +11,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from backend.database import UNAVAILABLE
-from backend.errors import ArtifactRejected, InvalidRequest
+from backend.errors import ArtifactRejected, InvalidRequest, TooManyProjects, TooMuch
 from backend.labeling import (
     NO_ANSWER_SCORE,
     LabelConfig,
@@ -57,6 +57,10 @@ def setup() -> ResponseReturnValue:
     try:
         here.catch_up()
         before = here.store.find(key)
+        if before is None and len(here.store.projects()) >= here.settings.max_projects:
+            raise TooManyProjects(
+                f"{here.settings.max_projects} projects are known, which is the limit (AL_MAX_PROJECTS): forget some"
+            )
         project = here.store.register(key, config, extra_params, here.clock.now())
     except UNAVAILABLE:
         known = here.known(key)
@@ -79,6 +83,8 @@ def predict() -> ResponseReturnValue:
     if not isinstance(tasks, list):
         raise InvalidRequest(f"tasks must be a list, not {type(tasks).__name__}")
     here = parts()
+    if len(tasks) > here.settings.max_tasks:
+        raise TooMuch(f"{len(tasks)} tasks at once are more than AL_MAX_TASKS allows ({here.settings.max_tasks})")
     known, model = _known_model(here, key)
     config_xml = body.get("label_config")
     config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)

@@ -56,6 +56,8 @@ def _state(here: Parts, project: Project) -> dict[str, Any]:
         "activity": project.activity,
         "error": project.error,
         "retry_at": _time(project.retry_at),
+        # Turns failed again and again: only news, or a restart of the worker, start another one.
+        "is_parked": project.is_parked,
         # As of the last turn.
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,

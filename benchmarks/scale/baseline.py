@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import waitress
 from flask import Flask, request
-from gunicorn.app.base import BaseApplication
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -40,27 +40,7 @@ def create_app(texts: TextFile, n_labelled: int) -> Flask:
     return app
 
 
-class Server(BaseApplication):
-    """gunicorn with one process and eight threads, as the backend has it."""
-
-    def __init__(self, port: int, texts: TextFile, n_labelled: int) -> None:
-        self._port, self._texts, self._n_labelled = port, texts, n_labelled
-        super().__init__()
-
-    def load_config(self) -> None:
-        options = {
-            "bind": f"127.0.0.1:{self._port}",
-            "worker_class": "gthread",
-            "threads": 8,
-            "keepalive": 30,
-            "loglevel": "warning",
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        return create_app(self._texts, self._n_labelled)
-
-
 if __name__ == "__main__":
-    Server(int(sys.argv[1]), TextFile(Path(sys.argv[2])), int(sys.argv[3])).run()
+    # One process and eight threads, as the backend has it.
+    served = create_app(TextFile(Path(sys.argv[2])), int(sys.argv[3]))
+    waitress.serve(served, host="127.0.0.1", port=int(sys.argv[1]), threads=8)

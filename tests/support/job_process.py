@@ -65,7 +65,7 @@ def main(folder: Path, store_url: str, jobs_url: str, n_threads: int) -> None:
     logging.basicConfig(level=logging.WARNING)
     store, jobs = Store(store_url), JobClient(jobs_url)
     turns = EndlessTurns(folder, store)
-    runner = JobRunner(jobs_url, partial(take_turn_alone, store, jobs, turns.take_turn), n_threads, "INFO")
+    runner = JobRunner(jobs_url, partial(take_turn_alone, store, jobs, turns.take_turn), n_threads)
     runner.start()
     rescue = Rescue(jobs, store.turn_lock)
     stop = threading.Event()

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
+from backend.web.parts import REST_SECONDS
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres
 
@@ -50,7 +52,7 @@ def own_store(url: str) -> Iterator[Store]:
 
 def make_client(own_store: Store, url: str, tmp_path: Path, signer: Signer) -> Iterator[FlaskClient]:
     jobs = JobClient(url)
-    app = create_app(read_settings(model_dir=tmp_path), own_store, jobs, signer, "secret", FakeClock())
+    app = create_app(read_settings(model_dir=tmp_path), own_store, jobs, signer, ["secret"], clock=FakeClock())
     yield app.test_client()
     jobs.close()
 
@@ -90,8 +92,29 @@ def test_web_goes_on_from_memory_and_asks_for_what_it_missed(
     assert all(record.exc_info is None for record in told)
 
     server.start()
+    assert client.post("/webhook", json=payload("annotation_created")).status_code == 503, "it is left alone a moment"
+    here = client.application.extensions["parts"]
+    here.clock.advance(REST_SECONDS)
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 201
     assert own_store.project(KEY).sync_wanted
+
+
+def test_web_asks_for_what_it_missed_without_another_request(
+    server: Postgres, own_store: Store, client: FlaskClient, payload: Callable[[str], dict[str, Any]]
+) -> None:
+    assert client.post("/setup", json=payload("setup")).status_code == 200
+    own_store.update(KEY, sync_wanted=False)
+    server.stop()
+    assert client.post("/webhook", json=payload("annotation_created")).status_code == 503
+    server.start()
+    here = client.application.extensions["parts"]
+    here.clock.advance(REST_SECONDS)
+    is_over = threading.Event()
+    thread = threading.Thread(target=here.keep_up, args=[is_over])
+    thread.start()
+    wait_for(lambda: own_store.project(KEY).sync_wanted, RETURN_SECONDS)
+    is_over.set()
+    thread.join()
 
 
 @pytest.mark.parametrize("text", ["a\0b", "half \ud800 a pair"])
@@ -111,6 +134,7 @@ def test_characters_that_a_database_refuses_are_no_server_error(
     assert client.post("/webhook", json=event).status_code == 201
     if "\0" in text:
         # The event that could not be written down is made up for.
+        client.application.extensions["parts"].catch_up()
         assert own_store.project(KEY).sync_wanted
 
 

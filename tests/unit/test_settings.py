@@ -61,9 +61,10 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "MODEL_DIR": str(tmp_path),
         "DATABASE_URL": "postgresql://db/al",
         "LOG_LEVEL": "ERROR",
+        "AL_LOG_FORMAT": "json",
         "AL_THREADS": "2",
         "AL_DASK_SCHEDULER": "tcp://cluster:8786",
-    } | dict.fromkeys(SECRETS, "hidden")
+    } | dict.fromkeys(SECRETS, "hidden and long enough")
     for name in ENV_NAMES.values():
         monkeypatch.setenv(name, values.get(name, "4321" if name != "AL_WORKER_THREADS" else "3"))
     monkeypatch.setenv("AL_WEB_THREADS", "7")
@@ -73,6 +74,13 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         plain = value.get_secret_value() if isinstance(value, SecretStr) else value
         assert str(plain).removesuffix(".0") == os.environ[name], name
     assert settings.is_protected
+
+
+def test_short_signing_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AL_SIGNING_KEY", "hunter2")
+    with pytest.raises(InvalidSettings, match="AL_SIGNING_KEY: must have 16 characters or more") as refused:
+        read_settings()
+    assert "hunter2" not in str(refused.value)
 
 
 def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +192,7 @@ def test_wrong_secret_is_named_but_never_shown(field: str, value: object) -> Non
 
 def test_secrets_are_hidden_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SECRETS:
-        monkeypatch.setenv(name, "hunter2")
+        monkeypatch.setenv(name, "hunter2 hunter2 hunter2")
     monkeypatch.setenv("BASIC_AUTH_USER", "someone")
     settings = read_settings()
     assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"

@@ -17,6 +17,7 @@ from backend.studio import WEBHOOK_HEADER
 from backend.web import create_app
 
 SECRET = "the secret of webhooks"
+OLD_SECRET = "the secret of last month"
 OPEN = {}
 PROTECTED = {"basic_auth_user": "annotators", "basic_auth_pass": "pass:with: colons"}
 LOGIN = ("annotators", "pass:with: colons")
@@ -37,7 +38,7 @@ def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -
 
     def make(**given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, jobs, signer, SECRET).test_client()
+        return create_app(settings, store, jobs, signer, [SECRET, OLD_SECRET]).test_client()
 
     return make
 

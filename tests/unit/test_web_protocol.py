@@ -53,7 +53,7 @@ def jobs(tmp_path: Path) -> Iterator[JobClient]:
 @pytest.fixture
 def app(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, clock: FakeClock) -> Flask:
     settings = read_settings(model_dir=tmp_path, max_body_bytes=50_000_000)
-    return create_app(settings, store, jobs, signer, SECRET, clock)
+    return create_app(settings, store, jobs, signer, [SECRET], clock=clock)
 
 
 @pytest.fixture
@@ -1021,10 +1021,13 @@ def test_status_says_what_a_missing_token_means(client: FlaskClient) -> None:
 
 def test_status_tells_no_secrets(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> None:
     settings = read_settings(
-        model_dir=tmp_path, label_studio_url="http://ls.test", label_studio_api_key="KEYKEY", signing_key="SIGNSIGN"
+        model_dir=tmp_path,
+        label_studio_url="http://ls.test",
+        label_studio_api_key="KEYKEY",
+        signing_key="SIGNSIGNSIGNSIGN",
     )
-    text = create_app(settings, store, jobs, signer, SECRET).test_client().get("/status").text
-    for secret in ("KEYKEY", "SIGNSIGN", SECRET):
+    text = create_app(settings, store, jobs, signer, [SECRET]).test_client().get("/status").text
+    for secret in ("KEYKEY", "SIGNSIGNSIGNSIGN", SECRET):
         assert secret not in text
 
 
@@ -1063,7 +1066,7 @@ def test_wrong_content_type_is_415(client: FlaskClient, path: str, content_type:
 
 @pytest.mark.parametrize("path", POSTS)
 def test_body_over_the_limit_is_413(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, path: str) -> None:
-    client = create_app(read_settings(model_dir=tmp_path, max_body_bytes=2048), store, jobs, signer, SECRET)
+    client = create_app(read_settings(model_dir=tmp_path, max_body_bytes=2048), store, jobs, signer, [SECRET])
     answer = client.test_client().post(path, json={"a": "x" * 2048})
     assert_sentence(answer, 413)
 

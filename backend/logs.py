@@ -1,0 +1,124 @@
+"""Log lines: one a line, with what they are about, and never a secret or a task's text.
+
+An exception's message is written only where it cannot hold a text that somebody else wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timezone
+from types import TracebackType
+
+MAX_CHARACTERS = 8_000
+# Shorter ones would be found by chance.
+_SECRET_AT_LEAST = 6
+_HIDDEN = "***"
+# What looks like a secret, wherever it comes from: tokens, passwords in addresses, headers.
+_SUSPECTS = (
+    (re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"), _HIDDEN),
+    (re.compile(r"\b[0-9a-f]{40,}\b"), _HIDDEN),
+    (
+        re.compile(r"(?i)\b(authorization|cookie|set-cookie|x-[\w-]*secret)(['\"]?\s*[:=]\s*)[^\n,}]+"),
+        rf"\1\2{_HIDDEN}",
+    ),
+    (re.compile(r"(?i)\b(token|bearer|basic)\s+[\w.~+/=-]{16,}"), rf"\1 {_HIDDEN}"),
+    (
+        re.compile(r"(?i)\b(\w*(?:token|password|secret|api_key))(['\"]?\s*[:=]\s*['\"]?)[^\s'\",&}]+"),
+        rf"\1\2{_HIDDEN}",
+    ),
+    (re.compile(r"://[^/\s:@]+:[^/\s@]+@"), f"://{_HIDDEN}@"),
+)
+# Their messages hold names, addresses and sentences of ours or of libraries, but no task's text.
+_SAFE = (OSError, ImportError, NameError, AttributeError)
+_SAFE_PACKAGES = ("backend", "httpx", "httpcore", "sqlalchemy", "psycopg", "sqlite3")
+
+_context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})  # noqa: B039 - never changed
+
+
+@contextmanager
+def context(**fields: object) -> Iterator[None]:
+    """Add fields (request, project, turn, version) to every line that is logged inside of the block."""
+    token = _context.set({**_context.get(), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def set_up(level: str, line_format: str = "text", secrets: Iterable[str | None] = ()) -> None:
+    """Write log lines to standard error, as `text` or as `json`. Libraries speak from WARNING on.
+
+    secrets: values that are hidden wherever they occur. Errors that nobody catches are logged, too.
+    """
+    formatter = _Formatter(line_format == "json", [one for one in secrets if one and len(one) >= _SECRET_AT_LEAST])
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("backend").setLevel(level)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, is_json: bool, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._is_json = is_json
+        # The longest first: one may be a part of another.
+        self._secrets = sorted(set(secrets), key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        fields = {name: self._clean(str(value)) for name, value in _context.get().items()}
+        message = self._clean(record.getMessage())[:MAX_CHARACTERS]
+        trace = self._clean(_trace(record.exc_info[1])) if record.exc_info and record.exc_info[1] else ""
+        moment = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        if self._is_json:
+            line = {"time": moment, "level": record.levelname, "logger": record.name, "message": message, **fields}
+            return json.dumps(line | ({"exception": trace} if trace else {}))
+        about = "".join(f" {name}={value}" for name, value in fields.items())
+        return _on_one_line(f"{moment} {record.levelname} {record.name}{about}: {message}") + (trace and f"\n{trace}")
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        for suspect, instead in _SUSPECTS:
+            text = suspect.sub(instead, text)
+        return text
+
+
+def _on_one_line(text: str) -> str:
+    """Without characters that begin another line or move a terminal's cursor."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _trace(exc: BaseException) -> str:
+    """Frames and types of an exception and of what caused it, indented; messages only where they are safe."""
+    lines, chain = [], [exc]
+    while (cause := _cause(chain[-1])) is not None and cause not in chain:
+        chain.append(cause)
+    for one in reversed(chain):
+        for frame in traceback.extract_tb(one.__traceback__):
+            lines.append(f"  {frame.filename}:{frame.lineno} in {frame.name}")
+        is_safe = isinstance(one, _SAFE) or type(one).__module__.partition(".")[0] in _SAFE_PACKAGES
+        said = str(one).partition("\n")[0] if is_safe else "(message withheld: it may hold texts)"
+        lines.append(_on_one_line(f"  {type(one).__name__}: {said}")[:MAX_CHARACTERS])
+    return "\n".join(lines)
+
+
+def _cause(exc: BaseException) -> BaseException | None:
+    return exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+
+
+def _log_uncaught(kind: type[BaseException], exc: BaseException | None, trace: TracebackType | None) -> None:
+    if exc is None or issubclass(kind, (KeyboardInterrupt, SystemExit)):
+        return
+    logging.getLogger("backend").critical("uncaught %s", kind.__name__, exc_info=(kind, exc, trace))
