@@ -31,7 +31,7 @@ _SUSPECTS = (
     ),
     (re.compile(r"(?i)\b(token|bearer|basic)\s+[\w.~+/=-]{16,}"), rf"\1 {_HIDDEN}"),
     (
-        re.compile(r"(?i)\b(\w*(?:token|password|secret|api_key))(['\"]?\s*[:=]\s*['\"]?)[^\s'\",&}]+"),
+        re.compile(r"""(?i)\b(\w*(?:token|password|secret|api_key))(['"]?\s*[:=]\s*)(?:'[^']*'|"[^"]*"|[^\s'",&}]+)"""),
         rf"\1\2{_HIDDEN}",
     ),
     (re.compile(r"://[^/\s:@]+:[^/\s@]+@"), f"://{_HIDDEN}@"),
@@ -64,6 +64,8 @@ def set_up(level: str, line_format: str = "text", secrets: Iterable[str | None] 
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("backend").setLevel(level)
     logging.captureWarnings(True)
+    # A line that cannot be written (a full disk) would be printed with all that was to be said.
+    logging.raiseExceptions = False
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from backend.cli.wiring import webhook_secrets
 from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER
 from backend.web import create_app
+from backend.web.openapi import PATHS
 
 SECRET = "the secret of webhooks"
 OLD_SECRET = "the secret of last month"
@@ -170,3 +172,117 @@ def test_other_spellings_of_open_pages_are_not_open(make_client: Callable[..., F
     client = make_client(**PROTECTED)
     assert client.post(path, json={}, headers={WEBHOOK_HEADER: SECRET}).status_code in (308, 401, 404, 405)
     assert client.post(path, json={}).status_code in (308, 401)
+
+
+@pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
+def test_two_secrets_are_valid_while_one_is_changed(
+    make_client: Callable[..., FlaskClient], payload: Callable[[str], dict[str, Any]], secret: str
+) -> None:
+    client = make_client(**PROTECTED)
+    answer = client.post("/webhook", json=payload("annotation_created"), headers={WEBHOOK_HEADER: secret})
+    assert answer.status_code == 200
+
+
+def test_all_secrets_of_the_setting_are_accepted_and_the_first_is_sent(tmp_path: Path) -> None:
+    settings = read_settings(model_dir=tmp_path, webhook_secret="the-new-one,the-old-one")
+    assert webhook_secrets(settings) == ["the-new-one", "the-old-one"]
+    (tmp_path / "webhook.secret").write_text("new\nold\n")
+    assert webhook_secrets(read_settings(model_dir=tmp_path)) == ["new", "old"]
+
+
+def test_no_route_answers_without_credentials_where_they_are_configured(
+    make_client: Callable[..., FlaskClient],
+) -> None:
+    client = make_client(**PROTECTED)
+    for path in (*PATHS, "/unknown", "/static/x"):
+        for method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"):
+            if path == "/health":
+                continue
+            assert client.open(path, method=method, json={}).status_code == 401, (method, path)
+
+
+def test_nothing_is_written_by_reading(
+    make_client: Callable[..., FlaskClient], store: Store, payload: Callable[[str], dict[str, Any]]
+) -> None:
+    client = make_client()
+    assert client.post("/setup", json=payload("setup")).status_code == 200
+    before = store.projects()
+    for path in PATHS:
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert client.open(path, method=method, query_string={"project": before[0].key}).status_code < 500
+    assert store.projects() == before
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9090", "127.0.0.1.evil.example", "10.0.0.7"])
+def test_foreign_names_are_not_answered_to_where_there_are_no_credentials(
+    make_client: Callable[..., FlaskClient], host: str
+) -> None:
+    assert make_client().get("/status", headers={"Host": host}).status_code == 403
+    assert make_client(**PROTECTED).get("/status", headers={"Host": host, **basic(*LOGIN)}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:9090", "127.0.0.1", "[::1]:9090", "host.docker.internal:9090", "mine:9090"]
+)
+def test_own_names_are_answered_to(make_client: Callable[..., FlaskClient], host: str) -> None:
+    client = make_client(backend_url="http://mine:9090")
+    assert client.get("/status", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+@pytest.mark.parametrize("given", [OPEN, PROTECTED], ids=["open", "protected"])
+def test_other_web_pages_cannot_write(
+    make_client: Callable[..., FlaskClient],
+    payload: Callable[[str], dict[str, Any]],
+    store: Store,
+    given: dict[str, str],
+    headers: dict[str, str],
+) -> None:
+    client = make_client(**given)
+    answer = client.post("/setup", json=payload("setup"), headers={**headers, **basic(*LOGIN)})
+    assert answer.status_code == 403
+    assert store.projects() == []
+
+
+def test_answers_are_not_framed_cached_or_guessed_and_carry_the_request_s_name(
+    make_client: Callable[..., FlaskClient],
+) -> None:
+    answer = make_client().get("/unknown", headers={"X-Request-ID": "mine-1"})
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Request-ID"] == "mine-1"
+    assert make_client().get("/", headers={"X-Request-ID": "a b\tc"}).headers["X-Request-ID"] != "a b\tc"
+
+
+def test_event_that_is_not_understood_is_asked_for(make_client: Callable[..., FlaskClient], store: Store) -> None:
+    client = make_client()
+    store.register("2.1795394190", "<View/>", None, 0.0)
+    store.update("2.1795394190", sync_wanted=False)
+    assert client.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": 7}).status_code == 400
+    client.application.extensions["parts"].catch_up()
+    assert store.project("2.1795394190").sync_wanted
+
+
+def test_more_projects_than_allowed_are_not_made_known(
+    make_client: Callable[..., FlaskClient], payload: Callable[[str], dict[str, Any]]
+) -> None:
+    client = make_client(max_projects=2)
+    answers = [
+        client.post("/setup", json={**payload("setup"), "project": f"{number}.1"}).status_code
+        for number in (1, 2, 3, 1)
+    ]
+    assert answers == [200, 200, 429, 200]
+
+
+def test_more_tasks_than_allowed_are_not_answered(
+    make_client: Callable[..., FlaskClient], payload: Callable[[str], dict[str, Any]]
+) -> None:
+    client = make_client(max_tasks=3)
+    client.post("/setup", json=payload("setup"))
+    body = {**payload("predict"), "tasks": payload("predict")["tasks"][:1] * 4}
+    answer = client.post("/predict", json=body)
+    assert answer.status_code == 413
+    assert "AL_MAX_TASKS" in answer.get_json()["error"]

@@ -1,0 +1,77 @@
+"""The description of the routes is true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from flask import Flask
+
+from backend.jobs import JobClient
+from backend.settings import read_settings
+from backend.store import Signer, Store
+from backend.web import create_app
+from backend.web.openapi import PATHS
+
+PAYLOADS = sorted((Path(__file__).parents[1] / "payloads").glob("*.json"))
+
+
+@pytest.fixture
+def app(tmp_path: Path, store: Store, signer: Signer) -> Iterator[Flask]:
+    jobs = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    yield create_app(read_settings(model_dir=tmp_path), store, jobs, signer, ["secret"])
+    jobs.close()
+
+
+def path_of(name: str) -> str:
+    return {"setup": "/setup", "predict": "/predict", "predict_tab": "/predict"}.get(name, "/webhook")
+
+
+def answer_schema(path: str, method: str, status: int) -> dict[str, Any]:
+    responses = PATHS[path][method]["responses"]
+    found = responses.get(str(status)) or responses.get(f"{status // 100}XX")
+    assert found, f"{method} {path} answered {status}, which is not described"
+    schema: dict[str, Any] = found["content"]["application/json"]["schema"]
+    return schema
+
+
+def test_every_route_and_method_is_described(app: Flask) -> None:
+    routes = {
+        (rule.rule, method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.endpoint != "static"
+    }
+    assert routes == {(path, method) for path, operations in PATHS.items() for method in operations}
+
+
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: path.stem)
+def test_recorded_requests_and_their_answers_are_as_described(
+    app: Flask, path: Path, payload: Callable[[str], dict[str, Any]]
+) -> None:
+    client, body, route = app.test_client(), json.loads(path.read_text(encoding="utf-8")), path_of(path.stem)
+    assert client.post("/setup", json=payload("setup")).status_code == 200
+    schema = PATHS[route]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.validate(body, schema)
+    answer = client.post(route, json=body)
+    jsonschema.validate(answer.get_json(), answer_schema(route, "post", answer.status_code))
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_answers_and_errors_are_as_described(app: Flask, path: str) -> None:
+    for method in PATHS[path]:
+        answer = app.test_client().open(path, method=method.upper(), json={} if method == "post" else None)
+        jsonschema.validate(answer.get_json(), answer_schema(path, method, answer.status_code))
+
+
+def test_description_is_valid_openapi(app: Flask) -> None:
+    described = app.test_client().get("/openapi.json").get_json()
+    assert described["openapi"].startswith("3.1")
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                jsonschema.Draft202012Validator.check_schema(response["content"]["application/json"]["schema"])
