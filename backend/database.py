@@ -74,6 +74,15 @@ def set_aside(torn: TornDatabase) -> None:
         os.replace(path, f"{path}.torn")
 
 
+def set_aside_files(url: str) -> list[Path]:
+    """The damaged files that were set aside."""
+    address = sa.make_url(url)
+    if address.get_backend_name() != "sqlite":
+        return []
+    path = Path(address.database or "")
+    return list(path.parent.glob(f"{path.name}.torn"))
+
+
 def check_whole(url: str) -> None:
     """Read all of a small SQLite file, and set it aside if it is damaged. Does nothing for other databases."""
     if sa.make_url(url).get_backend_name() != "sqlite":

@@ -19,6 +19,7 @@ BackendError
 ├── DatabaseUnavailable     the database does not answer
 ├── SchemaTooNew            the database's tables are of a newer release
 ├── TurnOvertaken           another process has taken a project's turn over
+├── TurnRunning             a project's turn is running and would write again
 ├── TurnsCutShort           whoever took a project's last turns was killed
 ├── LabelStudioInstallError, LabelStudioStartError, LabelStudioLoginError    of the demo's own (studio/local.py)
 ├── PortInUse               another program listens there
@@ -133,6 +134,10 @@ class SchemaTooNew(BackendError):
 
 class TurnOvertaken(BackendError):
     """Another process has begun a turn of the same project since: it does what this one would have done."""
+
+
+class TurnRunning(BackendError):
+    """Try again in a minute: a turn of the project is running."""
 
 
 class TurnsCutShort(BackendError):

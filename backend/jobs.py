@@ -15,11 +15,12 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 
 from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, open_engine, set_aside, unavailable
-from backend.errors import TurnOvertaken
+from backend.errors import TurnOvertaken, UnknownProject
 from backend.store import Store
 
 QUEUE = "turns"
@@ -97,6 +98,12 @@ class JobClient:
         if done:
             self._client.delete_workflows([job.workflow_id for job in done])
 
+    def forget(self, project_key: str) -> None:
+        """Remove all jobs of a project."""
+        found = self._client.list_workflows(workflow_id_prefix=_job_id(project_key, ""), load_input=False)
+        if found:
+            self._client.delete_workflows([job.workflow_id for job in found])
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.destroy()
@@ -118,6 +125,8 @@ def take_turn_alone(store: Store, jobs: JobClient, take_turn: Callable[[str], bo
             jobs.ask(key, store.project(key).n_turns)
     except TurnOvertaken as exc:
         log.warning("%s", exc)
+    except UnknownProject:
+        log.info("project %s was forgotten meanwhile", key)
     except UNAVAILABLE as exc:
         log.warning("project %s: its turn ended early: %s", key, unavailable(exc))
         if isinstance(exc, TornDatabase):
@@ -196,7 +205,7 @@ class JobRunner:
         self._engine.dispose()
 
 
-def _job_id(project_key: str, n_turns: int) -> str:
+def _job_id(project_key: str, n_turns: int | Literal[""]) -> str:
     return f"turn:{project_key}:{n_turns}"
 
 

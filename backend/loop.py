@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,7 +56,7 @@ from backend.models import Models
 from backend.pool import News, Pool
 from backend.ranking import Learnt, Window, rank
 from backend.settings import ProjectSettings, Settings, read_project_settings
-from backend.store import NewVersion, Project, Signer, Store, Turn, Version
+from backend.store import NewVersion, Project, Signer, Store, Turn, Version, model_kind
 from backend.studio.client import Connection, Studio
 from backend.syncing import Sync
 
@@ -177,6 +177,14 @@ class Loop:
                 self._record(key, progress, started, "; ".join(progress.done))
         return progress.is_complete
 
+    def forget_all_but(self, keys: Collection[str]) -> None:
+        """Let go of projects that are not known any more."""
+        in_memory: tuple[MutableMapping[str, Any], ...] = (self._pools, self._tunings)
+        for kept in in_memory:
+            for key in [key for key in kept if key not in keys]:
+                del kept[key]
+        self._models.forget(keys)
+
     def _check_endings(self, project: Project) -> None:
         """Raise TurnsCutShort if the last turns never came to their end, unless there are news or this one waited."""
         n_cut_short = project.n_unfinished - 1
@@ -271,7 +279,7 @@ class Loop:
                 self._push(self._studio, key, config, number, window)
         with self._step(key, progress, "record"):
             before = set() if project.version_id is None else self._store.audits(project.version_id)
-            artifact = None if classifier is None else self._signer.dump((classifier, order, tuning))
+            artifact = None if classifier is None else self._signer.dump((classifier, order, tuning), model_kind(key))
             version = self._store.publish(
                 key,
                 NewVersion(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from backend.errors import ArtifactRejected
 from backend.learning.features import Features
 from backend.learning.model import Model
-from backend.store import Signer, Store
+from backend.store import Signer, Store, features_kind, model_kind
 
 KEPT_PROJECTS = 64
 
@@ -41,7 +42,7 @@ class Models:
         with self._lock:
             kept = self._kept.get(key)
         if kept is None or kept.version_id != version_id:
-            kept = self._load(version_id, kept or _Kept(None, None, None, None))
+            kept = self._load(key, version_id, kept or _Kept(None, None, None, None))
         self._keep(key, kept)
         return kept.model
 
@@ -52,6 +53,12 @@ class Models:
         if kept is None or kept.features_id != features_id:
             self._keep(key, _Kept(None, None, features_id, features))
 
+    def forget(self, among: Collection[str]) -> None:
+        """Let go of all projects but these."""
+        with self._lock:
+            for key in [key for key in self._kept if key not in among]:
+                del self._kept[key]
+
     def _keep(self, key: str, kept: _Kept) -> None:
         with self._lock:
             self._kept[key] = kept
@@ -59,18 +66,18 @@ class Models:
             while len(self._kept) > KEPT_PROJECTS:
                 self._kept.popitem(last=False)
 
-    def _load(self, version_id: int, before: _Kept) -> _Kept:
+    def _load(self, key: str, version_id: int, before: _Kept) -> _Kept:
         artifact, features_id = self._store.version_artifact(version_id) or (None, None)
         if artifact is None or features_id is None:
             return _Kept(version_id, None, before.features_id, before.features)
         features = before.features
         if features is None or before.features_id != features_id:
-            features = self._load_features(features_id)
-        return _Kept(version_id, Model(features, *self._signer.load(artifact)), features_id, features)
+            features = self._load_features(key, features_id)
+        return _Kept(version_id, Model(features, *self._signer.load(artifact, model_kind(key))), features_id, features)
 
-    def _load_features(self, features_id: int) -> Features:
+    def _load_features(self, key: str, features_id: int) -> Features:
         artifact = self._store.features_artifact(features_id)
         if artifact is None:
             raise ArtifactRejected(f"the features {features_id} of a stored model are gone")
-        features: Features = self._signer.load(artifact)
+        features: Features = self._signer.load(artifact, features_kind(key))
         return features

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from backend.learning.coverage import Coverage, cover
 from backend.learning.features import Encoder, Features, TextRows, sample
 from backend.learning.rows import Matrix, blocks
 from backend.learning.types import Array
-from backend.store import Change, Signer, Store
+from backend.store import Change, Signer, Store, features_kind
 
 # A vocabulary fitted on half of the pool misses too many of its terms.
 REFIT_GROWTH = 2.0
@@ -81,6 +81,7 @@ class Pool:
         self._clock = clock
         self._computing = computing
         self._background = background
+        self._kind = features_kind(key)
         self.features_id: int | None = None
         self._fit: _Fit | None = None
         # With the features that it replaces.
@@ -128,6 +129,7 @@ class Pool:
         self._index()
         if is_complete:
             self._renew_if_due()
+            self._erase_dead()
         return News(n_new, is_complete)
 
     def require(self, task_ids: Sequence[int]) -> None:
@@ -189,7 +191,7 @@ class Pool:
             return False
         features_id, artifact = found
         try:
-            features: Features = self._signer.load(artifact)
+            features: Features = self._signer.load(artifact, self._kind)
         except ArtifactRejected as exc:
             log.warning("project %s: features are made again: %s", self.key, exc)
             return False
@@ -212,12 +214,15 @@ class Pool:
             texts += [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
         with self._computing.slot():
             features = Features.fit(texts, self._encoder, len(task_ids))
-        artifact = self._signer.dump(features)
+        artifact = self._signer.dump(features, self._kind)
         return _Fit(features, self._files(artifact, features)), artifact
 
     def _files(self, artifact: bytes, features: Features) -> FeatureFiles:
+        return FeatureFiles(self._files_folder(artifact), features)
+
+    def _files_folder(self, artifact: bytes) -> Path:
         # Named for their content: the ids of a database that was made anew begin again.
-        return FeatureFiles(self._folder / hashlib.sha256(artifact).hexdigest()[:16], features)
+        return self._folder / hashlib.sha256(artifact).hexdigest()[:16]
 
     def _use(self, features_id: int, fit: _Fit) -> None:
         if self._fit is not None:
@@ -244,6 +249,30 @@ class Pool:
             self._coverage = None
             self._append_news(fit, np.inf)
             self._index()
+
+    def _erase_dead(self) -> None:
+        """Overwrite what is kept of texts that are gone, and forget the terms that only they had."""
+        fit = self._fit_or_fail()
+        is_dead = fit.files.states == HAS_FEATURES
+        is_dead[self.live] = False
+        dead = np.flatnonzero(is_dead)
+        if not len(dead):
+            return
+        terms = self.X[dead].terms.indices
+        fit.files.erase(dead)
+        self._index()
+        is_met = np.zeros(fit.features.tfidf.n_terms, dtype=bool)
+        is_met[self.X.terms.indices[self.X.terms.data > 0]] = True
+        gone = np.unique(terms[~is_met[terms]])
+        if not len(gone):
+            return
+        # Other features by number, so that a version is published with them, and the older ones are deleted.
+        features = replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()))
+        artifact = self._signer.dump(features, self._kind)
+        self.features_id = self._store.save_features(self.key, self.field, artifact, self._clock.now())
+        fit.files.move(self._files_folder(artifact))
+        self._fit = _Fit(features, fit.files)
+        log.info("project %s: %d words that no task holds any more are forgotten", self.key, len(gone))
 
     def _make_refit(self) -> tuple[_Fit, bytes]:
         fit, artifact = self._make_fit()

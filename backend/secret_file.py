@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 def read_or_create_secret(path: Path) -> str:
@@ -35,6 +38,9 @@ def read_or_create_secret(path: Path) -> str:
 
 def _read_secret(path: Path) -> str:
     try:
+        if path.stat().st_mode & 0o077:
+            log.warning("%s could be read by others: now by its owner only", path)
+            path.chmod(0o600)
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return ""

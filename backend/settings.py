@@ -184,6 +184,11 @@ class Settings(BaseSettings):
         return bool(self.basic_auth_user and self.basic_auth_pass)
 
     @property
+    def reached_at(self) -> str:
+        """This backend's address, as Label Studio reaches it."""
+        return self.backend_url or f"http://localhost:{self.port}"
+
+    @property
     def store_url(self) -> str:
         """SQLAlchemy address of the state."""
         return self.database_url or f"sqlite:///{self.model_dir / 'state.sqlite'}"

@@ -30,7 +30,7 @@ def connect(project_id: int, backend_url: str | None, assignments: tuple[str, ..
     Needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, and a running backend (label-studio-al serve).
     """
     settings = read_settings()
-    url = (backend_url or settings.backend_url or f"http://localhost:{settings.port}").rstrip("/")
+    url = (backend_url or settings.reached_at).rstrip("/")
     connect_project(settings, project_id, url, _read_assignments(assignments), click.echo)
     if wait:
         wait_until_ordered(settings, project_id, url, click.echo)

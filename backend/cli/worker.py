@@ -85,6 +85,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                     store.want_syncs()
                 sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
                 rescue.look(clock.now())
+                loop.forget_all_but(store.keys())
                 if is_away:
                     log.warning("the database answers again: every project is compared with Label Studio")
                 is_away = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import chain, pairwise, repeat
 from typing import Any
 
@@ -63,7 +64,14 @@ class Tfidf:
     @property
     def n_terms(self) -> int:
         """Columns of every matrix that `transform` gives."""
-        return len(self._column_of)
+        return len(self._idf)
+
+    def without(self, columns: Sequence[int]) -> Tfidf:
+        """The same columns, some of which no text meets any more: their terms are forgotten."""
+        forgotten = set(columns)
+        made = copy(self)
+        made._column_of = {term: column for term, column in self._column_of.items() if column not in forgotten}
+        return made
 
     def _transform(self, texts: Sequence[str]) -> sp.csr_matrix:
         column_of, unknown = self._column_of.get, repeat(self.n_terms)

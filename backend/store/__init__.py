@@ -1,6 +1,18 @@
 """Our copy of the projects, and their models."""
 
-from backend.store.artifacts import Signer
+from backend.store.artifacts import Signer, features_kind, model_kind
 from backend.store.store import Change, Measurement, NewVersion, Prediction, Project, Store, Turn, Version
 
-__all__ = ["Change", "Measurement", "NewVersion", "Prediction", "Project", "Signer", "Store", "Turn", "Version"]
+__all__ = [
+    "Change",
+    "Measurement",
+    "NewVersion",
+    "Prediction",
+    "Project",
+    "Signer",
+    "Store",
+    "Turn",
+    "Version",
+    "features_kind",
+    "model_kind",
+]

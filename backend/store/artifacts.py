@@ -14,7 +14,7 @@ import joblib
 from backend.errors import ArtifactRejected
 
 # The number changes with the shape of what is stored: an older release's objects would load, and then fail.
-_MAGIC = b"label-studio-al/2\n"
+_MAGIC = b"label-studio-al/3\n"
 _DIGEST_BYTES = 32
 
 
@@ -24,24 +24,24 @@ class Signer:
     def __init__(self, key: str) -> None:
         self._key = key.encode()
 
-    def dump(self, value: Any) -> bytes:
-        """The object as bytes that only this key's holder can have written."""
+    def dump(self, value: Any, kind: str) -> bytes:
+        """The object as bytes that only this key's holder can have written, for this kind of use."""
         buffer = io.BytesIO()
         # Topics are 16 MB: they are written where they stay, and the digest is put in front afterwards.
         buffer.write(_MAGIC + bytes(_DIGEST_BYTES) + _release())
         joblib.dump(value, buffer)
         with buffer.getbuffer() as written:
-            digest = self._digest(written[len(_MAGIC) + _DIGEST_BYTES :])
+            digest = self._digest(kind, written[len(_MAGIC) + _DIGEST_BYTES :])
             written[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES] = digest
         return buffer.getvalue()
 
-    def load(self, artifact: bytes) -> Any:
-        """The object. Raises ArtifactRejected if the bytes are torn, foreign, or of another scikit-learn."""
+    def load(self, artifact: bytes, kind: str) -> Any:
+        """The object. Raises ArtifactRejected if the bytes are torn, foreign, of another kind or scikit-learn."""
         if not artifact.startswith(_MAGIC):
             raise ArtifactRejected("a stored model must start with this release's mark: it is torn, foreign or older")
         digest = artifact[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES]
         body = memoryview(artifact)[len(_MAGIC) + _DIGEST_BYTES :]
-        if not hmac.compare_digest(digest, self._digest(body)):
+        if not hmac.compare_digest(digest, self._digest(kind, body)):
             raise ArtifactRejected("a stored model must carry a signature of this key: it is torn, changed or foreign")
         if body[: len(_release())] != _release():
             raise ArtifactRejected(f"a stored model must come from {_release().decode().strip()}")
@@ -50,8 +50,20 @@ class Signer:
         except Exception as exc:
             raise ArtifactRejected(f"a stored model must suit this release, it does not: {type(exc).__name__}") from exc
 
-    def _digest(self, body: memoryview) -> bytes:
-        return hmac.digest(self._key, body, hashlib.sha256)
+    def _digest(self, kind: str, body: memoryview) -> bytes:
+        # A key for each kind, so that nothing that was signed for one use is taken for another.
+        key = hmac.digest(self._key, kind.encode(), hashlib.sha256)
+        return hmac.digest(key, body, hashlib.sha256)
+
+
+def model_kind(project_key: str) -> str:
+    """What a project's model is signed for."""
+    return f"model of {project_key}"
+
+
+def features_kind(project_key: str) -> str:
+    """What a project's features are signed for."""
+    return f"features of {project_key}"
 
 
 @cache

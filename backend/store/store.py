@@ -276,6 +276,27 @@ class Store:
             connection.execute(statement)
         return self.project(key)
 
+    def keys(self, project_id: int | None = None) -> list[str]:
+        """The keys of all projects, or of those with this number in Label Studio."""
+        table = schema.projects.c
+        query = sa.select(table.key).order_by(table.key)
+        if project_id is not None:
+            query = query.where(table.key.startswith(f"{project_id}.", autoescape=True))
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def forget(self, key: str) -> None:
+        """Delete all that is known of the project."""
+        with self._write() as connection:
+            connection.execute(sa.delete(schema.projects).where(schema.projects.c.key == key))
+
+    def shred(self) -> None:
+        """Make sure that nothing deleted is left in the database's files (PostgreSQL: in its tables)."""
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM")
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     # -- hearing ----------------------------------------------------------------------------------------------
 
     def hear(self, event: Event, now: float) -> Project | None:
@@ -808,6 +829,10 @@ class Store:
         connection.execute(statement, rows)
         table = schema.annotations
         for some in _chunks(task_ids):
+            predicted = schema.outcomes.c
+            connection.execute(
+                sa.delete(schema.outcomes).where(predicted.project_key == key, predicted.task_id.in_(some))
+            )
             theirs = (table.c.project_key == key) & table.c.task_id.in_(some)
             connection.execute(sa.update(table).where(theirs).values(result="[]", revision=revision, is_deleted=True))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, field
+from itertools import count
 
 import sqlalchemy as sa
 from flask import current_app
@@ -18,6 +19,7 @@ from backend.store import Project, Signer, Store
 
 # A database that did not answer is not asked for so long: each request would wait for it.
 REST_SECONDS = 1.0
+_TICKS_TO_FORGET = 30
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +107,17 @@ class Parts:
             log.warning("something may have been missed: every project is compared with Label Studio")
 
     def keep_up(self, is_over: threading.Event) -> None:
-        """Catch up once a second until it is over: no further request may come that would."""
-        while not is_over.wait(REST_SECONDS):
+        """Catch up once a second until it is over: no further request may come that would.
+
+        Every half minute the models of projects that were forgotten are let go of.
+        """
+        for tick in count():
+            if is_over.wait(REST_SECONDS):
+                return
             try:
                 self.catch_up()
+                if tick % _TICKS_TO_FORGET == 0:
+                    self.models.forget(self.store.keys())
             except UNAVAILABLE as exc:
                 self.note_outage(exc)
             except Exception as exc:

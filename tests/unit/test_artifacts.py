@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from backend.errors import ArtifactRejected, BackendError
 from backend.secret_file import read_or_create_secret
-from backend.store import Signer, artifacts
+from backend.store import Signer, artifacts, features_kind, model_kind
 from backend.store.artifacts import _DIGEST_BYTES, _MAGIC
 
 SIGNER = Signer("the right key")
-ARTIFACT = SIGNER.dump({"weights": [1, 2, 3]})
+KIND = model_kind("3.1795343520")
+ARTIFACT = SIGNER.dump({"weights": [1, 2, 3]}, KIND)
 
 
 class Bomb:
@@ -44,42 +45,42 @@ def mark(tmp_path: Path) -> Path:
 
 def test_object_comes_back() -> None:
     value = {"weights": np.arange(5, dtype=np.float32), "classes": ["A", "é"]}
-    loaded = SIGNER.load(SIGNER.dump(value))
+    loaded = SIGNER.load(SIGNER.dump(value, KIND), KIND)
     assert loaded["classes"] == value["classes"]
     assert np.array_equal(loaded["weights"], value["weights"])
 
 
 def test_key_with_any_characters_signs() -> None:
-    assert Signer("clé 熊").load(Signer("clé 熊").dump(1)) == 1
+    assert Signer("clé 熊").load(Signer("clé 熊").dump(1, KIND), KIND) == 1
 
 
 def test_bomb_goes_off_when_the_signature_is_right(mark: Path) -> None:
     """So that the tests below mean something."""
-    SIGNER.load(SIGNER.dump(Bomb(mark)))
+    SIGNER.load(SIGNER.dump(Bomb(mark), KIND), KIND)
     assert mark.exists()
 
 
 def test_wrong_key_is_rejected_before_anything_is_unpickled(mark: Path) -> None:
     with pytest.raises(ArtifactRejected, match="signature"):
-        Signer("another key").load(SIGNER.dump(Bomb(mark)))
+        Signer("another key").load(SIGNER.dump(Bomb(mark), KIND), KIND)
     assert not mark.exists()
 
 
 def test_every_flipped_byte_is_rejected_before_anything_is_unpickled(mark: Path) -> None:
-    artifact = SIGNER.dump(Bomb(mark))
+    artifact = SIGNER.dump(Bomb(mark), KIND)
     for place in range(len(artifact)):
         torn = bytearray(artifact)
         torn[place] ^= 1
         with pytest.raises(ArtifactRejected):
-            SIGNER.load(bytes(torn))
+            SIGNER.load(bytes(torn), KIND)
     assert not mark.exists()
 
 
 def test_every_truncation_is_rejected_before_anything_is_unpickled(mark: Path) -> None:
-    artifact = SIGNER.dump(Bomb(mark))
+    artifact = SIGNER.dump(Bomb(mark), KIND)
     for length in range(len(artifact)):
         with pytest.raises(ArtifactRejected):
-            SIGNER.load(artifact[:length])
+            SIGNER.load(artifact[:length], KIND)
     assert not mark.exists()
 
 
@@ -89,16 +90,16 @@ def test_foreign_pickle_is_rejected_before_it_is_unpickled(mark: Path) -> None:
     body = pickle.dumps(Bomb(mark))
     for foreign in (body, buffer.getvalue(), _MAGIC + body, _MAGIC + b"\0" * _DIGEST_BYTES + body):
         with pytest.raises(ArtifactRejected):
-            SIGNER.load(foreign)
+            SIGNER.load(foreign, KIND)
     assert not mark.exists()
 
 
 def test_signature_of_one_model_does_not_sign_another(mark: Path) -> None:
     start = len(_MAGIC)
-    bomb = SIGNER.dump(Bomb(mark))
+    bomb = SIGNER.dump(Bomb(mark), KIND)
     stolen = ARTIFACT[: start + _DIGEST_BYTES] + bomb[start + _DIGEST_BYTES :]
     with pytest.raises(ArtifactRejected):
-        SIGNER.load(stolen)
+        SIGNER.load(stolen, KIND)
     assert not mark.exists()
 
 
@@ -106,24 +107,24 @@ def test_signature_of_one_model_does_not_sign_another(mark: Path) -> None:
 def test_any_bytes_are_rejected(artifact: bytes) -> None:
     for candidate in (artifact, _MAGIC + artifact, ARTIFACT + artifact + b"!"):
         with pytest.raises(ArtifactRejected):
-            SIGNER.load(candidate)
+            SIGNER.load(candidate, KIND)
 
 
 def test_model_of_an_older_shape_is_rejected(monkeypatch: pytest.MonkeyPatch, mark: Path) -> None:
     with monkeypatch.context() as older_release:
         older_release.setattr(artifacts, "_MAGIC", b"label-studio-al/1\n")
-        artifact = SIGNER.dump(Bomb(mark))
+        artifact = SIGNER.dump(Bomb(mark), KIND)
     with pytest.raises(ArtifactRejected, match="older"):
-        SIGNER.load(artifact)
+        SIGNER.load(artifact, KIND)
     assert not mark.exists()
 
 
 def test_model_of_another_scikit_learn_is_rejected(monkeypatch: pytest.MonkeyPatch, mark: Path) -> None:
     with monkeypatch.context() as other_release:
         other_release.setattr(artifacts, "_release", lambda: b"scikit-learn 0.1\n")
-        artifact = SIGNER.dump(Bomb(mark))
+        artifact = SIGNER.dump(Bomb(mark), KIND)
     with pytest.raises(ArtifactRejected, match="scikit-learn"):
-        SIGNER.load(artifact)
+        SIGNER.load(artifact, KIND)
     assert not mark.exists()
 
 
@@ -132,9 +133,9 @@ def test_model_whose_class_this_release_no_longer_has_is_rejected(monkeypatch: p
     old.Model = type("Model", (), {"__module__": old.__name__})  # type: ignore[attr-defined]
     with monkeypatch.context() as older_release:
         older_release.setitem(sys.modules, old.__name__, old)
-        artifact = SIGNER.dump(old.Model())
+        artifact = SIGNER.dump(old.Model(), KIND)
     with pytest.raises(ArtifactRejected):
-        SIGNER.load(artifact)
+        SIGNER.load(artifact, KIND)
 
 
 # -- secrets --------------------------------------------------------------------------------------------------
@@ -191,3 +192,19 @@ def test_processes_that_start_together_share_the_secret(tmp_path: Path) -> None:
             thread.join()
         assert len(set(found)) == 1
         assert len(found[0]) == 64
+
+
+@pytest.mark.parametrize("other", [features_kind("3.1795343520"), model_kind("4.1795343520")])
+def test_what_was_signed_for_another_use_or_project_is_not_unpickled(tmp_path: Path, other: str) -> None:
+    mark = tmp_path / "mark"
+    with pytest.raises(ArtifactRejected, match="signature"):
+        SIGNER.load(SIGNER.dump(Bomb(mark), other), KIND)
+    assert not mark.exists()
+
+
+def test_key_file_that_others_may_read_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "signing.key"
+    path.write_text("a key that was copied here by hand")
+    path.chmod(0o644)
+    assert read_or_create_secret(path) == "a key that was copied here by hand"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

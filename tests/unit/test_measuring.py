@@ -13,7 +13,7 @@ from backend.learning.classifier import fit_classifier
 from backend.learning.learner import Tuning
 from backend.learning.model import Model
 from backend.measuring import COMPARED_LABELS_APART, keep_predictions, measure
-from backend.store import Measurement, NewVersion, Prediction, Signer, Store, Version
+from backend.store import Measurement, NewVersion, Prediction, Signer, Store, Version, model_kind
 from tests.support.build import KEY, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
@@ -52,7 +52,7 @@ class Setting:
             labels=("A", "B"),
             learnt=learnt,
             features_id=self.pool.features_id,
-            artifact=self.signer.dump((classifier, "margin", Tuning("tfidf"))),
+            artifact=self.signer.dump((classifier, "margin", Tuning("tfidf")), model_kind(KEY)),
             window=[(place, 0.5) for place in range(n_labels + 1, N + 1)],
             audits=audits,
         )

@@ -10,7 +10,7 @@ from backend.learning.classifier import fit_classifier
 from backend.learning.features import Features
 from backend.learning.learner import Tuning
 from backend.models import KEPT_PROJECTS, Models
-from backend.store import NewVersion, Signer, Store
+from backend.store import NewVersion, Signer, Store, features_kind, model_kind
 from tests.support.build import KEY, config_xml
 
 TEXTS = ["a cat", "a dog"]
@@ -35,8 +35,9 @@ class Setting:
     def publish(self, number: int = 1, key: str = KEY, features_id: int | None = None) -> tuple[int, int]:
         """Ids of the version and of its features."""
         self.store.register(key, config_xml(), None, 0.0)
-        features_id = features_id or self.store.save_features(key, "text", self.signer.dump(self.features), 0.0)
-        artifact = self.signer.dump((self.classifier, "margin", Tuning("tfidf")))
+        signed = self.signer.dump(self.features, features_kind(key))
+        features_id = features_id or self.store.save_features(key, "text", signed, 0.0)
+        artifact = self.signer.dump((self.classifier, "margin", Tuning("tfidf")), model_kind(key))
         new = NewVersion(number, 0.0, 0, "margin", ("A", "B"), {1: "A"}, features_id, artifact, [])
         return self.store.publish(key, new, is_switched=True).id, features_id
 

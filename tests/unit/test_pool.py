@@ -15,7 +15,7 @@ from backend.labeling import LabelConfig, Task, parse_config
 from backend.learning.coverage import cover
 from backend.learning.rows import Rows, selected, squared_norms, weighted_sum
 from backend.pool import Pool
-from backend.store import NewVersion, Signer, Store
+from backend.store import NewVersion, Signer, Store, features_kind
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, make_pool, task
 
 CONFIG = parse_config(config_xml())
@@ -215,7 +215,7 @@ def test_restarted_worker_fits_again_when_the_pool_doubled_meanwhile(setting: Se
 @pytest.mark.parametrize("place", [0, 40, -1])
 def test_torn_features_are_made_again(setting: Setting, caplog: pytest.LogCaptureFixture, place: int) -> None:
     setting.hear(*tasks(*range(10)))
-    good = setting.signer.dump("whatever")
+    good = setting.signer.dump("whatever", features_kind(KEY))
     torn = bytearray(good)
     torn[place] ^= 1
     torn_id = setting.store.save_features(KEY, "text", bytes(torn), 0.0)
@@ -298,7 +298,8 @@ def test_groups_are_made_again_after_a_refit_of_the_same_size(setting: Setting) 
 def test_features_that_another_worker_replaced_are_not_published_again(setting: Setting) -> None:
     setting.hear(*tasks(*range(10)))
     setting.refresh()
-    others = setting.store.save_features(KEY, "text", setting.signer.dump(setting.pool.features), 0.0)
+    signed = setting.signer.dump(setting.pool.features, features_kind(KEY))
+    others = setting.store.save_features(KEY, "text", signed, 0.0)
     setting.store.publish(KEY, NewVersion(1, 0.0, 0, "coverage", ("A", "B"), {}, others, None, []), is_switched=True)
     setting.refresh()
     assert setting.pool.features_id is not None

@@ -24,7 +24,7 @@ from backend.learning.classifier import fit_classifier
 from backend.learning.features import Features
 from backend.learning.learner import Tuning
 from backend.settings import read_settings
-from backend.store import NewVersion, Project, Signer, Store, Turn
+from backend.store import NewVersion, Project, Signer, Store, Turn, features_kind, model_kind
 from backend.web import create_app
 from tests.support.clock import FakeClock
 
@@ -99,8 +99,8 @@ def publish(
         pairs = [(text, label) for label, texts in learnt.items() for text in texts]
         features, rows = Features.fit_transform([text for text, _ in pairs], None)
         classifier = fit_classifier(rows, np.array([label for _, label in pairs]))
-        artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")))
-        features_id = store.save_features(key, "text", signer.dump(features), 0.0)
+        artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")), model_kind(KEY))
+        features_id = store.save_features(key, "text", signer.dump(features, features_kind(KEY)), 0.0)
     new = NewVersion(
         number=number,
         created_at=1_800_000_000.0,

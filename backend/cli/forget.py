@@ -1,0 +1,79 @@
+"""`label-studio-al forget`: removes all that this backend keeps of a project."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+
+import click
+
+from backend.cli.wiring import make_studio, open_store, say_errors
+from backend.database import UNAVAILABLE, set_aside_files
+from backend.errors import InvalidSettings, StudioError, TurnRunning, UnknownProject
+from backend.jobs import JobClient
+from backend.settings import Settings, read_settings
+
+# A turn takes seconds; the first one of a large pool works in slices of two.
+TURN_SECONDS = 60.0
+
+
+@click.command()
+@click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--disconnect", is_flag=True, help="Also remove the model connection and the webhook in Label Studio.")
+@say_errors
+def forget(project_id: int, yes: bool, disconnect: bool) -> None:
+    """Remove a project's texts, labels, models and features from this backend. Label Studio keeps its own."""
+    settings = read_settings()
+    store, jobs = open_store(settings), JobClient(settings.jobs_url)
+    try:
+        keys = store.keys(project_id)
+        if not keys:
+            raise UnknownProject(f"project {project_id} is not known here: there is nothing to forget")
+        for key in keys:
+            counts = store.counts(key)
+            click.echo(f"Project {key}: {counts['tasks']} tasks, {counts['annotations']} annotations, models, features")
+        if not yes:
+            click.confirm("Remove all this? It cannot be undone; Label Studio keeps its own copy.", abort=True)
+        if disconnect:
+            _disconnect(settings, project_id)
+        for key in keys:
+            with store.turn_lock(key, TURN_SECONDS) as is_mine:
+                if not is_mine:
+                    raise TurnRunning(f"a turn of project {key} is running: try again in a minute")
+                store.forget(key)
+            shutil.rmtree(settings.model_dir / "features" / key, ignore_errors=True)
+            # Their tables are made by the first worker; jobs name the project's number only.
+            with suppress(*UNAVAILABLE):
+                jobs.forget(key)
+        store.shred()
+        # A damaged database that was set aside holds all projects' texts; it can only be deleted as a whole.
+        for path in set_aside_files(settings.store_url):
+            path.unlink()
+        click.echo("Forgotten.")
+        if not disconnect:
+            _warn_if_connected(settings, project_id)
+    finally:
+        jobs.close()
+        store.close()
+
+
+def _disconnect(settings: Settings, project_id: int) -> None:
+    studio = make_studio(settings)
+    if studio is None:
+        raise InvalidSettings("--disconnect needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY")
+    studio.disconnect(project_id, settings.reached_at)
+    click.echo("The connection and the webhook in Label Studio are removed.")
+
+
+def _warn_if_connected(settings: Settings, project_id: int) -> None:
+    studio = make_studio(settings)
+    try:
+        is_connected = studio is None or studio.find_connection(project_id, settings.reached_at) is not None
+    except StudioError:
+        is_connected = True
+    if is_connected:
+        click.echo(
+            "If the project is still connected in Label Studio (its model page, its webhooks), it is learnt anew as "
+            "soon as somebody opens a task: remove the connection there, or give --disconnect."
+        )
