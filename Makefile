@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip sync --quiet --require-hashes
 LOCK := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench lock clean
+.PHONY: help demo serve test chaos fuzz soak lint bench lock clean
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -19,6 +19,16 @@ serve: $(VENV)/.run  ## The backend for your own Label Studio
 
 test: $(VENV)/.dev  ## Every test, with a real Label Studio
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.dev  ## Hundreds of schedules of faults, on SQLite and PostgreSQL (an hour)
+	@$(BIN)/python -m tests.chaos --schedules 200 --database sqlite $(ARGS)
+	@$(BIN)/python -m tests.chaos --schedules 50 --database postgresql $(ARGS)
+
+fuzz: $(VENV)/.dev  ## 20,000 requests that nobody would send on purpose
+	@AL_FUZZ_REQUESTS=20000 $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+soak: $(VENV)/.dev  ## A day of 20,000 labels, with a clock of its own
+	@AL_SOAK_LABELS=20000 $(BIN)/python -m pytest tests/soak -s $(ARGS)
 
 lint: $(VENV)/.dev  ## Style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

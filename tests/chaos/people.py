@@ -51,6 +51,7 @@ class People:
     ) -> None:
         self._server = server
         self._project = project
+        self.project_key = project.key
         self._url = backend_url
         self._auth = httpx.BasicAuth(*auth)
         self._secret = secret

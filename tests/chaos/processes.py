@@ -10,6 +10,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -31,10 +32,11 @@ class Processes:
         self.model_dir.mkdir(parents=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.kill_file = folder / "kill"
+        self._kill_file = folder / "kill"
+        self.n_kills_at_steps = 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AL_", "LABEL_STUDIO_"))}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        self._environment = {
+        self.environment = {
             **kept,
             "MODEL_DIR": str(self.model_dir),
             "PORT": str(self.port),
@@ -53,7 +55,7 @@ class Processes:
         }
         self._commands = {
             "web": [sys.executable, "-m", "backend", "serve", "--no-worker", "--port", str(self.port)],
-            "worker": [sys.executable, "-m", "tests.chaos.worker", str(self.kill_file)],
+            "worker": [sys.executable, "-m", "tests.chaos.worker", str(self._kill_file)],
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stop = threading.Event()
@@ -89,6 +91,14 @@ class Processes:
                 target = next(iter(target.children()), target)
             target.send_signal(number)
 
+    def kill_at(self, step: str | None) -> None:
+        """Have the worker kill itself at the next step of that name; None takes it back."""
+        if step is None:
+            self._kill_file.unlink(missing_ok=True)
+            return
+        # A place that no turn comes by gives way to the next one.
+        self._kill_file.write_text(step, encoding="ascii")
+
     def limit_file_size(self, is_full: bool) -> None:
         """A full disk, as the processes meet it: no file can grow."""
         for process in self._running.values():
@@ -106,11 +116,15 @@ class Processes:
         except httpx.HTTPError:
             return False
 
-    def status(self) -> dict[str, object]:
+    def command(self, *arguments: str) -> list[str]:
+        """Another command of the backend, to be run with `environment`."""
+        return [sys.executable, "-m", "backend", *arguments]
+
+    def status(self) -> dict[str, Any]:
         """What /status says; raises httpx.HTTPError."""
         response = httpx.get(f"{self.url}/status", auth=httpx.BasicAuth(USER, PASSWORD), timeout=5)
         response.raise_for_status()
-        answer: dict[str, object] = response.json()
+        answer: dict[str, Any] = response.json()
         return answer
 
     def log(self) -> str:
@@ -121,11 +135,12 @@ class Processes:
     def _start(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                self._commands[name], env=self._environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                self._commands[name], env=self.environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )
 
     def _supervise(self) -> None:
         while not self._stop.wait(0.1):
             for name, process in list(self._running.items()):
                 if process.poll() is not None:
+                    self.n_kills_at_steps += name == "worker" and not self._kill_file.exists()
                     self._start(name)

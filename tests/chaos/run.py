@@ -43,6 +43,7 @@ class Outcome:
     converged_seconds: float
     slowest_submit: float
     n_labels: int
+    n_kills: int
     log: str
 
     @property
@@ -81,8 +82,10 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         store = Store(store_url)
         stack.callback(store.close)
         until(lambda: _is_published(store, project.key), "the first version is published")
-        _label_with_faults(schedule, weather, people, processes, storage)
+        _label_with_faults(schedule, weather, people, processes, storage, store)
         people.open_some()
+        # Nobody labels any more: now older predictions are deleted.
+        _kill_at_steps([step for step in schedule.steps if "prune" in step], processes, store, project.key)
         began, left = time.monotonic(), ["nothing was looked at"]
         while left and time.monotonic() - began < CONVERGENCE_SECONDS:
             time.sleep(0.25)
@@ -96,7 +99,14 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         on_the_way = [] if left else wrongs(people, store, project, log, (TOKEN, PASSWORD, SECRET, KEY))
         n_labels = len(project.annotations)
         return Outcome(
-            schedule, left, on_the_way or people.seen.wrongs, took, people.seen.slowest_submit, n_labels, log
+            schedule,
+            left,
+            on_the_way or people.seen.wrongs,
+            took,
+            people.seen.slowest_submit,
+            n_labels,
+            processes.n_kills_at_steps,
+            log,
         )
 
 
@@ -112,14 +122,15 @@ def _database(schedule: Schedule, postgres: Postgres | None) -> Iterator[str | N
 
 
 def _label_with_faults(
-    schedule: Schedule, weather: Weather, people: People, processes: Processes, storage: Storage
+    schedule: Schedule, weather: Weather, people: People, processes: Processes, storage: Storage, store: Store
 ) -> None:
     stop = threading.Event()
     annotators = [threading.Thread(target=people.label_until, args=[stop]) for _ in range(schedule.n_annotators)]
     faults = [threading.Thread(target=_make, args=[fault, weather, processes, storage]) for fault in schedule.faults]
     for thread in (*annotators, *faults):
         thread.start()
-    time.sleep(LABELLING_SECONDS)
+    time.sleep(0.0 if schedule.steps else LABELLING_SECONDS)
+    _kill_at_steps([step for step in schedule.steps if "prune" not in step], processes, store, people.project_key)
     for thread in faults:
         thread.join()
     weather.api = weather.webhook = None
@@ -128,7 +139,7 @@ def _label_with_faults(
     stop.set()
     for thread in annotators:
         thread.join()
-    processes.kill_file.unlink(missing_ok=True)
+    processes.kill_at(None)
     until(processes.answers, "the web server answers again", seconds=CONVERGENCE_SECONDS)
 
 
@@ -138,6 +149,19 @@ def _is_published(store: Store, key: str) -> bool:
     except sa.exc.SQLAlchemyError:
         return False
     return project is not None and project.version_id is not None and project.is_switched
+
+
+def _kill_at_steps(steps: list[str], processes: Processes, store: Store, key: str) -> None:
+    """Kill a turn at one step after the other, each when a whole turn has made up for the one before."""
+    for step in steps:
+        n_kills, n_turns = processes.n_kills_at_steps, store.project(key).n_turns
+        processes.kill_at(step)
+        until(lambda n=n_kills: processes.n_kills_at_steps > n, f"a turn is killed {step}", seconds=CONVERGENCE_SECONDS)
+        until(
+            lambda n=n_turns: store.project(key).n_unfinished == 0 and store.project(key).n_turns > n,
+            f"the turn that was killed {step} is made up for",
+            seconds=CONVERGENCE_SECONDS,
+        )
 
 
 def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage) -> None:
@@ -153,7 +177,7 @@ def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage
     elif fault.kind == "storage":
         storage.fail(fault.name, fault.seconds)
     elif fault.name == "kill at a step":
-        processes.kill_file.write_text(fault.step, encoding="ascii")
+        processes.kill_at(fault.step)
     elif fault.name == "stop worker":
         processes.signal("worker", signal.SIGSTOP)
         time.sleep(fault.seconds)

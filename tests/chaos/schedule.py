@@ -50,9 +50,11 @@ class Schedule:
     n_tasks: int
     n_annotators: int
     faults: tuple[Fault, ...]
+    # Where turns are killed one after the other, each when the one before has been made up for.
+    steps: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        faults = "; ".join(map(str, self.faults))
+        faults = "; ".join([*map(str, self.faults), *self.steps])
         people = f"{self.n_tasks} tasks, {self.n_annotators} annotators"
         return f"seed {self.seed} on {self.database}: {people}: {faults}"
 
