@@ -390,7 +390,7 @@ class BigLabelStudio:
                 self._annotate(project, task_id, choice(self.texts.label(task_id - 1)))
                 for task_id in project.ids[: body["n"]].tolist()
             ]
-        for start in range(0, len(made), BULK_WEBHOOK):
+        for start in range(0, len(made) if body["is_told"] else 0, BULK_WEBHOOK):
             self._send(project, "ANNOTATIONS_CREATED", {"annotation": made[start : start + BULK_WEBHOOK]})
         return 201, {"annotations": len(made)}
 
@@ -647,9 +647,9 @@ class RunningStudio:
         """A project with the texts of the rows from `first` on."""
         return int(self._calls.call("POST", "/bench/projects", {"first": first, "n_tasks": n_tasks})["id"])
 
-    def import_labels(self, project_id: int, n: int) -> None:
-        """Annotate the first n tasks."""
-        self._calls.call("POST", f"/bench/projects/{project_id}/labels", {"n": n})
+    def import_labels(self, project_id: int, n: int, *, is_told: bool = True) -> None:
+        """Annotate the first n tasks. is_told: whether webhooks tell of it."""
+        self._calls.call("POST", f"/bench/projects/{project_id}/labels", {"n": n, "is_told": is_told})
 
     def submit(self, task_id: int, label: str) -> None:
         """Press Submit."""

@@ -31,6 +31,7 @@ def sections() -> dict[str, Section]:
     from benchmarks.scale.fairness import fairness_section
     from benchmarks.scale.live import live_section
     from benchmarks.scale.scoring import scoring_section
+    from benchmarks.scale.shed import shed_section
     from benchmarks.scale.turns import turn_section
 
     return {
@@ -38,6 +39,7 @@ def sections() -> dict[str, Section]:
         "scoring": scoring_section,
         "predict": predict_section,
         "webhook": webhook_section,
+        "shed": shed_section,
         "fairness": fairness_section,
         "cluster": cluster_section,
         "live": live_section,

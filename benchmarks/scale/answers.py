@@ -119,7 +119,7 @@ def webhook_section(bench: Bench) -> None:
     """A steady stream of labels while turns run, and what /health and /setup take meanwhile."""
     n_tasks = min(WEBHOOK_TASKS, bench.options.sizes[-1])
     with bench.trained("webhook", n_tasks) as (studio, backend, project_id):
-        plan = _plan(bench, studio, backend, project_id, n_tasks)
+        plan = plan_of(bench, studio, backend, project_id, n_tasks, EVENTS_PER_SECOND)
         path = bench.folder / "plan.json"
         plan.save(path)
         began = time.time()
@@ -134,7 +134,7 @@ def webhook_section(bench: Bench) -> None:
                 f"{name} in the same minute, p99 of {len(sent['seconds'])}", n_tasks, value, PROBE_MS, "ms"
             )
         n_sent = int(plan.per_second * plan.seconds)
-        _learning_row(bench, backend, project_id, n_tasks, plan.first_row + n_sent)
+        learning_row(bench, backend, project_id, n_tasks, plan.first_row + n_sent)
         turning = sum(
             max(0.0, min(ended, turn.started_at + turn.seconds) - max(began, turn.started_at))
             for turn in turn_rows(sqlite_url(backend))
@@ -142,7 +142,10 @@ def webhook_section(bench: Bench) -> None:
         bench.report.row("of that minute a turn was running", n_tasks, "", f"{turning:.0f} of {ended - began:.0f} s")
 
 
-def _plan(bench: Bench, studio: RunningStudio, backend: BackendProcess, project_id: int, n_tasks: int) -> Plan:
+def plan_of(
+    bench: Bench, studio: RunningStudio, backend: BackendProcess, project_id: int, n_tasks: int, per_second: float
+) -> Plan:
+    """Labels of a project at a steady rate, and what else is asked meanwhile."""
     first_row = min(N_LABELLED, n_tasks // 2)
     project = project_of(studio, project_id)
     set_up = {
@@ -157,8 +160,8 @@ def _plan(bench: Bench, studio: RunningStudio, backend: BackendProcess, project_
         project=project,
         texts=str(bench.texts.folder),
         first_row=first_row,
-        per_second=EVENTS_PER_SECOND,
-        seconds=min(bench.options.seconds, (n_tasks - first_row) / EVENTS_PER_SECOND),
+        per_second=per_second,
+        seconds=min(bench.options.seconds, (n_tasks - first_row) / per_second),
         n_connections=N_CONNECTIONS,
         probes=(
             Probe("/health", "GET", "/health", None, PROBES_PER_SECOND),
@@ -176,7 +179,7 @@ def _webhook_rows(report: Report, n_tasks: int, sent: dict[str, list[float]], pe
         report.at_most(what, n_tasks, 1000 * percentile(sent["seconds"], share), aim, "ms")
 
 
-def _learning_row(bench: Bench, backend: BackendProcess, project_id: int, n_tasks: int, n_wanted: int) -> None:
+def learning_row(bench: Bench, backend: BackendProcess, project_id: int, n_tasks: int, n_wanted: int) -> None:
     """Whether all labels that were heard are learnt in the end."""
 
     def n_learnt() -> int:

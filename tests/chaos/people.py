@@ -59,6 +59,7 @@ class People:
         self._kept: dict[str, Any] | None = None
         self._locked: set[int] = set()
         self.extra_params: dict[str, Any] = {}
+        self.thinking_seconds = (0.05, 0.3)
         self.seen = Seen()
 
     # -- labelling --------------------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ class People:
                 if task_id is None:
                     return
                 self.open_task(client, task_id)
-                time.sleep(self._random.uniform(0.05, 0.3))
+                time.sleep(self._random.uniform(*self.thinking_seconds))
                 self.submit(client, task_id)
                 self._admin(client)
 

@@ -73,6 +73,9 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         fake.connect(project.id, processes.url)
         people = People(server, project, processes.url, (USER, PASSWORD), SECRET)
         people.extra_params = EXTRA_PARAMS
+        if schedule.steps:
+            # Each kill needs a label, and some seconds.
+            people.thinking_seconds = (0.3, 0.9)
         store_url = url or f"sqlite:///{processes.model_dir / 'state.sqlite'}"
         storage = Storage(processes, store_url, postgres)
         processes.start()
