@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,6 +16,14 @@ from tests.chaos.processes import Processes
 from tests.support.postgres import Postgres
 
 GARBAGE_BYTES = 4096 * 4
+_OVERWRITE = """
+import os, sys
+path, first, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with open(path, "r+b") as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(min(first, size))
+    file.write(os.urandom(min(n, max(0, size - first))))
+"""
 
 
 class Storage:
@@ -92,8 +102,9 @@ class Storage:
 
 
 def _overwrite(path: Path, first: int = 0) -> None:
-    """Random bytes in the middle of a file that others have open; its length stays."""
-    with suppress(FileNotFoundError), path.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(min(first, size))
-        file.write(os.urandom(min(GARBAGE_BYTES, max(0, size - first))))
+    """Random bytes in the middle of a file that others have open; its length stays.
+
+    By a process of its own: whoever closes a file gives up all locks that their process has on it, SQLite's too.
+    """
+    if path.exists():
+        subprocess.run([sys.executable, "-c", _OVERWRITE, path, str(first), str(GARBAGE_BYTES)], check=True)
