@@ -53,6 +53,11 @@ def context(**fields: object) -> Iterator[None]:
         _context.reset(token)
 
 
+def add(**fields: object) -> None:
+    """Add fields to every line that is logged until the end of the surrounding `context`."""
+    _context.set({**_context.get(), **fields})
+
+
 def set_up(level: str, line_format: str = "text", secrets: Iterable[str | None] = ()) -> None:
     """Write log lines to standard error, as `text` or as `json`. Libraries speak from WARNING on.
 

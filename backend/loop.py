@@ -223,6 +223,8 @@ class Loop:
             pool.require(annotated)
             labels = _in_order_of_arrival(examples(annotations, config.label_of), annotations, pool)
             version = self._store.find_version(project.version_id)
+            if version is not None:
+                logs.add(version=version.name)
             self._store.update(key, n_tasks=pool.n_tasks, n_annotations=len(annotations))
         progress.n_labels = len(labels)
         reason = _training_reason(project, settings, config, pool, version, labels)

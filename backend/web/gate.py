@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -48,7 +48,7 @@ class Gate:
             return self._app(environ, start_response)
 
     @contextmanager
-    def _taking(self, n_bytes: int) -> Any:
+    def _taking(self, n_bytes: int) -> Iterator[bool]:
         with self._lock:
             # One alone may be as large as it may be.
             has_room = not self._body_bytes or self._body_bytes + n_bytes <= self._max_body_bytes

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import sqlalchemy as sa
 from flask import current_app
@@ -19,6 +21,8 @@ from backend.store import Project, Signer, Store
 
 # A database that did not answer is not asked for so long: each request would wait for it.
 REST_SECONDS = 1.0
+# Under an overload something is missed all the time: Label Studio is asked in between only.
+CATCH_UP_SECONDS = 5.0
 _TICKS_TO_FORGET = 30
 
 log = logging.getLogger(__name__)
@@ -51,6 +55,7 @@ class Parts:
     _last_known: dict[str, Known] = field(init=False, default_factory=dict)
     # What was told meanwhile is not written down anywhere: the database did not answer, or did not take it.
     _is_behind: bool = field(init=False, default=False)
+    _catches_up_at: float = field(init=False, default=0.0)
     _rests_until: float = field(init=False, default=0.0)
     _silent_until: float = field(init=False, default=0.0)
 
@@ -97,19 +102,26 @@ class Parts:
             raise Resting("the database did not answer a moment ago")
 
     def catch_up(self) -> None:
-        """Have Label Studio asked for what was missed. Raises Resting, or what the database raises."""
+        """Have Label Studio asked for what was missed, now or soon. Raises Resting, or what the database raises."""
         self.check_rest()
-        if self._is_behind:
-            # It may be another one: restored, or begun anew.
+        if not self._is_behind or self.clock.now() < self._catches_up_at:
+            return
+        # First: what is missed from here on is asked for the next time.
+        self._is_behind = False
+        try:
+            # It may be another database: restored, or begun anew.
             self.store.migrate()
             self.store.want_syncs()
-            self._is_behind = False
-            log.warning("something may have been missed: every project is compared with Label Studio")
+        except Exception:
+            self._is_behind = True
+            raise
+        self._catches_up_at = self.clock.now() + CATCH_UP_SECONDS
+        log.warning("something may have been missed: every project is compared with Label Studio")
 
     def keep_up(self, is_over: threading.Event) -> None:
         """Catch up once a second until it is over: no further request may come that would.
 
-        Every half minute the models of projects that were forgotten are let go of.
+        Every half minute it lets go of projects that were forgotten.
         """
         for tick in count():
             if is_over.wait(REST_SECONDS):
@@ -117,11 +129,18 @@ class Parts:
             try:
                 self.catch_up()
                 if tick % _TICKS_TO_FORGET == 0:
-                    self.models.forget(self.store.keys())
+                    self._forget_all_but(self.store.keys())
             except UNAVAILABLE as exc:
                 self.note_outage(exc)
             except Exception as exc:
                 log.error("cannot catch up: %s", type(exc).__name__, exc_info=exc)
+
+    def _forget_all_but(self, keys: Sequence[str]) -> None:
+        self.models.forget(keys)
+        in_memory: tuple[MutableMapping[str, Any], ...] = (self._last_known, self.asked)
+        for kept in in_memory:
+            for key in kept.keys() - set(keys):
+                kept.pop(key, None)
 
 
 def parts() -> Parts:

@@ -10,6 +10,7 @@ import numpy as np
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from backend import logs
 from backend.database import UNAVAILABLE
 from backend.errors import ArtifactRejected, InvalidRequest, TooManyProjects, TooMuch
 from backend.labeling import (
@@ -45,7 +46,7 @@ def health() -> ResponseReturnValue:
 def setup() -> ResponseReturnValue:
     """Make a project known and name its current version. Loads no model."""
     body = _body()
-    key = read_project_key(body.get("project"))
+    key = _project_key(body.get("project"))
     config = body.get("schema")
     if not isinstance(config, str):
         raise InvalidRequest(f"schema must be the label config's XML, not {type(config).__name__}")
@@ -78,7 +79,7 @@ def setup() -> ResponseReturnValue:
 def predict() -> ResponseReturnValue:
     """Labels and scores of tasks under the current version: exactly one entry a task, in order."""
     body = _body()
-    key = read_project_key(body.get("project"))
+    key = _project_key(body.get("project"))
     tasks = body.get("tasks")
     if not isinstance(tasks, list):
         raise InvalidRequest(f"tasks must be a list, not {type(tasks).__name__}")
@@ -86,6 +87,7 @@ def predict() -> ResponseReturnValue:
     if len(tasks) > here.settings.max_tasks:
         raise TooMuch(f"{len(tasks)} tasks at once are more than AL_MAX_TASKS allows ({here.settings.max_tasks})")
     known, model = _known_model(here, key)
+    logs.add(version=_version_name(known))
     config_xml = body.get("label_config")
     config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)
     return jsonify(results=_predictions(here, known, model, config, tasks))
@@ -99,6 +101,7 @@ def webhook() -> ResponseReturnValue:
         action = request.get_json()["action"]
         log.info("webhook %s does not concern the model: ignored", str(action)[:60])
         return jsonify(status="ignored")
+    logs.add(project=event.project_key)
     here = parts()
     here.catch_up()
     project = here.store.hear(event, here.clock.now())
@@ -118,7 +121,7 @@ def webhook() -> ResponseReturnValue:
 def train() -> ResponseReturnValue:
     """Ask for a training, as older Label Studios and scripts do."""
     here = parts()
-    project = here.store.project(read_project_key(_body().get("project")))
+    project = here.store.project(_project_key(_body().get("project")))
     here.store.want_training(project.key, here.clock.now())
     _ask_turn(here, project)
     return jsonify(status="queued", job=f"{project.key}:{project.n_turns}"), 201
@@ -132,7 +135,7 @@ def job_status() -> ResponseReturnValue:
     if not isinstance(job, str) or not re.fullmatch("[0-9]{1,18}", number):
         raise InvalidRequest('job must be what "Start training" answered')
     here = parts()
-    project = here.store.project(read_project_key(key))
+    project = here.store.project(_project_key(key))
     if project.n_turns <= int(number):
         state = "queued"
     elif project.error:
@@ -170,7 +173,7 @@ def validate() -> ResponseReturnValue:
 @protocol.post("/delete")
 def delete() -> ResponseReturnValue:
     """Label Studio says that the project's connection was removed. Its copy stays until somebody forgets it."""
-    key = read_project_key(_body().get("project"))
+    key = _project_key(_body().get("project"))
     log.info("project %s was disconnected in Label Studio", key)
     return jsonify(status="kept")
 
@@ -182,6 +185,13 @@ def duplicate_model() -> ResponseReturnValue:
     read_project_key(body.get("project_src"))
     read_project_key(body.get("project_dst"))
     return jsonify(status="ok")
+
+
+def _project_key(value: object) -> str:
+    """The identity in a request's `project` field, from here on on every log line about the request."""
+    key = read_project_key(value)
+    logs.add(project=key)
+    return key
 
 
 def _body() -> dict[str, Any]:

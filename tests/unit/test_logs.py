@@ -70,6 +70,16 @@ def test_a_line_carries_what_it_is_about(line_format: str, stderr: io.StringIO) 
         assert second.endswith("INFO backend.test: outside")
 
 
+def test_fields_that_become_known_later_stay_until_the_end_of_the_block(line_format: str, stderr: io.StringIO) -> None:
+    with logs.context(request="r-1"):
+        logs.add(project="3.17", version="al-4")
+        log.info("inside")
+    log.info("outside")
+    inside, outside = stderr.getvalue().splitlines()
+    assert all(part in inside for part in ("r-1", "3.17", "al-4"))
+    assert not any(part in outside for part in ("r-1", "3.17", "al-4"))
+
+
 @pytest.mark.parametrize(
     "message",
     [

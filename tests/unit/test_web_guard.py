@@ -17,6 +17,8 @@ from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER
 from backend.web import create_app
 from backend.web.openapi import PATHS
+from backend.web.parts import CATCH_UP_SECONDS
+from tests.support.clock import FakeClock
 
 SECRET = "the secret of webhooks"
 OLD_SECRET = "the secret of last month"
@@ -38,9 +40,9 @@ def jobs(tmp_path: Path) -> Iterator[JobClient]:
 def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
     """A client of a backend with the given settings."""
 
-    def make(**given: Any) -> FlaskClient:
+    def make(clock: FakeClock | None = None, **given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, jobs, signer, [SECRET, OLD_SECRET]).test_client()
+        return create_app(settings, store, jobs, signer, [SECRET, OLD_SECRET], clock=clock).test_client()
 
     return make
 
@@ -286,3 +288,21 @@ def test_more_tasks_than_allowed_are_not_answered(
     answer = client.post("/predict", json=body)
     assert answer.status_code == 413
     assert "AL_MAX_TASKS" in answer.get_json()["error"]
+
+
+def test_what_is_missed_all_the_time_is_asked_for_every_few_seconds_only(
+    make_client: Callable[..., FlaskClient], store: Store, clock: FakeClock
+) -> None:
+    here = make_client(clock=clock).application.extensions["parts"]
+    store.register("1.1", "<View/>", None, 0.0)
+    n_asked = 0
+    for _ in range(30):
+        clock.advance(1.0)
+        here.miss()
+        here.catch_up()
+        n_asked += store.project("1.1").sync_wanted
+        store.update("1.1", sync_wanted=False)
+    assert 5 <= n_asked <= 7
+    clock.advance(CATCH_UP_SECONDS)
+    here.catch_up()
+    assert store.project("1.1").sync_wanted, "the last one is asked for, too"
