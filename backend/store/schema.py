@@ -53,6 +53,10 @@ projects = sa.Table(
     sa.Column("retry_at", sa.Float),
     # Turns failed again and again at this revision: only news start another one.
     sa.Column("parked_revision", sa.BigInteger),
+    # Somebody asked that no turns be taken; what is heard meanwhile waits.
+    sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Settings that somebody chose here, to be written into the connection's extra params in Label Studio.
+    sa.Column("wanted_params", sa.Text),
 )
 
 
@@ -122,6 +126,8 @@ window = sa.Table(
     sa.Column("informativeness", sa.Float, nullable=False),
     # Drawn at random, not chosen by the strategy.
     sa.Column("is_audit", sa.Boolean, nullable=False, default=False),
+    # What the version held most probable, [[label, probability], ...]; none before the first model.
+    sa.Column("guesses", sa.Text),
 )
 
 # What the version that was current had predicted for a task before people labelled it.
@@ -161,4 +167,13 @@ turns = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("version", sa.BigInteger),
     sa.Column("n_labels", sa.Integer),
+)
+
+# How often things happened, summed over all processes and hosts. `labels`: JSON, e.g. {"outcome":"published"}.
+counts = sa.Table(
+    "counts",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("labels", sa.String(255), primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
 )

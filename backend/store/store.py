@@ -62,6 +62,8 @@ class Project:
     n_unfinished: int
     retry_at: float | None
     parked_revision: int | None
+    is_paused: bool
+    wanted_params: dict[str, Any] | None
 
     @property
     def is_parked(self) -> bool:
@@ -877,6 +879,7 @@ def _project(row: Any) -> Project:
     parsed = {
         "extra_params": json.loads(row.extra_params),
         "stale_versions": tuple(json.loads(row.stale_versions)),
+        "wanted_params": None if row.wanted_params is None else json.loads(row.wanted_params),
     }
     return Project(**row._asdict() | parsed)
 
