@@ -21,6 +21,7 @@ from backend.studio.local import free_port
 from tests.support.build import KEY, config_xml
 
 ROOT = Path(__file__).parents[2]
+STEPS = ROOT / "backend" / "store" / "migrations" / "versions"
 FIRST_COLUMNS = {
     "key": KEY,
     "label_config": config_xml(),
@@ -140,7 +141,7 @@ def test_unmarked_tables_of_the_second_revision_go_on_from_there(url: str, engin
         connection.execute(sa.text("DROP TABLE alembic_version"))
     migrate(url)
     assert differences(engine) == []
-    assert revision_of(engine) == "0003"
+    assert revision_of(engine) == max(path.name[:4] for path in STEPS.glob("[0-9]*.py"))
 
 
 def test_step_that_fails_leaves_the_database_as_it_was(url: str, engine: sa.Engine) -> None:
