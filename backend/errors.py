@@ -6,7 +6,7 @@ BackendError
 │   └── InvalidSettings     an environment variable or an extra param is wrong
 ├── TooMuch                 a request is larger than a limit
 ├── TooManyProjects         no more projects are made known
-├── Overloaded              more requests came at once than can be answered
+├── Overloaded              an answer would come too late
 ├── Unauthorized            credentials or the webhook's secret are missing or wrong
 ├── Forbidden               a web page of somebody else sends requests through a browser
 ├── UnknownProject          a project that was never set up here
@@ -68,7 +68,7 @@ class TooManyProjects(BackendError):
 
 
 class Overloaded(BackendError):
-    """Try again in a second."""
+    """Ask for less at once, or try again later."""
 
     status = 503
 

@@ -131,15 +131,15 @@ def _say(exc: BackendError) -> Response:
     response.status = f"{exc.status} {line[:300]}"
     if exc.status == 401:
         response.headers["WWW-Authenticate"] = 'Basic realm="label-studio-al"'
+    if exc.status in (429, 503):
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 
 def _answer_unavailable(exc: Exception) -> Response:
     parts().note_outage(exc)
     # Why it does not answer (its address, its user) is nothing for callers.
-    response = _say(DatabaseUnavailable(f"the database does not answer: try again in {RETRY_AFTER_SECONDS} s"))
-    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return response
+    return _say(DatabaseUnavailable(f"the database does not answer: try again in {RETRY_AFTER_SECONDS} s"))
 
 
 def _answer_unstorable(_exc: Exception) -> Response:

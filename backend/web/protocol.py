@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from backend import logs
 from backend.database import UNAVAILABLE
-from backend.errors import ArtifactRejected, InvalidRequest, TooManyProjects, TooMuch
+from backend.errors import ArtifactRejected, InvalidRequest, Overloaded, TooManyProjects, TooMuch
 from backend.labeling import (
     NO_ANSWER_SCORE,
     LabelConfig,
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 # What /setup names before the first version; it never has pushed predictions.
 FIRST_VERSION = 0
+# Label Studio waits 100 s for predictions: a later answer reaches nobody.
+PREDICT_SECONDS = 90.0
+TASKS_AT_ONCE = 2_000
 
 
 @protocol.get("/health")
@@ -84,13 +87,22 @@ def predict() -> ResponseReturnValue:
     if not isinstance(tasks, list):
         raise InvalidRequest(f"tasks must be a list, not {type(tasks).__name__}")
     here = parts()
+    until = here.clock.now() + PREDICT_SECONDS
     if len(tasks) > here.settings.max_tasks:
         raise TooMuch(f"{len(tasks)} tasks at once are more than AL_MAX_TASKS allows ({here.settings.max_tasks})")
     known, model = _known_model(here, key)
     logs.add(version=_version_name(known))
     config_xml = body.get("label_config")
     config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)
-    return jsonify(results=_predictions(here, known, model, config, tasks))
+    results: list[dict[str, Any]] = []
+    for first in range(0, len(tasks), TASKS_AT_ONCE):
+        if here.clock.now() > until:
+            raise Overloaded(
+                f"{len(results)} of {len(tasks)} tasks were predicted within {PREDICT_SECONDS:.0f} s, which is too "
+                "slow: ask for fewer at once"
+            )
+        results += _predictions(here, known, model, config, tasks[first : first + TASKS_AT_ONCE])
+    return jsonify(results=results)
 
 
 @protocol.post("/webhook")

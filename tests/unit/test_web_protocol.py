@@ -476,6 +476,27 @@ def test_ten_thousand_tasks_in_one_request(connected: FlaskClient, store: Store,
     assert labels_of(results) == ["A" if n % 3 else "B" for n in range(10_000)]
 
 
+class SlowClock(FakeClock):
+    """Each look at it costs half a minute."""
+
+    def now(self) -> float:
+        self.advance(30.0)
+        return super().now()
+
+
+def test_predictions_that_would_come_too_late_are_given_up_with_a_sentence(
+    tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, payload: Callable[[str], Any]
+) -> None:
+    app = create_app(read_settings(model_dir=tmp_path), store, jobs, signer, [SECRET], clock=SlowClock())
+    client = app.test_client()
+    client.post("/setup", json=payload("setup"))
+    publish(store, signer, learnt=TEXTS)
+    assert len(ask(client, [task(1)])) == 1
+    answer = client.post("/predict", json={"project": KEY, "tasks": [task(number) for number in range(10_000)]})
+    assert "ask for fewer at once" in assert_sentence(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+
+
 def test_predict_without_tasks_answers_none(connected: FlaskClient) -> None:
     assert ask(connected, []) == []
 
