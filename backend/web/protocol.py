@@ -6,37 +6,20 @@ import logging
 import re
 from typing import Any
 
-import numpy as np
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from backend import logs
+from backend.answering import answer, name_of, read_setup, read_tasks, register
 from backend.database import UNAVAILABLE
-from backend.errors import ArtifactRejected, InvalidRequest, Overloaded, TooManyProjects, TooMuch
-from backend.labeling import (
-    NO_ANSWER_SCORE,
-    LabelConfig,
-    parse_config,
-    prediction,
-    read_event,
-    read_project_key,
-    score,
-    version_name,
-)
+from backend.errors import ArtifactRejected, InvalidRequest
+from backend.labeling import parse_config, read_event, read_project_key
 from backend.learning.model import Model
-from backend.learning.types import Array
-from backend.settings import read_project_settings
 from backend.store import Project
 from backend.web.parts import Known, Parts, parts
 
 protocol = Blueprint("protocol", __name__)
 log = logging.getLogger(__name__)
-
-# What /setup names before the first version; it never has pushed predictions.
-FIRST_VERSION = 0
-# Label Studio waits 100 s for predictions: a later answer reaches nobody.
-PREDICT_SECONDS = 90.0
-TASKS_AT_ONCE = 2_000
 
 
 @protocol.get("/health")
@@ -48,31 +31,20 @@ def health() -> ResponseReturnValue:
 @protocol.post("/setup")
 def setup() -> ResponseReturnValue:
     """Make a project known and name its current version. Loads no model."""
-    body = _body()
-    key = _project_key(body.get("project"))
-    config = body.get("schema")
-    if not isinstance(config, str):
-        raise InvalidRequest(f"schema must be the label config's XML, not {type(config).__name__}")
-    # Label Studio sends null while it validates a changed connection: that must not reset anything.
-    extra_params = body.get("extra_params")
-    read_project_settings(extra_params)
-    parse_config(config)
+    asked = read_setup(_body())
+    key = asked.key
     here = parts()
     try:
         here.catch_up()
-        before = here.store.find(key)
-        if before is None and len(here.store.projects()) >= here.settings.max_projects:
-            raise TooManyProjects(
-                f"{here.settings.max_projects} projects are known, which is the limit (AL_MAX_PROJECTS): forget some"
-            )
-        project = here.store.register(key, config, extra_params, here.clock.now())
+        project, is_news = register(here.store, here.settings, asked, here.clock.now())
     except UNAVAILABLE:
         known = here.known(key)
-        if known.project.label_config != config or extra_params not in (None, known.project.extra_params):
+        is_same = asked.extra_params in (None, known.project.extra_params)
+        if known.project.label_config != asked.label_config or not is_same:
             # To be told again: nobody would write it down.
             raise
         return jsonify(model_version=_version_name(known))
-    if before is None or before.revision != project.revision:
+    if is_news:
         log.info("project %s is set up", key)
         _ask_turn(here, project)
     return jsonify(model_version=_version_name(here.known(key)))
@@ -83,26 +55,13 @@ def predict() -> ResponseReturnValue:
     """Labels and scores of tasks under the current version: exactly one entry a task, in order."""
     body = _body()
     key = _project_key(body.get("project"))
-    tasks = body.get("tasks")
-    if not isinstance(tasks, list):
-        raise InvalidRequest(f"tasks must be a list, not {type(tasks).__name__}")
     here = parts()
-    until = here.clock.now() + PREDICT_SECONDS
-    if len(tasks) > here.settings.max_tasks:
-        raise TooMuch(f"{len(tasks)} tasks at once are more than AL_MAX_TASKS allows ({here.settings.max_tasks})")
+    tasks = read_tasks(body, here.settings)
     known, model = _known_model(here, key)
     logs.add(version=_version_name(known))
     config_xml = body.get("label_config")
     config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)
-    results: list[dict[str, Any]] = []
-    for first in range(0, len(tasks), TASKS_AT_ONCE):
-        if here.clock.now() > until:
-            raise Overloaded(
-                f"{len(results)} of {len(tasks)} tasks were predicted within {PREDICT_SECONDS:.0f} s, which is too "
-                "slow: ask for fewer at once"
-            )
-        results += _predictions(here, known, model, config, tasks[first : first + TASKS_AT_ONCE])
-    return jsonify(results=results)
+    return jsonify(results=answer(here.store, here.clock, known.version, model, config, tasks))
 
 
 @protocol.post("/webhook")
@@ -215,7 +174,7 @@ def _body() -> dict[str, Any]:
 
 def _version_name(known: Known) -> str:
     """The name of the project's current version."""
-    return version_name(FIRST_VERSION if known.version is None else known.version[1])
+    return name_of(known.version)
 
 
 def _ask_turn(here: Parts, project: Project) -> None:
@@ -228,42 +187,6 @@ def _ask_turn(here: Parts, project: Project) -> None:
     except Exception as exc:
         # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
         log.warning("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
-
-
-def _predictions(
-    here: Parts, known: Known, model: Model | None, config: LabelConfig, tasks: list[Any]
-) -> list[dict[str, Any]]:
-    version = _version_name(known)
-    texts = [_text(config, task) for task in tasks]
-    answered = [place for place, text in enumerate(texts) if text is not None]
-    results = [prediction(config, version, NO_ANSWER_SCORE, None, None) for _ in tasks]
-    if known.version is None or not answered:
-        return results
-    answers: list[tuple[str | None, float | None]] = [(None, None)] * len(answered)
-    scores: list[float] | None = None
-    if model is not None:
-        proba = model.predict_proba([texts[place] or "" for place in answered])
-        answers = _answers(model, config, proba)
-        informativeness = model.informativeness(proba)
-        scores = None if informativeness is None else [score(value) for value in informativeness]
-    if scores is None:
-        # An order that does not follow from probabilities: tasks outside of the window come last.
-        ids = [_task_id(tasks[place]) for place in answered]
-        window = here.store.window(known.version[0], [one for one in ids if one is not None])
-        scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
-    for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
-        results[place] = prediction(config, version, task_score, label, probability)
-    return results
-
-
-def _text(config: LabelConfig, task: Any) -> str | None:
-    data = task.get("data") if isinstance(task, dict) else None
-    return config.text_of(data) if isinstance(data, dict) else None
-
-
-def _task_id(task: dict[str, Any]) -> int | None:
-    value = task.get("id")
-    return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
 def _known_model(here: Parts, key: str) -> tuple[Known, Model | None]:
@@ -287,13 +210,3 @@ def _model(here: Parts, known: Known) -> Model | None:
         here.store.want_training(known.project.key, here.clock.now())
         _ask_turn(here, known.project)
         return None
-
-
-def _answers(model: Model, config: LabelConfig, proba: Array) -> list[tuple[str | None, float | None]]:
-    """The most probable label of each row, among those that the config still offers."""
-    classes = model.classifier.classes
-    offered = np.isin(classes, config.labels)
-    if not offered.any():
-        return [(None, None)] * len(proba)
-    best = np.where(offered, proba, -1.0).argmax(axis=1)
-    return [(str(classes[column]), float(row[column])) for row, column in zip(proba, best, strict=True)]

@@ -11,9 +11,10 @@ PACKAGE = Path(__file__).parents[2] / "backend"
 
 # Top first. A part may import from its own layer and from every lower one.
 LAYERS = (
+    ("host",),
     ("cli", "__main__"),
     ("web", "simulate"),
-    ("loop",),
+    ("answering", "loop"),
     ("measuring", "models", "pool", "ranking", "syncing"),
     ("feature_files", "jobs", "store", "studio"),
     ("labeling", "encoders"),
