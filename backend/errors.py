@@ -23,6 +23,7 @@ BackendError
 ├── TurnsCutShort           whoever took a project's last turns was killed
 ├── LabelStudioInstallError, LabelStudioStartError, LabelStudioLoginError    of the demo's own (studio/local.py)
 ├── PortInUse               another program listens there
+├── HostNotInstalled        label-studio-ml, the official server, is not there
 └── ProcessFailed           a process that `serve` watches ended and does not come up again
 
 A message says the rule and what came. `status` is the HTTP status of an answer that carries the error.
@@ -146,6 +147,10 @@ class TurnsCutShort(BackendError):
 
 class PortInUse(BackendError):
     """Stop the program that listens on the port, or choose another port."""
+
+
+class HostNotInstalled(BackendError):
+    """Install label-studio-ml as docs/label-studio-ml.md says."""
 
 
 class ProcessFailed(BackendError):

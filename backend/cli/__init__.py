@@ -8,7 +8,7 @@ import click
 
 from backend import __version__
 
-_COMMANDS = ("connect", "demo", "forget", "serve", "simulate", "worker")
+_COMMANDS = ("connect", "demo", "forget", "host-dir", "serve", "simulate", "worker")
 
 
 class _Commands(click.Group):
@@ -23,7 +23,8 @@ class _Commands(click.Group):
         """The command of that name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"backend.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"backend.cli.{name}"), name)
         return command
 
 
