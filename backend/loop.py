@@ -21,6 +21,7 @@ import numpy as np
 from backend import logs
 from backend.clock import Clock
 from backend.computing import Computing
+from backend.counting import Counts
 from backend.database import UNAVAILABLE
 from backend.encoders import find_encoder
 from backend.errors import (
@@ -125,10 +126,11 @@ class Loop:
         clock: Clock,
         computing: Computing,
         background: Executor,
+        counts: Counts | None = None,
     ) -> None:
         """studio: None without a token; then versions are only served to /predict, and nothing is pushed.
 
-        background: where features of large pools are fitted again while turns go on.
+        background: where features of large pools are fitted again while turns go on. counts: where turns are counted.
         """
         self._store = store
         self._studio = studio
@@ -140,6 +142,9 @@ class Loop:
         self._clock = clock
         self._pools: dict[str, Pool] = {}
         self._tunings: dict[str, tuple[object, Tuning]] = {}
+        self._counts = counts or Counts()
+        # When what the last turn learnt was heard, by project.
+        self._learnt_heard_at: dict[str, float] = {}
         self._models = Models(store, signer)
 
     def take_turn(self, key: str) -> bool:
@@ -158,6 +163,7 @@ class Loop:
             self._store.update(key, n_unfinished=project.n_unfinished - 1)
             return True
         progress = Progress(project.n_turns)
+        self._count_delay(project, started)
         try:
             self._check_endings(project)
             until = started + SLICE_SECONDS
@@ -168,18 +174,20 @@ class Loop:
             activity, seen_revision = self._turn(project, progress, until)
         except (TurnOvertaken, *UNAVAILABLE):
             # What is recorded from here on is the next turn's, or cannot be recorded.
+            self._count_turn(progress, started, "interrupted")
             raise
         except Exception as exc:
             self._record_failure(project, progress, started, exc)
         else:
             self._store.update(key, seen_revision=seen_revision, activity=activity, **_WELL)
+            self._count_turn(progress, started, "kept" if progress.version is None else "published")
             if progress.done:
                 self._record(key, progress, started, "; ".join(progress.done))
         return progress.is_complete
 
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Let go of projects that are not known any more."""
-        in_memory: tuple[MutableMapping[str, Any], ...] = (self._pools, self._tunings)
+        in_memory: tuple[MutableMapping[str, Any], ...] = (self._pools, self._tunings, self._learnt_heard_at)
         for kept in in_memory:
             for key in [key for key in kept if key not in keys]:
                 del kept[key]
@@ -578,6 +586,20 @@ class Loop:
             columns["error"] = sentence
         self._store.update(project.key, **columns)
         self._record(project.key, progress, started, f"failed: {sentence}")
+        self._count_turn(progress, started, "failed")
+
+    def _count_turn(self, progress: Progress, started: float, outcome: str) -> None:
+        self._counts.add("label_studio_al_turns_total", outcome=outcome)
+        self._counts.observe("label_studio_al_turn_seconds", self._clock.now() - started, outcome=outcome)
+        for step, seconds in progress.steps.items():
+            self._counts.observe("label_studio_al_step_seconds", seconds, step=step)
+
+    def _count_delay(self, project: Project, started: float) -> None:
+        """Count how long an event waited for its turn. Turns also have news that no event told, at any time."""
+        is_heard = self._learnt_heard_at.get(project.key) != project.heard_at
+        if is_heard and project.revision > project.seen_revision:
+            self._counts.observe("label_studio_al_queue_delay_seconds", started - project.heard_at)
+        self._learnt_heard_at[project.key] = project.heard_at
 
 
 def _pause(exc: Exception, project: Project) -> float | None:

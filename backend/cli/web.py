@@ -33,6 +33,8 @@ JOBS_PATIENCE_SECONDS = 0.25
 CONNECTIONS = 1_000
 SILENCE_SECONDS = 30
 HEADER_BYTES = 32 * 1024
+# At the end, what was counted is added to the database's sums.
+LAST_WORDS_SECONDS = 5.0
 
 
 def run_web(host: str, port: int) -> None:
@@ -65,10 +67,12 @@ def run_web(host: str, port: int) -> None:
     )
     app.extensions["gate"].n_waiting = lambda: len(server.task_dispatcher.queue)
     is_over = threading.Event()
-    threading.Thread(target=app.extensions["parts"].keep_up, args=[is_over], name="keep-up", daemon=True).start()
+    keep_up = threading.Thread(target=app.extensions["parts"].keep_up, args=[is_over], name="keep-up", daemon=True)
+    keep_up.start()
     signal.signal(signal.SIGTERM, _end)
     server.run()
     is_over.set()
+    keep_up.join(LAST_WORDS_SECONDS)
     store.close()
     jobs.close()
 

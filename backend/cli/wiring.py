@@ -23,6 +23,7 @@ from backend.secret_file import read_or_create_secret
 from backend.settings import Settings
 
 if TYPE_CHECKING:
+    from backend.counting import Counts
     from backend.store import Signer, Store
     from backend.studio.client import Studio
 
@@ -117,14 +118,17 @@ def basic_auth(settings: Settings) -> tuple[str, str] | None:
     return None
 
 
-def make_studio(settings: Settings) -> Studio | None:
-    """Label Studio's client; None without an address or a token."""
+def make_studio(settings: Settings, counts: Counts | None = None) -> Studio | None:
+    """Label Studio's client; None without an address or a token. counts: where its calls are counted."""
     if not settings.label_studio_url or settings.label_studio_api_key is None:
         return None
     from backend.studio.client import Studio
 
     return Studio(
-        settings.label_studio_url, settings.label_studio_api_key.get_secret_value(), basic_auth=basic_auth(settings)
+        settings.label_studio_url,
+        settings.label_studio_api_key.get_secret_value(),
+        basic_auth=basic_auth(settings),
+        counts=counts,
     )
 
 

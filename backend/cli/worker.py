@@ -6,6 +6,7 @@ import logging
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 
@@ -22,6 +23,7 @@ from backend.cli.wiring import (
 )
 from backend.clock import Clock
 from backend.computing import Computing
+from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from backend.errors import DatabaseUnavailable
 from backend.jobs import JobClient, JobRunner, Rescue, take_turn_alone
@@ -55,7 +57,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     computing = Computing(settings.threads, settings.dask_scheduler)
     store = open_store(settings)
     check_whole(settings.jobs_url)
-    studio = make_studio(settings)
+    counts = Counts()
+    studio = make_studio(settings, counts)
     # Takes a second, which the first training need not wait for.
     import_module("sklearn.linear_model")
     if studio is None:
@@ -68,7 +71,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     # Settings may have been corrected.
     store.unpark()
     background = ThreadPoolExecutor(1, thread_name_prefix="features")
-    loop = Loop(store, studio, make_signer(settings), settings, clock, computing, background)
+    loop = Loop(store, studio, make_signer(settings), settings, clock, computing, background, counts)
     jobs = JobClient(settings.jobs_url)
     run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)
@@ -86,6 +89,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                 sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
                 rescue.look(clock.now())
                 loop.forget_all_but(store.keys())
+                counts.flush(store.add_counts)
                 if is_away:
                     log.warning("the database answers again: every project is compared with Label Studio")
                 is_away = False
@@ -102,6 +106,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                 log.error("the sweep failed: %s", type(exc).__name__, exc_info=exc)
     finally:
         runner.stop(DRAIN_SECONDS)
+        with suppress(*UNAVAILABLE):
+            counts.flush(store.add_counts)
         background.shutdown(wait=False, cancel_futures=True)
         computing.close()
         jobs.close()

@@ -1,7 +1,7 @@
 """Our copy of the projects, and their models."""
 
 from backend.store.artifacts import Signer, features_kind, model_kind
-from backend.store.store import Change, Measurement, NewVersion, Prediction, Project, Store, Turn, Version
+from backend.store.store import Change, Measurement, NewVersion, Prediction, Project, Published, Store, Turn, Version
 
 __all__ = [
     "Change",
@@ -9,6 +9,7 @@ __all__ = [
     "NewVersion",
     "Prediction",
     "Project",
+    "Published",
     "Signer",
     "Store",
     "Turn",

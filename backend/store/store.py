@@ -7,7 +7,7 @@ project's revision by one, in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -160,6 +160,16 @@ class Turn:
     version: int | None = None
     n_labels: int | None = None
     steps: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A project's current version. n_window_left: tasks of its window that nobody has annotated or deleted."""
+
+    key: str
+    number: int
+    created_at: float
+    n_window_left: int
 
 
 class Store:
@@ -718,6 +728,45 @@ class Store:
             Turn(row.started_at, row.seconds, row.outcome, row.version, row.n_labels, json.loads(row.steps))
             for row in rows
         ]
+
+    # -- counts -----------------------------------------------------------------------------------------------
+
+    def add_counts(self, amounts: Mapping[tuple[str, str], float]) -> None:
+        """Add to the sums of all processes, by name and labels (JSON). One transaction."""
+        # In one order, or two processes that add at once could wait for each other's rows for ever.
+        rows = [{"name": name, "labels": labels, "value": value} for (name, labels), value in sorted(amounts.items())]
+        if rows:
+            with self._write() as connection:
+                connection.execute(self._upserts.added_count, rows)
+
+    def all_counts(self) -> dict[tuple[str, str], float]:
+        """The sums of all processes, by name and labels (JSON)."""
+        table = schema.counts.c
+        with self._read() as connection:
+            found = connection.execute(sa.select(table.name, table.labels, table.value)).all()
+        return {(row.name, row.labels): row.value for row in found}
+
+    def published(self) -> list[Published]:
+        """The current versions of all projects, in the order of the projects' keys."""
+        projects, versions, window = schema.projects.c, schema.versions.c, schema.window.c
+        task, annotation = schema.tasks.c, schema.annotations.c
+        is_there = sa.exists().where(task.project_key == projects.key, task.id == window.task_id, ~task.is_deleted)
+        is_annotated = sa.exists().where(
+            annotation.project_key == projects.key, annotation.task_id == window.task_id, ~annotation.is_deleted
+        )
+        n_left = (
+            sa.select(sa.func.count())
+            .where(window.version_id == versions.id, is_there, ~is_annotated)
+            .correlate(schema.projects, schema.versions)
+            .scalar_subquery()
+        )
+        query = (
+            sa.select(projects.key, versions.number, versions.created_at, n_left.label("n_window_left"))
+            .join_from(schema.projects, schema.versions, projects.version_id == versions.id)
+            .order_by(projects.key)
+        )
+        with self._read() as connection:
+            return [Published(**row._asdict()) for row in connection.execute(query)]
 
     # -- inside -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The statements that keep tasks and annotations, built once: building one takes longer than running it."""
+"""The statements that keep tasks, annotations and counts, built once: building one takes longer than running it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ _ANNOTATION = ("task_id", "result", "was_cancelled", "updated_at", "is_deleted")
 
 @dataclass(frozen=True)
 class Upserts:
-    """Each takes rows of a table. The listed ones also take `since`, the revision that the listing began with."""
+    """Each takes rows of a table. The listed ones also take `since`, the revision that the listing began with.
+
+    added_count: adds to the value that is there.
+    """
 
     heard_task: Any
     heard_annotation: Any
     listed_task: Any
     listed_annotation: Any
+    added_count: Any
 
 
 def upserts(dialect: str) -> Upserts:
@@ -32,6 +36,7 @@ def upserts(dialect: str) -> Upserts:
     is_other_task = tasks.data != task.excluded.data
     annotations, annotation = schema.annotations.c, insert(schema.annotations)
     is_other = sa.or_(*(annotations[name] != annotation.excluded[name] for name in _ANNOTATION))
+    count = insert(schema.counts)
     return Upserts(
         # An event may come after the one of its deletion.
         heard_task=_replacing(task, ("data", "is_deleted"), is_other_task & ~tasks.is_deleted),
@@ -46,6 +51,9 @@ def upserts(dialect: str) -> Upserts:
             task, ("data", "is_deleted"), (is_other_task | tasks.is_deleted) & (tasks.revision <= since)
         ),
         listed_annotation=_replacing(annotation, _ANNOTATION, is_other & (annotations.revision <= since)),
+        added_count=count.on_conflict_do_update(
+            index_elements=["name", "labels"], set_={"value": schema.counts.c.value + count.excluded.value}
+        ),
     )
 
 

@@ -23,7 +23,8 @@ from label_studio_sdk.core.client_wrapper import SyncClientWrapper
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from backend.clock import Clock
-from backend.errors import AddressRefused, InvalidRequest, StudioRefused, StudioUnreachable
+from backend.counting import Counts
+from backend.errors import AddressRefused, InvalidRequest, StudioError, StudioRefused, StudioUnreachable
 from backend.labeling import ACTIONS, Annotation, Task, project_key, read_annotation, read_task, version_number
 from backend.studio import WEBHOOK_HEADER
 from backend.studio.circuit import Circuit
@@ -101,8 +102,11 @@ class Studio:
         basic_auth: tuple[str, str] | None = None,
         httpx_client: httpx.Client | None = None,
         clock: Clock | None = None,
+        counts: Counts | None = None,
     ) -> None:
         """basic_auth: what Label Studio must send to this backend. httpx_client: a seam for tests.
+
+        counts: where calls are counted.
 
         Of the SDK we use the tokens only: it repeats every failed call, also those that may have taken effect. Its
         typed methods make an object of 40 fields of every answer's item, and importing them costs 80 MB.
@@ -111,6 +115,7 @@ class Studio:
         self._api_key = api_key
         self._basic_auth = basic_auth
         self._clock = clock or Clock()
+        self._counts = counts or Counts()
         self._circuit = Circuit(self._clock)
         self._http = httpx_client or httpx.Client(
             # A redirect could lead the key to another host.
@@ -390,7 +395,7 @@ class Studio:
         return repeat(self._ask_once, method, path, body)
 
     def _ask_once(self, method: str, path: str, body: Any) -> tuple[Any, int]:
-        with self._circuit.call(), self._asking():
+        with self._circuit.call(), self._counting(method), self._asking():
             status, headers, content = self._send(method, path, body)
             if status == 401 and _is_jwt(self._api_key):
                 # The access token may have been revoked before its time.
@@ -422,6 +427,21 @@ class Studio:
         finally:
             response.close()
         return response.status_code, response.headers, bytes(content)
+
+    @contextmanager
+    def _counting(self, method: str) -> Iterator[None]:
+        outcome = "unreachable"
+        try:
+            with self._counts.timing("label_studio_al_studio_call_seconds", method=method):
+                yield
+            outcome = "answered"
+        except StudioUnreachable:
+            raise
+        except StudioError:
+            outcome = "refused"
+            raise
+        finally:
+            self._counts.add("label_studio_al_studio_calls_total", method=method, outcome=outcome)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

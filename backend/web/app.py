@@ -21,6 +21,7 @@ from backend.settings import Settings
 from backend.store import Signer, Store
 from backend.web.gate import Gate
 from backend.web.guard import Guard
+from backend.web.metrics import metrics
 from backend.web.openapi import openapi
 from backend.web.parts import Parts, parts
 from backend.web.protocol import protocol
@@ -64,6 +65,7 @@ def create_app(
     guard = Guard(settings, webhook_secrets, host)
 
     def note_shed(path: str) -> None:
+        here.counts.add("label_studio_al_requests_shed_total")
         if path == "/webhook":
             here.miss()
 
@@ -71,6 +73,7 @@ def create_app(
     app.wsgi_app = _named(gate)  # type: ignore[method-assign, assignment]
     app.register_blueprint(protocol)
     app.register_blueprint(status)
+    app.register_blueprint(metrics)
     app.register_blueprint(openapi)
     app.register_error_handler(BackendError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
@@ -93,8 +96,12 @@ def create_app(
         if request.path == "/webhook" and 400 <= response.status_code < 500 and request.environ.get("al.is_let_in"):
             # An event that is not understood is lost; what it told can still be asked for.
             here.miss()
-        milliseconds = 1000 * (time.perf_counter() - request.environ.get("al.began", time.perf_counter()))
-        log.debug("%s %s %s %.1f ms", request.method, request.path, response.status_code, milliseconds)
+        seconds = time.perf_counter() - request.environ.get("al.began", time.perf_counter())
+        log.debug("%s %s %s %.1f ms", request.method, request.path, response.status_code, 1000 * seconds)
+        # By the rule, not the path: whoever calls must not make rows.
+        route = request.url_rule.rule if request.url_rule else "none"
+        here.counts.add("label_studio_al_requests_total", route=route, status=f"{response.status_code // 100}xx")
+        here.counts.observe("label_studio_al_request_seconds", seconds, route=route)
         return response
 
     return app

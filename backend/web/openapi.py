@@ -50,11 +50,15 @@ _EVENT = _object(
 
 
 def _route(
-    does: str, answer: dict[str, Any], body: dict[str, Any] | None = None, status: str = "200"
+    does: str,
+    answer: dict[str, Any],
+    body: dict[str, Any] | None = None,
+    status: str = "200",
+    media: str = "application/json",
 ) -> dict[str, Any]:
     """One operation. Every one may also answer an error: a status of 400 or more and a sentence."""
     errors = {"description": "What went wrong, in a sentence.", "content": {"application/json": {"schema": _ERROR}}}
-    found = {"description": "Done.", "content": {"application/json": {"schema": answer}}}
+    found = {"description": "Done.", "content": {media: {"schema": answer}}}
     described: dict[str, Any] = {"summary": does, "responses": {status: found, "4XX": errors, "503": errors}}
     if body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
@@ -65,6 +69,9 @@ PATHS: dict[str, dict[str, Any]] = {
     "/": {"get": _route("Whether the server is up.", _object(("status",), status=_TEXT))},
     "/health": {"get": _route("Whether the server is up; needs no credentials.", _object(("status",), status=_TEXT))},
     "/status": {"get": _route("The state of every project.", _object(("projects",), projects=_list(_OBJECT)))},
+    "/metrics": {
+        "get": _route("Counts and the state of every project, for Prometheus.", _TEXT, media="text/plain"),
+    },
     "/openapi.json": {"get": _route("This description.", _OBJECT)},
     "/setup": {
         "post": _route(

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from flask import current_app
 
 from backend.clock import Clock
+from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, set_aside, unavailable
 from backend.jobs import JobClient
 from backend.models import Models
@@ -24,6 +25,7 @@ REST_SECONDS = 1.0
 # Under an overload something is missed all the time: Label Studio is asked in between only.
 CATCH_UP_SECONDS = 5.0
 _TICKS_TO_FORGET = 30
+_TICKS_TO_COUNT = 5
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Parts:
     signer: Signer
     clock: Clock
     models: Models = field(init=False)
+    counts: Counts = field(init=False, default_factory=Counts)
     # The number of turns with which the last one was asked for, by project.
     asked: dict[str, int] = field(init=False, default_factory=dict)
     _last_known: dict[str, Known] = field(init=False, default_factory=dict)
@@ -121,12 +124,16 @@ class Parts:
     def keep_up(self, is_over: threading.Event) -> None:
         """Catch up once a second until it is over: no further request may come that would.
 
-        Every half minute it lets go of projects that were forgotten.
+        Every five seconds, and at the end, it adds up what was counted, and every half minute it lets go of projects
+        that were forgotten.
         """
         for tick in count():
             if is_over.wait(REST_SECONDS):
+                self.flush_counts()
                 return
             try:
+                if tick % _TICKS_TO_COUNT == 0:
+                    self.flush_counts()
                 self.catch_up()
                 if tick % _TICKS_TO_FORGET == 0:
                     self._forget_all_but(self.store.keys())
@@ -134,6 +141,14 @@ class Parts:
                 self.note_outage(exc)
             except Exception as exc:
                 log.error("cannot catch up: %s", type(exc).__name__, exc_info=exc)
+
+    def flush_counts(self) -> None:
+        """Add what was counted to the sums of all processes; what the database does not take waits in memory."""
+        try:
+            self.counts.flush(self.store.add_counts)
+        except UNAVAILABLE as exc:
+            # No reason to compare everything with Label Studio, as after an outage: nothing is missed.
+            log.debug("counts wait: %s", unavailable(exc))
 
     def _forget_all_but(self, keys: Sequence[str]) -> None:
         self.models.forget(keys)

@@ -68,6 +68,7 @@ def predict() -> ResponseReturnValue:
 def webhook() -> ResponseReturnValue:
     """Hear an event: write it down, make sure that a turn is asked for, answer at once."""
     event = read_event(_body())
+    parts().counts.add("label_studio_al_events_total", action="other" if event is None else event.action)
     if event is None:
         action = request.get_json()["action"]
         log.info("webhook %s does not concern the model: ignored", str(action)[:60])
