@@ -60,6 +60,7 @@ class _Named(ABC):
 class WordLlamaEncoder(_Named):
     """The mean of a text's token vectors, 256 dimensions; the weights come with the package `wordllama`.
 
+    tokenizer: of the package `tokenizers`. vectors: shape (n_tokens, n_dimensions), float32, by a token's number.
     Computed as one sparse product: tokenizing is most of the work.
     """
 
@@ -67,21 +68,21 @@ class WordLlamaEncoder(_Named):
         wordllama = importlib.import_module("wordllama")
         folder = Path(str(wordllama.__file__)).parent
         model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-        self._tokenizer = model.tokenizer
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._vectors: Array = model.embedding
-        super().__init__(WORDLLAMA, self._vectors.shape[1])
+        self.tokenizer = model.tokenizer
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.vectors: Array = model.embedding
+        super().__init__(WORDLLAMA, self.vectors.shape[1])
 
     def _encode(self, texts: Sequence[str]) -> Array:
-        found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         tokens = [np.asarray(one.ids, dtype=np.int32) for one in found]
         ends = np.cumsum([0, *map(len, tokens)])
         columns = np.concatenate([*tokens, np.zeros(0, dtype=np.int32)])
         counts = sp.csr_matrix(
-            (np.ones(len(columns), dtype=np.float32), columns, ends), shape=(len(texts), len(self._vectors))
+            (np.ones(len(columns), dtype=np.float32), columns, ends), shape=(len(texts), len(self.vectors))
         )
-        return unit_rows(np.asarray(counts @ self._vectors))
+        return unit_rows(np.asarray(counts @ self.vectors))
 
 
 class ModelEncoder(_Named):

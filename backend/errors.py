@@ -16,6 +16,7 @@ BackendError
 │   └── AddressRefused      Label Studio does not accept the address of this backend
 ├── ArtifactRejected        a stored model is torn, foreign or of another release
 ├── FeaturesNotStored       the disk does not take the features of a pool
+├── NotExportable           there is no model, or it cannot be written as was asked
 ├── DatabaseUnavailable     the database does not answer
 ├── SchemaTooNew            the database's tables are of a newer release
 ├── TurnOvertaken           another process has taken a project's turn over
@@ -121,6 +122,10 @@ class ArtifactRejected(BackendError):
 
 class FeaturesNotStored(BackendError):
     """Features cannot be written: make room in MODEL_DIR, or let this user write there."""
+
+
+class NotExportable(BackendError):
+    """The model cannot be exported: train one first, or ask for what the message names."""
 
 
 class DatabaseUnavailable(BackendError):

@@ -66,6 +66,16 @@ class Tfidf:
         """Columns of every matrix that `transform` gives."""
         return len(self._idf)
 
+    @property
+    def terms(self) -> dict[str, int]:
+        """The column of each term that is not forgotten, ascending by column."""
+        return dict(self._column_of)
+
+    @property
+    def idf(self) -> Array:
+        """What a term's count is multiplied by, by its column. Shape (n_terms,), float32."""
+        return self._idf
+
     def without(self, columns: Sequence[int]) -> Tfidf:
         """The same columns, some of which no text meets any more: their terms are forgotten."""
         forgotten = set(columns)

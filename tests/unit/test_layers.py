@@ -14,7 +14,7 @@ LAYERS = (
     ("host",),
     ("cli", "__main__"),
     ("web", "simulate"),
-    ("answering", "loop"),
+    ("answering", "exporting", "loop"),
     ("measuring", "models", "pool", "ranking", "syncing"),
     ("feature_files", "jobs", "store", "studio"),
     ("labeling", "encoders"),

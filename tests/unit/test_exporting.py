@@ -1,0 +1,353 @@
+"""What `export` writes: a model that needs nothing of this package, its card, and the tasks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import sysconfig
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from backend.cli import main
+from backend.encoders import WORDLLAMA, ModelEncoder, load_encoder
+from backend.errors import NotExportable
+from backend.exporting.pipeline import as_pipeline, has_embeddings
+from backend.exporting.writing import compare
+from backend.learning.features import Features
+from backend.learning.learner import Tuning, train
+from backend.learning.model import Model
+from backend.models import Models
+from backend.settings import read_settings
+from backend.store import Signer, Store
+from tests.support.bench import TEXTS, Bench, truth
+from tests.support.build import event, task
+from tests.support.clock import FakeClock
+from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
+
+SIGNING_KEY = "a signing key that only tests know, long enough"
+ODD_TEXTS = [
+    "",
+    "  ",
+    "nothing known here",
+    "Ünïcode & ΣΊΣΥΦΟΣ",
+    "the cat\nthe dog",
+    "=1+1",
+    "x" * 19_997 + " cat sleeps",
+]
+FILES = ["README.md", "model.joblib", "predict.py", "requirements.txt"]
+# Without `site`, so without the editable install's path: as where this package was never installed.
+ELSEWHERE = f"""
+import sys
+sys.path.append({sysconfig.get_path("purelib")!r})
+try:
+    import backend
+except ImportError:
+    pass
+else:
+    raise SystemExit("this package can be imported")
+"""
+ASK = """
+import json, joblib
+model = joblib.load("model.joblib")
+texts = json.load(sys.stdin)
+assert not [name for name in sys.modules if name.partition(".")[0] == "backend"]
+print(json.dumps([model.classes_.tolist(), model.predict_proba(texts).tolist(), model.predict(texts).tolist()]))
+"""
+
+
+def run_elsewhere(folder: Path, code: str, sent: str) -> str:
+    command = [sys.executable, "-W", "error", "-S", "-c", ELSEWHERE + code]
+    done = subprocess.run(command, cwd=folder, input=sent, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# -- the pipeline ------------------------------------------
+
+
+def make_model(encoder: str | None, choice: str, n_labels: int, *, without: int = 0) -> Model:
+    features, rows = Features.fit_transform(TEXTS, load_encoder(encoder) if encoder else None)
+    if without:
+        gone = list(range(0, features.tfidf.n_terms, without))
+        features = replace(features, tfidf=features.tfidf.without(gone))
+    y = np.array([f"label {n % n_labels}" for n in range(len(TEXTS))])
+    tuning = Tuning(choice, temperature=0.4)
+    return Model(features, train(rows, y, features.choices(), tuning), "margin", tuning)
+
+
+@pytest.mark.parametrize("n_labels", [2, 4])
+@pytest.mark.parametrize(
+    ("encoder", "choice"),
+    [(None, "tfidf"), (WORDLLAMA, "tfidf"), (WORDLLAMA, "both"), (WORDLLAMA, "embeddings")],
+)
+def test_pipeline_gives_our_probabilities(encoder: str | None, choice: str, n_labels: int) -> None:
+    model = make_model(encoder, choice, n_labels)
+    texts = [*TEXTS, *ODD_TEXTS]
+    pipeline = as_pipeline(model.features, model.classifier)
+    np.testing.assert_allclose(pipeline.predict_proba(texts), model.predict_proba(texts), atol=1e-6)
+    assert list(pipeline.classes_) == [f"label {n}" for n in range(n_labels)]
+    assert has_embeddings(model) == (choice != "tfidf")
+
+
+def test_forgotten_terms_are_left_out() -> None:
+    model = make_model(None, "tfidf", 3, without=3)
+    pipeline = as_pipeline(model.features, model.classifier)
+    np.testing.assert_allclose(pipeline.predict_proba(TEXTS), model.predict_proba(TEXTS), atol=1e-6)
+
+
+def test_model_that_has_seen_nothing_but_its_labels_is_exported() -> None:
+    features, rows = Features.fit_transform(["", " "], None)
+    classifier = train(rows, np.array(["A", "B"]), features.choices(), Tuning("tfidf"))
+    pipeline = as_pipeline(features, classifier)
+    np.testing.assert_allclose(pipeline.predict_proba(["a", ""]), 0.5)
+
+
+def test_other_encoders_are_refused_with_advice() -> None:
+    class Lengths:
+        def encode(self, texts: list[str]) -> Any:
+            return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+
+    features, rows = Features.fit_transform(TEXTS, ModelEncoder("model2vec:lengths", Lengths()))
+    y = np.array([truth(text) for text in TEXTS])
+    both = train(rows, y, features.choices(), Tuning("both"))
+    with pytest.raises(NotExportable, match=r"model2vec:lengths.*features=tfidf"):
+        as_pipeline(features, both)
+    # Words and topics alone need no encoder.
+    words = train(rows, y, features.choices(), Tuning("tfidf"))
+    assert as_pipeline(features, words).predict(["the cat sleeps"]) == ["animal"]
+
+
+def test_file_that_answers_otherwise_is_refused() -> None:
+    model = make_model(None, "tfidf", 2)
+    other = as_pipeline(model.features, replace(model.classifier, temperature=3.0))
+    with pytest.raises(NotExportable, match="answers otherwise"):
+        compare(other, model, TEXTS)
+
+
+# -- the command -------------------------------------------
+
+
+@pytest.fixture
+def signer() -> Signer:
+    return Signer(SIGNING_KEY)
+
+
+@pytest.fixture(params=["none"])
+def bench(store: Store, signer: Signer, clock: FakeClock, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    settings = read_settings(model_dir=tmp_path, encoder=request.param)
+    return Bench(FakeLabelStudio(), store, signer, clock, settings)
+
+
+@pytest.fixture
+def project(bench: Bench) -> FakeProject:
+    """A project with a model; one task has no text, and one a text that CSV must quote."""
+    made = bench.add(texts=[*TEXTS, 'the "cat", sleeps\nlong'])
+    bench.fake.change_data(made.id, next(iter(made.tasks)), {"image": "x.png"})
+    bench.publish(made, 2)
+    return made
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.setenv("MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("AL_SIGNING_KEY", SIGNING_KEY)
+    return CliRunner()
+
+
+def export(command: CliRunner, project: FakeProject, folder: Path, *arguments: str) -> Result:
+    return command.invoke(main, ["export", "--project", str(project.id), "--output", str(folder), *arguments])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("bench", ["none", WORDLLAMA], indirect=True)
+def test_exported_model_answers_the_same_where_this_package_is_not(
+    command: CliRunner, bench: Bench, project: FakeProject, signer: Signer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "some" / "exported"
+    done = export(command, project, folder)
+    assert done.exit_code == 0, done.output
+
+    texts = [*TEXTS, *ODD_TEXTS]
+    classes, proba, predicted = json.loads(run_elsewhere(folder, ASK, json.dumps(texts)))
+
+    model = Models(bench.store, signer).get(project.key, bench.version(project).id)
+    assert model is not None
+    assert has_embeddings(model) == (bench.settings.encoder == WORDLLAMA)
+    assert classes == ["animal", "machine"]
+    np.testing.assert_allclose(proba, model.predict_proba(texts), atol=1e-6)
+    assert predicted == [classes[column] for column in np.argmax(proba, axis=1)]
+    pinned = [line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()]
+    encoder = ["tokenizers"] if bench.settings.encoder == WORDLLAMA else []
+    assert pinned == ["scikit-learn", "numpy", "scipy", "joblib", *encoder]
+
+
+def test_example_predicts_arguments_and_lines(command: CliRunner, project: FakeProject, tmp_path: Path) -> None:
+    assert export(command, project, tmp_path / "out").exit_code == 0
+    run = "import runpy; sys.argv[1:] = {}; runpy.run_path('predict.py', run_name='__main__')"
+    said = run_elsewhere(tmp_path / "out", run.format(["the cat sleeps"]), "")
+    label, probability, text = said.rstrip("\n").split("\t")
+    assert (label, text) == ("animal", "the cat sleeps")
+    assert 0.5 < float(probability) <= 1
+    said = run_elsewhere(tmp_path / "out", run.format([]), "a robot welds\nthe bird sings\n")
+    assert [line.split("\t")[0] for line in said.splitlines()] == ["machine", "animal"]
+
+
+def test_tasks_stand_in_the_table_with_labels_and_predictions(
+    command: CliRunner,
+    bench: Bench,
+    project: FakeProject,
+    signer: Signer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("backend.exporting.writing.TASKS_AT_ONCE", 7)
+    late = bench.label(project, 1)[0]
+    done = export(command, project, tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.output)
+
+    with (tmp_path / "out" / "tasks.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = {int(row["task_id"]): row for row in csv.DictReader(file)}
+
+    model = Models(bench.store, signer).get(project.key, bench.version(project).id)
+    assert model is not None
+    learnt = bench.version(project).learnt
+    assert list(rows) == sorted(project.tasks)
+    for task_id, known in project.tasks.items():
+        row, text = rows[task_id], known["data"].get("text")
+        assert row["is_learnt"] == str(task_id in learnt)
+        assert row["label"] == (truth(text) if text and task_id in (*learnt, late) else "")
+        assert row["text"] == (text or "")
+        if text is None:
+            assert (row["predicted"], row["probability"]) == ("", "")
+            continue
+        proba = model.predict_proba([text])[0]
+        assert row["predicted"] == model.classifier.classes[proba.argmax()]
+        assert float(row["probability"]) == pytest.approx(proba.max(), abs=1e-6)
+    assert summary["files"] == sorted([*FILES, "tasks.csv"])
+    assert summary["project"] == project.key
+    assert summary["n_tasks"] == len(project.tasks)
+    assert summary["n_predicted"] == summary["n_compared"] == len(project.tasks) - 1
+    assert (summary["n_learnt"], summary["n_labelled"]) == (10, 11)
+    assert 0 <= summary["largest_difference"] < 1e-6
+
+
+@pytest.mark.parametrize("table", ["csv", "parquet"])
+def test_half_a_surrogate_pair_is_replaced(
+    command: CliRunner, bench: Bench, project: FakeProject, tmp_path: Path, table: str
+) -> None:
+    created = event("TASKS_CREATED", key=project.key, tasks=(task(9_999, "half \ud800 a pair"),))
+    bench.store.hear(created, bench.clock.now())
+    done = export(command, project, tmp_path / "out", "--data", table)
+    assert done.exit_code == 0, done.output
+    assert b"half ? a pair" in (tmp_path / "out" / f"tasks.{table}").read_bytes()
+
+
+def test_parquet_holds_the_same_as_csv(command: CliRunner, project: FakeProject, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    assert export(command, project, tmp_path / "one").exit_code == 0
+    assert export(command, project, tmp_path / "two", "--data", "parquet").exit_code == 0
+    with (tmp_path / "one" / "tasks.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = parquet.read_table(tmp_path / "two" / "tasks.parquet").to_pylist()
+    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in found] == rows
+
+
+def test_card_tells_labels_quality_and_limits(
+    command: CliRunner, bench: Bench, project: FakeProject, tmp_path: Path
+) -> None:
+    assert export(command, project, tmp_path / "out").exit_code == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    learnt = list(bench.version(project).learnt.values())
+    assert f"# {bench.version(project).name} of project {project.id}" in card
+    for label in ("animal", "machine"):
+        assert f"| {label} | {learnt.count(label)} |" in card
+    measured = bench.store.newest_measurement(project.key)
+    assert measured is not None
+    crossed = measured.report["cross_validation"]
+    accuracy = "{value:.3f} ({low:.3f} to {high:.3f})".format(**crossed["accuracy"])
+    assert f"| cross-validation: accuracy | {accuracy} | {crossed['n']} |" in card
+    assert "| audit: accuracy |" in card
+    assert "| strategy | auto |" in card
+    assert f"| scikit-learn | {version('scikit-learn')} |" in card
+    assert "runs code when it is loaded" in card
+    assert "for a formula" in card
+
+
+def test_no_table_is_written_where_none_is_wanted(command: CliRunner, project: FakeProject, tmp_path: Path) -> None:
+    assert export(command, project, tmp_path / "out", "--data", "none").exit_code == 0
+    assert names(tmp_path / "out") == FILES
+    assert "for a formula" not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_full_folder_is_refused_and_an_earlier_export_replaced(
+    command: CliRunner, project: FakeProject, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    assert export(command, project, folder, "--data", "parquet").exit_code == 0
+    (folder / "notes.txt").write_text("mine")
+    again = export(command, project, folder)
+    assert (again.exit_code, "is not empty" in again.output) == (1, True)
+    assert export(command, project, folder, "--overwrite").exit_code == 0
+    assert names(folder) == sorted([*FILES, "notes.txt", "tasks.csv"])
+    (tmp_path / "file").touch()
+    refused = export(command, project, tmp_path / "file")
+    assert (refused.exit_code, "must be a folder" in refused.output) == (1, True)
+
+
+def test_project_without_a_model_is_refused(command: CliRunner, bench: Bench, tmp_path: Path) -> None:
+    project = bench.add()
+    for _ in range(2):
+        refused = export(command, project, tmp_path / "out")
+        assert refused.exit_code == 1
+        assert "has no model yet: waiting for" in refused.output
+        bench.turn(project)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_project_is_refused(command: CliRunner, bench: Bench, tmp_path: Path) -> None:
+    refused = command.invoke(main, ["export", "--project", "77", "--output", str(tmp_path / "out")])
+    assert (refused.exit_code, "project 77 is not known here" in refused.output) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_pyarrow_is_said_before_anything_is_done(
+    command: CliRunner, project: FakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refused = export(command, project, tmp_path / "out", "--data", "parquet")
+    assert (refused.exit_code, "label-studio-active-learning[parquet]" in refused.output) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_model_of_another_key_is_refused(
+    command: CliRunner, project: FakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AL_SIGNING_KEY", SIGNING_KEY[::-1])
+    refused = export(command, project, tmp_path / "out")
+    assert (refused.exit_code, "must carry a signature of this key" in refused.output) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_disk_that_takes_nothing_leaves_nothing_half_done(
+    command: CliRunner, project: FakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("joblib.dump", full)
+    refused = export(command, project, tmp_path / "out")
+    assert (refused.exit_code, "No space left on device" in refused.output) == (1, True)
+    assert names(tmp_path / "out") == []
