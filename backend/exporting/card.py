@@ -9,7 +9,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from backend import __version__
+from backend.exporting.pipeline import has_embeddings
 from backend.labeling import project_id_of, version_name
+from backend.learning.learner import Tuning
+from backend.learning.model import Model
 from backend.settings import ProjectSettings
 from backend.store import Measurement, Project, Version
 
@@ -18,16 +21,15 @@ from backend.store import Measurement, Project, Version
 class Facts:
     """What a card tells.
 
-    features: which the model looks at, and why. table: name of the file of tasks, if there is one. libraries: releases
-    by name. n_compared: texts on which the file's probabilities differed from the backend's by `difference` at most.
-    now: seconds since 1970.
+    table: name of the file of tasks, if there is one. libraries: releases by name. n_compared: texts on which the
+    file's probabilities differed from the backend's by `difference` at most. now: seconds since 1970.
     """
 
     project: Project
     version: Version
     settings: ProjectSettings
     measurement: Measurement | None
-    features: str
+    model: Model
     n_tasks: int
     table: str | None
     python: str
@@ -44,7 +46,7 @@ def model_card(facts: Facts) -> str:
         f"# {version.name} of project {project_id_of(facts.project.key)}",
         "A text classifier, trained on labels that people gave in Label Studio and exported by "
         f"label-studio-active-learning {__version__} on {_day(facts.now)}. It is a scikit-learn pipeline: texts in, "
-        "label names and calibrated probabilities out. It needs the packages of `requirements.txt` and nothing else.",
+        "label names and probabilities out. It needs the packages of `requirements.txt` and nothing else.",
         '```sh\npip install -r requirements.txt\npython predict.py "a text"\n```',
         "## Labels",
         _table(("label", "tasks learnt"), _learnt(version)),
@@ -93,13 +95,22 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 
 def _making(facts: Facts) -> list[tuple[str, str]]:
+    tuning, encoder = facts.model.tuning, facts.model.features.encoder
     return [
-        ("features", facts.features),
+        ("features", tuning.sentence()),
+        ("embeddings", encoder.name if encoder is not None and has_embeddings(facts.model) else "none"),
+        ("calibration", _calibration(tuning)),
         *((name, str(value)) for name, value in facts.settings.model_dump().items() if name != "features"),
         ("Python", facts.python),
         *facts.libraries.items(),
         ("compared with the backend", f"{facts.n_compared} texts, largest difference {facts.difference:.1e}"),
     ]
+
+
+def _calibration(tuning: Tuning) -> str:
+    if not tuning.n_labels:
+        return "none: too few labels to tell how sure it may be"
+    return f"temperature {tuning.temperature:.2f}, from cross-validation on {tuning.n_labels} labels"
 
 
 def _limits(facts: Facts) -> list[str]:

@@ -175,7 +175,7 @@ def _describe(store: Store, current: Current, folder: Path, now: float, n_compar
         version=current.version,
         settings=read_project_settings(current.project.extra_params),
         measurement=store.newest_measurement(current.project.key),
-        features=current.model.tuning.sentence(),
+        model=current.model,
         n_tasks=len(current.task_ids),
         table=next((path.name for path in folder.glob("tasks.*")), None),
         python=platform.python_version(),

@@ -281,6 +281,8 @@ def test_card_tells_labels_quality_and_limits(
     assert f"| cross-validation: accuracy | {accuracy} | {crossed['n']} |" in card
     assert "| audit: accuracy |" in card
     assert "| strategy | auto |" in card
+    assert "| embeddings | none |" in card
+    assert "| calibration | none: too few labels" in card
     assert f"| scikit-learn | {version('scikit-learn')} |" in card
     assert "runs code when it is loaded" in card
     assert "for a formula" in card
