@@ -750,9 +750,16 @@ class Store:
         """The current versions of all projects, in the order of the projects' keys."""
         projects, versions, window = schema.projects.c, schema.versions.c, schema.window.c
         task, annotation = schema.tasks.c, schema.annotations.c
-        is_there = sa.exists().where(task.project_key == projects.key, task.id == window.task_id, ~task.is_deleted)
-        is_annotated = sa.exists().where(
-            annotation.project_key == projects.key, annotation.task_id == window.task_id, ~annotation.is_deleted
+        outside = (schema.projects, schema.window)
+        is_there = (
+            sa.exists()
+            .where(task.project_key == projects.key, task.id == window.task_id, ~task.is_deleted)
+            .correlate(*outside)
+        )
+        is_annotated = (
+            sa.exists()
+            .where(annotation.project_key == projects.key, annotation.task_id == window.task_id, ~annotation.is_deleted)
+            .correlate(*outside)
         )
         n_left = (
             sa.select(sa.func.count())

@@ -275,6 +275,8 @@ def test_projects_states_are_right(store: Store, app: Flask, client: FlaskClient
     new = NewVersion(7, 3000.0, 1, "random", ("A", "B"), {}, None, None, window)
     store.publish(KEY, new, is_switched=True)
     store.hear(event("TASKS_DELETED", deleted_tasks=(5,)), 4000.0)
+    # Tasks and annotations of the same numbers in another project are nothing to this one.
+    store.hear(event(key=OTHER_KEY, tasks=tasks, annotations=(annotation(3, 3), annotation(4, 4))), 1500.0)
     store.update(KEY, seen_revision=1, n_tasks=5, n_annotations=2, n_failures=3, is_paused=True, parked_revision=9)
 
     found = exposed(client)
