@@ -141,7 +141,7 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
     classes, learnt = current.model.classifier.classes, current.version.learnt
     for block in blocks(len(current.task_ids), TASKS_AT_ONCE):
         tasks = store.tasks(current.project.key, current.task_ids[block])
-        texts = {task.id: _writable(current.config.text_of(task.data)) for task in tasks}
+        texts = {task.id: current.config.text_of(task.data) for task in tasks}
         known = {task_id: text for task_id, text in texts.items() if text is not None}
         proba = current.model.predict_proba(list(known.values()))
         best = dict(zip(known, proba.argmax(axis=1), strict=True))
@@ -158,11 +158,6 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
             for task_id, text in texts.items()
         ]
         yield list(known.values()), rows
-
-
-def _writable(text: str | None) -> str | None:
-    """Half a surrogate pair, which JSON may hold, can be written nowhere."""
-    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _describe(store: Store, current: Current, folder: Path, now: float, n_compared: int, difference: float) -> None:

@@ -36,7 +36,8 @@ class LabelConfig:
         """
         value = data.get(self.field)
         if isinstance(value, str):
-            return value
+            # Half a surrogate pair is valid JSON, but no text that a tokenizer or a file takes.
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return str(value)
         return None

@@ -148,6 +148,8 @@ def test_field_without_a_name_is_refused() -> None:
         ({"text": "hello"}, "hello"),
         ({"text": ""}, ""),
         ({"text": "/etc/passwd"}, "/etc/passwd"),
+        ({"text": "na\u00efve \U0001f600"}, "na\u00efve \U0001f600"),
+        ({"text": "half \ud800 a pair"}, "half ? a pair"),
         ({"text": 42}, "42"),
         ({"text": 1.5}, "1.5"),
         ({"text": True}, None),
