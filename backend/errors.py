@@ -111,9 +111,19 @@ class StudioUnreachable(StudioError):
 class StudioRefused(StudioError):
     """Label Studio refused the request: correct the token, the project or the right that it names."""
 
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        """code: the HTTP status that Label Studio answered."""
+        super().__init__(message)
+        self.code = code
+
 
 class AddressRefused(StudioError):
     """Label Studio does not call this address: change the setting of Label Studio that the message names."""
+
+    def __init__(self, message: str, subnet: str | None = None) -> None:
+        """subnet: the network that Label Studio refuses."""
+        super().__init__(message)
+        self.subnet = subnet
 
 
 class ArtifactRejected(BackendError):

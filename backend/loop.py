@@ -351,12 +351,7 @@ class Loop:
         return len(window.task_ids)
 
     def _finish_publishing(self, studio: Studio, project: Project, progress: Progress, version: Version) -> None:
-        """Switch Label Studio to the published version if it is not.
-
-        Renaming the connection moves the project's version along, and changes nothing else of the project. PATCHing
-        the project saves the whole of it, and so undoes what an admin saves in the same moment: it is left to where
-        renaming cannot do it.
-        """
+        """Switch Label Studio to the published version if it is not."""
         key, project_id = project.key, project_id_of(project.key)
         latest = self._store.project(key)
         if latest.is_switched:
@@ -366,18 +361,8 @@ class Loop:
             if not latest.is_arranged:
                 studio.arrange(project_id)
                 self._store.update(key, is_arranged=True)
-            connection = self._connection(studio, project_id)
-            # Label Studio refuses to point to a version without predictions.
-            if self._store.window(version.id) and (
-                connection is None or studio.project(project_id).model_version != connection.title
-            ):
-                studio.point_to(project_id, version.name)
-            if connection is None:
-                raise StudioRefused(
-                    f"project {project_id} has no ML backend connection to this backend: add this backend's "
-                    f"URL on its model page, or run label-studio-al connect --project {project_id}"
-                )
-            studio.rename_connection(project_id, connection, version.name)
+            is_pushed = bool(self._store.window(version.id))
+            studio.switch(project_id, self._settings.backend_url, version.name, is_pushed=is_pushed)
             self._store.update(key, is_switched=True)
 
     def _prune(self, studio: Studio, key: str, progress: Progress, version: Version) -> None:

@@ -22,7 +22,7 @@ from backend.errors import TurnOvertaken, UnknownProject
 from backend.labeling import Annotation, Event, Task, version_name
 from backend.store import schema
 from backend.store.locks import open_locks
-from backend.store.migrations import migrate
+from backend.store.migrations import is_current, migrate
 from backend.store.upserts import upserts
 
 KEPT_TURNS = 200
@@ -190,6 +190,16 @@ class Store:
         Processes that start at once may do so together.
         """
         migrate(self._engine)
+
+    def is_current(self) -> bool:
+        """Whether the tables are those of this release; False if they are older or not there. Raises SchemaTooNew."""
+        with self._read() as connection:
+            return is_current(connection)
+
+    def check_writable(self) -> None:
+        """Raises what the database does if it takes no writes. Changes nothing."""
+        with self._write() as connection:
+            connection.execute(sa.update(schema.projects).where(sa.false()).values(n_turns=0))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-import jwt
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.client_wrapper import SyncClientWrapper
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -28,6 +27,7 @@ from backend.errors import AddressRefused, InvalidRequest, StudioError, StudioRe
 from backend.labeling import ACTIONS, Annotation, Task, project_key, read_annotation, read_task, version_number
 from backend.studio import WEBHOOK_HEADER
 from backend.studio.circuit import Circuit
+from backend.studio.tokens import ACCESS, LEGACY, token_kind
 
 # To connect, and between two pieces of an answer; and for a whole answer, however it drips.
 CONNECT_SECONDS = 5.0
@@ -50,7 +50,15 @@ ADDRESS_ADVICE = (
     "or give an address that is not private with --backend-url"
 )
 
+NAME_ADVICE = (
+    "Label Studio cannot resolve this backend's name. Give the address under which Label Studio reaches it (in Docker "
+    "its service's name or host.docker.internal) in AL_BACKEND_URL or with --backend-url"
+)
+
 _LEGACY_TOKENS_OFF = "legacy token authentication has been disabled"
+# Label Studio resolves a backend's name itself, before anything else.
+_UNRESOLVED = "resolve hostname"
+_BLOCKED = re.compile(r"\(block: ([0-9a-fA-F.:/]+)\)")
 _MARKUP = re.compile(r"<[^>]{0,200}>")
 
 
@@ -68,6 +76,8 @@ class StudioProject:
     label_config: str
     model_version: str | None
     n_tasks: int
+    sampling: str | None
+    shows_predictions: bool
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,10 @@ class ListedTask:
 
 @dataclass(frozen=True)
 class Connection:
-    """An ML backend connection of a project. is_lost: whether Label Studio did not reach it when it last tried."""
+    """An ML backend connection of a project. is_lost: whether Label Studio did not get on with it when it last tried.
+
+    refusal: what the backend answered then, if it answered at all.
+    """
 
     id: int
     title: str
@@ -89,6 +102,18 @@ class Connection:
     model_version: str | None
     uses_basic_auth: bool
     is_lost: bool
+    refusal: str | None
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """A webhook of a project. actions: None for all there are. secret: our header's value, None without it."""
+
+    id: int
+    actions: frozenset[str] | None
+    is_active: bool
+    sends_payload: bool
+    secret: str | None = field(repr=False)
 
 
 class Studio:
@@ -129,6 +154,12 @@ class Studio:
 
     # -- reading ----------------------------------------------------------------------------------------------
 
+    def user(self) -> str:
+        """The email of the token's user."""
+        found = self._json("GET", "api/current-user/whoami")
+        with self._asking():
+            return str(found["email"])
+
     def project(self, project_id: int) -> StudioProject:
         """The project's settings."""
         found = self._json("GET", f"api/projects/{project_id}/")
@@ -140,6 +171,8 @@ class Studio:
                 label_config=found.get("label_config") or "",
                 model_version=found.get("model_version"),
                 n_tasks=int(found.get("task_number") or 0),
+                sampling=found.get("sampling"),
+                shows_predictions=bool(found.get("show_collab_predictions")),
             )
 
     def tasks(self, project_id: int, after: int = 0, changed_after: str | None = None) -> Iterator[list[ListedTask]]:
@@ -198,6 +231,30 @@ class Studio:
         with self._asking():
             return {str(name): int(n) for name, n in found.items()}
 
+    # -- trying -----------------------------------------------------------------------------------------------
+
+    def try_address(self, project_id: int, backend_url: str) -> None:
+        """Whether we may change the project, and whether Label Studio may call the address. Nothing is made.
+
+        Basic auth is announced without credentials, which Label Studio minds after both and before it calls anybody
+        (measured on 1.23.2). Raises StudioRefused, AddressRefused.
+        """
+        incomplete = {"url": backend_url, "project": project_id, "auth_method": "BASIC_AUTH"}
+        self._try("api/ml/", incomplete)
+
+    def try_webhook_address(self, project_id: int, backend_url: str) -> None:
+        """Whether Label Studio may send webhooks to the address, which other settings decide. Nothing is made.
+
+        An action that does not exist is minded after the address (measured on 1.23.2). Raises AddressRefused.
+        """
+        impossible = {"url": f"{backend_url}/webhook", "project": project_id, "actions": ["NOTHING"]}
+        self._try("api/webhooks/", impossible)
+
+    def call_back(self, project_id: int, connection: Connection) -> None:
+        """Have Label Studio call the connection's /health and /setup. Raises StudioRefused with what went wrong."""
+        values = {"url": connection.url, "project": project_id, **self._credentials(connection)}
+        self._json("PATCH", f"api/ml/{connection.id}", values)
+
     # -- publishing -------------------------------------------------------------------------------------------
 
     def push(self, project_id: int, predictions: Sequence[dict[str, Any]]) -> None:
@@ -209,17 +266,31 @@ class Studio:
         """Order the project's queue by a version's predictions; refused if there are none."""
         self._json("PATCH", f"api/projects/{project_id}/", {"model_version": version})
 
+    def switch(self, project_id: int, backend_url: str | None, version: str, *, is_pushed: bool) -> None:
+        """Make a version the one that orders the queue and that /predict is asked for.
+
+        Renaming the connection moves the project's version along, and changes nothing else of the project. PATCHing
+        the project saves the whole of it, and so undoes what an admin saves in the same moment: it is left to where
+        renaming cannot do it. is_pushed: whether the version has predictions, without which Label Studio refuses it.
+        """
+        # Asked for each time: an admin may have corrected its address, and renaming sends it along.
+        connection = self.find_connection(project_id, backend_url)
+        if is_pushed and (connection is None or self.project(project_id).model_version != connection.title):
+            self.point_to(project_id, version)
+        if connection is None:
+            raise StudioRefused(
+                f"project {project_id} has no ML backend connection to this backend: add this backend's "
+                f"URL on its model page, or run label-studio-al connect --project {project_id}"
+            )
+        self.rename_connection(project_id, connection, version)
+
     def rename_connection(self, project_id: int, connection: Connection, version: str) -> None:
         """Give the connection the version's name, so that /predict is asked for tasks without its predictions.
 
         Label Studio asks only where a connection's title equals the project's model version (measured on 1.23.2).
         """
-        credentials: dict[str, str] = {}
-        if connection.uses_basic_auth and self._basic_auth:
-            user, password = self._basic_auth
-            credentials = {"auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password}
         # With the title alone Label Studio answers 500: it validates the URL and the project too.
-        values = {"title": version, "url": connection.url, "project": project_id, **credentials}
+        values = {"title": version, "url": connection.url, "project": project_id, **self._credentials(connection)}
         self._json("PATCH", f"api/ml/{connection.id}", values)
 
     def delete_predictions(self, project_id: int, version: str) -> None:
@@ -241,17 +312,7 @@ class Studio:
     def find_connection(self, project_id: int, backend_url: str | None) -> Connection | None:
         """The connection that is ours: by address, else by a version of ours, else the only one."""
         found = self.connections(project_id)
-        tests: list[Callable[[Connection], bool]] = [
-            lambda one: one.url.rstrip("/") == backend_url,
-            lambda one: version_number(one.title) is not None,
-            lambda one: version_number(one.model_version) is not None,
-            lambda one: len(found) == 1,
-        ]
-        for is_ours in tests:
-            for connection in found:
-                if is_ours(connection):
-                    return connection
-        return None
+        return our_connection(found, backend_url) or (found[0] if len(found) == 1 else None)
 
     def connect(self, project_id: int, backend_url: str, extra_params: dict[str, Any] | None) -> Connection:
         """Create the project's connection to this backend, or bring it up to date. Raises AddressRefused.
@@ -282,8 +343,22 @@ class Studio:
         if connection is not None:
             self._json("DELETE", f"api/ml/{connection.id}")
             backend_url = connection.url.rstrip("/")
-        for webhook_id in self._webhooks(project_id, backend_url):
-            self._json("DELETE", f"api/webhooks/{webhook_id}/")
+        for webhook in self.webhooks(project_id, backend_url):
+            self._json("DELETE", f"api/webhooks/{webhook.id}/")
+
+    def remove_connection(self, connection_id: int) -> None:
+        """Remove a connection. Label Studio keeps the project's version."""
+        self._json("DELETE", f"api/ml/{connection_id}")
+
+    def webhooks(self, project_id: int, backend_url: str) -> list[Webhook]:
+        """The webhooks of a project to a backend."""
+        listed = self._json("GET", f"api/webhooks/?project={project_id}")
+        with self._asking():
+            return [
+                _webhook(hook)
+                for hook in listed
+                if hook["url"].rstrip("/") == f"{backend_url}/webhook" and hook["project"] == project_id
+            ]
 
     def replace_webhook(self, project_id: int, backend_url: str, secret: str) -> None:
         """Keep one webhook to this backend: limited to the actions we use, with the secret header.
@@ -299,11 +374,11 @@ class Studio:
             "send_for_all_actions": False,
             "is_active": True,
         }
-        ours = self._webhooks(project_id, backend_url)
+        ours = self.webhooks(project_id, backend_url)
         for surplus in ours[1:]:
-            self._json("DELETE", f"api/webhooks/{surplus}/")
+            self._json("DELETE", f"api/webhooks/{surplus.id}/")
         if ours:
-            self._json("PATCH", f"api/webhooks/{ours[0]}/", wanted)
+            self._json("PATCH", f"api/webhooks/{ours[0].id}/", wanted)
         else:
             self._json("POST", "api/webhooks/", {**wanted, "project": project_id})
 
@@ -357,15 +432,20 @@ class Studio:
 
     # -- inside -----------------------------------------------------------------------------------------------
 
-    def _webhooks(self, project_id: int, backend_url: str) -> list[int]:
-        """The webhooks of a project to a backend."""
-        listed = self._json("GET", f"api/webhooks/?project={project_id}")
-        with self._asking():
-            return [
-                int(hook["id"])
-                for hook in listed
-                if hook["url"].rstrip("/") == f"{backend_url}/webhook" and hook["project"] == project_id
-            ]
+    def _credentials(self, connection: Connection) -> dict[str, str]:
+        """What a changed connection must be given again."""
+        if not (connection.uses_basic_auth and self._basic_auth):
+            return {}
+        user, password = self._basic_auth
+        return {"auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password}
+
+    def _try(self, path: str, body: Any) -> None:
+        """POST what cannot be valid, to see what is minded before that."""
+        try:
+            self._json("POST", path, body)
+        except StudioRefused as exc:
+            if exc.code != httpx.codes.BAD_REQUEST:
+                raise
 
     def _list(self, project_id: int, n: int, ordering: list[str], filters: list[dict[str, Any]]) -> tuple[Any, int]:
         """One page of tasks, and its size in bytes."""
@@ -397,7 +477,7 @@ class Studio:
     def _ask_once(self, method: str, path: str, body: Any) -> tuple[Any, int]:
         with self._circuit.call(), self._counting(method), self._asking():
             status, headers, content = self._send(method, path, body)
-            if status == 401 and _is_jwt(self._api_key):
+            if status == 401 and token_kind(self._api_key) != LEGACY:
                 # The access token may have been revoked before its time.
                 self._tokens._tokens_client._access_token = None
                 status, headers, content = self._send(method, path, body)
@@ -450,10 +530,12 @@ class Studio:
         except ApiError as exc:
             sentence = self._sentence(exc)
             if "reserved network address" in str(exc.body) or "is not allowed" in str(exc.body):
-                raise AddressRefused(f"{ADDRESS_ADVICE}. It said: {_detail(exc.body)}") from exc
+                raise AddressRefused(f"{ADDRESS_ADVICE}. It said: {_detail(exc.body)}", _subnet(exc.body)) from exc
+            if _UNRESOLVED in str(exc.body):
+                raise AddressRefused(f"{NAME_ADVICE}. It said: {_detail(exc.body)}") from exc
             if exc.status_code is None or exc.status_code in _BUSY or exc.status_code >= 500:
                 raise StudioUnreachable(sentence, retry_after=_retry_after(exc, self._clock.now())) from exc
-            raise StudioRefused(sentence) from exc
+            raise StudioRefused(sentence, code=exc.status_code) from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             reason = str(exc) or type(exc).__name__
             raise StudioUnreachable(f"Label Studio at {self.url} does not answer: {reason}") from exc
@@ -466,7 +548,13 @@ class Studio:
     def _sentence(self, exc: ApiError) -> str:
         detail = _detail(exc.body)
         if exc.status_code == 401:
-            if _is_jwt(self._api_key):
+            kind = token_kind(self._api_key)
+            if kind == ACCESS:
+                why = (
+                    "an access token, which is valid for minutes: give the personal access token that it was made "
+                    "from (Account & Settings)"
+                )
+            elif kind != LEGACY:
                 why = "a personal access token: it has expired or was revoked; make a new one (Account & Settings)"
             elif _LEGACY_TOKENS_OFF in detail:
                 why = (
@@ -482,6 +570,16 @@ class Studio:
                 f"give them the right to change the project. It said: {detail}"
             )
         return f"Label Studio at {self.url} answered {exc.status_code}: {detail}"
+
+
+def our_connection(found: Sequence[Connection], backend_url: str | None) -> Connection | None:
+    """The connection that is to this backend: by address, else by a version of ours."""
+    tests: list[Callable[[Connection], bool]] = [
+        lambda one: one.url.rstrip("/") == backend_url,
+        lambda one: version_number(one.title) is not None,
+        lambda one: version_number(one.model_version) is not None,
+    ]
+    return next((one for is_ours in tests for one in found if is_ours(one)), None)
 
 
 def _is_worth_repeating(exc: BaseException) -> bool:
@@ -523,6 +621,7 @@ def _connection(item: dict[str, Any]) -> Connection:
         uses_basic_auth=item.get("auth_method") == "BASIC_AUTH",
         # Its states: CO, DI (disconnected), ER, TR, PR (measured on 1.23.2).
         is_lost=item.get("state") in ("DI", "ER"),
+        refusal=item.get("error_message") if item.get("state") == "ER" else None,
     )
 
 
@@ -551,9 +650,19 @@ def _listed(values: Any) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-def _is_jwt(token: str) -> bool:
-    try:
-        jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
-        return False
-    return True
+def _subnet(body: Any) -> str | None:
+    """The network that an address was refused for."""
+    found = _BLOCKED.search(str(body))
+    return None if found is None else found[1]
+
+
+def _webhook(item: dict[str, Any]) -> Webhook:
+    headers: Mapping[str, Any] = {str(name).lower(): value for name, value in (item.get("headers") or {}).items()}
+    secret = headers.get(WEBHOOK_HEADER.lower())
+    return Webhook(
+        id=int(item["id"]),
+        actions=None if item["send_for_all_actions"] else frozenset(item["actions"]),
+        is_active=bool(item["is_active"]),
+        sends_payload=bool(item["send_payload"]),
+        secret=None if secret is None else str(secret),
+    )

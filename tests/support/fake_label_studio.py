@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from email.utils import formatdate
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -92,6 +94,16 @@ class FakeLabelStudio:
 
     def __init__(self, token: str = TOKEN) -> None:
         self.token = token
+        self.release = "1.23.2"
+        self.now: Callable[[], float] = time.time
+        # Why another token, or all of them, is refused.
+        self.no_token = "Invalid token."
+        self.takes_tokens = True
+        # Hosts that it does not call, and the networks that they are in; "" for a name that it cannot resolve.
+        self.banned: dict[str, str] = {}
+        self.banned_for_webhooks: dict[str, str] = {}
+        # Reaches the backends that connections name; without it, all are taken to answer.
+        self.caller: httpx.Client | None = None
         self.projects: dict[int, FakeProject] = {}
         self.connections: dict[int, dict[str, Any]] = {}
         self.webhooks: dict[int, dict[str, Any]] = {}
@@ -268,8 +280,9 @@ class FakeLabelStudio:
             if fault.takes_effect:
                 self._answer(call, request)
             return _failure(fault.how, request)
-        if request.headers.get("Authorization") != f"Token {self.token}":
-            return _error(401, "Invalid token.")
+        is_open = call.path == "/api/version"
+        if not is_open and (request.headers.get("Authorization") != f"Token {self.token}" or not self.takes_tokens):
+            return _error(401, self.no_token)
         return self._answer(call, request)
 
     def _answer(self, call: Call, request: httpx.Request) -> httpx.Response:
@@ -294,7 +307,11 @@ class FakeLabelStudio:
         return None
 
     def _version(self, _body: Any, _query: dict[str, str]) -> httpx.Response:
-        return httpx.Response(200, json={"release": "1.23.2", "edition": "Community"})
+        date = formatdate(self.now(), usegmt=True)
+        return httpx.Response(200, json={"release": self.release, "edition": "Community"}, headers={"Date": date})
+
+    def _whoami(self, _body: Any, _query: dict[str, str]) -> httpx.Response:
+        return httpx.Response(200, json={"id": 1, "email": "admin@example.com", "active_organization": 1})
 
     def _list_projects(self, _body: Any, _query: dict[str, str]) -> httpx.Response:
         found = [self._project(project) for project in self.projects.values()]
@@ -318,6 +335,8 @@ class FakeLabelStudio:
         if version and not project.pushed(version) and version not in self._titles(project_id):
             message = "Model version doesn't exist either as live model or as static predictions."
             return _error(400, "Validation error", {"model_version": [message]})
+        if body.get("show_collab_predictions") is False:
+            project.model_version = ""
         for name in ("model_version", "sampling", "show_collab_predictions", "label_config", "title"):
             if name in body:
                 setattr(project, name, body[name])
@@ -420,9 +439,52 @@ class FakeLabelStudio:
         project_id = int(query["project"])
         if project_id not in self.projects:
             return _error(404, "No Project matches the given query.")
-        return httpx.Response(200, json=[one for one in self.connections.values() if one["project"] == project_id])
+        found = [one for one in self.connections.values() if one["project"] == project_id]
+        for connection in found:
+            self._update_state(connection)
+        return httpx.Response(200, json=found)
+
+    def _update_state(self, connection: dict[str, Any]) -> None:
+        """Every listing calls /health and /setup of each connection."""
+        if self.caller is None:
+            return
+        problem = self._call(connection)
+        if problem is None:
+            connection |= {"state": "CO", "error_message": None}
+        elif problem.startswith("Can't connect"):
+            connection |= {"state": "DI"}
+        else:
+            connection |= {"state": "ER", "error_message": problem.partition("Reason: ")[2]}
+
+    def _call(self, connection: dict[str, Any]) -> str | None:
+        """Why a backend does not answer as it must."""
+        if self.caller is None:
+            return None
+        url = connection["url"]
+        user, password = connection.get("basic_auth_user"), connection.get("basic_auth_pass")
+        auth = httpx.BasicAuth(user, password) if user and password else None
+        project = self.projects[connection["project"]]
+        setup = {"project": project.key, "schema": project.label_config, "extra_params": connection.get("extra_params")}
+        try:
+            if _host(url) in self.banned:
+                raise httpx.ConnectError("blocked")
+            self.caller.get(f"{url}/health", auth=auth).raise_for_status()
+        except httpx.HTTPError as exc:
+            return f"Can't connect to ML backend {url}, health check failed. Additional info: {exc}"
+        try:
+            answer = self.caller.post(f"{url}/setup", json=setup, auth=auth)
+            answer.raise_for_status()
+            connection["model_version"] = answer.json()["model_version"]
+        except httpx.HTTPError as exc:
+            return f"Successfully connected to {url} but it doesn't look like a valid ML backend. Reason: {exc}"
+        return None
 
     def _create_connection(self, body: Any, _query: dict[str, str]) -> httpx.Response:
+        if _host(body["url"]) in self.banned:
+            return _blocked(self.banned[_host(body["url"])])
+        if body.get("auth_method") == "BASIC_AUTH" and not body.get("basic_auth_pass"):
+            message = "Authentication username and password is required for Basic Authentication."
+            return _error(400, "Validation error", {"non_field_errors": [message]})
         connection_id = self.connect(body["project"], body["url"], body.get("title") or "Model")
         self.connections[connection_id] |= _connection_fields(body)
         return httpx.Response(201, json=self.connections[connection_id])
@@ -433,6 +495,11 @@ class FakeLabelStudio:
         if "url" not in body:
             return _error(500, "MLBackend.healthcheck_() missing 1 required positional argument: 'url'")
         connection = self.connections[connection_id]
+        if _host(body["url"]) in self.banned:
+            return _blocked(self.banned[_host(body["url"])])
+        problem = self._call({**connection, **_connection_fields(body), "extra_params": None})
+        if problem is not None:
+            return _error(400, "Validation error", {"non_field_errors": [problem]})
         project = self.projects[connection["project"]]
         old_title = connection["title"]
         connection |= {**_connection_fields(body), "updated_at": self._moment()}
@@ -451,6 +518,10 @@ class FakeLabelStudio:
         return httpx.Response(200, json=found)
 
     def _create_webhook(self, body: Any, _query: dict[str, str]) -> httpx.Response:
+        if _host(body["url"]) in self.banned_for_webhooks:
+            return _blocked(self.banned_for_webhooks[_host(body["url"])])
+        if "NOTHING" in body.get("actions", []):
+            return _error(400, "Validation error", {"actions": ['"NOTHING" is not a valid choice.']})
         webhook_id = self._new_id()
         given = {"organization": 1, "created_at": self._moment(), "updated_at": self._moment(), **body}
         self.webhooks[webhook_id] = {"id": webhook_id, **given}
@@ -555,8 +626,18 @@ def _choice(from_name: str, label: str) -> dict[str, Any]:
 
 
 def _connection_fields(body: dict[str, Any]) -> dict[str, Any]:
-    kept = ("title", "url", "project", "extra_params", "auth_method", "basic_auth_user", "is_interactive")
+    kept = ("title", "url", "project", "extra_params", "auth_method", "basic_auth_user", "basic_auth_pass")
     return {name: body[name] for name in kept if name in body}
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _blocked(subnet: str) -> httpx.Response:
+    if not subnet:
+        return _error(500, "Can't resolve hostname somewhere")
+    return _error(403, f"URL resolves to a reserved network address (block: {subnet})")
 
 
 def _error(status: int, detail: str, errors: dict[str, list[str]] | None = None) -> httpx.Response:
@@ -585,6 +666,7 @@ def _failure(how: int | str | bytes | BaseException, request: httpx.Request) -> 
 
 _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", r"/api/version", FakeLabelStudio._version),
+    ("GET", r"/api/current-user/whoami", FakeLabelStudio._whoami),
     ("GET", r"/api/projects", FakeLabelStudio._list_projects),
     ("POST", r"/api/projects", FakeLabelStudio._create_project),
     ("GET", r"/api/projects/(\d+)", FakeLabelStudio._get_project),

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "backend"
 LAYERS = (
     ("host",),
     ("cli", "__main__"),
-    ("web", "simulate"),
+    ("doctor", "simulate", "web"),
     ("answering", "exporting", "loop"),
     ("measuring", "models", "pool", "ranking", "syncing"),
     ("feature_files", "jobs", "store", "studio"),

@@ -27,7 +27,7 @@ def migrate(engine: sa.Engine) -> None:
     All steps are one transaction: a kill in the middle leaves the database as it was.
     """
     with engine.connect() as connection:
-        if _is_current(connection):
+        if is_current(connection):
             return
     # Not at the top: Alembic weighs 10 MB and takes 0.2 s, and there are steps to take once a release.
     from alembic import command
@@ -39,7 +39,7 @@ def migrate(engine: sa.Engine) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        if _is_current(connection):
+        if is_current(connection):
             return
         config.attributes["connection"] = connection
         if _revision(connection) is None:
@@ -57,7 +57,8 @@ def _config() -> Config:
     return config
 
 
-def _is_current(connection: Connection) -> bool:
+def is_current(connection: Connection) -> bool:
+    """Whether the tables are those of this release, not of an older one. Raises SchemaTooNew."""
     steps = sorted(path.name.partition("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
     revision = _revision(connection)
     if revision is not None and revision not in steps:

@@ -1,0 +1,77 @@
+"""`label-studio-al doctor`: finds out what is wrong, and says how to mend it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import click
+import httpx
+
+from backend.cli.connect import connect_project
+from backend.cli.wiring import keep_files_private, make_studio, say_errors, webhook_secrets
+from backend.clock import Clock
+from backend.doctor import Result, Setup, examine
+from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
+from backend.settings import read_settings
+
+ANSWER_SECONDS = 5.0
+_COLORS = {OK: "green", WARNING: "yellow", FAILURE: "red", SKIPPED: "bright_black"}
+
+
+@click.command()
+@click.option("--project", "project_ids", type=int, multiple=True, help="Number of a project.  [default: all known]")
+@click.option("--backend-url", help="This backend's address, as Label Studio reaches it.  [default: AL_BACKEND_URL]")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@say_errors
+def doctor(project_ids: tuple[int, ...], backend_url: str | None, fix: bool, as_json: bool) -> None:
+    """Look for what is wrong and say what to do. Ends with code 1 if something does not work.
+
+    Run it with the environment of the backend, on its machine, while it runs.
+    """
+    settings = read_settings()
+    keep_files_private()
+    url = (backend_url or settings.reached_at).rstrip("/")
+    setup = Setup(
+        settings,
+        url,
+        make_studio,
+        webhook_secrets,
+        lambda project_id: connect_project(settings, project_id, url, None, lambda _line: None),
+        Clock(),
+        httpx.Client(timeout=ANSWER_SECONDS),
+    )
+    try:
+        results = _say(examine(setup, project_ids, fix=fix), quietly=as_json)
+    finally:
+        setup.close()
+    if as_json:
+        is_well = all(result.state != FAILURE for result in results)
+        click.echo(json.dumps({"ok": is_well, "findings": [asdict(result) for result in results]}, indent=2))
+    if any(result.state == FAILURE for result in results):
+        sys.exit(1)
+
+
+def _say(results: Iterable[Result], *, quietly: bool) -> list[Result]:
+    """Say each result as soon as it is there. Gives all of them."""
+    found: list[Result] = []
+    for result in results:
+        if not quietly:
+            if result.project is not None and (not found or found[-1].project != result.project):
+                click.echo(f"\nProject {result.project}")
+            for line in _lines(result):
+                click.echo(line)
+        found.append(result)
+    if not quietly:
+        n_failures, n_warnings = (sum(one.state == state for one in found) for state in (FAILURE, WARNING))
+        click.echo(f"\n{n_failures} failures, {n_warnings} warnings")
+    return found
+
+
+def _lines(result: Result) -> Iterable[str]:
+    if result.mended is not None:
+        yield f"{click.style('mended ', fg='green')}  {result.check}: {result.mended}"
+    yield f"{click.style(f'{result.state:7}', fg=_COLORS[result.state])}  {result.check}: {result.sentence}"
