@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
 
+from backend.cli.progress import Bar
 from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_secrets
 from backend.errors import InvalidSettings, StudioRefused
 from backend.labeling import parse_config
 from backend.settings import Settings, read_project_settings, read_settings
 
+if TYPE_CHECKING:
+    from backend.studio.client import Connection
+
 WAIT_SECONDS = 120.0
+POLL_SECONDS = 0.3
 
 
 @click.command()
@@ -23,17 +29,22 @@ WAIT_SECONDS = 120.0
 @click.option("--backend-url", help="This backend's address, as Label Studio reaches it.  [default: AL_BACKEND_URL]")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the project; repeatable.")
 @click.option("--wait/--no-wait", default=True, help="Wait until the queue is ordered.  [default: wait]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, words on standard error.")
 @say_errors
-def connect(project_id: int, backend_url: str | None, assignments: tuple[str, ...], wait: bool) -> None:
+def connect(project_id: int, backend_url: str | None, assignments: tuple[str, ...], wait: bool, as_json: bool) -> None:
     """Connect a project: its model, its webhook, its queue. Safe to repeat.
 
     Needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, and a running backend (label-studio-al serve).
     """
     settings = read_settings()
     url = (backend_url or settings.reached_at).rstrip("/")
-    connect_project(settings, project_id, url, _read_assignments(assignments), click.echo)
-    if wait:
-        wait_until_ordered(settings, project_id, url, click.echo)
+    say = partial(click.echo, err=as_json)
+    connection = connect_project(settings, project_id, url, _read_assignments(assignments), say)
+    version = wait_until_ordered(settings, project_id, url, say) if wait else None
+    if as_json:
+        # Null: it was not waited for, or has not come in time.
+        done = {"project": project_id, "backend_url": url, "connection": connection.id, "ordered_by": version}
+        click.echo(json.dumps(done))
 
 
 def connect_project(
@@ -42,7 +53,7 @@ def connect_project(
     backend_url: str,
     extra_params: dict[str, Any] | None,
     say: Callable[[str], None],
-) -> None:
+) -> Connection:
     """Make the connection, the webhook, the sampling and the tab what they must be."""
     studio = make_studio(settings)
     if studio is None:
@@ -63,34 +74,60 @@ def connect_project(
     say('  queue: "Uncertainty sampling", predictions shown to annotators')
     studio.add_tab(project_id)
     say('  tab: "Most informative first"')
+    return connection
 
 
-def wait_until_ordered(settings: Settings, project_id: int, backend_url: str, say: Callable[[str], None]) -> None:
-    """Say what the backend does until the queue follows its scores. Raises StudioRefused with its error."""
-    auth = basic_auth(settings)
-    deadline = time.monotonic() + WAIT_SECONDS
-    said = ""
-    while time.monotonic() < deadline:
-        try:
-            answer = httpx.get(f"{backend_url}/status", auth=httpx.BasicAuth(*auth) if auth else None, timeout=5)
-            answer.raise_for_status()
-            states = [state for state in answer.json()["projects"] if state["project"] == project_id]
-        except (httpx.HTTPError, ValueError, KeyError):
-            say(f"Connected. (The state cannot be read from here: {backend_url}/status does not answer this machine.)")
-            return
-        for state in states:
-            version = state["version"]
-            if version and version["is_switched"] and not state["error"]:
+def wait_until_ordered(
+    settings: Settings, project_id: int, backend_url: str, say: Callable[[str], None], bar: Bar | None = None
+) -> str | None:
+    """Say what the backend does until the queue follows its scores. Raises StudioRefused with its error.
+
+    Returns the version that orders the queue; None if that cannot be seen, or not in time.
+    """
+    bar = bar or Bar()
+    said, seen, deadline = "", None, time.monotonic() + WAIT_SECONDS
+    try:
+        while time.monotonic() < deadline:
+            state = _state(settings, project_id, backend_url)
+            version, error, progress = state.get("version"), state.get("error"), state.get("progress")
+            if version and version["is_switched"] and not error:
+                bar.end()
                 say(f"Connected: the queue follows {version['name']}, {state['n_tasks']} tasks.")
-                return
-            if state["error"] and state["retry_at"] is None:
-                raise StudioRefused(state["error"])
-            now = state["error"] or state["activity"]
-            if now != said:
+                return str(version["name"])
+            if error and state["retry_at"] is None:
+                raise StudioRefused(error)
+            if progress and progress != seen:
+                # While it goes on, it may take as long as it takes.
+                seen, deadline = progress, time.monotonic() + WAIT_SECONDS
+            bar.show(None if error else progress)
+            now = error or state.get("activity", "")
+            if now != said and not (progress and not error and bar.is_seen):
                 said = now
                 say(f"  {now}")
-        time.sleep(0.3)
+            time.sleep(POLL_SECONDS)
+    except _NoStateError:
+        say(f"Connected. (The state cannot be read from here: {backend_url}/status does not answer this machine.)")
+        return None
+    finally:
+        bar.end()
     say(f"Connected, but the queue is not ordered yet: {backend_url}/status says more.")
+    return None
+
+
+class _NoStateError(Exception):
+    """/status does not answer this machine."""
+
+
+def _state(settings: Settings, project_id: int, backend_url: str) -> dict[str, Any]:
+    """What /status says of a project; empty while it does not know it. Raises _NoStateError."""
+    auth = basic_auth(settings)
+    try:
+        answer = httpx.get(f"{backend_url}/status", auth=httpx.BasicAuth(*auth) if auth else None, timeout=5)
+        answer.raise_for_status()
+        states: list[dict[str, Any]] = [one for one in answer.json()["projects"] if one["project"] == project_id]
+    except (httpx.HTTPError, ValueError, KeyError) as exc:
+        raise _NoStateError from exc
+    return states[-1] if states else {}
 
 
 def _read_assignments(assignments: tuple[str, ...]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import secrets
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ START_SECONDS = 60.0
 )
 @click.option("--label-studio-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Port of the backend.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON when it is ready, words on standard error.")
 @say_errors
-def demo(data_dir: Path, label_studio_port: int, port: int) -> None:
+def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> None:
     """Start Label Studio and this backend, with 400 example tasks. Ctrl-C stops both; the next run goes on."""
     # The demo says itself what happens; its processes speak up only when something is wrong.
     os.environ.setdefault("LOG_LEVEL", "WARNING")
@@ -52,7 +54,7 @@ def demo(data_dir: Path, label_studio_port: int, port: int) -> None:
             raise PortInUse(f"port {wanted} is already in use: stop the program that uses it, or give another {option}")
     data_dir.mkdir(parents=True, exist_ok=True)
     login = _login(data_dir / "login.json")
-    say = _say
+    say = partial(click.echo, err=as_json)
     install(environment_path(), say)
     studio_url, backend_url = f"http://127.0.0.1:{label_studio_port}", f"http://127.0.0.1:{port}"
     server = LocalLabelStudio(
@@ -78,12 +80,15 @@ def demo(data_dir: Path, label_studio_port: int, port: int) -> None:
             project_id = _prepare_project(say)
             settings = read_settings()
             connect_project(settings, project_id, backend_url, None, say)
-            wait_until_ordered(settings, project_id, backend_url, say)
-            click.echo(_welcome(studio_url, backend_url, project_id, login))
+            version = wait_until_ordered(settings, project_id, backend_url, say)
+            if as_json:
+                click.echo(json.dumps(_ready(studio_url, backend_url, project_id, login, version)))
+            else:
+                click.echo(_welcome(studio_url, backend_url, project_id, login))
             while not stop.wait(0.5):
                 if not server.is_running:
                     raise StudioUnreachable(f"Label Studio has ended: {data_dir / 'label-studio.log'} says why")
-            click.echo("Stopping ...")
+            say("Stopping ...")
 
 
 class _Backend:
@@ -151,8 +156,17 @@ def _login(path: Path) -> Login:
     return Login(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def _say(line: str) -> None:
-    click.echo(line)
+def _ready(studio_url: str, backend_url: str, project_id: int, login: Login, version: str | None) -> dict[str, Any]:
+    """The same as the welcome, for programs."""
+    return {
+        "label_studio_url": studio_url,
+        "backend_url": backend_url,
+        "project": project_id,
+        "email": login.email,
+        "password": login.password,
+        "token": login.token,
+        "ordered_by": version,
+    }
 
 
 def _welcome(studio_url: str, backend_url: str, project_id: int, login: Login) -> str:

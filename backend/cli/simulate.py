@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,7 +23,7 @@ from backend.simulate.experiment import Experiment
 from backend.simulate.plot import draw
 from backend.simulate.replay import METRICS, Options, plan
 from backend.simulate.results import curves_csv
-from backend.simulate.summary import as_csv, as_text, curves_of, table
+from backend.simulate.summary import as_csv, as_numbers, as_text, curves_of, table
 
 
 @click.command()
@@ -40,6 +43,7 @@ from backend.simulate.summary import as_csv, as_text, curves_of, table
 @click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as CPUs]")
 @click.option("--dask", metavar="ADDRESS", help="Make the runs on this Dask cluster.  [default: AL_DASK_SCHEDULER]")
 @click.option("--overwrite", is_flag=True, help="Replace the results of another experiment in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, words on standard error.")
 @say_errors
 def simulate(
     data: str,
@@ -58,6 +62,7 @@ def simulate(
     n_jobs: int | None,
     dask: str | None,
     overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Replay the loop on labelled texts: which strategy needs how many labels?
 
@@ -72,39 +77,44 @@ def simulate(
     options = Options(budget, batch, features, audit_share)
     if full is not None and not 0 < full <= 1:
         raise InvalidRequest(f"the full score must be above 0 and at most 1, not {full}")
+    say = partial(click.echo, err=as_json)
     dataset = read_data(data, text_field, label_field)
-    _describe(dataset, budget)
+    _describe(dataset, budget, say)
     used_encoder = find_encoder(encoder or settings.encoder)
     with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
         experiment = Experiment.open(dataset, options, used_encoder, runs, output, overwrite=overwrite)
-        _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads))
+        _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
     points = experiment.curves()
     curves = curves_of(points, metric)
     target = getattr(experiment.results.full(), metric) if full is None else full
     lines = table(curves, target)
     experiment.results.write("curves.csv", curves_csv(points))
     experiment.results.write("summary.csv", as_csv(lines))
-    click.echo(f"\n{as_text(lines)}\n")
-    click.echo(f"{metric} with all labels: {target:.4f}; area and labels: of the mean over {n_seeds} seeds")
+    say(f"\n{as_text(lines)}\n")
+    say(f"{metric} with all labels: {target:.4f}; area and labels: of the mean over {n_seeds} seeds")
     for kind, picture in draw(curves, target, metric, dataset.name).items():
         experiment.results.write(f"curves.{kind}", picture)
-    click.echo(f"Written to {output}: curves.csv, summary.csv, curves.svg, curves.png")
+    say(f"Written to {output}: curves.csv, summary.csv, curves.svg, curves.png")
+    if as_json:
+        numbers = as_numbers(curves, target)
+        about = {"data": dataset.name, "metric": metric, "with_all_labels": target, "n_seeds": n_seeds}
+        click.echo(json.dumps({**about, "strategies": numbers, "output": str(output)}, indent=2))
 
 
-def _describe(dataset: Dataset, budget: int) -> None:
+def _describe(dataset: Dataset, budget: int, say: Callable[[str], None]) -> None:
     n_train, n_test = len(dataset.train_rows), len(dataset.test_rows)
     n_labels = len(set(dataset.labels.tolist()))
-    click.echo(f"{dataset.name}: {n_labels} labels, {n_train} texts to label, {n_test} to test")
+    say(f"{dataset.name}: {n_labels} labels, {n_train} texts to label, {n_test} to test")
     for note in dataset.notes:
-        click.echo(f"  {note}")
+        say(f"  {note}")
     if budget > n_train:
-        click.echo(f"  budget: {n_train}, not {budget}, since there are no more texts to label")
+        say(f"  budget: {n_train}, not {budget}, since there are no more texts to label")
 
 
-def _conduct(experiment: Experiment, n_jobs: int | None) -> None:
+def _conduct(experiment: Experiment, n_jobs: int | None, say: Callable[[str], None]) -> None:
     n_missing = len(experiment.missing())
     if n_missing < len(experiment.runs):
-        click.echo(f"  {len(experiment.runs) - n_missing} of {len(experiment.runs)} runs are there from before")
+        say(f"  {len(experiment.runs) - n_missing} of {len(experiment.runs)} runs are there from before")
     with click.progressbar(
         experiment.conduct(n_jobs),
         length=n_missing,

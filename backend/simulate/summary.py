@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.integrate import trapezoid
@@ -100,6 +101,20 @@ def _line(curve: Curve, full: float) -> list[str]:
     needed = [curve.labels_to(share * full) for share in SHARES]
     labels = ["-" if n is None else f"{n:.0f}" for n in needed]
     return [curve.strategy, *labels, f"{curve.area():.4f}", f"{curve.seconds_a_turn():.3f}"]
+
+
+def as_numbers(curves: Sequence[Curve], full: float) -> list[dict[str, Any]]:
+    """What the table says, not rounded; None for a share that is never reached."""
+    return [
+        {
+            "strategy": curve.strategy,
+            "labels_to_share": {f"{share:.2f}": curve.labels_to(share * full) for share in SHARES},
+            "area": curve.area(),
+            "seconds_a_turn": curve.seconds_a_turn(),
+            "final_score": float(curve.mean[-1]),
+        }
+        for curve in curves
+    ]
 
 
 def as_text(lines: Sequence[Sequence[str]]) -> str:

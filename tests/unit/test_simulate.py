@@ -277,6 +277,17 @@ def test_command_prints_a_table(finished: tuple[Result, Path]) -> None:
     assert [line.split()[0] for line in lines[header + 1 : header + 4]] == ["auto", "margin", "random"]
 
 
+def test_command_gives_machines_one_json_document(finished: tuple[Result, Path], data_path: Path) -> None:
+    again = simulate(data_path, finished[1], "--json")
+    assert again.exit_code == 0, again.output
+    document = json.loads(again.stdout)
+    assert [one["strategy"] for one in document["strategies"]] == ["auto", "margin", "random"]
+    with (finished[1] / "summary.csv").open() as file:
+        areas = [row["area"] for row in csv.DictReader(file)]
+    assert [f"{one['area']:.4f}" for one in document["strategies"]] == areas
+    assert "Written to" in again.stderr
+
+
 def test_command_writes_the_numbers(finished: tuple[Result, Path]) -> None:
     with (finished[1] / "curves.csv").open() as file:
         rows = list(csv.DictReader(file))
