@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from backend.jobs import JobClient
 from backend.store import Signer, Store
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres, empty
@@ -84,6 +85,14 @@ def store(database: str) -> Iterator[Store]:
     opened.migrate()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[JobClient]:
+    """Without DBOS's tables: asking fails, which is only logged."""
+    client = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ PROJECT: tuple[Check[ProjectLook], ...] = (
     Check("other backends", project.other_backends, ("connection",)),
     Check("round trip", project.round_trip, ("connection",)),
     Check("webhook", project.webhook, ("rights", "disk", "secret")),
+    Check("other webhooks", project.other_webhooks, ("webhook",)),
     Check("sampling", project.sampling, ("rights",)),
     Check("predictions", project.predictions, ("rights",)),
     Check("turns", project.turns, ("project", "database")),

@@ -69,7 +69,9 @@ def database(setup: Setup) -> Finding:
         return skipped("there is no database yet: label-studio-al serve makes it (DATABASE_URL, MODEL_DIR)")
     try:
         if not setup.store.is_current():
-            return failure("the database's tables are of an older release: start label-studio-al serve again")
+            return failure(
+                "the database's tables are of an older release, or missing: start label-studio-al serve again"
+            )
         setup.store.check_writable()
         n_projects = len(known_projects(setup.store))
     except TornDatabase as exc:

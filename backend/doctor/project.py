@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 from backend.doctor.findings import Finding, failure, ok, skipped, warning
@@ -11,7 +12,7 @@ from backend.doctor.setup import ProjectLook, Setup
 from backend.errors import AddressRefused, StudioRefused, TurnRunning, UnknownProject
 from backend.labeling import ACTIONS, examples, parse_config, project_id_of
 from backend.settings import read_project_settings
-from backend.studio.client import SAMPLING, Connection
+from backend.studio.client import SAMPLING, Connection, Webhook
 
 # In Label Studio's own list of networks that it does not call, and nobody's: tells whether that list is in use.
 _DOCUMENTATION_URL = "http://192.0.2.1:9"
@@ -211,6 +212,19 @@ def webhook(look: ProjectLook) -> Finding:
     return ok("one webhook tells of labels and tasks, with this backend's secret")
 
 
+def other_webhooks(look: ProjectLook) -> Finding:
+    """Whether webhooks of this backend's are left that lead to an address that it had."""
+    secrets = look.setup.secrets
+    left = [one for one in look.all_webhooks if one not in look.webhooks and one.secret in secrets]
+    if left:
+        return warning(
+            f"the webhook to {left[0].url} carries this backend's secret, and this backend is called at {look.url}: "
+            "each Submit waits for it, up to a second; remove it on the project's webhook page (or doctor --fix)",
+            partial(_remove_webhooks, look.setup, left),
+        )
+    return ok("no webhook is left of another address of this backend")
+
+
 def sampling(look: ProjectLook) -> Finding:
     """Whether the queue follows scores."""
     if look.theirs.sampling != SAMPLING:
@@ -296,9 +310,14 @@ def _demands_secret(setup: Setup) -> bool:
     return setup.settings.is_protected or setup.settings.webhook_secret is not None
 
 
-def _remove(setup: Setup, connections: list[Connection]) -> None:
+def _remove(setup: Setup, connections: Sequence[Connection]) -> None:
     for one in connections:
         setup.studio.remove_connection(one.id)
+
+
+def _remove_webhooks(setup: Setup, webhooks: Sequence[Webhook]) -> None:
+    for one in webhooks:
+        setup.studio.remove_webhook(one)
 
 
 def _switch(setup: Setup, key: str) -> None:

@@ -144,9 +144,14 @@ class ProjectLook:
         return self.setup.backend_url if self.connection is None else self.connection.url.rstrip("/")
 
     @cached_property
+    def all_webhooks(self) -> Sequence[Webhook]:
+        """The project's webhooks."""
+        return self.setup.studio.webhooks(self.id)
+
+    @property
     def webhooks(self) -> Sequence[Webhook]:
         """The webhooks to this backend."""
-        return self.setup.studio.webhooks(self.id, self.url)
+        return [one for one in self.all_webhooks if one.url == f"{self.url}/webhook"]
 
     @cached_property
     def ours(self) -> Project | None:

@@ -110,6 +110,7 @@ class Webhook:
     """A webhook of a project. actions: None for all there are. secret: our header's value, None without it."""
 
     id: int
+    url: str
     actions: frozenset[str] | None
     is_active: bool
     sends_payload: bool
@@ -343,22 +344,22 @@ class Studio:
         if connection is not None:
             self._json("DELETE", f"api/ml/{connection.id}")
             backend_url = connection.url.rstrip("/")
-        for webhook in self.webhooks(project_id, backend_url):
-            self._json("DELETE", f"api/webhooks/{webhook.id}/")
+        for webhook in self._webhooks_to(project_id, backend_url):
+            self.remove_webhook(webhook)
 
     def remove_connection(self, connection_id: int) -> None:
         """Remove a connection. Label Studio keeps the project's version."""
         self._json("DELETE", f"api/ml/{connection_id}")
 
-    def webhooks(self, project_id: int, backend_url: str) -> list[Webhook]:
-        """The webhooks of a project to a backend."""
+    def webhooks(self, project_id: int) -> list[Webhook]:
+        """The webhooks of a project."""
         listed = self._json("GET", f"api/webhooks/?project={project_id}")
         with self._asking():
-            return [
-                _webhook(hook)
-                for hook in listed
-                if hook["url"].rstrip("/") == f"{backend_url}/webhook" and hook["project"] == project_id
-            ]
+            return [_webhook(hook) for hook in listed if hook["project"] == project_id]
+
+    def remove_webhook(self, webhook: Webhook) -> None:
+        """Remove a webhook."""
+        self._json("DELETE", f"api/webhooks/{webhook.id}/")
 
     def replace_webhook(self, project_id: int, backend_url: str, secret: str) -> None:
         """Keep one webhook to this backend: limited to the actions we use, with the secret header.
@@ -374,9 +375,9 @@ class Studio:
             "send_for_all_actions": False,
             "is_active": True,
         }
-        ours = self.webhooks(project_id, backend_url)
+        ours = self._webhooks_to(project_id, backend_url)
         for surplus in ours[1:]:
-            self._json("DELETE", f"api/webhooks/{surplus.id}/")
+            self.remove_webhook(surplus)
         if ours:
             self._json("PATCH", f"api/webhooks/{ours[0].id}/", wanted)
         else:
@@ -431,6 +432,9 @@ class Studio:
         self._json("POST", f"api/projects/{project_id}/import", list(tasks))
 
     # -- inside -----------------------------------------------------------------------------------------------
+
+    def _webhooks_to(self, project_id: int, backend_url: str) -> list[Webhook]:
+        return [one for one in self.webhooks(project_id) if one.url == f"{backend_url}/webhook"]
 
     def _credentials(self, connection: Connection) -> dict[str, str]:
         """What a changed connection must be given again."""
@@ -661,6 +665,7 @@ def _webhook(item: dict[str, Any]) -> Webhook:
     secret = headers.get(WEBHOOK_HEADER.lower())
     return Webhook(
         id=int(item["id"]),
+        url=str(item["url"]).rstrip("/"),
         actions=None if item["send_for_all_actions"] else frozenset(item["actions"]),
         is_active=bool(item["is_active"]),
         sends_payload=bool(item["send_payload"]),

@@ -142,6 +142,32 @@ def test_read_only_postgresql_counts_as_unavailable(postgres_url: str) -> None:
 
 
 @pytest.mark.both_databases
+def test_store_tells_tables_of_this_release_and_that_it_takes_writes(store: Store) -> None:
+    assert store.is_current()
+    store.register(KEY, config_xml(), None, 0.0)
+    before = store.project(KEY)
+    store.check_writable()
+    assert store.project(KEY) == before
+
+
+def test_empty_database_is_not_current(path: Path) -> None:
+    store = Store(f"sqlite:///{path}")
+    assert not store.is_current()
+    store.close()
+
+
+def test_read_only_postgresql_is_found_without_a_change(postgres_url: str) -> None:
+    store = Store(postgres_url)
+    store.migrate()
+    store.close()
+    read_only = Store(postgres_url + "&options=-cdefault_transaction_read_only%3Don")
+    assert read_only.is_current()
+    with pytest.raises(UNAVAILABLE, match="read-only"):
+        read_only.check_writable()
+    read_only.close()
+
+
+@pytest.mark.both_databases
 def test_errors_hold_no_values(store: Store, database: str) -> None:
     engine = open_engine(database)
     with pytest.raises(sa.exc.SQLAlchemyError) as caught, engine.begin() as connection:

@@ -101,13 +101,6 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[JobClient]:
-    client = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def ward(
     store: Store, signer: Signer, jobs: JobClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Ward]:
@@ -213,6 +206,10 @@ def connect_twice(ward: Ward) -> None:
     ward.fake.connections[901] = {**ward.connection(), "id": 901, "title": "again"}
 
 
+def leave_a_webhook_behind(ward: Ward) -> None:
+    ward.fake.webhooks[902] = {**ward.webhook(), "id": 902, "url": "http://before.test:9090/webhook"}
+
+
 def lose_predictions(ward: Ward) -> None:
     ward.project.predictions.clear()
 
@@ -229,6 +226,7 @@ MENDED = [
     (point_elsewhere, "model version", FAILURE, '"somebody\'s model" and the connection\'s name "al-3"'),
     (rename_connection, "model version", FAILURE, 'connection\'s name "My model"'),
     (disconnect, "connection", FAILURE, "no model connection calls http://localhost:9090"),
+    (leave_a_webhook_behind, "other webhooks", WARNING, "the webhook to http://before.test:9090/webhook"),
     (connect_twice, "other backends", WARNING, "2 model connections call http://localhost:9090"),
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,6 @@ PROTECTED = {"basic_auth_user": "annotators", "basic_auth_pass": "pass:with: col
 LOGIN = ("annotators", "pass:with: colons")
 GET_PATHS = ["/", "/status", "/versions"]
 POST_PATHS = ["/setup", "/predict", "/train", "/job_status", "/validate", "/delete", "/duplicate_model"]
-
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[JobClient]:
-    client = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,6 @@ def config(*labels: str) -> str:
 
 TWO = config("A", "B")
 TEXTS = {"A": ["the cat sleeps", "a cat purrs", "the cat"], "B": ["an engine roars", "the engine stops", "engine oil"]}
-
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[JobClient]:
-    """Without DBOS's tables: asking fails, which is only logged."""
-    client = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    yield client
-    client.close()
 
 
 @pytest.fixture
