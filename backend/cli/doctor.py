@@ -66,8 +66,8 @@ def _say(results: Iterable[Result], *, quietly: bool) -> list[Result]:
                 click.echo(line)
         found.append(result)
     if not quietly:
-        n_failures, n_warnings = (sum(one.state == state for one in found) for state in (FAILURE, WARNING))
-        click.echo(f"\n{n_failures} failures, {n_warnings} warnings")
+        counts = ((sum(one.state == state for one in found), state) for state in (FAILURE, WARNING))
+        click.echo("\n" + ", ".join(f"{n} {state}{'' if n == 1 else 's'}" for n, state in counts))
     return found
 
 

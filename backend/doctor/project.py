@@ -74,8 +74,8 @@ def labels(look: ProjectLook) -> Finding:
         )
     if sum(kinds.values()) < wanted or len(kinds) < 2:
         return warning(
-            f"{sum(kinds.values())} labelled tasks of {len(kinds)} kinds are too few for a model, which needs {wanted} "
-            f"of at least 2 kinds: label more{rest}"
+            f"a model needs {wanted} labelled tasks of at least 2 kinds, there are {sum(kinds.values())} of "
+            f"{len(kinds)}: label more{rest}"
         )
     return ok(f"{sum(kinds.values())} tasks have a label, of {len(kinds)} kinds{rest}")
 
@@ -90,14 +90,15 @@ def address(look: ProjectLook) -> Finding:
         return failure(str(refused))
     cause = _setting(look, refused)
     if webhook is None:
-        what, switch = "predictions", "ML_BLOCK_LOCAL_IP (true unless set)"
+        what, switch = "predictions", "ML_BLOCK_LOCAL_IP"
     elif model is None:
-        what, switch = "webhooks", "SSRF_PROTECTION_ENABLED (true unless set)"
+        what, switch = "webhooks", "SSRF_PROTECTION_ENABLED"
     else:
-        what, switch = "predictions and webhooks", "ML_BLOCK_LOCAL_IP and SSRF_PROTECTION_ENABLED (true unless set)"
+        what, switch = "predictions and webhooks", "ML_BLOCK_LOCAL_IP or SSRF_PROTECTION_ENABLED"
     return failure(
         f"Label Studio does not call {look.setup.backend_url} for {what}, since it is in {refused.subnet}. {cause}. "
-        f"They count while {switch}; another way is an address outside of that network (AL_BACKEND_URL)"
+        f"That counts while {switch} is true, as it is unless set; another way is an address outside of that network "
+        "(AL_BACKEND_URL)"
     )
 
 
@@ -168,7 +169,11 @@ def round_trip(look: ProjectLook) -> Finding:
         return failure(f"Label Studio reaches {look.url}, which refuses the project: {_one_line(found.refusal)}")
     try:
         look.setup.studio.call_back(look.id, found)
-    except (StudioRefused, AddressRefused) as exc:
+    except AddressRefused:
+        return failure(
+            f"Label Studio's settings forbid it to call {look.url}: another address is needed, or other settings"
+        )
+    except StudioRefused as exc:
         has_moved = look.url != look.setup.backend_url
         return failure(
             f"Label Studio does not reach {look.url}: start label-studio-al serve, with --host 0.0.0.0 if Label Studio "
@@ -277,11 +282,14 @@ def version(look: ProjectLook) -> Finding:
     assert found is not None  # `connection` has looked
     if look.theirs.model_version == name == found.title:
         return ok(f"Label Studio orders the queue by {name}")
+    repair = partial(_switch, look.setup, look.theirs.key)
+    if look.ours is not None and not look.ours.is_switched and not look.ours.error:
+        return warning(f"a turn is just switching Label Studio to {name}: look again in a minute", repair)
     return failure(
         f"the project's model version is \"{look.theirs.model_version or ''}\" and the connection's name "
         f'"{found.title}"; both must be {name}, else the queue is random: a running worker repairs that within '
         f"AL_SYNC_SECONDS ({look.setup.settings.sync_seconds:.0f} s), doctor --fix does at once",
-        partial(_switch, look.setup, look.theirs.key),
+        repair,
     )
 
 
@@ -291,7 +299,8 @@ def queue(look: ProjectLook) -> Finding:
     if version is None:
         return skipped("no version is published yet")
     store, key = look.setup.store, look.theirs.key
-    window = store.window(version.id)
+    # Predictions go with their tasks.
+    window = {task.id for task in store.tasks(key, sorted(store.window(version.id)))}
     n_pushed = look.setup.studio.model_versions(look.id).get(version.name, 0)
     if n_pushed < len(window):
         return failure(
@@ -300,7 +309,7 @@ def queue(look: ProjectLook) -> Finding:
             partial(store.want_training, key, look.setup.clock.now()),
         )
     annotated = {annotation.task_id for annotation in store.annotations(key)}
-    n_left = len(window.keys() - annotated)
+    n_left = len(window - annotated)
     if not n_left and len(annotated) < look.theirs.n_tasks:
         return failure("all tasks of the window are labelled, so the queue is random: see whether a worker takes turns")
     return ok(f"{n_left} tasks lie in order to be asked next")

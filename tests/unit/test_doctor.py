@@ -364,6 +364,11 @@ def used_up(ward: Ward) -> None:
     ward.bench.fake.add_tasks(ward.project.id, [{"text": f"more {n}"} for n in range(30)])
 
 
+def switching(ward: Ward) -> None:
+    rename_connection(ward)
+    ward.bench.store.update(ward.project.key, is_switched=False)
+
+
 def lost(ward: Ward) -> None:
     lose_predictions(ward)
 
@@ -386,18 +391,19 @@ SAID = [
     (free_text, "label config", FAILURE, "the control must be <Choices>, not <TextArea>"),
     (no_labels, "labels", WARNING, "nobody has labelled a task yet: the first model needs 5 labels"),
     (foreign_labels, "labels", FAILURE, "none of 10 annotations teaches; 0 annotations are skips, 10 hold no label"),
-    (one_kind, "labels", WARNING, "10 labelled tasks of 1 kinds are too few"),
+    (one_kind, "labels", WARNING, "a model needs 5 labelled tasks of at least 2 kinds, there are 10 of 1"),
     (blocked, "address", FAILURE, "start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false"),
     (blocked_by_the_operators_list, "address", FAILURE, "setting USER_ADDITIONAL_BANNED_SUBNETS forbids it"),
     (unresolved, "address", FAILURE, "cannot resolve this backend's name"),
     (webhooks_blocked, "address", FAILURE, "for webhooks, since it is in 127.0.0.0/8"),
-    (blocked, "round trip", FAILURE, "does not reach http://localhost:9090"),
+    (blocked, "round trip", FAILURE, "settings forbid it to call http://localhost:9090"),
     (unreached, "backend", WARNING, "start label-studio-al serve"),
     (unreached, "round trip", FAILURE, "does not reach http://somewhere.test:9090: start label-studio-al serve"),
     (second_backend, "other backends", WARNING, '"another model" at http://another.test:9090'),
     (failing_turns, "turns", FAILURE, "the last turn failed: the disk is full"),
     (no_worker, "turns", FAILURE, "no worker has taken a turn for 36"),
     (paused, "turns", WARNING, "paused on the status page"),
+    (switching, "model version", WARNING, "a turn is just switching Label Studio to al-3"),
     (lost, "queue", FAILURE, "predictions of al-3 are missing"),
     (used_up, "queue", FAILURE, "all tasks of the window are labelled"),
 ]
@@ -425,6 +431,12 @@ def test_webhook_never_gets_a_secret_that_the_running_backend_refuses(ward: Ward
     other_secret(ward)
     assert ward.results(fix=True)["webhook"].state == SKIPPED
     assert ward.webhook()["headers"] == {WEBHOOK_HEADER: SECRET}
+
+
+def test_deleted_task_of_the_window_is_not_missed(ward: Ward) -> None:
+    gone = (ward.project.queue() or [])[0]
+    ward.bench.hear(ward.fake.delete_tasks(ward.project.id, gone))
+    assert ward.wrong() == {}
 
 
 def test_missing_predictions_are_pushed_by_the_next_turn_after_a_fix(ward: Ward) -> None:
@@ -586,7 +598,7 @@ def test_command_ends_with_code_1_and_says_what_is_missing() -> None:
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 1
     assert "failure  settings: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set" in done.output
-    assert done.output.splitlines()[-1] == "1 failures, 2 warnings"
+    assert done.output.splitlines()[-1] == "1 failure, 2 warnings"
 
 
 @pytest.mark.usefixtures("environment")
