@@ -75,6 +75,8 @@ def sample_sequentially(admin: Annotator, project_id: int, _backend: BackendProc
 
 def hide_predictions(admin: Annotator, project_id: int, _backend: BackendProcess) -> None:
     admin.call("PATCH", f"/api/projects/{project_id}/", {"show_collab_predictions": False})
+    # Label Studio forgets the version with that.
+    assert not admin.call("GET", f"/api/projects/{project_id}/")["model_version"]
 
 
 def point_elsewhere(admin: Annotator, project_id: int, _backend: BackendProcess) -> None:
