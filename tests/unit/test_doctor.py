@@ -34,7 +34,7 @@ from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
 
 BACKEND_URL = "http://localhost:9090"
-SECRET = "a secret that only tests know"
+SECRET = "a secret that only tests know"  # pragma: allowlist secret
 NOBODY = 65534
 
 
