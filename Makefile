@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip sync --quiet --require-hashes
 LOCK := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos fuzz soak lint bench lock clean
+.PHONY: help demo serve test chaos fuzz soak lint docs reference screenshots bench lock clean
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -32,6 +32,15 @@ soak: $(VENV)/.dev  ## A day of 20,000 labels, with a clock of its own
 
 lint: $(VENV)/.dev  ## Style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: $(VENV)/.dev  ## The documentation as a site: .site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+
+reference: $(VENV)/.dev  ## The pages and pictures of docs/ that are made from code
+	@$(BIN)/python -m docs.tools.reference && $(BIN)/python -m docs.tools.pictures
+
+screenshots: $(VENV)/.dev  ## The screenshots of docs/images, from a real run (needs Chromium)
+	@$(BIN)/python -m docs.tools.screenshots $(ARGS)
 
 bench: $(VENV)/.dev  ## The table of docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.live_loop $(ARGS)

@@ -1,6 +1,6 @@
 """The settings of the process (environment) and of one project (extra params of its model connection).
 
-Read once at the edge by `Settings()`; a test holds the README's table against these fields.
+Read once at the edge by `Settings()`; docs/settings.md is made from these fields.
 """
 
 from __future__ import annotations

@@ -33,5 +33,5 @@ class _Commands(click.Group):
 def main() -> None:
     """A live active-learning loop for Label Studio.
 
-    Settings come from the environment; the README has the table.
+    Settings come from the environment; docs/settings.md has the table.
     """
