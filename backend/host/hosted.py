@@ -125,7 +125,7 @@ class Hosted:
             self._jobs.ask(project.key, project.n_turns)
         except Exception as exc:
             # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
-            log.warning("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
+            log.info("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
 
 
 def hosted() -> Hosted:

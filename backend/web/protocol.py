@@ -187,7 +187,7 @@ def _ask_turn(here: Parts, project: Project) -> None:
         here.asked[project.key] = project.n_turns
     except Exception as exc:
         # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
-        log.warning("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
+        log.info("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
 
 
 def _known_model(here: Parts, key: str) -> tuple[Known, Model | None]:

@@ -912,6 +912,7 @@ def test_job_that_cannot_be_asked_for_does_not_lose_the_event(
     connected: FlaskClient, store: Store, payload: Callable[[str], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     # The jobs' database of these tests has no tables.
+    caplog.set_level(logging.INFO)
     hear(connected, payload("annotation_created"))
     assert labels(store) == {1: "A"}
     assert "no job could be asked for" in caplog.text
