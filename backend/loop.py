@@ -8,8 +8,10 @@ predictions.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -93,7 +95,14 @@ PRUNED_AT_ONCE = 5
 SLICE_SECONDS = 2.0
 
 # What a turn that came to its end leaves of the failures before it.
-_WELL = {"error": None, "n_failures": 0, "n_unfinished": 0, "retry_at": None, "parked_revision": None}
+_WELL = {
+    "error": None,
+    "unreachable_since": None,
+    "n_failures": 0,
+    "n_unfinished": 0,
+    "retry_at": None,
+    "parked_revision": None,
+}
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +168,7 @@ class Loop:
 
     def _take_turn(self, project: Project) -> bool:
         key, started = project.key, self._clock.now()
-        if project.retry_at is not None and started < project.retry_at:
+        if project.is_paused or (project.retry_at is not None and started < project.retry_at):
             self._store.update(key, n_unfinished=project.n_unfinished - 1)
             return True
         progress = Progress(project.n_turns)
@@ -171,7 +180,8 @@ class Loop:
             if project.is_parked:
                 self._store.update(key, n_unfinished=0)
                 return progress.is_complete
-            activity, seen_revision = self._turn(project, progress, until)
+            self._write_settings(project, progress)
+            columns = self._turn(project, progress, until)
         except (TurnOvertaken, *UNAVAILABLE):
             # What is recorded from here on is the next turn's, or cannot be recorded.
             self._count_turn(progress, started, "interrupted")
@@ -179,7 +189,7 @@ class Loop:
         except Exception as exc:
             self._record_failure(project, progress, started, exc)
         else:
-            self._store.update(key, seen_revision=seen_revision, activity=activity, **_WELL)
+            self._store.update(key, **columns, **_WELL)
             self._count_turn(progress, started, "kept" if progress.version is None else "published")
             if progress.done:
                 self._record(key, progress, started, "; ".join(progress.done))
@@ -211,20 +221,23 @@ class Loop:
 
     # -- the turn ---------------------------------------------------------------------------------------------
 
-    def _turn(self, project: Project, progress: Progress, until: float) -> tuple[str, int]:
-        key = project.key
+    def _turn(self, project: Project, progress: Progress, until: float) -> dict[str, Any]:
+        """Returns what the project's row says afterwards."""
+        key, seen = project.key, {"seen_revision": project.revision}
         if project.compared_at is None and self._studio is not None:
             # Which texts there are decides on the features: nothing is learnt from the first half of a pool.
-            return "reading the tasks of Label Studio", project.revision
+            return {"activity": "reading the tasks of Label Studio"} | seen
         config = parse_config(project.label_config)
         settings = read_project_settings(project.extra_params)
-        with self._step(key, progress, "features"):
+        is_first = project.version_id is None
+        with self._step(key, progress, "features", "turning texts into features" if is_first else None):
             pool = self._pool(key, config)
             news = pool.refresh(until)
             progress.is_complete &= news.is_complete
             self._models.know(key, pool.features_id, pool.features)
-        if not news.is_complete and project.version_id is None:
-            return f"turning texts into features: {len(pool.live)} so far", project.revision
+            self._show_features(project, pool, news)
+        if not news.is_complete and is_first:
+            return {"activity": "turning texts into features"} | seen
         with self._step(key, progress, "labels"):
             annotations = self._store.annotations(key)
             annotated = sorted({annotation.task_id for annotation in annotations})
@@ -233,7 +246,9 @@ class Loop:
             version = self._store.find_version(project.version_id)
             if version is not None:
                 logs.add(version=version.name)
-            self._store.update(key, n_tasks=pool.n_tasks, n_annotations=len(annotations))
+            self._store.update(
+                key, n_tasks=pool.n_tasks, n_annotations=len(annotations), **_counted(settings, config, version, labels)
+            )
         progress.n_labels = len(labels)
         reason = _training_reason(project, settings, config, pool, version, labels)
         if reason is not None:
@@ -256,7 +271,8 @@ class Loop:
                 self._measure(key, settings, pool, version)
         if version is not None and self._studio is not None:
             self._prune(self._studio, key, progress, version)
-        return _waiting_for(settings, config, version, labels), project.revision
+        counted = _counted(settings, config, version, labels)
+        return {"activity": _waiting_for(settings, version, labels)} | seen | counted
 
     def _publish(
         self,
@@ -304,6 +320,7 @@ class Loop:
                     window=window.pairs(),
                     audits=window.audits,
                     late_audits=frozenset(before.difference(annotated, window.task_ids)),
+                    guesses=window.guesses_of(),
                 ),
                 is_switched=self._studio is None,
                 turn=progress.turn,
@@ -344,7 +361,7 @@ class Loop:
         if not window.task_ids:
             return 0
         # Recorded first: a kill before the push is found by the comparison at the next start.
-        self._store.add_to_window(version.id, window.pairs(), window.audits)
+        self._store.add_to_window(version.id, window.pairs(), window.audits, window.guesses_of())
         if self._studio is not None:
             with self._step(project.key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
                 self._push(self._studio, project.key, config, version.number, window)
@@ -394,6 +411,16 @@ class Loop:
             studio.rename_connection(project_id, connection, version.name)
             self._store.update(key, is_switched=True)
         progress.done.append("deleted older predictions")
+
+    def _write_settings(self, project: Project, progress: Progress) -> None:
+        """Bring settings that were chosen here into Label Studio, so that it does not tell the old ones again."""
+        if project.wanted_params is None or self._studio is None:
+            return
+        project_id = project_id_of(project.key)
+        with self._step(project.key, progress, "settings", "writing the settings into Label Studio"):
+            self._studio.set_extra_params(project_id, self._settings.backend_url, project.wanted_params)
+            self._store.settle_settings(project.key, project.wanted_params)
+        progress.done.append("wrote the settings into Label Studio")
 
     def _connection(self, studio: Studio, project_id: int) -> Connection | None:
         # Asked for each time: an admin may have corrected its address, and renaming sends it along.
@@ -489,8 +516,9 @@ class Loop:
             raise
 
     def _push(self, studio: Studio, key: str, config: LabelConfig, number: int, window: Window) -> None:
-        nothing: list[tuple[str | None, float | None]] = [(None, None)] * len(window.task_ids)
-        answers = nothing if window.answers is None else window.answers
+        answers: list[tuple[str | None, float | None]] = [(None, None)] * len(window.task_ids)
+        if window.guesses is not None:
+            answers = [guesses[0] for guesses in window.guesses]
         predictions = [
             {"task": task_id, **prediction(config, version_name(number), score(informativeness), label, probability)}
             for (task_id, informativeness), (label, probability) in zip(window.pairs(), answers, strict=True)
@@ -523,6 +551,17 @@ class Loop:
             )
             self._pools[key] = pool
         return pool
+
+    def _show_features(self, project: Project, pool: Pool, news: News) -> None:
+        """Say how many texts are features; once all are, nothing."""
+        if news.is_complete:
+            if project.progress is not None:
+                self._store.update(project.key, progress=None)
+            return
+        shown = project.progress or {}
+        # Counted once: that takes a tenth of a second for a million.
+        total = shown["total"] if shown.get("what") == "features" else self._store.counts(project.key)["tasks"]
+        self._store.show_progress(project.key, "features", pool.n_tasks, total)
 
     # -- accounts ---------------------------------------------------------------------------------------------
 
@@ -566,6 +605,8 @@ class Loop:
             columns |= {"parked_revision": seen, "retry_at": None, "activity": "waiting for a change"}
         else:
             columns |= {"retry_at": self._clock.now() + pause, "activity": "waiting for the next try"}
+        is_outage = isinstance(exc, StudioUnreachable)
+        columns["unreachable_since"] = (project.unreachable_since or self._clock.now()) if is_outage else None
         # Why a project is parked stays to be read, whatever fails while it is.
         if pause is None or not project.is_parked:
             columns["error"] = sentence
@@ -672,13 +713,27 @@ def _window_size(settings: ProjectSettings, n_learnt: int) -> int:
     return min(settings.window, max(WINDOW_AT_LEAST, WINDOW_GROWTHS * _growth(settings, n_learnt)))
 
 
-def _waiting_for(
+def _counted(
     settings: ProjectSettings, config: LabelConfig, version: Version | None, labels: Mapping[int, str]
-) -> str:
+) -> dict[str, Any]:
+    """What a status page shows of the labels: columns of the project."""
+    counts = dict.fromkeys(config.labels, 0) | Counter(labels.values())
+    n_fresh, n_due = _fresh_and_due(settings, version, labels)
+    return {"label_counts": json.dumps(counts), "n_fresh": n_fresh, "n_due": n_due}
+
+
+def _fresh_and_due(settings: ProjectSettings, version: Version | None, labels: Mapping[int, str]) -> tuple[int, int]:
+    """How many labels are new to the version, and how many make the next training due."""
     if version is not None and version.has_model:
-        n_missing = _growth(settings, len(version.learnt)) - _n_changed(version, labels)
+        return _n_changed(version, labels), _growth(settings, len(version.learnt))
+    return len(labels), settings.min_labels
+
+
+def _waiting_for(settings: ProjectSettings, version: Version | None, labels: Mapping[int, str]) -> str:
+    n_fresh, n_due = _fresh_and_due(settings, version, labels)
+    n_missing = max(0, n_due - n_fresh)
+    if version is not None and version.has_model:
         return f"waiting for {n_missing} more label{'s' if n_missing != 1 else ''}"
-    n_missing = max(0, settings.min_labels - len(labels))
     if n_missing:
         return f"waiting for {n_missing} more label{'s' if n_missing != 1 else ''} to train the first model"
     found = next(iter(labels.values()), "none")
@@ -689,6 +744,6 @@ def _first(window: Window, n: int) -> Window:
     return Window(
         window.task_ids[:n],
         window.informativeness[:n],
-        None if window.answers is None else window.answers[:n],
+        None if window.guesses is None else window.guesses[:n],
         window.audits & set(window.task_ids[:n]),
     )

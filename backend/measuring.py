@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,15 @@ import numpy as np
 
 from backend.labeling import LabelConfig
 from backend.learning.classifier import Classifier
-from backend.learning.evaluation import Outcome, audit_outcomes, cross_validate, evaluate
+from backend.learning.evaluation import (
+    HeldOut,
+    Outcome,
+    audit_outcomes,
+    evaluate,
+    hold_out,
+    random_baseline,
+    suspects,
+)
 from backend.learning.model import Model
 from backend.learning.rows import Matrix
 from backend.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
@@ -27,6 +35,10 @@ CROSS_VALIDATED_LABELS = 2_000
 # A measurement takes a few tenths of a second, which the next turn waits for.
 MEASURED_LABELS = 5
 MEASURED_GROWTH = 0.1
+# For people to look at.
+SUSPECTS_SHOWN = 20
+PAIRS_SHOWN = 5
+EXAMPLES_SHOWN = 3
 # Spreads consecutive numbers over 32 bits (Knuth's multiplicative hash).
 _SPREAD = 2654435761
 
@@ -100,23 +112,43 @@ def _report(
     kappas: list[float],
     seed: int,
 ) -> dict[str, Any]:
+    kept = [one for one in store.predictions(key) if one.task_id in version.learnt]
     outcomes = [
-        Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit)
-        for one in store.predictions(key)
-        if one.task_id in version.learnt
+        Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit) for one in kept
     ]
     learnt = {task_id: version.learnt[task_id] for task_id in pool.having_rows(list(version.learnt))}
     some = np.random.default_rng(seed).permutation(list(learnt))[:CROSS_VALIDATED_LABELS].tolist()
-    y = np.array([learnt[task_id] for task_id in some])
+    held_out = hold_out(fit, pool.X[pool.rows(some)], np.array([learnt[task_id] for task_id in some]), seed)
+    drawn = [one.task_id for one in kept if one.is_audit and one.task_id in learnt][:CROSS_VALIDATED_LABELS]
+    baseline = random_baseline(fit, pool.X[pool.rows(drawn)], np.array([learnt[one] for one in drawn]), seed)
     n_examples = dict.fromkeys(version.labels, 0) | Counter(learnt.values())
     return {
         "audit": asdict(evaluate(audit_outcomes(outcomes, len(version.learnt)), version.labels, seed)),
-        "cross_validation": asdict(cross_validate(fit, pool.X[pool.rows(some)], y, seed)),
+        "cross_validation": asdict(evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)),
+        "confusing_pairs": _confusing_pairs(held_out, some),
+        "suspects": [
+            {"task_id": some[found.pop("example")]} | found for found in map(asdict, suspects(held_out, SUSPECTS_SHOWN))
+        ],
         "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
+        "random_baseline": [asdict(point) for point in baseline],
         "agreement": kappas,
         "stop": asdict(when_to_stop(kappas, n_examples)),
         "forecast": asdict(next_labels(outcomes, len(version.learnt))),
     }
+
+
+def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Labels that are taken for one another most often, either way round, with the surest mistakes as examples."""
+    mistakes: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    for task_id, outcome in zip(task_ids, held_out.outcomes(), strict=False):
+        if not outcome.is_correct:
+            pair = (min(outcome.label, outcome.predicted), max(outcome.label, outcome.predicted))
+            mistakes.setdefault(pair, []).append((-outcome.probability, task_id))
+    worst = sorted(mistakes.items(), key=lambda item: (-len(item[1]), item[0]))[:PAIRS_SHOWN]
+    return [
+        {"labels": list(pair), "count": len(found), "task_ids": [one for _, one in sorted(found)[:EXAMPLES_SHOWN]]}
+        for pair, found in worst
+    ]
 
 
 def _predictions(pool: Pool, classifier: Classifier) -> dict[int, str]:

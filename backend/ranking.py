@@ -18,23 +18,30 @@ from backend.settings import ProjectSettings
 
 # Also where every label trains a model: several people label at once, and a turn takes a moment.
 BATCH_AT_LEAST = 10
+# What the model hesitates between.
+GUESSES = 2
 
 
 @dataclass(frozen=True)
 class Window:
     """Tasks to ask next, most informative first, with what the model says of them (None without a model).
 
-    audits: those that were drawn at random, to measure the model on.
+    guesses: each task's most probable labels with their probabilities, the best first. audits: the tasks that were
+    drawn at random, to measure the model on.
     """
 
     task_ids: list[int]
     informativeness: list[float]
-    answers: list[tuple[str, float]] | None
+    guesses: list[list[tuple[str, float]]] | None
     audits: frozenset[int]
 
     def pairs(self) -> list[tuple[int, float]]:
         """(task id, informativeness)."""
         return list(zip(self.task_ids, self.informativeness, strict=True))
+
+    def guesses_of(self) -> dict[int, list[tuple[str, float]]]:
+        """The guesses by task; empty without a model."""
+        return {} if self.guesses is None else dict(zip(self.task_ids, self.guesses, strict=True))
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,16 @@ def rank(
     worth = asked.informativeness
     if learnt.order not in MEASURES:
         worth = by_position(len(pushed) + np.arange(len(asked.tasks)))
-    answers = None
-    if classifier is not None:
-        proba = classifier.predict_proba(pool.X[asked.tasks])
-        names = classifier.classes[proba.argmax(axis=1)]
-        answers = [(str(name), float(p)) for name, p in zip(names, proba.max(axis=1), strict=True)]
+    guesses = None if classifier is None else _guesses(classifier, pool.X[asked.tasks])
     task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
     audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
-    return Window(task_ids, [float(value) for value in worth], answers, audits)
+    return Window(task_ids, [float(value) for value in worth], guesses, audits)
+
+
+def _guesses(classifier: Classifier, rows: Matrix) -> list[list[tuple[str, float]]]:
+    proba = classifier.predict_proba(rows)
+    best = np.argsort(-proba, axis=1, kind="stable")[:, :GUESSES]
+    return [
+        [(str(classifier.classes[column]), float(row[column])) for column in columns]
+        for row, columns in zip(proba, best, strict=True)
+    ]

@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     label_studio_url: str | None = Field(
         None, validation_alias="LABEL_STUDIO_URL", description="Address of Label Studio, as this backend reaches it."
     )
+    label_studio_public_url: str | None = Field(
+        None,
+        validation_alias="AL_LABEL_STUDIO_PUBLIC_URL",
+        description="Address of Label Studio in people's browsers, for the links of the status page. Default: "
+        "LABEL_STUDIO_URL.",
+    )
     label_studio_api_key: SecretStr | None = Field(
         None,
         validation_alias="LABEL_STUDIO_API_KEY",
@@ -145,7 +151,7 @@ class Settings(BaseSettings):
         description="Seconds between two looks for projects whose job was lost or whose retry is due.",
     )
 
-    @field_validator("label_studio_url", "backend_url")
+    @field_validator("label_studio_url", "label_studio_public_url", "backend_url")
     @classmethod
     def _without_trailing_slash(cls, value: str | None) -> str | None:
         if value is None:
@@ -187,6 +193,16 @@ class Settings(BaseSettings):
     def reached_at(self) -> str:
         """This backend's address, as Label Studio reaches it."""
         return self.backend_url or f"http://localhost:{self.port}"
+
+    @property
+    def linked_at(self) -> str | None:
+        """Label Studio's address, as people's browsers reach it."""
+        return self.label_studio_public_url or self.label_studio_url
+
+    @property
+    def has_studio(self) -> bool:
+        """Whether Label Studio can be asked and told: it has an address and a token."""
+        return bool(self.label_studio_url and self.label_studio_api_key)
 
     @property
     def store_url(self) -> str:

@@ -44,7 +44,7 @@ class Sync:
                 f"project {project_id} of Label Studio at {self._studio.url} is {theirs.key}, not {key}: "
                 "it was created at another time, or LABEL_STUDIO_URL points to another Label Studio"
             )
-        self._store.sync_config(key, theirs.label_config)
+        self._store.sync_config(key, theirs.label_config, theirs.title)
         return theirs
 
     def run(self, key: str, until: float) -> bool:
@@ -61,7 +61,7 @@ class Sync:
                 is_due = self._has_vanished(theirs, project)
             if is_due:
                 project = self._begin_comparison(key)
-        if project.comparing_since is not None and not self._compare(project, until):
+        if project.comparing_since is not None and not self._compare(project, theirs.n_tasks, until):
             return False
         self._check_published(theirs, self._store.project(key))
         self._store.update(key, synced_at=self._clock.now())
@@ -86,23 +86,24 @@ class Sync:
         # Whatever changes from now on has a later time, also on pages that were read already.
         newest = self._studio.newest_change(project_id_of(key))
         since = self._store.project(key).revision
-        self._store.update(key, comparing_since=since, compared_through=0, changed_through=newest)
+        self._store.update(key, comparing_since=since, compared_through=0, changed_through=newest, progress=None)
         return self._store.project(key)
 
-    def _compare(self, project: Project, until: float) -> bool:
+    def _compare(self, project: Project, n_tasks: int, until: float) -> bool:
         key, since, after = project.key, project.comparing_since or 0, project.compared_through
-        n_compared = 0
+        n_compared = int((project.progress or {}).get("done", 0))
         for page in self._studio.tasks(project_id_of(key), after):
             through = page[-1].task.id
             self._store.compare_tasks(key, [one.task for one in page], after, through, since)
             n_compared += len(page)
             after = through
-            self._store.update(key, compared_through=after, activity=f"comparing with Label Studio: task {after}")
+            self._store.show_progress(key, "sync", n_compared, n_tasks, compared_through=after)
             if self._clock.now() >= until:
                 return False
         self._store.compare_tasks(key, [], after, None, since)
         self._store.compare_annotations(key, self._studio.annotations(project_id_of(key)), since)
         self._store.finish_comparison(key, since, self._clock.now())
+        self._store.update(key, progress=None)
         return True
 
     # -- changes ----------------------------------------------------------------------------------------------

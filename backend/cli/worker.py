@@ -142,7 +142,7 @@ def _ask(store: Store, jobs: JobClient, project: Project) -> None:
 
 def _was_cut_short(store: Store, project: Project) -> bool:
     """Whether the last turn never came to its end: it runs no more, and nobody knows what it has done."""
-    if project.n_unfinished == 0 or project.retry_at is not None or project.is_parked:
+    if project.n_unfinished == 0 or project.retry_at is not None or project.is_parked or project.is_paused:
         return False
     with store.turn_lock(project.key) as is_free:
         return is_free and store.project(project.key).n_unfinished > 0
@@ -150,6 +150,8 @@ def _was_cut_short(store: Store, project: Project) -> bool:
 
 def needs_turn(project: Project, settings: Settings, now: float, *, has_studio: bool) -> bool:
     """Whether a turn would find something to do."""
+    if project.is_paused:
+        return False
     if project.retry_at is not None:
         return now >= project.retry_at
     if project.revision > project.seen_revision:

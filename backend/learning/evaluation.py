@@ -21,6 +21,14 @@ N_RESAMPLES = 1000
 # Below this, chance alone makes a calibrated model look more than 5 points off.
 CALIBRATION_OUTCOMES = 100
 CALIBRATION_BINS = 5
+# Models of fewer labels contradict people too lightly.
+SUSPECT_EXAMPLES = 40
+SUSPECT_PROBABILITY = 0.7
+# Fewer labels drawn at random make an interval that tells nothing.
+BASELINE_EXAMPLES = 30
+BASELINE_FROM = 10
+BASELINE_SHARE = 0.8
+BASELINE_DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -204,11 +212,41 @@ class Probabilistic(Protocol):
 Fit = Callable[[Matrix, Array], Probabilistic]
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """What models say of labelled examples that they had not learnt.
+
+    y: shape (n_examples,), what people said. labels: shape (n_labels,), sorted. proba: shape (n_examples, n_labels).
+    n_learnt: shape (n_examples,), how many labels the model of each had learnt.
+    """
+
+    y: Array
+    labels: Array
+    proba: Array
+    n_learnt: Array
+
+    def outcomes(self) -> list[Outcome]:
+        """The most probable label of each example."""
+        best = self.proba.argmax(axis=1) if len(self.y) else []
+        return [
+            Outcome(str(label), str(self.labels[column]), float(row[column]), int(n), is_audit=False)
+            for label, column, row, n in zip(self.y, best, self.proba, self.n_learnt, strict=True)
+        ]
+
+
 def cross_validate(fit: Fit, X: Matrix, y: Array, seed: int, n_folds: int = 5) -> Evaluation:
     """How well models trained on most of the labels predict the others: a biased estimate, unlike the audit.
 
     It describes the tasks that the strategy chose, often harder than the rest and with other shares of labels: good
-    for comparing models, not for telling how good one is on the pool.
+    for comparing models, not for telling how good one is on the pool. As of `hold_out`.
+    """
+    held_out = hold_out(fit, X, y, seed, n_folds)
+    return evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
+
+
+def hold_out(fit: Fit, X: Matrix, y: Array, seed: int, n_folds: int = 5) -> HeldOut:
+    """Each example as a model sees it that was trained on the other folds; no example where there is only one.
+
     X: shape (n_examples, n_features); y: shape (n_examples,), label names. Each label is spread over the folds as
     evenly as its number allows. Folds run wherever joblib.parallel_config says, by default here, one by one.
     """
@@ -217,23 +255,99 @@ def cross_validate(fit: Fit, X: Matrix, y: Array, seed: int, n_folds: int = 5) -
         raise InvalidRequest(f"need at least 2 folds, not {n_folds}")
     if X.shape[0] != len(y):
         raise InvalidRequest(f"need a label for each example, have {len(y)} for {X.shape[0]}")
-    labels = [str(label) for label in np.unique(y)]
+    labels = np.unique(y)
     if len(y) < 2:
-        return evaluate([], labels)
+        return HeldOut(y[:0], labels, np.zeros((0, len(labels))), np.zeros(0, dtype=int))
     fold_of = folds(y, min(n_folds, len(y)), seed)
     tested = Parallel()(delayed(_held_out)(fit, X, y, fold_of == fold) for fold in range(fold_of.max() + 1))
-    return evaluate([outcome for part in tested for outcome in part], labels, seed)
+    proba, n_learnt = np.zeros((len(y), len(labels))), np.zeros(len(y), dtype=int)
+    for fold, (classes, found) in enumerate(tested):
+        examples = np.flatnonzero(fold_of == fold)
+        proba[np.ix_(examples, np.searchsorted(labels, classes))] = found
+        n_learnt[examples] = len(y) - len(examples)
+    return HeldOut(y, labels, proba, n_learnt)
 
 
-def _held_out(fit: Fit, X: Matrix, y: Array, is_test: Array) -> list[Outcome]:
-    """Outcomes of the examples of one fold. Where the rest has one label only, that is the prediction."""
+def _held_out(fit: Fit, X: Matrix, y: Array, is_test: Array) -> tuple[Array, Array]:
+    """Labels, and their probabilities for the examples of one fold. Where the rest has one label only, it is sure."""
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     classes: Array = np.unique(y[train])
-    proba: Array = np.ones((len(test), 1))
-    if len(classes) > 1:
-        model = fit(X[train], y[train])
-        classes, proba = model.classes, model.predict_proba(X[test])
+    if len(classes) < 2:
+        return classes, np.ones((len(test), 1))
+    model = fit(X[train], y[train])
+    return model.classes, model.predict_proba(X[test])
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that held-out models contradict. example: its index.
+
+    probability: of what they predict; label_probability: of what people said.
+    """
+
+    example: int
+    label: str
+    predicted: str
+    probability: float
+    label_probability: float
+
+
+def suspects(held_out: HeldOut, n: int) -> list[Suspect]:
+    """The n labels that are contradicted most, if any: people may have slipped there.
+
+    Contradicted is a label where another one is more probable than it usually is where people gave it, and than
+    `SUSPECT_PROBABILITY`. Source: Northcutt et al. 2021, confident joint and ranking by margin.
+    """
+    y, proba, each = held_out.y, held_out.proba, np.arange(len(held_out.y))
+    if len(y) < SUSPECT_EXAMPLES:
+        return []
+    said, best = np.searchsorted(held_out.labels, y), proba.argmax(axis=1)
+    usual = np.array([proba[said == column, column].mean() for column in range(len(held_out.labels))])
+    probability, label_probability = proba[each, best], proba[each, said]
+    is_suspect = (best != said) & (probability >= np.maximum(usual[best], SUSPECT_PROBABILITY))
+    order = np.argsort(label_probability - probability, kind="stable")
     return [
-        Outcome(str(label), str(classes[row.argmax()]), float(row.max()), len(train), is_audit=False)
-        for label, row in zip(y[test], proba, strict=True)
+        Suspect(
+            int(example),
+            str(y[example]),
+            str(held_out.labels[best[example]]),
+            float(probability[example]),
+            float(label_probability[example]),
+        )
+        for example in order[is_suspect[order]][:n]
     ]
+
+
+@dataclass(frozen=True)
+class BaselinePoint:
+    """Accuracy of models that learnt n_labels labels, drawn at random, on the other ones of n labels."""
+
+    n_labels: int
+    accuracy: Estimate
+    n: int
+
+
+def random_baseline(fit: Fit, X: Matrix, y: Array, seed: int) -> tuple[BaselinePoint, ...]:
+    """What labels of tasks drawn at random teach: a point for 10, 20, 40 ... of them, up to 4 of 5.
+
+    X, y: examples that were drawn at random, not chosen. Each point averages a few draws of what is learnt; its
+    interval counts each example once. Empty where there are fewer than `BASELINE_EXAMPLES`, or one label only.
+    """
+    y = np.asarray(y)
+    if len(y) < BASELINE_EXAMPLES:
+        return ()
+    points, n_learnt = [], BASELINE_FROM
+    while n_learnt <= BASELINE_SHARE * len(y):
+        orders = [np.random.default_rng((seed, n_learnt, draw)).permutation(len(y)) for draw in range(BASELINE_DRAWS)]
+        usable = [order for order in orders if len(np.unique(y[order[:n_learnt]])) > 1]
+        shares = [_share_right(fit, X, y, order[:n_learnt], order[n_learnt:]) for order in usable]
+        if shares:
+            accuracy = proportion(round(float(np.mean(shares)) * len(y)), len(y))
+            points.append(BaselinePoint(n_learnt, accuracy, len(y)))
+        n_learnt *= 2
+    return tuple(points)
+
+
+def _share_right(fit: Fit, X: Matrix, y: Array, train: Array, test: Array) -> float:
+    model = fit(X[train], y[train])
+    return float(np.mean(model.classes[model.predict_proba(X[test]).argmax(axis=1)] == y[test]))

@@ -1,7 +1,19 @@
 """Our copy of the projects, and their models."""
 
 from backend.store.artifacts import Signer, features_kind, model_kind
-from backend.store.store import Change, Measurement, NewVersion, Prediction, Project, Published, Store, Turn, Version
+from backend.store.store import (
+    Change,
+    Measurement,
+    NewVersion,
+    Prediction,
+    Project,
+    Published,
+    Store,
+    Turn,
+    Version,
+    VersionHead,
+    WindowTask,
+)
 
 __all__ = [
     "Change",
@@ -14,6 +26,8 @@ __all__ = [
     "Store",
     "Turn",
     "Version",
+    "VersionHead",
+    "WindowTask",
     "features_kind",
     "model_kind",
 ]

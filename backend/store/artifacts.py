@@ -50,6 +50,10 @@ class Signer:
         except Exception as exc:
             raise ArtifactRejected(f"a stored model must suit this release, it does not: {type(exc).__name__}") from exc
 
+    def key_for(self, purpose: str) -> bytes:
+        """A key of its own for another use than artifacts."""
+        return hmac.digest(self._key, f"key for {purpose}".encode(), hashlib.sha256)
+
     def _digest(self, kind: str, body: memoryview) -> bytes:
         # A key for each kind, so that nothing that was signed for one use is taken for another.
         key = hmac.digest(self._key, kind.encode(), hashlib.sha256)

@@ -15,6 +15,8 @@ projects = sa.Table(
     "projects",
     metadata,
     sa.Column("key", sa.String(64), primary_key=True),
+    # As Label Studio's API gave it; none without a token.
+    sa.Column("title", sa.Text),
     sa.Column("label_config", sa.Text, nullable=False),
     sa.Column("extra_params", sa.Text, nullable=False, default="{}"),
     sa.Column("revision", sa.BigInteger, nullable=False, default=0),
@@ -35,6 +37,12 @@ projects = sa.Table(
     # As of the last turn: counting a million rows takes longer than a status page may.
     sa.Column("n_tasks", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("n_annotations", sa.BigInteger, nullable=False, server_default="0"),
+    # Labelled tasks by label, e.g. {"Billing": 12}; new labels since the last training, and how many make the next due.
+    sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
+    sa.Column("n_fresh", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("n_due", sa.BigInteger, nullable=False, server_default="0"),
+    # How far a long step has come, e.g. {"what": "sync", "done": 4100, "total": 10000}.
+    sa.Column("progress", sa.Text),
     # Somebody told another label config than the one before; events and /setup may tell it late and out of order.
     sa.Column("config_wanted", sa.Boolean, nullable=False, default=False),
     # A version is wanted whatever the growth, unless the published one has seen this revision.
@@ -47,6 +55,7 @@ projects = sa.Table(
     sa.Column("stale_versions", sa.Text, nullable=False, default="[]"),
     sa.Column("activity", sa.Text, nullable=False, default="waiting for the first turn"),
     sa.Column("error", sa.Text),
+    sa.Column("unreachable_since", sa.Float),
     # Turns in a row that failed, and that began and did not end: whoever took them was killed.
     sa.Column("n_failures", sa.Integer, nullable=False, default=0),
     sa.Column("n_unfinished", sa.Integer, nullable=False, server_default="0"),
@@ -111,6 +120,8 @@ versions = sa.Table(
     sa.Column("ranked_by", sa.String(32), nullable=False),
     sa.Column("labels", sa.Text, nullable=False),
     sa.Column("learnt", sa.Text, nullable=False),
+    # Of `learnt`, how many tasks have each label: reading a million tasks takes longer than a status page may.
+    sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
     sa.Column("features_id", sa.Integer),
     sa.Column("artifact", sa.LargeBinary),
     sa.Column("late_audits", sa.Text, nullable=False, default="[]"),

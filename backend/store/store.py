@@ -7,6 +7,7 @@ project's revision by one, in the same transaction.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,8 @@ from backend.store.migrations import is_current, migrate
 from backend.store.upserts import upserts
 
 KEPT_TURNS = 200
+# The most probable labels of each task.
+Guesses = Mapping[int, Sequence[tuple[str, float]]]
 _ROWS_A_STATEMENT = 500
 
 
@@ -34,6 +37,7 @@ class Project:
     """A project's row. Times are seconds since 1970; `version_id` is the published version."""
 
     key: str
+    title: str | None
     label_config: str
     extra_params: dict[str, Any]
     revision: int
@@ -49,6 +53,10 @@ class Project:
     purged_revision: int
     n_tasks: int
     n_annotations: int
+    label_counts: dict[str, int]
+    n_fresh: int
+    n_due: int
+    progress: dict[str, Any] | None
     config_wanted: bool
     wanted_revision: int
     version_id: int | None
@@ -58,6 +66,7 @@ class Project:
     stale_versions: tuple[str, ...]
     activity: str
     error: str | None
+    unreachable_since: float | None
     n_failures: int
     n_unfinished: int
     retry_at: float | None
@@ -104,9 +113,43 @@ class Version:
 
 
 @dataclass(frozen=True)
+class VersionHead:
+    """What a status page shows of a version: reading all that it has learnt takes longer. label_counts: by label."""
+
+    id: int
+    number: int
+    created_at: float
+    ranked_by: str
+    labels: tuple[str, ...]
+    label_counts: dict[str, int]
+    has_model: bool
+
+    @property
+    def name(self) -> str:
+        """The model version that Label Studio shows."""
+        return version_name(self.number)
+
+    @property
+    def n_labels(self) -> int:
+        """How many labelled tasks it has learnt."""
+        return sum(self.label_counts.values())
+
+
+@dataclass(frozen=True)
+class WindowTask:
+    """A task that was pushed to be asked. guesses: what the version held most probable; () without a model."""
+
+    task_id: int
+    informativeness: float
+    is_audit: bool
+    guesses: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
 class NewVersion:
     """What a turn publishes. `window` holds (task id, informativeness), most informative first.
 
+    guesses: of the window's tasks, what the version holds most probable: (label, probability), the best first.
     audits: those of the window that were drawn at random. late_audits: those of the version before that are not in
     the window and may still come: a task that was served before the switch is labelled after it.
     """
@@ -122,6 +165,7 @@ class NewVersion:
     window: Sequence[tuple[int, float]]
     audits: frozenset[int] = frozenset()
     late_audits: frozenset[int] = frozenset()
+    guesses: Guesses = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -239,7 +283,9 @@ class Store:
         changes: dict[str, Any] = {}
         if label_config != known.label_config:
             changes |= {"label_config": label_config, "config_wanted": True}
-        if extra_params is not None and extra_params != known.extra_params:
+        # What was chosen here is not in Label Studio yet: until it is, it tells the settings from before.
+        is_outdated = known.wanted_params is not None
+        if extra_params is not None and extra_params != known.extra_params and not is_outdated:
             changes |= {"extra_params": params, "wanted_revision": _NEXT_REVISION}
         if not changes:
             return known
@@ -275,6 +321,35 @@ class Store:
         """Make the next turn publish a new version whatever the growth."""
         with self._write() as connection:
             self._raise_revision(connection, key, heard_at=now, wanted_revision=_NEXT_REVISION, retry_at=None)
+
+    def pause(self, key: str, now: float) -> None:
+        """Have no turns taken until somebody resumes."""
+        with self._write() as connection:
+            self._raise_revision(connection, key, heard_at=now, is_paused=True)
+
+    def resume(self, key: str, now: float) -> None:
+        """Have turns taken again, the next one at once."""
+        with self._write() as connection:
+            self._raise_revision(connection, key, heard_at=now, is_paused=False, retry_at=None)
+
+    def choose_settings(self, key: str, extra_params: dict[str, Any], now: float) -> None:
+        """Use other settings from the next turn on, which writes them into Label Studio, too."""
+        params = json.dumps(extra_params, sort_keys=True)
+        wanted = {"extra_params": params, "wanted_params": params, "wanted_revision": _NEXT_REVISION}
+        with self._write() as connection:
+            self._raise_revision(connection, key, heard_at=now, retry_at=None, **wanted)
+
+    def settle_settings(self, key: str, extra_params: dict[str, Any]) -> None:
+        """Note that Label Studio has these settings, unless others were chosen meanwhile."""
+        table = schema.projects.c
+        written = (table.key == key) & (table.wanted_params == json.dumps(extra_params, sort_keys=True))
+        with self._write() as connection:
+            connection.execute(sa.update(schema.projects).where(written).values(wanted_params=None))
+
+    def show_progress(self, key: str, what: str, done: int, total: int, **columns: Any) -> None:
+        """Say how far a long step has come, beside other columns as of `update`."""
+        progress = {"what": what, "done": done, "total": max(done, total)}
+        self.update(key, progress=json.dumps(progress), **columns)
 
     def begin_turn(self, key: str) -> Project:
         """Count the turn and give the project as it stands; what is heard from now on asks for the next turn.
@@ -347,13 +422,16 @@ class Store:
 
     # -- syncing ----------------------------------------------------------------------------------------------
 
-    def sync_config(self, key: str, label_config: str) -> None:
-        """Keep the label config that Label Studio's API gave, which no event outdates."""
+    def sync_config(self, key: str, label_config: str, title: str) -> None:
+        """Keep the label config and the title that Label Studio's API gave, which no event outdates."""
+        table = schema.projects.c
         with self._write() as connection:
-            is_other = (schema.projects.c.key == key) & (schema.projects.c.label_config != label_config)
-            revision = schema.projects.c.revision + 1
+            mine = sa.update(schema.projects).where(table.key == key)
+            connection.execute(mine.where(table.title.is_distinct_from(title)).values(title=title))
             connection.execute(
-                sa.update(schema.projects).where(is_other).values(label_config=label_config, revision=revision)
+                mine.where(table.label_config != label_config).values(
+                    label_config=label_config, revision=table.revision + 1
+                )
             )
 
     def sync_tasks(self, key: str, batch: Sequence[Task], since: int) -> None:
@@ -507,13 +585,14 @@ class Store:
                     ranked_by=new.ranked_by,
                     labels=json.dumps(new.labels),
                     learnt=json.dumps(new.learnt),
+                    label_counts=json.dumps(Counter(new.learnt.values())),
                     features_id=new.features_id,
                     artifact=new.artifact,
                     late_audits=json.dumps(sorted(new.late_audits)),
                 )
                 .returning(table.c.id)
             ).scalar_one()
-            self._add_to_window(connection, version_id, new.window, new.audits)
+            self._add_to_window(connection, version_id, new.window, new.audits, new.guesses)
             older = sa.select(table.c.number).where(table.c.project_key == key, table.c.id != version_id)
             names = [version_name(number) for number in connection.execute(older).scalars()]
             self._add_stale(connection, key, names)
@@ -570,6 +649,30 @@ class Store:
             raise UnknownProject(f"version {version_id} was replaced by a newer one")
         return version
 
+    def current_versions(self, key: str | None = None) -> dict[str, VersionHead]:
+        """The current version of each project that has one, by the project's key; optionally of one project only."""
+        table = schema.versions.c
+        names = ("id", "number", "created_at", "ranked_by", "labels", "label_counts")
+        query = sa.select(
+            table.project_key, *(table[name] for name in names), table.artifact.is_not(None).label("has_model")
+        ).join(schema.projects, schema.projects.c.version_id == table.id)
+        if key is not None:
+            query = query.where(schema.projects.c.key == key)
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        return {
+            row.project_key: VersionHead(
+                row.id,
+                row.number,
+                row.created_at,
+                row.ranked_by,
+                tuple(json.loads(row.labels)),
+                json.loads(row.label_counts),
+                row.has_model,
+            )
+            for row in rows
+        }
+
     def current_number(self, key: str) -> tuple[int, int] | None:
         """Id and number of the project's current version; None before the first."""
         projects, versions = schema.projects.c, schema.versions.c
@@ -602,11 +705,38 @@ class Store:
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def add_to_window(
-        self, version_id: int, window: Sequence[tuple[int, float]], audits: frozenset[int] = frozenset()
+        self,
+        version_id: int,
+        window: Sequence[tuple[int, float]],
+        audits: frozenset[int] = frozenset(),
+        guesses: Guesses | None = None,
     ) -> None:
         """Record tasks that were pushed later under the same version."""
         with self._write() as connection:
-            self._add_to_window(connection, version_id, window, audits)
+            self._add_to_window(connection, version_id, window, audits, guesses or {})
+
+    def next_tasks(self, key: str, version_id: int, n: int) -> list[WindowTask]:
+        """The tasks of a version's window that Label Studio asks next, in that order: without those that were asked."""
+        table = schema.window.c
+        query = (
+            sa.select(table.task_id, table.informativeness, table.is_audit, table.guesses)
+            .where(_is_left(key, version_id))
+            .order_by(table.informativeness.desc(), table.task_id)
+            .limit(n)
+        )
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        return [
+            WindowTask(task_id, informativeness, is_audit, tuple(map(tuple, json.loads(guesses or "[]"))))
+            for task_id, informativeness, is_audit, guesses in rows
+        ]
+
+    def window_sizes(self, key: str, version_id: int) -> tuple[int, int]:
+        """How many tasks were pushed under a version, and how many of them are left to be asked."""
+        count = sa.select(sa.func.count()).select_from(schema.window)
+        with self._read() as connection:
+            n_pushed = connection.execute(count.where(schema.window.c.version_id == version_id)).scalar_one()
+            return int(n_pushed), int(connection.execute(count.where(_is_left(key, version_id))).scalar_one())
 
     def audits(self, version_id: int) -> set[int]:
         """The tasks of a version's window that were drawn at random."""
@@ -670,6 +800,21 @@ class Store:
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _measurement(row)
+
+    def newest_measurements(self) -> dict[str, Measurement]:
+        """The newest measurement of each project that has one, by the project's key; without its predictions."""
+        table = schema.measurements.c
+        newest = sa.select(sa.func.max(table.id)).group_by(table.project_key)
+        columns = (table.version, table.n_labels, table.created_at, table.kappa, table.report)
+        query = sa.select(table.project_key, *columns).where(table.id.in_(newest))
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        return {
+            row.project_key: Measurement(
+                row.version, row.n_labels, row.created_at, row.kappa, None, json.loads(row.report)
+            )
+            for row in rows
+        }
 
     # -- features ---------------------------------------------------------------------------------------------
 
@@ -918,7 +1063,12 @@ class Store:
         connection.execute(statement.on_conflict_do_update(index_elements=["project_key", "id"], set_=mark), rows)
 
     def _add_to_window(
-        self, connection: Connection, version_id: int, window: Sequence[tuple[int, float]], audits: frozenset[int]
+        self,
+        connection: Connection,
+        version_id: int,
+        window: Sequence[tuple[int, float]],
+        audits: frozenset[int],
+        guesses: Guesses,
     ) -> None:
         rows = [
             {
@@ -926,6 +1076,7 @@ class Store:
                 "task_id": task_id,
                 "informativeness": float(informativeness),
                 "is_audit": task_id in audits,
+                "guesses": json.dumps(guesses[task_id]) if task_id in guesses else None,
             }
             for task_id, informativeness in window
         ]
@@ -941,9 +1092,19 @@ _MEASUREMENTS = sa.select(
 ).order_by(schema.measurements.c.id)
 
 
+def _is_left(key: str, version_id: int) -> Any:
+    """The condition of a window's task that nobody has annotated, or deleted."""
+    window, annotations, tasks = schema.window.c, schema.annotations.c, schema.tasks.c
+    annotated = (annotations.project_key == key) & (annotations.task_id == window.task_id) & ~annotations.is_deleted
+    deleted = (tasks.project_key == key) & (tasks.id == window.task_id) & tasks.is_deleted
+    return (window.version_id == version_id) & ~sa.exists().where(annotated) & ~sa.exists().where(deleted)
+
+
 def _project(row: Any) -> Project:
     parsed = {
         "extra_params": json.loads(row.extra_params),
+        "label_counts": json.loads(row.label_counts),
+        "progress": None if row.progress is None else json.loads(row.progress),
         "stale_versions": tuple(json.loads(row.stale_versions)),
         "wanted_params": None if row.wanted_params is None else json.loads(row.wanted_params),
     }

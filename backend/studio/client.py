@@ -279,10 +279,7 @@ class Studio:
         if is_pushed and (connection is None or self.project(project_id).model_version != connection.title):
             self.point_to(project_id, version)
         if connection is None:
-            raise StudioRefused(
-                f"project {project_id} has no ML backend connection to this backend: add this backend's "
-                f"URL on its model page, or run label-studio-al connect --project {project_id}"
-            )
+            raise _no_connection(project_id)
         self.rename_connection(project_id, connection, version)
 
     def rename_connection(self, project_id: int, connection: Connection, version: str) -> None:
@@ -290,9 +287,14 @@ class Studio:
 
         Label Studio asks only where a connection's title equals the project's model version (measured on 1.23.2).
         """
-        # With the title alone Label Studio answers 500: it validates the URL and the project too.
-        values = {"title": version, "url": connection.url, "project": project_id, **self._credentials(connection)}
-        self._json("PATCH", f"api/ml/{connection.id}", values)
+        self._change_connection(project_id, connection, {"title": version})
+
+    def set_extra_params(self, project_id: int, backend_url: str | None, extra_params: dict[str, Any]) -> None:
+        """Replace the project's settings that an admin typed when connecting the model."""
+        connection = self.find_connection(project_id, backend_url)
+        if connection is None:
+            raise _no_connection(project_id)
+        self._change_connection(project_id, connection, {"title": connection.title, "extra_params": extra_params})
 
     def delete_predictions(self, project_id: int, version: str) -> None:
         """Delete a version's predictions, about 5 ms each, while the connection's title is NOT the current version.
@@ -451,6 +453,11 @@ class Studio:
             if exc.code != httpx.codes.BAD_REQUEST:
                 raise
 
+    def _change_connection(self, project_id: int, connection: Connection, values: dict[str, Any]) -> None:
+        # With the title alone Label Studio answers 500: it validates the URL and the project too.
+        wanted = {"url": connection.url, "project": project_id, **self._credentials(connection), **values}
+        self._json("PATCH", f"api/ml/{connection.id}", wanted)
+
     def _list(self, project_id: int, n: int, ordering: list[str], filters: list[dict[str, Any]]) -> tuple[Any, int]:
         """One page of tasks, and its size in bytes."""
         query = {"ordering": ordering, "filters": {"conjunction": "and", "items": filters}}
@@ -584,6 +591,13 @@ def our_connection(found: Sequence[Connection], backend_url: str | None) -> Conn
         lambda one: version_number(one.model_version) is not None,
     ]
     return next((one for is_ours in tests for one in found if is_ours(one)), None)
+
+
+def _no_connection(project_id: int) -> StudioRefused:
+    return StudioRefused(
+        f"project {project_id} has no ML backend connection to this backend: add this backend's "
+        f"URL on its model page, or run label-studio-al connect --project {project_id}"
+    )
 
 
 def _is_worth_repeating(exc: BaseException) -> bool:

@@ -19,21 +19,24 @@ from backend.errors import BackendError, DatabaseUnavailable, InvalidRequest
 from backend.jobs import JobClient
 from backend.settings import Settings
 from backend.store import Signer, Store
+from backend.web.answers import RETRY_AFTER_SECONDS, answer_error, say
 from backend.web.gate import Gate
 from backend.web.guard import Guard
 from backend.web.metrics import metrics
 from backend.web.openapi import openapi
+from backend.web.page import page
 from backend.web.parts import Parts, parts
 from backend.web.protocol import protocol
 from backend.web.status import status
 
-RETRY_AFTER_SECONDS = 5
 # For browsers: nothing of ours is to be framed, guessed, cached or run elsewhere.
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # To our own pages only: with none at all, browsers send our forms without an origin, as if foreign.
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -74,8 +77,9 @@ def create_app(
     app.register_blueprint(protocol)
     app.register_blueprint(status)
     app.register_blueprint(metrics)
+    app.register_blueprint(page)
     app.register_blueprint(openapi)
-    app.register_error_handler(BackendError, _answer_error)
+    app.register_error_handler(BackendError, answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(RecursionError, _answer_too_deep)
     for kind in UNAVAILABLE:
@@ -93,6 +97,9 @@ def create_app(
     @app.after_request
     def _log(response: Response) -> Response:
         response.headers.update(SECURITY_HEADERS)
+        if request.endpoint == "static":
+            # Asked for again, and answered 304 unless it changed.
+            response.headers["Cache-Control"] = "no-cache"
         if request.path == "/webhook" and 400 <= response.status_code < 500 and request.environ.get("al.is_let_in"):
             # An event that is not understood is lost; what it told can still be asked for.
             here.miss()
@@ -123,34 +130,14 @@ def _named(app: WSGIApplication) -> WSGIApplication:
     return call
 
 
-def _answer_error(exc: BackendError) -> Response:
-    is_refusal = exc.status in (401, 403)
-    if not is_refusal or parts().may_say_refusal():
-        log.log(logging.ERROR if exc.status >= 500 else logging.WARNING, "%s: %s", request.path[:100], exc)
-    return _say(exc)
-
-
-def _say(exc: BackendError) -> Response:
-    sentence = str(exc)
-    response = jsonify(error=sentence)
-    # Label Studio shows an admin the status line only, so the sentence stands there too: one ASCII line.
-    line = " ".join(sentence.encode("ascii", "replace").decode().split())
-    response.status = f"{exc.status} {line[:300]}"
-    if exc.status == 401:
-        response.headers["WWW-Authenticate"] = 'Basic realm="label-studio-al"'
-    if exc.status in (429, 503):
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return response
-
-
 def _answer_unavailable(exc: Exception) -> Response:
     parts().note_outage(exc)
     # Why it does not answer (its address, its user) is nothing for callers.
-    return _say(DatabaseUnavailable(f"the database does not answer: try again in {RETRY_AFTER_SECONDS} s"))
+    return say(DatabaseUnavailable(f"the database does not answer: try again in {RETRY_AFTER_SECONDS} s"))
 
 
 def _answer_unstorable(_exc: Exception) -> Response:
-    return _answer_error(InvalidRequest("a text holds characters, or a number has digits, that no database takes"))
+    return answer_error(InvalidRequest("a text holds characters, or a number has digits, that no database takes"))
 
 
 def _answer_http_error(exc: HTTPException) -> Response:
@@ -162,7 +149,7 @@ def _answer_http_error(exc: HTTPException) -> Response:
 
 
 def _answer_too_deep(_exc: RecursionError) -> Response:
-    return _answer_error(InvalidRequest("the JSON is nested too deeply"))
+    return answer_error(InvalidRequest("the JSON is nested too deeply"))
 
 
 def _answer_unexpected(exc: Exception) -> Response:

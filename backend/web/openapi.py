@@ -12,6 +12,7 @@ from backend import __version__
 openapi = Blueprint("openapi", __name__)
 
 _KEY = {"type": "string", "pattern": "^[0-9]{1,18}\\.[0-9]{1,18}$", "examples": ["3.1795343520"]}
+_KEY_IN_PATH = {"name": "key", "in": "path", "required": True, "schema": _KEY}
 _TEXT = {"type": "string"}
 _OBJECT: dict[str, Any] = {"type": "object"}
 
@@ -65,8 +66,39 @@ def _route(
     return described
 
 
+def _page(operation: dict[str, Any]) -> dict[str, Any]:
+    """What answers a page to browsers, which say that they prefer text/html."""
+    operation["responses"]["200"]["content"]["text/html"] = {"schema": _TEXT}
+    return operation
+
+
+def _action(does: str) -> dict[str, Any]:
+    """A button of a project's page: needs the page's token and cookie, answers with the way back to it."""
+    form = {"type": "object", "properties": {"token": _TEXT}, "required": ["token"]}
+    described = _route(does, _OBJECT)
+    described["responses"] = {"303": {"description": "Done: see the page."}} | described["responses"]
+    del described["responses"]["200"]
+    described["requestBody"] = {
+        "required": True,
+        "content": {"application/x-www-form-urlencoded": {"schema": form}},
+    }
+    described["parameters"] = [_KEY_IN_PATH]
+    return described
+
+
 PATHS: dict[str, dict[str, Any]] = {
-    "/": {"get": _route("Whether the server is up.", _object(("status",), status=_TEXT))},
+    "/": {
+        "get": _page(
+            _route("The status page; for others, whether the server is up.", _object(("status",), status=_TEXT))
+        )
+    },
+    "/projects/{key}": {
+        "get": _page(_route("A project's page; for others, its state.", _OBJECT)) | {"parameters": [_KEY_IN_PATH]}
+    },
+    "/projects/{key}/retrain": {"post": _action("Publish a new version whatever the growth.")},
+    "/projects/{key}/pause": {"post": _action("Take no turns until somebody resumes.")},
+    "/projects/{key}/resume": {"post": _action("Take turns again.")},
+    "/projects/{key}/settings": {"post": _action("Use other settings, named as the extra params are.")},
     "/health": {"get": _route("Whether the server is up; needs no credentials.", _object(("status",), status=_TEXT))},
     "/status": {"get": _route("The state of every project.", _object(("projects",), projects=_list(_OBJECT)))},
     "/metrics": {

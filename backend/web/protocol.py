@@ -46,7 +46,7 @@ def setup() -> ResponseReturnValue:
         return jsonify(model_version=_version_name(known))
     if is_news:
         log.info("project %s is set up", key)
-        _ask_turn(here, project)
+        ask_turn(here, project)
     return jsonify(model_version=_version_name(here.known(key)))
 
 
@@ -81,7 +81,7 @@ def webhook() -> ResponseReturnValue:
         log.warning("webhook %s of project %s, which was never set up here: ignored", event.action, event.project_key)
         return jsonify(status="ignored", reason="this project is not connected")
     if project.revision > project.seen_revision:
-        _ask_turn(here, project)
+        ask_turn(here, project)
     answer: dict[str, Any] = {"status": "heard"}
     if event.asks_training:
         # Label Studio keeps it and asks /job_status about it.
@@ -95,7 +95,7 @@ def train() -> ResponseReturnValue:
     here = parts()
     project = here.store.project(_project_key(_body().get("project")))
     here.store.want_training(project.key, here.clock.now())
-    _ask_turn(here, project)
+    ask_turn(here, project)
     return jsonify(status="queued", job=f"{project.key}:{project.n_turns}"), 201
 
 
@@ -178,7 +178,8 @@ def _version_name(known: Known) -> str:
     return name_of(known.version)
 
 
-def _ask_turn(here: Parts, project: Project) -> None:
+def ask_turn(here: Parts, project: Project) -> None:
+    """Make sure that a job waits for the project's next turn."""
     if here.asked.get(project.key) == project.n_turns:
         # Of a thousand events that one turn will see, the first one asks for it.
         return
@@ -209,5 +210,5 @@ def _model(here: Parts, known: Known) -> Model | None:
     except ArtifactRejected as exc:
         log.error("project %s: %s; it is trained again", known.project.key, exc)
         here.store.want_training(known.project.key, here.clock.now())
-        _ask_turn(here, known.project)
+        ask_turn(here, known.project)
         return None

@@ -1,8 +1,7 @@
-"""Every project's state, for people and machines."""
+"""Every project's state as JSON; the status page shows the same."""
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,58 +9,85 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from backend import __version__
-from backend.labeling import project_id_of, version_name
-from backend.store import Project, Turn
+from backend.labeling import project_id_of, score, version_name
+from backend.learning.reasons import why_asked
+from backend.store import Measurement, Project, Turn, VersionHead, WindowTask
 from backend.web.parts import Parts, parts
 
 status = Blueprint("status", __name__)
 
 SHOWN_TURNS = 20
-
-
-@status.get("/")
-def root() -> ResponseReturnValue:
-    """What Label Studio's older releases and curl ask for."""
-    return jsonify(status="UP")
+SHOWN_TASKS = 20
 
 
 @status.get("/status")
 def all_projects() -> ResponseReturnValue:
     """The state of every project."""
     here = parts()
-    settings = here.settings
-    problems = []
-    if not settings.label_studio_url or not settings.label_studio_api_key:
-        problems.append(
-            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are needed to read a project's tasks and to order its queue; "
-            "without them the model learns from new labels only and the queue keeps Label Studio's order"
-        )
+    versions, measured = here.store.current_versions(), here.store.newest_measurements()
     return jsonify(
         version=__version__,
-        label_studio_url=settings.label_studio_url,
-        problems=problems,
-        projects=[_state(here, project) for project in here.store.projects()],
+        label_studio_url=here.settings.label_studio_url,
+        problems=problems(here),
+        projects=[
+            whole_state(here, project, versions.get(project.key), measured.get(project.key))
+            for project in here.store.projects()
+        ],
     )
 
 
-def _state(here: Parts, project: Project) -> dict[str, Any]:
-    version = here.store.find_version(project.version_id)
-    if version is None and project.version_id is not None:
-        # A turn has replaced it since the project was read.
-        project = here.store.project(project.key)
-        version = here.store.find_version(project.version_id)
+def problems(here: Parts) -> list[str]:
+    """What keeps all projects from working as they should."""
+    if here.settings.has_studio:
+        return []
+    return [
+        "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are needed to read a project's tasks and to order its queue; "
+        "without them the model learns from new labels only and the queue keeps Label Studio's order"
+    ]
+
+
+def state_of(here: Parts, key: str) -> dict[str, Any]:
+    """The state of one project. Raises UnknownProject."""
+    project = here.store.project(key)
+    version = here.store.current_versions(key).get(key)
+    return whole_state(here, project, version, here.store.newest_measurement(key))
+
+
+def whole_state(
+    here: Parts, project: Project, version: VersionHead | None, measured: Measurement | None
+) -> dict[str, Any]:
+    """All that is known of a project."""
+    return brief_state(here, project, version, measured) | {
+        "window": None if version is None else _window(here, project, version),
+        "turns": [_turn(turn) for turn in here.store.turns(project.key, SHOWN_TURNS)],
+    }
+
+
+def brief_state(
+    here: Parts, project: Project, version: VersionHead | None, measured: Measurement | None
+) -> dict[str, Any]:
+    """What is known of a project without asking the database again."""
     return {
         "project": project_id_of(project.key),
         "key": project.key,
+        "title": project.title,
+        "url": _project_url(here, project),
         "activity": project.activity,
+        "progress": project.progress,
         "error": project.error,
         "retry_at": _time(project.retry_at),
+        "unreachable_since": _time(project.unreachable_since),
         # Turns failed again and again: only news, or a restart of the worker, start another one.
         "is_parked": project.is_parked,
+        "is_paused": project.is_paused,
         # As of the last turn.
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,
+        "labels": project.label_counts,
+        "next_turn": {"have": project.n_fresh, "need": project.n_due},
         "settings": project.extra_params,
+        # Chosen here, and not in Label Studio yet.
+        "settings_pending": project.wanted_params is not None,
         "synced_at": _time(project.synced_at),
         "heard_at": _time(project.heard_at),
         "version": None
@@ -72,17 +98,49 @@ def _state(here: Parts, project: Project) -> dict[str, Any]:
             "is_switched": project.is_switched,
             "has_model": version.has_model,
             "ranked_by": version.ranked_by,
-            "n_labels": len(version.learnt),
-            "labels": {label: Counter(version.learnt.values())[label] for label in version.labels},
+            "n_labels": version.n_labels,
+            "labels": {label: version.label_counts.get(label, 0) for label in version.labels},
         },
-        "quality": _quality(here, project),
-        "turns": [_turn(turn) for turn in here.store.turns(project.key, SHOWN_TURNS)],
+        "quality": _quality(measured),
     }
 
 
-def _quality(here: Parts, project: Project) -> dict[str, Any] | None:
+def task_url(here: Parts, project_id: int, task_id: int) -> str | None:
+    """Where people see a task in Label Studio."""
+    address = here.settings.linked_at
+    return None if address is None else f"{address}/projects/{project_id}/data?task={task_id}"
+
+
+def _project_url(here: Parts, project: Project) -> str | None:
+    address = here.settings.linked_at
+    return None if address is None else f"{address}/projects/{project_id_of(project.key)}/data"
+
+
+def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, Any]:
+    size, left = here.store.window_sizes(project.key, version.id)
+    tasks = here.store.next_tasks(project.key, version.id, SHOWN_TASKS)
+    project_id = project_id_of(project.key)
+    return {
+        "size": size,
+        "left": left,
+        "tasks": [_asked(task, version.ranked_by, task_url(here, project_id, task.task_id)) for task in tasks],
+    }
+
+
+def _asked(task: WindowTask, order: str, url: str | None) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "url": url,
+        "score": score(task.informativeness),
+        "informativeness": task.informativeness,
+        "reason": why_asked(order, task.is_audit, task.guesses),
+        "is_audit": task.is_audit,
+        "guesses": [{"label": label, "probability": probability} for label, probability in task.guesses],
+    }
+
+
+def _quality(newest: Measurement | None) -> dict[str, Any] | None:
     """What the newest measurement reports: of which version, when, and how good it was."""
-    newest = here.store.newest_measurement(project.key)
     if newest is None:
         return None
     about = {

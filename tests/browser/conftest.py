@@ -1,0 +1,122 @@
+"""A project that learns from the bundled examples, its status page, and a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.serving import make_server
+
+from backend.examples import example_config, example_tasks
+from backend.jobs import JobClient
+from backend.labeling import parse_config
+from backend.settings import read_settings
+from backend.store import Signer, Store
+from backend.web import create_app
+from tests.support.bench import Bench
+from tests.support.clock import FakeClock
+from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+N_TURNS = 5
+LABELS_A_TURN = 25
+
+
+@dataclass
+class Site:
+    """A running web server on a store that a loop keeps up to date."""
+
+    url: str
+    bench: Bench
+    project: FakeProject
+
+    @property
+    def page_url(self) -> str:
+        """The project's page."""
+        return f"{self.url}/projects/{self.project.key}"
+
+    def label(self, n: int) -> None:
+        """People label the next n tasks, one of ten wrong; then the loop takes its turn."""
+        gold = {task["text"]: task["gold"] for task in example_tasks()}
+        config = parse_config(self.project.label_config)
+        for place, task_id in enumerate((self.project.queue() or [])[:n]):
+            right = gold[self.project.tasks[task_id]["data"]["text"]]
+            others = [label for label in config.labels if label != right]
+            label = others[place % len(others)] if place % 10 == 9 else right
+            self.bench.hear(self.bench.fake.annotate(self.project.id, task_id, label, from_name=config.control))
+        self.bench.turn(self.project)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One project with a few versions, one that has just been connected."""
+    folder = tmp_path_factory.mktemp("site")
+    store, signer, clock = Store(f"sqlite:///{folder / 'state.sqlite'}"), Signer("of a browser's test"), FakeClock()
+    store.migrate()
+    settings = read_settings(
+        model_dir=folder, encoder="none", label_studio_url="http://label-studio.test", label_studio_api_key="0" * 40
+    )
+    bench = Bench(FakeLabelStudio(), store, signer, clock, settings)
+    project = bench.add(example_config(), [task["text"] for task in example_tasks()], audit_share=0.3)
+    bench.add()
+    jobs = JobClient(settings.jobs_url)
+    server = make_server("127.0.0.1", 0, create_app(settings, store, jobs, signer, [], clock=clock), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    found = Site(f"http://127.0.0.1:{server.server_port}", bench, project)
+    bench.turn(project)
+    for _ in range(N_TURNS):
+        found.label(LABELS_A_TURN)
+    yield found
+    server.shutdown()
+    thread.join()
+    jobs.close()
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the machine has it."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None or not Path(path).exists():
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium: apt-get install chromium, or name it by CHROMIUM")
+        pytest.skip("no Chromium on this machine: apt-get install chromium, or name it by CHROMIUM")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the page complained about: must stay empty."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    """A fresh tab. What the console says, and what fails, is a complaint."""
+    context = browser.new_context()
+    opened = context.new_page()
+    opened.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("requestfailed", lambda failed: complaints.append(f"{failed.url}: {failed.failure}"))
+    yield opened
+    context.close()
+    assert complaints == []
