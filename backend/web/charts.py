@@ -28,6 +28,7 @@ _ATTRIBUTES = (
     "width",
     "height",
 )
+_TOOLTIPS = {"tooltip", "tooltip-overlay", "text-overlay"}
 _NAMESPACE = "http://www.w3.org/2000/svg"
 
 
@@ -80,8 +81,8 @@ def _bare(tree: Any) -> Markup:
 
 
 def _written(node: Any) -> list[str]:
-    tag, drawn = str(node.tag).removeprefix(f"{{{_NAMESPACE}}}"), node.get("class") or ""
-    if tag not in _TAGS or "tooltip" in drawn or "text-overlay" in drawn:
+    tag = str(node.tag).removeprefix(f"{{{_NAMESPACE}}}")
+    if tag not in _TAGS or _TOOLTIPS & {*(node.get("class") or "").split()}:
         return []
     attributes = {name: node.get(name) for name in _ATTRIBUTES if node.get(name) is not None}
     if tag == "svg":

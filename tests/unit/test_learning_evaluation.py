@@ -24,7 +24,10 @@ from backend.learning.evaluation import (
     audit_outcomes,
     cross_validate,
     evaluate,
+    hold_out,
     proportion,
+    random_baseline,
+    suspects,
 )
 from backend.learning.rows import Matrix, Rows
 from backend.learning.types import Array
@@ -382,3 +385,39 @@ def test_missing_labels_and_single_folds_are_refused() -> None:
         cross_validate(fit_nearest, X, y[1:], seed=0)
     with pytest.raises(InvalidRequest, match="at least 2 folds, not 1"):
         cross_validate(fit_nearest, X, y, seed=0, n_folds=1)
+
+
+# -- suspects and the random baseline ---------------------------------------
+
+
+def two_groups(n: int, seed: int = 0) -> tuple[Array, Array]:
+    """n examples of two labels that a line divides."""
+    random = np.random.default_rng(seed)
+    y = np.array(["A", "B"])[np.arange(n) % 2]
+    return random.normal(size=(n, 2)) + np.where(y == "A", 4.0, -4.0)[:, None], y
+
+
+def test_slips_are_found_and_nothing_else() -> None:
+    X, y = two_groups(100)
+    assert suspects(hold_out(fit_classifier, X, y, seed=0), 10) == []
+    y[[6, 51]] = ["B", "A"]
+    found = suspects(hold_out(fit_classifier, X, y, seed=0), 10)
+    assert {one.example for one in found} == {6, 51}
+    assert all(one.predicted != one.label and one.probability > one.label_probability for one in found)
+    assert len(suspects(hold_out(fit_classifier, X, y, seed=0), 1)) == 1
+
+
+def test_few_labels_suspect_nobody() -> None:
+    X, y = two_groups(30)
+    y[6] = "B"
+    assert suspects(hold_out(fit_classifier, X, y, seed=0), 10) == []
+
+
+def test_random_baseline_grows_to_the_truth_of_its_labels() -> None:
+    X, y = two_groups(100)
+    points = random_baseline(fit_classifier, X, y, seed=0)
+    assert [point.n_labels for point in points] == [10, 20, 40, 80]
+    assert all(point.accuracy.value > 0.95 and point.n == 100 for point in points)
+    assert random_baseline(fit_classifier, X, y, seed=0) == points
+    assert random_baseline(fit_classifier, *two_groups(20), seed=0) == ()
+    assert random_baseline(fit_classifier, X, np.array(["A"] * 100), seed=0) == ()

@@ -54,6 +54,7 @@ def test_defaults_need_no_environment() -> None:
 def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     values: dict[str, Any] = {
         "LABEL_STUDIO_URL": "http://studio:8080",
+        "AL_LABEL_STUDIO_PUBLIC_URL": "https://labels.example.org",
         "AL_BACKEND_URL": "http://backend:9090",
         "BASIC_AUTH_USER": "user",
         "MODEL_DIR": str(tmp_path),

@@ -1,0 +1,104 @@
+"""Milliseconds of the status page, beside /health.
+
+    python -m benchmarks.status_page [--projects 20] [--tasks 1000000] [--labels 20000]
+
+A store as the loop leaves it: each project with a version that has learnt its labels, a full window, a measurement and
+its turns. All tasks are rows. One client on one thread, the median of a hundred requests. Needs 300 MB of disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from flask.testing import FlaskClient
+
+from backend.jobs import JobClient
+from backend.labeling import Task
+from backend.settings import read_settings
+from backend.store import Measurement, NewVersion, Signer, Store, Turn
+from backend.web import create_app
+
+LABELS = [f"label {n}" for n in range(20)]
+WINDOW = 100
+N_REQUESTS = 100
+TASKS_AT_ONCE = 10_000
+HTML = {"Accept": "text/html"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--projects", type=int, default=20)
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="of all projects together")
+    parser.add_argument("--labels", type=int, default=20_000, help="learnt in each project")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = read_settings(model_dir=Path(folder), label_studio_url="http://label-studio.test")
+        store, jobs, signer = Store(settings.store_url), JobClient(settings.jobs_url), Signer("of a benchmark")
+        store.migrate()
+        keys = [f"{number}.1700000000" for number in range(1, options.projects + 1)]
+        for key in keys:
+            fill(store, key, options.tasks // options.projects, options.labels)
+        client = create_app(settings, store, jobs, signer, []).test_client()
+        print(f"{options.projects} projects, {options.tasks:,} tasks, {options.labels:,} labels learnt in each\n")
+        print("| page | median | times /health |")
+        print("| --- | --- | --- |")
+        health = milliseconds(client, "/health")
+        for path in ("/health", "/", f"/projects/{keys[0]}", "/status"):
+            took = milliseconds(client, path)
+            print(f"| {path.replace(keys[0], 'KEY')} | {took:.1f} ms | {took / health:.0f} |", flush=True)
+        store.close()
+        jobs.close()
+
+
+def fill(store: Store, key: str, n_tasks: int, n_labels: int) -> None:
+    """A project in the middle of its life."""
+    choices = "".join(f'<Choice value="{label}"/>' for label in LABELS)
+    config = f'<View><Text name="text" value="$text"/><Choices name="topic" toName="text">{choices}</Choices></View>'
+    store.register(key, config, {}, time.time())
+    for first in range(0, n_tasks, TASKS_AT_ONCE):
+        ids = range(first, min(first + TASKS_AT_ONCE, n_tasks))
+        store.sync_tasks(key, [Task(one, {"text": f"message {one} about what went wrong today"}) for one in ids], 2**62)
+    learnt = {task_id: LABELS[task_id % len(LABELS)] for task_id in range(min(n_labels, n_tasks - WINDOW))}
+    window = [(n_tasks - 1 - place, 1 - place / WINDOW) for place in range(WINDOW)]
+    guesses = {task_id: [(LABELS[0], 0.41), (LABELS[1], 0.39)] for task_id, _ in window}
+    new = NewVersion(
+        7, time.time(), 0, "margin", tuple(LABELS), learnt, None, b"0" * 10**6, window, frozenset(), guesses=guesses
+    )
+    store.publish(key, new, is_switched=True)
+    estimate = {"value": 0.8, "low": 0.7, "high": 0.9}
+    report = {
+        "audit": {"n": 200, "accuracy": estimate},
+        "learning_curve": [{"n_labels": 10 * 2**n, "accuracy": estimate, "n": 20} for n in range(8)],
+        "random_baseline": [{"n_labels": 10 * 2**n, "accuracy": estimate, "n": 200} for n in range(5)],
+        "suspects": [
+            {"task_id": n, "label": "label 1", "predicted": "label 2", "probability": 0.9, "label_probability": 0.1}
+            for n in range(20)
+        ],
+        "stop": {"stop": False, "reason": "Keep labelling."},
+        "forecast": {"reason": "Cannot tell yet."},
+    }
+    predictions = dict.fromkeys(range(2000), LABELS[0])
+    store.record_measurement(key, Measurement(7, len(learnt), time.time(), 0.9, predictions, report))
+    for _ in range(20):
+        store.record_turn(key, Turn(time.time(), 1.0, "published al-7", 7, len(learnt), {"train": 0.5}))
+
+
+def milliseconds(client: FlaskClient, path: str) -> float:
+    """The median of many requests."""
+    headers = {} if path == "/status" else HTML
+    took = []
+    for _ in range(N_REQUESTS):
+        began = time.perf_counter()
+        answer = client.get(path, headers=headers)
+        took.append(1000 * (time.perf_counter() - began))
+        if answer.status_code != 200:
+            raise SystemExit(f"{path} answered {answer.status_code}")
+    return statistics.median(took[N_REQUESTS // 10 :])
+
+
+if __name__ == "__main__":
+    main()

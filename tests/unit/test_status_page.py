@@ -1,0 +1,305 @@
+"""The status page: what it shows, who may press its buttons, and what they do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from backend.errors import InvalidSettings
+from backend.jobs import JobClient
+from backend.settings import read_settings
+from backend.store import Measurement, NewVersion, Signer, Store
+from backend.web import create_app
+from tests.support.build import KEY, config_xml, event, task
+from tests.support.clock import FakeClock
+
+HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+LS = "http://label-studio.test"
+EVIL = '<script>alert("1")</script>'
+CONFIG = config_xml((escape(EVIL), "B"))
+PAGE = f"/projects/{KEY}"
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[JobClient]:
+    client = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    yield client
+    client.close()
+
+
+def open_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, **given: Any) -> FlaskClient:
+    settings = read_settings(model_dir=tmp_path, **given)
+    return create_app(settings, store, jobs, signer, [], clock=FakeClock()).test_client()
+
+
+@pytest.fixture
+def client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> FlaskClient:
+    """A backend with a token."""
+    return open_client(tmp_path, store, jobs, signer, label_studio_url=LS, label_studio_api_key="KEY")
+
+
+@pytest.fixture
+def project(store: Store) -> Store:
+    """A project whose labels and texts are somebody's attempt on whoever reads them."""
+    store.register(KEY, CONFIG, {"strategy": "margin"}, 0.0)
+    store.hear(event("TASKS_CREATED", tasks=(task(1, EVIL), task(2), task(3))), 0.0)
+    window = [(1, 0.9), (2, 0.8), (3, 0.7)]
+    guesses = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
+    new = NewVersion(
+        4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, None, window, frozenset({2}), guesses=guesses
+    )
+    store.publish(KEY, new, is_switched=True)
+    store.update(KEY, title=EVIL, n_tasks=3, n_fresh=12, n_due=20)
+    suspect = {"task_id": 1, "label": EVIL, "predicted": "B", "probability": 0.9, "label_probability": 0.1}
+    estimate = {"value": 0.75, "low": 0.5, "high": 0.9}
+    report = {
+        "audit": {"n": 20, "accuracy": estimate},
+        "suspects": [suspect],
+        "confusing_pairs": [{"labels": ["B", EVIL], "count": 3, "task_ids": [1]}],
+        "learning_curve": [{"n_labels": n, "accuracy": estimate, "n": 10} for n in (6.5, 12.0)],
+        "random_baseline": [{"n_labels": 10, "accuracy": estimate, "n": 30}],
+        "stop": {"stop": False, "reason": "Keep labelling."},
+        "forecast": {"reason": "Cannot tell yet."},
+    }
+    store.record_measurement(KEY, Measurement(4, 2, 5.0, None, None, report))
+    return store
+
+
+class Tags(HTMLParser):
+    """All tags of a page with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [attributes[attribute] or "" for _, attributes in self.found if attribute in attributes]
+
+
+def get(client: FlaskClient, path: str = PAGE) -> str:
+    answer = client.get(path, headers=HTML)
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/html"
+    return answer.text
+
+
+def press(client: FlaskClient, action: str, **fields: str) -> Any:
+    token = re.search(r'name="token" value="([^"]+)"', get(client))
+    assert token
+    return client.post(f"{PAGE}/{action}", data={"token": token[1], **fields}, headers=HTML)
+
+
+# -- what is shown ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept": "*/*"}, {"Accept": "application/json"}], ids=str)
+def test_who_is_no_browser_gets_json(client: FlaskClient, project: Store, headers: dict[str, str]) -> None:
+    assert client.get("/", headers=headers).get_json() == {"status": "UP"}
+    assert client.get(PAGE, headers=headers).get_json()["key"] == KEY
+
+
+def test_empty_backend_says_how_to_connect(client: FlaskClient) -> None:
+    assert "label-studio-al connect" in get(client, "/")
+
+
+def test_overview_links_every_project(client: FlaskClient, project: Store) -> None:
+    project.register("9.1700000000", config_xml(), {}, 0.0)
+    links = Tags(get(client, "/")).values("href")
+    assert {PAGE, "/projects/9.1700000000"} <= set(links)
+
+
+def test_page_shows_what_status_says(client: FlaskClient, project: Store) -> None:
+    page = get(client)
+    for shown in ("al-4", "12 of 20 labels", "75 %", "drawn at random to measure the model", "Keep labelling."):
+        assert shown in page
+    assert f'href="{LS}/projects/3/data?task=1"' in page
+    assert "<svg" in page
+
+
+def test_unknown_project_is_a_page_that_says_so(client: FlaskClient) -> None:
+    answer = client.get("/projects/8.1700000000", headers=HTML)
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert "was never set up here" in answer.text
+
+
+def test_labels_and_texts_are_never_markup(client: FlaskClient, project: Store) -> None:
+    for path in ("/", PAGE):
+        page = get(client, path)
+        scripts = [attributes for tag, attributes in Tags(page).found if tag == "script"]
+        assert [script.get("src") for script in scripts] == ["/static/page.js"]
+        assert EVIL not in page
+        # Title; and of the project's page its labels, reasons, pairs, suspects and texts.
+        assert page.count("&lt;script&gt;") >= (1 if path == "/" else 10)
+
+
+def test_page_holds_what_a_strict_policy_forbids_nowhere(client: FlaskClient, project: Store) -> None:
+    for path in ("/", PAGE):
+        answer = client.get(path, headers=HTML)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        tags = Tags(answer.text)
+        assert not [tag for tag, attributes in tags.found if tag == "style" or "style" in attributes]
+        assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
+        assert not [one for one in tags.values("href") if one.lower().startswith(("javascript:", "data:", "//"))]
+        assert all(one.startswith("/static/") for one in tags.values("src"))
+
+
+def test_address_of_label_studio_is_one_of_the_web(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="AL_LABEL_STUDIO_PUBLIC_URL"):
+        read_settings(model_dir=tmp_path, AL_LABEL_STUDIO_PUBLIC_URL="javascript:alert(1)")
+
+
+def test_links_lead_where_browsers_reach_label_studio(
+    tmp_path: Path, project: Store, jobs: JobClient, signer: Signer
+) -> None:
+    given = {"label_studio_url": "http://label-studio:8080", "label_studio_public_url": "https://labels.example.org/"}
+    page = get(open_client(tmp_path, project, jobs, signer, **given))
+    assert 'href="https://labels.example.org/projects/3/data?task=1"' in page
+    assert "label-studio:8080" not in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        ({"activity": "waiting for 3 more labels"}, "Waiting for 3 more labels"),
+        ({"activity": "training on 20 labels"}, "Training on 20 labels"),
+        (
+            {"progress": '{"what": "sync", "done": 4100, "total": 10000}'},
+            "Comparing with Label Studio: 4,100 of 10,000 tasks",
+        ),
+        ({"progress": '{"what": "features", "done": 5, "total": 9}'}, "Turning texts into features: 5 of 9 tasks"),
+        ({"is_paused": True}, "No turns are taken until somebody resumes."),
+        ({"parked_revision": 99, "error": "it fails"}, "it fails. Waiting for a change."),
+        ({"unreachable_since": 1_799_999_000.0, "error": "no answer"}, "Label Studio is unreachable"),
+        ({"error": "it failed"}, "it failed."),
+    ],
+    ids=str,
+)
+def test_page_says_what_happens_now(client: FlaskClient, project: Store, columns: dict[str, Any], shown: str) -> None:
+    project.update(KEY, **columns)
+    assert shown in get(client)
+    assert shown.split(":")[0] in get(client, "/")
+
+
+def test_window_of_status_holds_reasons_and_only_what_is_left(client: FlaskClient, project: Store) -> None:
+    project.hear(event("TASKS_DELETED", deleted_tasks=(3,)), 0.0)
+    window = client.get("/status").get_json()["projects"][0]["window"]
+    assert (window["size"], window["left"]) == (3, 2)
+    first, second = window["tasks"]
+    assert (first["task_id"], first["is_audit"]) == (1, False)
+    assert first[
+        "reason"
+    ] == f"between \N{LEFT DOUBLE QUOTATION MARK}{EVIL}\N{RIGHT DOUBLE QUOTATION MARK} 0.41 and " + (
+        "\N{LEFT DOUBLE QUOTATION MARK}B\N{RIGHT DOUBLE QUOTATION MARK} 0.39"
+    )
+    assert first["guesses"] == [{"label": EVIL, "probability": 0.41}, {"label": "B", "probability": 0.39}]
+    assert (second["task_id"], second["reason"]) == (2, "drawn at random to measure the model")
+
+
+def test_page_is_behind_basic_auth(tmp_path: Path, project: Store, jobs: JobClient, signer: Signer) -> None:
+    client = open_client(tmp_path, project, jobs, signer, basic_auth_user="u", basic_auth_pass="p")
+    for path in ("/", PAGE, "/static/page.css"):
+        answer = client.get(path, headers=HTML)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        with client.get(path, headers=HTML, auth=("u", "p")) as let_in:
+            assert let_in.status_code == 200
+    assert client.post(f"{PAGE}/pause", headers=HTML).status_code == 401
+
+
+# -- buttons ----------------------------------------------------------------
+
+
+def test_pause_and_resume(client: FlaskClient, project: Store) -> None:
+    answer = press(client, "pause")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{PAGE}?done=pause")
+    assert project.project(KEY).is_paused
+    assert "Paused." in get(client, answer.headers["Location"])
+    press(client, "resume")
+    assert not project.project(KEY).is_paused
+
+
+def test_retrain_asks_for_a_version(client: FlaskClient, project: Store) -> None:
+    press(client, "retrain")
+    row = project.project(KEY)
+    assert row.wanted_revision == row.revision
+
+
+def test_settings_apply_at_once_and_are_to_be_written(client: FlaskClient, project: Store) -> None:
+    assert press(client, "settings", strategy="entropy", window="30").status_code == 303
+    row = project.project(KEY)
+    assert row.extra_params == row.wanted_params == {"strategy": "entropy", "window": 30}
+    assert row.wanted_revision == row.revision
+    assert client.get("/status").get_json()["projects"][0]["settings_pending"]
+
+
+def test_setup_with_the_settings_from_before_undoes_nothing(client: FlaskClient, project: Store) -> None:
+    press(client, "settings", strategy="entropy")
+    body = {"project": KEY, "schema": CONFIG, "extra_params": {"strategy": "margin"}}
+    assert client.post("/setup", json=body).status_code == 200
+    assert project.project(KEY).extra_params == {"strategy": "entropy"}
+    project.settle_settings(KEY, {"strategy": "entropy"})
+    # From here on Label Studio tells the truth again.
+    assert client.post("/setup", json=body).status_code == 200
+    assert project.project(KEY).extra_params == {"strategy": "margin"}
+
+
+def test_wrong_setting_is_refused_with_its_rule(client: FlaskClient, project: Store) -> None:
+    answer = press(client, "settings", window="3")
+    assert (answer.status_code, answer.mimetype) == (422, "text/html")
+    assert "greater than or equal to 5" in answer.text
+    assert project.project(KEY).wanted_params is None
+
+
+def test_without_a_token_settings_cannot_be_written(
+    tmp_path: Path, project: Store, jobs: JobClient, signer: Signer
+) -> None:
+    client = open_client(tmp_path, project, jobs, signer)
+    assert "they cannot be changed here" in get(client)
+    answer = press(client, "settings", strategy="entropy")
+    assert answer.status_code == 400
+    assert "LABEL_STUDIO_API_KEY" in answer.text
+    assert project.project(KEY).extra_params == {"strategy": "margin"}
+
+
+@pytest.mark.parametrize("action", ["retrain", "pause", "resume", "settings"])
+def test_only_forms_of_our_own_page_are_taken(client: FlaskClient, project: Store, action: str) -> None:
+    before = project.project(KEY)
+    get(client)
+    assert client.get(f"{PAGE}/{action}", headers=HTML).status_code == 405
+    assert client.post(f"{PAGE}/{action}", headers=HTML).status_code == 403
+    assert client.post(f"{PAGE}/{action}", data={"token": "made up"}, headers=HTML).status_code == 403
+    assert project.project(KEY) == before
+
+
+def test_token_is_of_use_in_its_own_browser_only(client: FlaskClient, project: Store) -> None:
+    token = re.search(r'name="token" value="([^"]+)"', get(client))
+    assert token
+    other = client.application.test_client()
+    get(other)
+    assert other.post(f"{PAGE}/pause", data={"token": token[1]}, headers=HTML).status_code == 403
+    foreign = {**HTML, "Origin": "http://evil.test"}
+    assert client.post(f"{PAGE}/pause", data={"token": token[1]}, headers=foreign).status_code == 403
+    assert not project.project(KEY).is_paused
+
+
+def test_cookie_is_strict(client: FlaskClient, project: Store) -> None:
+    cookie = client.get(PAGE, headers=HTML).headers["Set-Cookie"]
+    assert "SameSite=Strict" in cookie
+    assert "HttpOnly" in cookie
+
+
+def test_link_puts_no_words_on_the_page(client: FlaskClient, project: Store) -> None:
+    assert "Send us money" not in get(client, f"{PAGE}?done=Send us money")
