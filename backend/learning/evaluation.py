@@ -23,7 +23,7 @@ CALIBRATION_OUTCOMES = 100
 CALIBRATION_BINS = 5
 # Models of fewer labels contradict people too lightly.
 SUSPECT_EXAMPLES = 40
-SUSPECT_PROBABILITY = 0.7
+SUSPECT_PROBABILITY = (0.7, 0.9)
 # Fewer labels drawn at random make an interval that tells nothing.
 BASELINE_EXAMPLES = 30
 BASELINE_FROM = 10
@@ -295,8 +295,8 @@ class Suspect:
 def suspects(held_out: HeldOut, n: int) -> list[Suspect]:
     """The n labels that are contradicted most, if any: people may have slipped there.
 
-    Contradicted is a label where another one is more probable than it usually is where people gave it, and than
-    `SUSPECT_PROBABILITY`. Source: Northcutt et al. 2021, confident joint and ranking by margin.
+    Contradicted is a label where another one is more probable than it usually is where people gave it: than 0.7 at
+    least, 0.9 at most. Source: Northcutt et al. 2021, confident joint and ranking by margin.
     """
     y, proba, each = held_out.y, held_out.proba, np.arange(len(held_out.y))
     if len(y) < SUSPECT_EXAMPLES:
@@ -304,7 +304,7 @@ def suspects(held_out: HeldOut, n: int) -> list[Suspect]:
     said, best = np.searchsorted(held_out.labels, y), proba.argmax(axis=1)
     usual = np.array([proba[said == column, column].mean() for column in range(len(held_out.labels))])
     probability, label_probability = proba[each, best], proba[each, said]
-    is_suspect = (best != said) & (probability >= np.maximum(usual[best], SUSPECT_PROBABILITY))
+    is_suspect = (best != said) & (probability >= np.clip(usual, *SUSPECT_PROBABILITY)[best])
     order = np.argsort(label_probability - probability, kind="stable")
     return [
         Suspect(
