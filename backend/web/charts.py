@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,9 +35,7 @@ _NAMESPACE = "http://www.w3.org/2000/svg"
 
 def learning_curve(audit: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]) -> Markup:
     """Accuracy against the number of labels, on an axis of doublings. Its numbers stand in a table beside it."""
-    # Not at the top: it takes 0.2 s.
-    import pygal
-
+    pygal = _pygal()
     counts = [point["n_labels"] for point in (*audit, *baseline)]
     doublings = range(math.floor(math.log2(min(counts))), math.ceil(math.log2(max(counts))) + 1)
     chart = pygal.XY(
@@ -59,6 +58,16 @@ def learning_curve(audit: Sequence[dict[str, Any]], baseline: Sequence[dict[str,
     chart.add("interval", _intervals(audit), show_dots=False)
     chart.add("audit", _values(audit))
     return _bare(chart.render_tree())
+
+
+def _pygal() -> Any:
+    # Not at the top: it takes 0.2 s.
+    import pygal
+
+    # For plugins, which we do not use, it joins in all imports from now on, which Python before 3.12 warns of.
+    # To see whether this can go: `pygal.PluginImportFixer` has a find_spec, or is gone.
+    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.PluginImportFixer)]
+    return pygal
 
 
 def _values(points: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:

@@ -38,9 +38,11 @@ class Setting:
         self.pool.refresh(np.inf)
         self.number = 0
 
-    def publish(self, n_labels: int, audits: frozenset[int] = frozenset()) -> tuple[Version, Model]:
-        """A version that has learnt tasks 1 to n, with all others in its window."""
-        learnt = {place: truth(place) for place in range(1, n_labels + 1)}
+    def publish(
+        self, n_labels: int, audits: frozenset[int] = frozenset(), slips: frozenset[int] = frozenset()
+    ) -> tuple[Version, Model]:
+        """A version that has learnt tasks 1 to n, with all others in its window; slips were labelled wrong."""
+        learnt = {place: truth(place + (place in slips)) for place in range(1, n_labels + 1)}
         rows = self.pool.X[self.pool.rows(list(learnt))]
         classifier = fit_classifier(rows, np.array(list(learnt.values())))
         self.number += 1
@@ -102,8 +104,18 @@ def test_report_measures_the_audit_on_labels_as_they_are_now(setting: Setting) -
     assert audit["accuracy"]["value"] == 1.0
     assert measured.report["cross_validation"]["n"] == 40
     assert json.loads(json.dumps(measured.report)) is not None
-    parts = {"features", "audit", "cross_validation", "learning_curve", "agreement", "stop", "forecast"}
-    assert set(measured.report) == parts
+    assert set(measured.report) == {
+        "features",
+        "audit",
+        "cross_validation",
+        "confusing_pairs",
+        "suspects",
+        "learning_curve",
+        "random_baseline",
+        "agreement",
+        "stop",
+        "forecast",
+    }
     assert "tfidf" in measured.report["features"]
 
 
@@ -144,3 +156,26 @@ def test_old_reports_are_not_kept(setting: Setting) -> None:
     assert older.report == {}
     assert newest.report
     assert setting.store.newest_measurement(KEY) == newest
+
+
+def test_slips_are_reported_by_their_tasks(setting: Setting) -> None:
+    measured = setting.measure(*setting.publish(80, slips=frozenset({17, 40})))
+    assert measured is not None
+    assert {one["task_id"] for one in measured.report["suspects"]} == {17, 40}
+    assert {(one["task_id"], one["label"], one["predicted"]) for one in measured.report["suspects"]} == {
+        (17, "A", "B"),
+        (40, "B", "A"),
+    }
+    (pair,) = measured.report["confusing_pairs"]
+    assert (pair["labels"], pair["count"], set(pair["task_ids"])) == (["A", "B"], 2, {17, 40})
+
+
+def test_random_baseline_is_of_the_labels_that_were_drawn(setting: Setting) -> None:
+    audits = frozenset(range(21, 61))
+    version, model = setting.publish(20, audits)
+    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in range(1, 81)})
+    measured = setting.measure(*setting.publish(80))
+    assert measured is not None
+    points = measured.report["random_baseline"]
+    assert [(point["n_labels"], point["n"]) for point in points] == [(10, 40), (20, 40)]
+    assert all(point["accuracy"]["low"] <= point["accuracy"]["value"] <= point["accuracy"]["high"] for point in points)
