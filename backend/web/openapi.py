@@ -76,8 +76,9 @@ def _action(does: str) -> dict[str, Any]:
     """A button of a project's page: needs the page's token and cookie, answers with the way back to it."""
     form = {"type": "object", "properties": {"token": _TEXT}, "required": ["token"]}
     described = _route(does, _OBJECT)
-    described["responses"] = {"303": {"description": "Done: see the page."}} | described["responses"]
-    del described["responses"]["200"]
+    seen = {"description": "Done: see the page.", "content": {"text/html": {"schema": _TEXT}}}
+    errors = {status: answer for status, answer in described["responses"].items() if status != "200"}
+    described["responses"] = {"303": seen} | errors
     described["requestBody"] = {
         "required": True,
         "content": {"application/x-www-form-urlencoded": {"schema": form}},

@@ -23,6 +23,7 @@ from tests.support.clock import FakeClock
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 LS = "http://label-studio.test"
 EVIL = '<script>alert("1")</script>'
+STUDIO = {"label_studio_url": LS, "label_studio_api_key": "KEY"}  # pragma: allowlist secret
 CONFIG = config_xml((escape(EVIL), "B"))
 PAGE = f"/projects/{KEY}"
 
@@ -42,9 +43,7 @@ def open_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, *
 @pytest.fixture
 def client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> FlaskClient:
     """A backend with a token."""
-    return open_client(
-        tmp_path, store, jobs, signer, label_studio_url=LS, label_studio_api_key="KEY"
-    )  # pragma: allowlist secret
+    return open_client(tmp_path, store, jobs, signer, **STUDIO)
 
 
 @pytest.fixture

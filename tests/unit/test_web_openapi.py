@@ -75,5 +75,5 @@ def test_description_is_valid_openapi(app: Flask) -> None:
     for operations in described["paths"].values():
         for operation in operations.values():
             for response in operation["responses"].values():
-                for content in response.get("content", {}).values():
+                for content in response["content"].values():
                     jsonschema.Draft202012Validator.check_schema(content["schema"])
