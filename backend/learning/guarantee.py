@@ -175,8 +175,8 @@ def guarantee(audit: Predictions, is_right: Array, pool: Predictions, goal: Goal
     """The pool tasks that may be labelled automatically, chosen by a threshold on the confidence.
 
     audit: the model's answers on the audited tasks, pool: on the tasks that nobody has labelled; of one and the same
-    model, trained without any label of an audited task. is_right: shape (n_audit,), whether people said the same. The order of
-    tasks does not count. Raises InvalidRequest where shapes differ.
+    model, trained without any label of an audited task. is_right: shape (n_audit,), whether people said the same. The
+    order of tasks does not count. Raises InvalidRequest where shapes differ.
     """
     is_right = np.asarray(is_right, dtype=bool)
     if is_right.shape != audit.labels.shape:
