@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from backend.encoders import find_encoder
 from backend.errors import InvalidRequest
 from backend.learning.asking import AUTO
 from backend.learning.features import BOTH, EMBEDDINGS, TFIDF
+from backend.learning.guarantee import DELTA, MAX_ERROR, Goal
 from backend.settings import read_settings
+from backend.simulate.autolabel import Finish, automate, finishes_csv, prepare_pool, summary
 from backend.simulate.data import Dataset, read_data
 from backend.simulate.experiment import Experiment
-from backend.simulate.plot import draw
+from backend.simulate.plot import draw, draw_finishes
 from backend.simulate.replay import METRICS, Options, plan
-from backend.simulate.results import curves_csv
+from backend.simulate.results import curves_csv, write_whole
 from backend.simulate.summary import as_csv, as_numbers, as_text, curves_of, table
 
 
@@ -42,6 +45,10 @@ from backend.simulate.summary import as_csv, as_numbers, as_text, curves_of, tab
 @click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
 @click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as CPUs]")
 @click.option("--dask", metavar="ADDRESS", help="Make the runs on this Dask cluster.  [default: AL_DASK_SCHEDULER]")
+@click.option("--autolabel", is_flag=True, help="Finish the data set instead: the model labels what it may.")
+@click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="With --autolabel: wrong at most.")
+@click.option("--delta", type=float, default=DELTA, show_default=True, help="With --autolabel: chance of more wrong.")
+@click.option("--per-label", is_flag=True, help="With --autolabel: a promise and a threshold for every label.")
 @click.option("--overwrite", is_flag=True, help="Replace the results of another experiment in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, words on standard error.")
 @say_errors
@@ -61,6 +68,10 @@ def simulate(
     audit_share: float,
     n_jobs: int | None,
     dask: str | None,
+    autolabel: bool,
+    max_error: float,
+    delta: float,
+    per_label: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -71,6 +82,11 @@ def simulate(
 
     The folder holds curves.csv, summary.csv, curves.png and curves.svg afterwards. Finished runs stay in it, and the
     same command goes on from there.
+
+    With --autolabel the whole data set is labelled, by the first of the strategies: people label as many texts as the
+    budget says (also a fifth of it, two fifths and so on), partly at random; the model labels what it may, so that no
+    more than --max-error of its labels are wrong; people label the rest. The folder holds autolabel.csv, autolabel.png
+    and autolabel.svg afterwards.
     """
     settings = read_settings(**({} if dask is None else {"dask_scheduler": dask}))
     runs = plan([name.strip() for name in strategies.split(",") if name.strip()], n_seeds)
@@ -79,8 +95,19 @@ def simulate(
         raise InvalidRequest(f"the full score must be above 0 and at most 1, not {full}")
     say = partial(click.echo, err=as_json)
     dataset = read_data(data, text_field, label_field)
-    _describe(dataset, budget, say)
     used_encoder = find_encoder(encoder or settings.encoder)
+    if autolabel:
+        goal = Goal(max_error, delta, per_label=per_label)
+        with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
+            at_a_time = n_jobs or (None if settings.dask_scheduler else settings.threads)
+            known = prepare_pool(dataset, used_encoder)
+            finishes = automate(known, runs[0].strategy, n_seeds, options, goal, at_a_time)
+        _tell(dataset.name, finishes, goal, output, say)
+        if as_json:
+            about = {"data": dataset.name, **asdict(goal), "output": str(output)}
+            click.echo(json.dumps({**about, "finished": [asdict(one) for one in finishes]}, indent=2))
+        return
+    _describe(dataset, budget, say)
     with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
         experiment = Experiment.open(dataset, options, used_encoder, runs, output, overwrite=overwrite)
         _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
@@ -99,6 +126,19 @@ def simulate(
         numbers = as_numbers(curves, target)
         about = {"data": dataset.name, "metric": metric, "with_all_labels": target, "n_seeds": n_seeds}
         click.echo(json.dumps({**about, "strategies": numbers, "output": str(output)}, indent=2))
+
+
+def _tell(name: str, finishes: Sequence[Finish], goal: Goal, output: Path, say: Callable[[str], None]) -> None:
+    """Print and write what finishing the data set takes."""
+    say(f"{name}: {finishes[0].n_tasks} texts, all of them the pool\n\n{as_text(summary(finishes))}\n")
+    say(
+        f"promised: at most {goal.max_error:.2%} of the automatic labels wrong, with a probability of "
+        f"{1 - goal.delta:.2%}; wrong of automatic: the worst seed; everything else: means"
+    )
+    write_whole(output / "autolabel.csv", finishes_csv(finishes))
+    for kind, picture in draw_finishes(finishes, name).items():
+        write_whole(output / f"autolabel.{kind}", picture)
+    say(f"Written to {output}: autolabel.csv, autolabel.svg, autolabel.png")
 
 
 def _describe(dataset: Dataset, budget: int, say: Callable[[str], None]) -> None:

@@ -1,9 +1,9 @@
-"""Learning curves as pictures. The only module that needs matplotlib."""
+"""Learning curves, and cost against error, as pictures. The only module that needs matplotlib."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from backend.errors import InvalidRequest
 from backend.learning.asking import RANDOM
+from backend.simulate.autolabel import Finish
 from backend.simulate.summary import Curve
 
 # Told apart by everybody. Source: Okabe and Ito 2008. Grey is left to random.
@@ -33,13 +34,22 @@ _STYLE = {
 
 def draw(curves: Sequence[Curve], full: float, metric: str, title: str) -> dict[str, bytes]:
     """The picture by its file's ending: svg and png. Raises InvalidRequest where matplotlib is missing."""
+    return _pictures(lambda axes: _draw(axes, curves, full, metric, title))
+
+
+def draw_finishes(finishes: Sequence[Finish], title: str) -> dict[str, bytes]:
+    """Cost against error: people's labels and wrong labels of the finished data set, one point a seed and budget."""
+    return _pictures(lambda axes: _draw_finishes(axes, finishes, title))
+
+
+def _pictures(draw_on: Callable[[Any], None]) -> dict[str, bytes]:
     try:
         matplotlib, figures = import_module("matplotlib"), import_module("matplotlib.figure")
     except ImportError as exc:
         raise InvalidRequest("pictures need matplotlib: install it, then give the same command again") from exc
     with matplotlib.rc_context(_STYLE):
         figure = figures.Figure(figsize=(8.5, 4.8), layout="constrained")
-        _draw(figure.add_subplot(), curves, full, metric, title)
+        draw_on(figure.add_subplot())
         # Beside the curves, so that it hides none of them however many there are.
         figure.legend(loc="outside right upper", frameon=False)
         return {"svg": _saved(figure, "svg", {"Date": None}), "png": _saved(figure, "png", {})}
@@ -74,6 +84,26 @@ def _draw_curve(axes: Any, curve: Curve, colour: str, dash: str, zorder: float) 
     line.set_label(curve.strategy)
     if len(curve.n_labels) == 1:
         line.set_marker("o")
+
+
+def _draw_finishes(axes: Any, finishes: Sequence[Finish], title: str) -> None:
+    for place, budget in enumerate(sorted({one.budget for one in finishes})):
+        ours = [one for one in finishes if one.budget == budget]
+        costs = [one.n_by_people for one in ours]
+        errors = [100 * one.final_error for one in ours]
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(costs, errors, "o", color=colour, alpha=0.8, label=f"{budget} labels first", clip_on=False, zorder=3)
+    n_tasks, max_error = finishes[0].n_tasks, finishes[0].max_error
+    axes.plot([n_tasks], [0], "s", color=RANDOM_COLOUR, label="all by hand", clip_on=False, zorder=3)
+    # What is promised of the automatic labels, as a share of the finished data set.
+    axes.plot(
+        [0, n_tasks], [100 * max_error, 0], color="#333333", linewidth=1.2, linestyle=":", label="promised at most"
+    )
+    axes.set_xlim(0, n_tasks)
+    axes.set_ylim(0, 110 * max_error)
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
+    axes.set_xlabel("Labels by people until every task is labelled")
+    axes.set_ylabel("Wrong labels in the finished data set, %")
 
 
 def _saved(figure: Any, kind: str, metadata: dict[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
 from backend.errors import InvalidRequest
-from backend.learning.asking import AUTO, RANDOM, Situation, ask_and_audit, choose_order
+from backend.learning.asking import AUTO, RANDOM, Asked, Situation, ask_and_audit, choose_order
 from backend.learning.classifier import Classifier
 from backend.learning.coverage import cover
 from backend.learning.features import TextRows
@@ -60,6 +60,19 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What is labelled and learnt after a batch. labelled: rows in the order in which they were asked.
+
+    is_audit: shape (n_labelled,), which of them were drawn at random. seconds: from choosing the batch to the model.
+    """
+
+    labelled: Array
+    is_audit: Array
+    classifier: Classifier | None
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Score:
     """How well the test split is predicted, each between 0 and 1."""
 
@@ -99,14 +112,21 @@ def replay(known: Known, run: Run, options: Options) -> list[Point]:
     """Ask, learn and score until the budget is spent."""
     # One thread: several runs share the machine, and the last bits of sums depend on the number of threads.
     with threadpool_limits(1):
-        return list(_turns(known, run, options))
+        return [_point(known, turn) for turn in turns(known, run, options)]
 
 
-def _turns(known: Known, run: Run, options: Options) -> Iterator[Point]:
+def _point(known: Known, turn: Turn) -> Point:
+    score = _score(known, turn.classifier, known.y[turn.labelled])
+    return Point(score.accuracy, score.macro_f1, len(turn.labelled), turn.seconds)
+
+
+def turns(known: Known, run: Run, options: Options) -> Iterator[Turn]:
+    """Ask and learn, a batch at a time, until the budget is spent."""
     X, Z, y, choices = known.X, known.X.compact, known.y, known.choices
     classes = np.unique(y).tolist()
     coverage = cache(lambda n_groups: cover(Z, n_groups, run.seed))
     labelled: Array = np.zeros(0, dtype=np.int64)
+    is_audit: Array = np.zeros(0, dtype=bool)
     classifier: Classifier | None = None
     tuning = tune(X[labelled], y[labelled], choices, options.features, run.seed)
 
@@ -130,22 +150,22 @@ def _turns(known: Known, run: Run, options: Options) -> Iterator[Point]:
             seed=run.seed,
         )
         n = min(options.batch, options.budget - len(labelled))
-        labelled = np.concatenate([labelled, _asked(run.strategy, classes, situation, options.audit_share, n)])
+        asked = _asked(run.strategy, classes, situation, options.audit_share, n)
+        labelled = np.concatenate([labelled, asked.tasks])
+        is_audit = np.concatenate([is_audit, asked.is_audit])
         met = y[labelled]
         if len(np.unique(met)) > 1:
             if tuning.n_labels != n_deciding(len(met)):
                 tuning = tune(X[labelled], met, choices, options.features, run.seed)
             classifier = fit(X[labelled], met)
-        seconds = time.perf_counter() - began
-        score = _score(known, classifier, met)
-        yield Point(score.accuracy, score.macro_f1, len(labelled), seconds)
+        yield Turn(labelled, is_audit, classifier, time.perf_counter() - began)
 
 
-def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_share: float, n: int) -> Array:
+def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_share: float, n: int) -> Asked:
     """The tasks of the next batch, as the live loop would choose them."""
     is_trained = situation.classifier is not None
     order = choose_order(strategy, situation.y.tolist(), classes, is_trained=is_trained)
-    return ask_and_audit(order, situation, n, audit_share).tasks
+    return ask_and_audit(order, situation, n, audit_share)
 
 
 def _score(known: Known, classifier: Classifier | None, met: Array) -> Score:

@@ -91,13 +91,21 @@ class Results:
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file whole or not at all."""
-        path = self.folder / name
-        torn = path.with_name(f".{path.name}.{os.getpid()}")
-        torn.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        torn.replace(path)
+        write_whole(self.folder / name, content)
 
     def _path(self, run: Run) -> Path:
         return self.folder / RUNS / f"{run.strategy}-{run.seed}.csv"
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; its folder is made if need be. Raises InvalidRequest where that cannot be."""
+    torn = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torn.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        torn.replace(path)
+    except OSError as exc:
+        raise InvalidRequest(f"{path.parent} cannot be written to: {exc.strerror}") from exc
 
 
 def curves_csv(curves: Mapping[Run, Sequence[Point]]) -> str:

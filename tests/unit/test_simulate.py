@@ -6,6 +6,7 @@ import csv
 import json
 import socket
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from backend.cli.wiring import CANNOT_START
 from backend.learning.features import Features
 from backend.learning.strategies import STRATEGIES
 from backend.simulate import plot
+from backend.simulate.autolabel import labellers, prepare_pool
 from backend.simulate.data import Dataset, read_data
 from backend.simulate.experiment import Experiment, prepare
 from backend.simulate.replay import Known, Options, Point, Run, full_score, plan, replay
@@ -416,3 +418,110 @@ def test_one_run_of_one_point_can_be_drawn(known: Known) -> None:
     points = {Run("auto", 0): replay(known, Run("auto", 0), Options(budget=5, batch=5))}
     pictures = plot.draw(curves_of(points, "accuracy"), 0.9, "accuracy", "one")
     assert b"one run" in pictures["svg"]
+
+
+# -- automatic labels -----------------------------------------------------------------------------------------
+
+
+def autolabel(data: object, output: Path, *options: str) -> Result:
+    standard = ("--budget", "100", "--batch", "10", "--seeds", "2", "--encoder", "none", "--n-jobs", "1")
+    return CliRunner().invoke(
+        main, ["simulate", str(data), "--autolabel", "--output", str(output), *standard, *options]
+    )
+
+
+@pytest.fixture(scope="module")
+def many_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("many") / "many.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in make_rows(900)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def automated(many_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    folder = tmp_path_factory.mktemp("automated") / "new"
+    result = autolabel(many_path, folder, "--max-error", "0.1")
+    assert result.exit_code == 0, result.output
+    return result, folder
+
+
+def test_finished_data_set_is_a_table_of_costs(automated: tuple[Result, Path]) -> None:
+    lines = automated[0].output.splitlines()
+    header = next(place for place, line in enumerate(lines) if line.startswith("labels first"))
+    assert [line.split()[0] for line in lines[header + 1 : header + 6]] == ["20", "40", "60", "80", "100"]
+    assert lines[header + 6].split() == ["by", "hand", "0.0%", "900", "-", "-", "0.00%"]
+
+
+def test_every_label_of_a_finished_data_set_is_accounted_for(automated: tuple[Result, Path]) -> None:
+    with (automated[1] / "autolabel.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert len(rows) == 2 * 5
+    for row in rows:
+        assert row["n_learnt"] + row["n_audited"] == row["budget"]
+        assert row["n_tasks"] == 900
+        assert row["n_wrong"] <= row["n_selected"] <= 900 - row["budget"]
+    finished = [row for row in rows if row["budget"] == 100]
+    assert all(row["n_selected"] > 400 for row in finished)
+    assert all(row["n_wrong"] <= 0.1 * row["n_selected"] for row in finished)
+    assert all(row["n_selected"] == 0 for row in rows if row["budget"] == 20)
+
+
+def test_finished_data_set_is_json_for_machines(many_path: Path, tmp_path: Path) -> None:
+    result = autolabel(many_path, tmp_path, "--max-error", "0.1", "--budget", "20", "--seeds", "1", "--json")
+    found = json.loads(result.stdout)
+    assert found["max_error"] == 0.1
+    assert [one["budget"] for one in found["finished"]] == [4, 8, 12, 16, 20]
+
+
+def test_costs_and_errors_are_drawn(automated: tuple[Result, Path]) -> None:
+    svg = (automated[1] / "autolabel.svg").read_text()
+    ET.fromstring(svg)
+    for words in ("100 labels first", "all by hand", "promised at most", "Labels by people", "many"):
+        assert words in svg
+    assert (automated[1] / "autolabel.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_finishing_repeats_to_the_byte(automated: tuple[Result, Path], many_path: Path, tmp_path: Path) -> None:
+    assert autolabel(many_path, tmp_path, "--max-error", "0.1").exit_code == 0
+    for name in ("autolabel.csv", "autolabel.svg", "autolabel.png"):
+        assert (tmp_path / name).read_bytes() == (automated[1] / name).read_bytes()
+
+
+def test_labelling_model_never_learns_audit_labels(data: Dataset) -> None:
+    pool = prepare_pool(data, None)
+    options = Options(budget=60, batch=20, audit_share=0.5)
+    labeller = next(labellers(pool, Run("margin", 0), options, [60]))
+    assert 0 < labeller.is_audit.sum() < 60
+    # Other audit labels make no other model, as long as the same tasks are asked: the last batch has no say in that.
+    audited = [row for row in labeller.labelled[labeller.is_audit] if row in labeller.labelled[40:]]
+    y = pool.y.copy()
+    y[audited] = "sport"
+    again = next(labellers(replace(pool, y=y), Run("margin", 0), options, [60]))
+    assert (again.labelled == labeller.labelled).all()
+    assert (again.predictions.confidence == labeller.predictions.confidence).all()
+
+
+def test_without_anything_to_learn_from_people_label_all(data_path: Path, tmp_path: Path) -> None:
+    # All that `random` asks is audited, so nothing is left to learn from.
+    result = autolabel(data_path, tmp_path, "--strategies", "random")
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "autolabel.csv").open() as file:
+        assert {row["n_selected"] for row in csv.DictReader(file)} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--max-error", "0"), "the error rate must lie between 0 and 1, not be 0.0 (only people reach 0)"),
+        (("--max-error", "1"), "an error rate of 1 promises nothing"),
+        (("--delta", "0"), "delta, the probability of a broken promise, must lie between 0 and 1"),
+        (("--budget", "180"), "the budget must leave some texts to the model, not be 180 of 180"),
+    ],
+)
+def test_impossible_promises_are_refused(
+    data_path: Path, tmp_path: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    result = autolabel(data_path, tmp_path / "new", *options)
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert not (tmp_path / "new").exists()
