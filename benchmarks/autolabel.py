@@ -1,13 +1,13 @@
 """Automatic labels: does the promise hold, and what is it worth? Two markdown tables.
 
-    nice python -m benchmarks.autolabel --data FOLDER [--sections validity,worth] [--seeds 4] [--quick]
+    nice python -m benchmarks.autolabel --data FOLDER [--sections validity,worth] [--seeds 4] [--output KEPT]
 
 FOLDER holds SET.jsonl.gz of each set (fields text and label): 20ng_atheism_christian, agnews_7600, sms_spam, trec6.
 
 validity: pools of at most 2,000 texts of each set, as they are, with 5 % of the labels replaced by another one, and
 with every label but the most frequent one thinned to 5 % of it. 100 labels by the live loop's strategy, a tenth of them
 drawn at random, then 60 or 240 audit labels, drawn five times: each draw is a project. worth: the whole sets; every
-model is audited ten times.
+model is audited ten times. With --output, an interrupted benchmark goes on where it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Memory, Parallel, delayed
 from scipy.stats import binom
 
 from backend.encoders import find_encoder
@@ -88,10 +88,10 @@ def projects(data: Dataset, variant: str, seed: int) -> list[tuple[str, int, Fin
     ]
 
 
-def validity(folder: Path, n_seeds: int, n_jobs: int) -> None:
+def validity(folder: Path, n_seeds: int, n_jobs: int, kept: Memory) -> None:
     sets = [read_data(str(folder / f"{name}.jsonl.gz")) for name in SETS]
     jobs = [(data, variant, seed) for data in sets for variant in VARIANTS for seed in range(n_seeds)]
-    done = Parallel(n_jobs, return_as="generator")(delayed(projects)(*job) for job in jobs)
+    done = Parallel(n_jobs, return_as="generator")(delayed(kept.cache(projects))(*job) for job in jobs)
     found: list[tuple[str, int, Finish]] = []
     for (data, variant, seed), some in zip(jobs, done, strict=True):
         found += some
@@ -127,12 +127,12 @@ def worths(folder: Path, aim: Aim, seed: int) -> list[Finish]:
     return [finish(known, labeller, aim.budget, goal, (seed, draw)) for draw in range(WORTH_DRAWS)]
 
 
-def worth(folder: Path, n_seeds: int, n_jobs: int) -> None:
+def worth(folder: Path, n_seeds: int, n_jobs: int, kept: Memory) -> None:
     print("| set, at most wrong, labels by people | of them learnt, audited | aim | automated, mean | median ", end="")
     print("| projects with a promise | automated in these | true error in these, mean and worst |")
     print(f"|{' --- |' * 8}")
     for aim in AIMS:
-        found = Parallel(n_jobs)(delayed(worths)(folder, aim, seed) for seed in range(n_seeds))
+        found = Parallel(n_jobs)(delayed(kept.cache(worths))(folder, aim, seed) for seed in range(n_seeds))
         ours = [one for seed in found for one in seed]
         promised = [one for one in ours if one.n_selected]
         shares = [one.share for one in ours]
@@ -156,12 +156,13 @@ def main() -> None:
     parser.add_argument("--sections", default="validity,worth")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--output", type=Path, help="keep what is finished in this folder")
     parser.add_argument("--quick", action="store_true", help="1 seed, to try the script")
     arguments = parser.parse_args()
     n_seeds = 1 if arguments.quick else arguments.seeds
     sections = {"validity": validity, "worth": worth}
     for name in arguments.sections.split(","):
-        sections[name](arguments.data, n_seeds, arguments.n_jobs)
+        sections[name](arguments.data, n_seeds, arguments.n_jobs, Memory(arguments.output, verbose=0))
 
 
 if __name__ == "__main__":
