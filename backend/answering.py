@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,10 +88,12 @@ def answer(
     model: Model | None,
     config: LabelConfig,
     tasks: Sequence[Any],
+    checks: Collection[int] = frozenset(),
 ) -> list[dict[str, Any]]:
     """Labels and scores of tasks: exactly one prediction a task, in order. Raises Overloaded if it takes too long.
 
-    version: id and number of the project's current version. model: None where the version has none.
+    version: id and number of the project's current version. model: None where the version has none. checks: tasks that
+    people are to label without being told what the model says.
     """
     until = clock.now() + PREDICT_SECONDS
     results: list[dict[str, Any]] = []
@@ -101,12 +103,17 @@ def answer(
                 f"{len(results)} of {len(tasks)} tasks were predicted within {PREDICT_SECONDS:.0f} s, which is too "
                 "slow: ask for fewer at once"
             )
-        results += _predictions(store, version, model, config, tasks[first : first + TASKS_AT_ONCE])
+        results += _predictions(store, version, model, config, tasks[first : first + TASKS_AT_ONCE], checks)
     return results
 
 
 def _predictions(
-    store: Store, version: tuple[int, int] | None, model: Model | None, config: LabelConfig, tasks: Sequence[Any]
+    store: Store,
+    version: tuple[int, int] | None,
+    model: Model | None,
+    config: LabelConfig,
+    tasks: Sequence[Any],
+    checks: Collection[int],
 ) -> list[dict[str, Any]]:
     name = name_of(version)
     texts = [_text(config, task) for task in tasks]
@@ -127,7 +134,8 @@ def _predictions(
         window = store.window(version[0], [one for one in ids if one is not None])
         scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
     for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
-        results[place] = prediction(config, name, task_score, label, probability)
+        said = None if _task_id(tasks[place]) in checks else label
+        results[place] = prediction(config, name, task_score, said, probability)
     return results
 
 

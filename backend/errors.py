@@ -21,6 +21,8 @@ BackendError
 ├── SchemaTooNew            the database's tables are of a newer release
 ├── TurnOvertaken           another process has taken a project's turn over
 ├── TurnRunning             a project's turn is running and would write again
+├── NotPossible             nothing can be labelled automatically as things stand
+├── PlanOutdated            something was learnt or changed since a plan was made
 ├── TurnsCutShort           whoever took a project's last turns was killed
 ├── LabelStudioInstallError, LabelStudioStartError, LabelStudioLoginError    of the demo's own (studio/local.py)
 ├── PortInUse               another program listens there
@@ -154,6 +156,18 @@ class TurnOvertaken(BackendError):
 
 class TurnRunning(BackendError):
     """Try again in a minute: a turn of the project is running."""
+
+
+class NotPossible(BackendError):
+    """Nothing can be labelled automatically yet: do what the message says, then plan again."""
+
+    status = 409
+
+
+class PlanOutdated(BackendError):
+    """Plan again: something was learnt or changed since the plan was made, and nothing was applied."""
+
+    status = 409
 
 
 class TurnsCutShort(BackendError):

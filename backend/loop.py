@@ -57,11 +57,12 @@ from backend.learning.types import Array
 from backend.measuring import keep_predictions, measure
 from backend.models import Models
 from backend.pool import News, Pool
-from backend.ranking import Learnt, Window, rank
+from backend.ranking import Learnt, Window, rank, with_checks
 from backend.settings import ProjectSettings, Settings, read_project_settings
 from backend.store import NewVersion, Project, Signer, Store, Turn, Version, model_kind
 from backend.studio.client import Connection, Studio
 from backend.syncing import Sync
+from backend.watching import watch_runs
 
 # A person's label is learnt at once; a bulk import is waited for: the more is unheard, the longer a pause must be.
 SETTLE_SECONDS_AN_EVENT = 0.02
@@ -240,8 +241,9 @@ class Loop:
             return {"activity": "turning texts into features"} | seen
         with self._step(key, progress, "labels"):
             annotations = self._store.annotations(key)
-            annotated = sorted({annotation.task_id for annotation in annotations})
-            pool.require(annotated)
+            by_people = {annotation.task_id for annotation in annotations}
+            annotated = sorted(by_people | self._store.automation.taken(key))
+            pool.require(sorted(by_people))
             labels = _in_order_of_arrival(examples(annotations, config.label_of), annotations, pool)
             version = self._store.find_version(project.version_id)
             if version is not None:
@@ -268,7 +270,7 @@ class Loop:
             self._finish_publishing(self._studio, project, progress, version)
         if version is not None and version.has_model:
             with self._step(key, progress, "measure"):
-                self._measure(key, settings, pool, version)
+                self._measure(key, settings, pool, version, labels)
         if version is not None and self._studio is not None:
             self._prune(self._studio, key, progress, version)
         counted = _counted(settings, config, version, labels)
@@ -298,7 +300,9 @@ class Loop:
             )
             learnt = Learnt(labels, classifier, _fit(pool, tuning), order)
             n, batch = _window_size(settings, len(labels)), _growth(settings, len(labels))
-            window = rank(pool, learnt, config, settings, annotated, [], n, batch)
+            checks = self._checks(key, pool, annotated)
+            window = rank(pool, learnt, config, settings, [*annotated, *checks], [], n, batch)
+            window = with_checks(window, checks, n)
         number = self._store.reserve_number(key)
         if self._studio is not None:
             with self._step(key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
@@ -353,7 +357,9 @@ class Loop:
             classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
             learnt = Learnt(version.learnt, classifier, _fit(pool, tuning), version.ranked_by)
             n, batch = size if compares else n_missing, _growth(settings, len(version.learnt))
-            window = rank(pool, learnt, config, settings, annotated, sorted(pushed), n, batch)
+            checks = self._checks(project.key, pool, annotated)
+            window = rank(pool, learnt, config, settings, [*annotated, *checks], sorted(pushed), n, batch)
+            window = with_checks(window, [task_id for task_id in checks if task_id not in pushed], n)
             if compares:
                 least = min(left, default=0.0)
                 n_better = sum(value > least for value in window.informativeness)
@@ -366,6 +372,10 @@ class Loop:
             with self._step(project.key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
                 self._push(self._studio, project.key, config, version.number, window)
         return len(window.task_ids)
+
+    def _checks(self, key: str, pool: Pool, annotated: Sequence[int]) -> list[int]:
+        """Tasks that were held back from a run of automatic labels, to be labelled by people before all others."""
+        return pool.having_rows(sorted(self._store.automation.checks(key).keys() - set(annotated)))
 
     def _finish_publishing(self, studio: Studio, project: Project, progress: Progress, version: Version) -> None:
         """Switch Label Studio to the published version if it is not."""
@@ -453,7 +463,9 @@ class Loop:
         if model is not None:
             keep_predictions(self._store, project.key, config, version, model, labels)
 
-    def _measure(self, key: str, settings: ProjectSettings, pool: Pool, version: Version) -> None:
+    def _measure(
+        self, key: str, settings: ProjectSettings, pool: Pool, version: Version, labels: Mapping[int, str]
+    ) -> None:
         """After the switch: no annotator waits for it, and the queue goes on without it."""
         try:
             model = self._models.get(key, version.id)
@@ -461,6 +473,7 @@ class Loop:
                 fit = _fit(pool, model.tuning)
                 with self._computing.slot():
                     measure(self._store, key, pool, version, model, fit, settings.seed, self._clock.now())
+            watch_runs(self._store, key, labels)
         except Exception as exc:
             log.error("project %s: %s was not measured: %s", key, version.name, type(exc).__name__, exc_info=exc)
 
@@ -516,9 +529,9 @@ class Loop:
             raise
 
     def _push(self, studio: Studio, key: str, config: LabelConfig, number: int, window: Window) -> None:
-        answers: list[tuple[str | None, float | None]] = [(None, None)] * len(window.task_ids)
-        if window.guesses is not None:
-            answers = [guesses[0] for guesses in window.guesses]
+        nothing: list[tuple[str | None, float | None]] = [(None, None)]
+        guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
+        answers = [(*best, *nothing)[0] for best in guesses]
         predictions = [
             {"task": task_id, **prediction(config, version_name(number), score(informativeness), label, probability)}
             for (task_id, informativeness), (label, probability) in zip(window.pairs(), answers, strict=True)

@@ -26,8 +26,8 @@ GUESSES = 2
 class Window:
     """Tasks to ask next, most informative first, with what the model says of them (None without a model).
 
-    guesses: each task's most probable labels with their probabilities, the best first. audits: the tasks that were
-    drawn at random, to measure the model on.
+    guesses: each task's most probable labels with their probabilities, the best first; none of a task of which people
+    are told nothing. audits: the tasks that were drawn at random, to measure the model on.
     """
 
     task_ids: list[int]
@@ -101,3 +101,21 @@ def _guesses(classifier: Classifier, rows: Matrix) -> list[list[tuple[str, float
         [(str(classifier.classes[column]), float(row[column])) for column in columns]
         for row, columns in zip(proba, best, strict=True)
     ]
+
+
+def with_checks(window: Window, checks: Sequence[int], n: int) -> Window:
+    """The window with tasks before all others that people are to label without being told what the model says.
+
+    n: how many tasks it may have.
+    """
+    first = list(checks[:n])
+    if not first:
+        return window
+    left = max(0, n - len(first))
+    kept = window.task_ids[:left]
+    return Window(
+        task_ids=first + kept,
+        informativeness=[1.0] * len(first) + window.informativeness[:left],
+        guesses=None if window.guesses is None else [[] for _ in first] + window.guesses[:left],
+        audits=window.audits & set(kept),
+    )

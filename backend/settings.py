@@ -251,6 +251,11 @@ class ProjectSettings(BaseModel):
     audit_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Share of the asked tasks that is drawn at random, to measure how good the model is."
     )
+    verify_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.02,
+        description="Share of the tasks that could be labelled automatically, at least 30, that is asked of people "
+        "instead, as a check; 0 for none.",
+    )
     retrain_growth: Annotated[float, Field(ge=0, le=10)] = Field(
         0.05, description="Share of new or changed labels that makes a retraining due (at least one label)."
     )

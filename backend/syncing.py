@@ -10,7 +10,7 @@ from backend.clock import Clock
 from backend.errors import StudioRefused
 from backend.labeling import project_id_of, version_number
 from backend.store import Project, Store
-from backend.studio.client import ListedTask, Studio, StudioProject
+from backend.studio.client import TASKS_A_REQUEST, ListedTask, Studio, StudioProject
 
 # Between two comparisons of everything. What happens meanwhile is asked for by its time of change.
 COMPARE_SECONDS = 86_400.0
@@ -22,7 +22,6 @@ COMPARE_AGAIN_SECONDS_AT_MOST = 240.0
 OVERLAP_SECONDS = 10.0
 # Annotations of more changed tasks than this are read all together.
 MAX_TASKS_BY_ID = 500
-_TASKS_A_REQUEST = 100
 
 log = logging.getLogger(__name__)
 
@@ -159,4 +158,4 @@ def _earlier(time: str | None) -> str:
 
 
 def _parts(task_ids: Sequence[int]) -> list[Sequence[int]]:
-    return [task_ids[first : first + _TASKS_A_REQUEST] for first in range(0, len(task_ids), _TASKS_A_REQUEST)]
+    return [task_ids[first : first + TASKS_A_REQUEST] for first in range(0, len(task_ids), TASKS_A_REQUEST)]

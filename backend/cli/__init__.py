@@ -8,7 +8,7 @@ import click
 
 from backend import __version__
 
-_COMMANDS = ("connect", "demo", "doctor", "export", "forget", "host-dir", "serve", "simulate", "worker")
+_COMMANDS = ("autolabel", "connect", "demo", "doctor", "export", "forget", "host-dir", "serve", "simulate", "worker")
 
 
 class _Commands(click.Group):

@@ -1,5 +1,6 @@
 """Label configs, tasks, annotations and predictions: the only place that knows Label Studio's JSON."""
 
+from backend.labeling.automatic import MARK, RUN_PREFIX, automatic_prediction, batch_version, is_automatic, run_of
 from backend.labeling.config import LabelConfig, parse_config
 from backend.labeling.events import (
     ACTIONS,
@@ -22,12 +23,17 @@ from backend.labeling.predictions import NO_ANSWER_SCORE, prediction, score
 
 __all__ = [
     "ACTIONS",
+    "MARK",
     "NO_ANSWER_SCORE",
+    "RUN_PREFIX",
     "Annotation",
     "Event",
     "LabelConfig",
     "Task",
+    "automatic_prediction",
+    "batch_version",
     "examples",
+    "is_automatic",
     "parse_config",
     "prediction",
     "project_id_of",
@@ -36,6 +42,7 @@ __all__ = [
     "read_event",
     "read_project_key",
     "read_task",
+    "run_of",
     "score",
     "version_name",
     "version_number",

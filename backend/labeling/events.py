@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from backend.errors import InvalidRequest
+from backend.labeling.automatic import is_automatic
 from backend.labeling.identity import project_key
 
 # The webhook actions that `connect` subscribes to. Label Studio also sends START_TRAINING, to every backend.
@@ -37,13 +38,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One person's answer to one task. `updated_at` is ISO 8601 in UTC, so texts compare like times."""
+    """An answer to one task. `updated_at` is ISO 8601 in UTC, so texts compare like times.
+
+    is_automatic: whether this backend gave it, and no person has changed it since.
+    """
 
     id: int
     task_id: int
     result: list[Any]
     was_cancelled: bool
     updated_at: str
+    is_automatic: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ def read_annotation(item: object) -> Annotation:
         ],
         was_cancelled=bool(item.get("was_cancelled")),
         updated_at=_time(item.get("updated_at")),
+        is_automatic=is_automatic(item),
     )
 
 

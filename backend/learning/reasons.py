@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from backend.learning.asking import COVERAGE, MIXED, RANDOM
 
 DRAWN = "drawn at random to measure the model"
+CHECK = "a check of the automatic labels: what the model says is not shown"
 # Of both kinds of a mixed order, what the model hesitates about is asked for that.
 HESITATES_UP_TO = 0.3
 # What an order looks for beside, or instead of, what the model hesitates about.

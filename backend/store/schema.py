@@ -96,6 +96,8 @@ annotations = sa.Table(
     sa.Column("updated_at", sa.String(40), nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("is_deleted", sa.Boolean, nullable=False, default=False),
+    # Set by this backend, and by no person since.
+    sa.Column("is_automatic", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("annotations_by_task", "project_key", "task_id"),
 )
 
@@ -165,6 +167,49 @@ measurements = sa.Table(
     sa.Column("kappa", sa.Float),
     sa.Column("predictions", sa.Text),
     sa.Column("report", sa.Text, nullable=False),
+)
+
+# Each time labels were set automatically. `report` is JSON for people, `covered_audits` the audit labels that spoke for
+# it, `watch` how the verification stands.
+runs = sa.Table(
+    "autolabel_runs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _belongs_to_project(nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("max_error", sa.Float, nullable=False),
+    sa.Column("delta", sa.Float, nullable=False),
+    sa.Column("n_batches", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("report", sa.Text, nullable=False),
+    sa.Column("covered_audits", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("watch", sa.Text),
+    sa.UniqueConstraint("project_key", "number"),
+)
+
+# The tasks of a run. Those that are held back for people (state `check`) are never labelled automatically.
+automatic_labels = sa.Table(
+    "automatic_labels",
+    metadata,
+    sa.Column("run_id", sa.ForeignKey("autolabel_runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("probability", sa.Float, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # The batch that it was sent in last; none before.
+    sa.Column("batch", sa.Integer),
+    sa.Column("annotation_id", sa.BigInteger),
+)
+
+# Looks at the audit labels, each of which spends some of the permitted risk: `signature` tells one from another.
+looks = sa.Table(
+    "autolabel_looks",
+    metadata,
+    _belongs_to_project(primary_key=True),
+    sa.Column("after_run", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("signature", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
 )
 
 turns = sa.Table(

@@ -22,6 +22,7 @@ from backend.database import PATIENT_SECONDS, open_engine
 from backend.errors import TurnOvertaken, UnknownProject
 from backend.labeling import Annotation, Event, Task, version_name
 from backend.store import schema
+from backend.store.automation import Automation
 from backend.store.locks import open_locks
 from backend.store.migrations import is_current, migrate
 from backend.store.upserts import upserts
@@ -228,6 +229,11 @@ class Store:
         self._upserts = upserts(self._engine.dialect.name)
         self._locks = open_locks(url)
 
+    @property
+    def automation(self) -> Automation:
+        """What was labelled automatically."""
+        return Automation(self._engine)
+
     def migrate(self) -> None:
         """Bring the tables to this release, from nothing or an older one. Raises SchemaTooNew.
 
@@ -258,6 +264,10 @@ class Store:
         It is given back at the end of the block, or when the process dies, however it dies.
         """
         return self._locks.hold(f"turn {key}", wait_seconds)
+
+    def autolabel_lock(self, key: str) -> AbstractContextManager[bool]:
+        """The right to set or remove a project's automatic labels, as `turn_lock`."""
+        return self._locks.hold(f"autolabel {key}", 0.0)
 
     def want_syncs(self) -> None:
         """Make the next turn of every project ask Label Studio what has changed: something may have been missed."""
@@ -525,10 +535,10 @@ class Store:
             ]
 
     def annotations(self, key: str) -> list[Annotation]:
-        """All annotations, skipped ones too."""
+        """All annotations by people, skipped ones too."""
         table = schema.annotations.c
         query = sa.select(table.id, table.task_id, table.result, table.was_cancelled, table.updated_at).where(
-            table.project_key == key, ~table.is_deleted
+            table.project_key == key, ~table.is_deleted, ~table.is_automatic
         )
         parsed: dict[str, list[Any]] = {}
         with self._read() as connection:
@@ -1019,6 +1029,7 @@ class Store:
                 "result": _json(annotation.result),
                 "was_cancelled": annotation.was_cancelled,
                 "updated_at": annotation.updated_at,
+                "is_automatic": annotation.is_automatic,
                 "revision": revision,
                 "is_deleted": False,
                 "since": since,

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.store import schema
 
-_ANNOTATION = ("task_id", "result", "was_cancelled", "updated_at", "is_deleted")
+_ANNOTATION = ("task_id", "result", "was_cancelled", "updated_at", "is_deleted", "is_automatic")
 
 
 @dataclass(frozen=True)

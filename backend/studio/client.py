@@ -24,7 +24,16 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from backend.clock import Clock
 from backend.counting import Counts
 from backend.errors import AddressRefused, InvalidRequest, StudioError, StudioRefused, StudioUnreachable
-from backend.labeling import ACTIONS, Annotation, Task, project_key, read_annotation, read_task, version_number
+from backend.labeling import (
+    ACTIONS,
+    RUN_PREFIX,
+    Annotation,
+    Task,
+    project_key,
+    read_annotation,
+    read_task,
+    version_number,
+)
 from backend.studio import WEBHOOK_HEADER
 from backend.studio.circuit import Circuit
 from backend.studio.tokens import ACCESS, LEGACY, token_kind
@@ -39,11 +48,14 @@ TRIES = 3
 _REPEATABLE = ("GET", "PATCH", "DELETE")
 _BUSY = (408, 429)
 TASKS_A_PAGE = 1_000
+# Their ids stand in the address.
+TASKS_A_REQUEST = 100
 # Texts of a megabyte are asked for in smaller pages.
 PAGE_BYTES = 16 * 1024 * 1024
 PROJECTS_A_PAGE = 100
 SAMPLING = "Uncertainty sampling"
 TAB_TITLE = "Most informative first"
+AUTOMATIC_TAB_TITLE = "Labelled automatically"
 ADDRESS_ADVICE = (
     "Label Studio refuses to call this address. Start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false and "
     "USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16,0.0.0.0/8 (metadata addresses stay blocked), "
@@ -115,6 +127,15 @@ class Webhook:
     is_active: bool
     sends_payload: bool
     secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All annotations of a task. has_draft: whether somebody has begun to change or add one."""
+
+    task_id: int
+    annotations: tuple[Annotation, ...]
+    has_draft: bool
 
 
 class Studio:
@@ -226,6 +247,24 @@ class Studio:
                 if isinstance(annotation, dict)
             ]
 
+    def open_tasks(self, project_id: int, task_ids: Sequence[int]) -> set[int]:
+        """Those of the tasks that exist and that nobody has answered or skipped."""
+        wanted = [_filter("id", "in_list", list(task_ids), "Number"), *_UNANSWERED]
+        answer, _ = self._list(project_id, max(1, len(task_ids)), ["tasks:id"], wanted)
+        with self._asking():
+            return {_listed_task(item).task.id for item in answer["tasks"]}
+
+    def answers(self, project_id: int, task_ids: Sequence[int]) -> dict[int, Answers]:
+        """The annotations of some tasks; tasks without any are left out."""
+        found: dict[int, Answers] = {}
+        for first in range(0, len(task_ids), TASKS_A_REQUEST):
+            wanted = [("exportType", "JSON"), ("download_all_tasks", "false")]
+            wanted += [("ids[]", str(task_id)) for task_id in task_ids[first : first + TASKS_A_REQUEST]]
+            exported = self._json("GET", f"api/projects/{project_id}/export?{urlencode(wanted)}")
+            with self._asking():
+                found |= {int(task["id"]): _answers(task) for task in exported if task.get("annotations")}
+        return found
+
     def model_versions(self, project_id: int) -> dict[str, int]:
         """How many predictions each model version of a project has."""
         found = self._json("GET", f"api/projects/{project_id}/model-versions/")
@@ -303,6 +342,37 @@ class Studio:
         and the queue is random from then on (Project.should_none_model_version, measured on 1.23.2).
         """
         self._json("DELETE", f"api/projects/{project_id}/model-versions/", {"model_version": version})
+
+    # -- labelling automatically ------------------------------------------------------------------------------
+
+    def label_from_predictions(self, project_id: int, task_ids: Sequence[int], version: str) -> None:
+        """Make annotations of a version's predictions on tasks that nobody has answered (about 1 ms each).
+
+        Whether nobody has is looked at inside of the same call. Repeating it makes none twice.
+        """
+        body = {**_selected(task_ids, _UNANSWERED), "model_version": version}
+        self._json("POST", f"api/dm/actions?id=predictions_to_annotations&project={project_id}", body)
+
+    def clear_tasks(self, project_id: int, task_ids: Sequence[int], unchanged_since: str) -> None:
+        """Delete all annotations of tasks that have one, where nothing has changed after a time of Label Studio's.
+
+        Whoever submits or corrects an annotation changes its task (measured on 1.23.2); that, too, is looked at
+        inside of the same call. About 2 ms each, instead of 30 one by one.
+        """
+        filters = [
+            _filter("updated_at", "less_or_equal", unchanged_since, "Datetime"),
+            _filter("total_annotations", "equal", 1, "Number"),
+        ]
+        path = f"api/dm/actions?id=delete_tasks_annotations&project={project_id}"
+        self._json("POST", path, _selected(task_ids, filters))
+
+    def delete_annotation(self, annotation_id: int) -> None:
+        """Delete one annotation, if it is there."""
+        try:
+            self._json("DELETE", f"api/annotations/{annotation_id}/")
+        except StudioRefused as exc:
+            if exc.code != httpx.codes.NOT_FOUND:
+                raise
 
     # -- connecting -------------------------------------------------------------------------------------------
 
@@ -391,24 +461,17 @@ class Studio:
 
     def add_tab(self, project_id: int) -> None:
         """Add the Data Manager tab "Most informative first", unless it is there."""
-        tabs = self._json("GET", f"api/dm/views?project={project_id}")
-        with self._asking():
-            if any(isinstance(tab.get("data"), dict) and tab["data"].get("title") == TAB_TITLE for tab in tabs):
-                return
-        data: dict[str, Any] = {
-            "title": TAB_TITLE,
-            "ordering": ["tasks:predictions_score"],
-            "filters": {
-                "conjunction": "and",
-                "items": [
-                    {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0}
-                ],
-            },
-        }
-        if not tabs:
-            # The first stored tab takes the place of the default one, which must not vanish.
-            self._json("POST", "api/dm/views/", {"project": project_id, "data": {"title": "Default"}})
-        self._json("POST", "api/dm/views/", {"project": project_id, "data": data})
+        unlabelled = [_filter("total_annotations", "equal", 0, "Number")]
+        self._add_tab(project_id, TAB_TITLE, ["tasks:predictions_score"], unlabelled)
+
+    def add_automatic_tab(self, project_id: int) -> None:
+        """Add the Data Manager tab "Labelled automatically", unless it is there."""
+        # By the predictions: looking into the annotations takes Label Studio 30 times as long (measured on 1.23.2).
+        labelled = [
+            _filter("predictions_model_versions", "contains", [RUN_PREFIX], "List"),
+            _filter("total_annotations", "greater", 0, "Number"),
+        ]
+        self._add_tab(project_id, AUTOMATIC_TAB_TITLE, ["tasks:id"], labelled)
 
     def create_project(self, title: str, label_config: str) -> StudioProject:
         """Make a project."""
@@ -434,6 +497,18 @@ class Studio:
         self._json("POST", f"api/projects/{project_id}/import", list(tasks))
 
     # -- inside -----------------------------------------------------------------------------------------------
+
+    def _add_tab(self, project_id: int, title: str, ordering: list[str], filters: list[dict[str, Any]]) -> None:
+        tabs = self._json("GET", f"api/dm/views?project={project_id}")
+        with self._asking():
+            if any(isinstance(tab.get("data"), dict) and tab["data"].get("title") == title for tab in tabs):
+                return
+        shown = {"conjunction": "and", "items": filters}
+        if not tabs:
+            # The first stored tab takes the place of the default one, which must not vanish.
+            self._json("POST", "api/dm/views/", {"project": project_id, "data": {"title": "Default"}})
+        data = {"title": title, "ordering": ordering, "filters": shown}
+        self._json("POST", "api/dm/views/", {"project": project_id, "data": data})
 
     def _webhooks_to(self, project_id: int, backend_url: str) -> list[Webhook]:
         return [one for one in self.webhooks(project_id) if one.url == f"{backend_url}/webhook"]
@@ -623,6 +698,26 @@ def _retry_after(exc: ApiError, now: float) -> float | None:
 
 def _filter(name: str, operator: str, value: Any, kind: str) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{name}", "operator": operator, "value": value, "type": kind}
+
+
+_UNANSWERED = [
+    _filter("total_annotations", "equal", 0, "Number"),
+    _filter("cancelled_annotations", "equal", 0, "Number"),
+]
+
+
+def _selected(task_ids: Sequence[int], filters: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a Data Manager action works on: those of the tasks that the filters let through."""
+    return {
+        "selectedItems": {"all": False, "included": list(task_ids)},
+        "filters": {"conjunction": "and", "items": filters},
+    }
+
+
+def _answers(task: dict[str, Any]) -> Answers:
+    given = [one for one in task["annotations"] if isinstance(one, dict)]
+    annotations = tuple(read_annotation({**one, "task": task["id"]}) for one in given)
+    return Answers(int(task["id"]), annotations, bool(task.get("drafts")))
 
 
 def _listed_task(item: dict[str, Any]) -> ListedTask:

@@ -36,10 +36,14 @@ class Resting(sa.exc.TimeoutError):
 
 @dataclass(frozen=True)
 class Known:
-    """A project, and id and number of its current version: None before the first."""
+    """A project, and id and number of its current version: None before the first.
+
+    checks: tasks that people are to label without being told what the model says.
+    """
 
     project: Project
     version: tuple[int, int] | None
+    checks: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -69,7 +73,8 @@ class Parts:
         """The project as it is or, while the database is away, as it was last seen. Raises UnknownProject."""
         try:
             self.check_rest()
-            known = Known(self.store.project(key), self.store.current_number(key))
+            checks = frozenset(self.store.automation.checks(key))
+            known = Known(self.store.project(key), self.store.current_number(key), checks)
         except UNAVAILABLE as exc:
             if key not in self._last_known:
                 raise

@@ -61,7 +61,7 @@ def predict() -> ResponseReturnValue:
     logs.add(version=_version_name(known))
     config_xml = body.get("label_config")
     config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)
-    return jsonify(results=answer(here.store, here.clock, known.version, model, config, tasks))
+    return jsonify(results=answer(here.store, here.clock, known.version, model, config, tasks, known.checks))
 
 
 @protocol.post("/webhook")

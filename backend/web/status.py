@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from backend import __version__
 from backend.labeling import project_id_of, score, version_name
-from backend.learning.reasons import why_asked
+from backend.learning.reasons import CHECK, why_asked
 from backend.store import Measurement, Project, Turn, VersionHead, WindowTask
 from backend.web.parts import Parts, parts
 
@@ -59,6 +59,7 @@ def whole_state(
     """All that is known of a project."""
     return brief_state(here, project, version, measured) | {
         "window": None if version is None else _window(here, project, version),
+        "automation": _automation(here, project),
         "turns": [_turn(turn) for turn in here.store.turns(project.key, SHOWN_TURNS)],
     }
 
@@ -119,21 +120,29 @@ def _project_url(here: Parts, project: Project) -> str | None:
 def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, Any]:
     size, left = here.store.window_sizes(project.key, version.id)
     tasks = here.store.next_tasks(project.key, version.id, SHOWN_TASKS)
+    checks = here.store.automation.checks(project.key, [task.task_id for task in tasks])
     project_id = project_id_of(project.key)
     return {
         "size": size,
         "left": left,
-        "tasks": [_asked(task, version.ranked_by, task_url(here, project_id, task.task_id)) for task in tasks],
+        "tasks": [
+            _asked(
+                task,
+                CHECK if task.task_id in checks else why_asked(version.ranked_by, task.is_audit, task.guesses),
+                task_url(here, project_id, task.task_id),
+            )
+            for task in tasks
+        ],
     }
 
 
-def _asked(task: WindowTask, order: str, url: str | None) -> dict[str, Any]:
+def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
     return {
         "task_id": task.task_id,
         "url": url,
         "score": score(task.informativeness),
         "informativeness": task.informativeness,
-        "reason": why_asked(order, task.is_audit, task.guesses),
+        "reason": reason,
         "is_audit": task.is_audit,
         "guesses": [{"label": label, "probability": probability} for label, probability in task.guesses],
     }
@@ -149,6 +158,28 @@ def _quality(newest: Measurement | None) -> dict[str, Any] | None:
         "measured_at": _time(newest.created_at),
     }
     return about | newest.report
+
+
+def _automation(here: Parts, project: Project) -> dict[str, Any] | None:
+    """What was labelled automatically, with which promise, and what the checks say; None if nothing ever was."""
+    runs = here.store.automation.runs(project.key)
+    if not runs:
+        return None
+    return {
+        "n_labels": here.store.automation.n_automatic(project.key),
+        "is_alarm": any(run.is_standing and run.watch is not None and run.watch["is_alarm"] for run in runs),
+        "runs": [
+            {
+                "run": run.number,
+                "at": _time(run.created_at),
+                "state": run.state,
+                "tasks": here.store.automation.counts(run),
+                "plan": run.report,
+                "verification": run.watch,
+            }
+            for run in runs
+        ],
+    }
 
 
 def _turn(turn: Turn) -> dict[str, Any]:

@@ -15,7 +15,7 @@ LAYERS = (
     ("cli", "__main__"),
     ("doctor", "simulate", "web"),
     ("answering", "exporting", "loop"),
-    ("measuring", "models", "pool", "ranking", "syncing"),
+    ("applying", "measuring", "models", "planning", "pool", "ranking", "syncing", "watching"),
     ("feature_files", "jobs", "store", "studio"),
     ("labeling", "encoders"),
     ("learning",),

@@ -1,0 +1,255 @@
+"""What may be labelled automatically: the labelling model, and the plan that its errors on the audit labels allow.
+
+The labelling model learns what the published version has learnt, but for the audit labels: so these tell the truth
+about it. The queue's own model goes on learning from all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from backend.errors import NotPossible
+from backend.labeling import LabelConfig
+from backend.learning.classifier import Classifier
+from backend.learning.guarantee import Goal, Guarantee, Predictions, curve, guarantee
+from backend.learning.learner import train, tune
+from backend.learning.types import Array
+from backend.pool import Pool
+from backend.settings import ProjectSettings
+from backend.store import Project, Store, Version
+from backend.store.automation import CHECK, PLANNED, UNDONE, AutomaticLabel
+
+CHECKS_AT_LEAST = 30
+N_EXAMPLES = 10
+CURVE = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
+_FINGERPRINT_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be labelled. labels: of the selected tasks, those that are held back for people as `check`.
+
+    fingerprint: of all that decides it but the pool; another one means that something was learnt or changed since.
+    report: the same in JSON, for people.
+    """
+
+    fingerprint: str
+    guarantee: Guarantee
+    labels: tuple[AutomaticLabel, ...]
+    covered_audits: frozenset[int]
+    report: dict[str, Any]
+
+    @property
+    def n_checks(self) -> int:
+        """How many tasks are held back to check the others."""
+        return sum(one.state == CHECK for one in self.labels)
+
+    @property
+    def examples(self) -> list[AutomaticLabel]:
+        """Ten of the tasks, drawn at random; always the same of the same plan."""
+        random = np.random.default_rng(int(self.fingerprint, 16))
+        labelled = [one for one in self.labels if one.state == PLANNED]
+        drawn = random.permutation(len(labelled))[:N_EXAMPLES]
+        return [labelled[place] for place in sorted(drawn)]
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What a plan rests on. learnt: labels that train; audits: those that test. after_run: the newest run's number."""
+
+    version: Version
+    learnt: Mapping[int, str]
+    audits: Mapping[int, str]
+    after_run: int
+    fingerprint: str
+
+
+def fingerprint(
+    store: Store,
+    project: Project,
+    config: LabelConfig,
+    settings: ProjectSettings,
+    max_error: float,
+    delta: float,
+    *,
+    per_label: bool = False,
+) -> str:
+    """What decides a plan: the published version with its labels, the settings, the goal and the runs before.
+
+    Raises NotPossible with the reason where there can be no plan.
+    """
+    return _basis(store, project, config, settings, max_error, delta, per_label=per_label).fingerprint
+
+
+def make_plan(
+    store: Store,
+    pool: Pool,
+    project: Project,
+    config: LabelConfig,
+    settings: ProjectSettings,
+    max_error: float,
+    delta: float,
+    *,
+    per_label: bool = False,
+) -> Plan:
+    """The plan as things stand; nothing is changed, but that the look at the audit labels is written down.
+
+    pool: up to date. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
+    """
+    Goal(max_error, delta, per_label=per_label)
+    basis = _basis(store, project, config, settings, max_error, delta, per_label=per_label)
+    classifier = _labelling_model(basis, pool, settings)
+    audited = pool.having_rows(list(basis.audits))
+    audit = _predictions(classifier, pool, pool.rows(audited))
+    is_right = audit.labels == np.array([basis.audits[task_id] for task_id in audited], dtype=str)
+    is_open = _open_rows(store, pool, project)
+    theirs = _predictions(classifier, pool, is_open)
+    signature = hashlib.sha256(f"{basis.fingerprint} {len(audited)}".encode()).hexdigest()
+    look, is_known = store.automation.look(project.key, basis.after_run, signature)
+    goal = Goal(max_error, delta, look, per_label)
+    found = guarantee(audit, is_right, theirs, goal)
+    if found.is_look and not is_known:
+        store.automation.keep_look(project.key, basis.after_run, signature, look)
+    labels = _labels(pool.task_ids[is_open], theirs, found, settings, basis.fingerprint)
+    return Plan(
+        fingerprint=basis.fingerprint,
+        guarantee=found,
+        labels=labels,
+        covered_audits=frozenset(_covered(audited, audit, found)),
+        report=_report(basis, found, labels, curve(audit, is_right, theirs, goal, CURVE)),
+    )
+
+
+def _basis(
+    store: Store,
+    project: Project,
+    config: LabelConfig,
+    settings: ProjectSettings,
+    max_error: float,
+    delta: float,
+    *,
+    per_label: bool,
+) -> _Basis:
+    version = store.find_version(project.version_id)
+    if version is None or not version.has_model:
+        raise NotPossible(
+            f"project {project.key} has no model yet: it comes after {settings.min_labels} labels of 2 kinds"
+        )
+    if version.labels != config.labels:
+        raise NotPossible(
+            f"the label config has changed since {version.name} was trained: wait for the next version, then plan again"
+        )
+    runs = store.automation.runs(project.key)
+    standing = [run for run in runs if run.is_standing]
+    covered: set[int] = set().union(*(run.covered_audits for run in standing)) | store.automation.tasks_of(project.key)
+    audited = {one.task_id for one in store.predictions(project.key) if one.is_audit} - covered
+    audits = {task_id: label for task_id, label in version.learnt.items() if task_id in audited}
+    learnt = {task_id: label for task_id, label in version.learnt.items() if task_id not in audited}
+    if len(set(learnt.values())) < 2:
+        kinds = ", ".join(repr(label) for label in sorted(set(learnt.values()))) or "none"
+        raise NotPossible(
+            f"need 2 kinds of labels beside the {len(audits)} audit labels, which must not train, have {kinds}"
+        )
+    decided_by = {
+        "version": version.number,
+        "learnt": sorted(learnt.items()),
+        "audits": sorted(audits.items()),
+        "labels": version.labels,
+        "field": config.field,
+        "features": [version.features_id, settings.features, settings.seed],
+        "runs": [run.number for run in runs if run.state != UNDONE],
+        "goal": [max_error, delta, per_label],
+    }
+    digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
+    return _Basis(version, learnt, audits, max((run.number for run in runs), default=0), digest[:_FINGERPRINT_DIGITS])
+
+
+def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Classifier:
+    with_rows = pool.having_rows(list(basis.learnt))
+    y = np.array([basis.learnt[task_id] for task_id in with_rows], dtype=str)
+    if len(np.unique(y)) < 2:
+        raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(np.unique(y))}")
+    rows, choices = pool.X[pool.rows(with_rows)], pool.features.choices()
+    return train(rows, y, choices, tune(rows, y, choices, settings.features, settings.seed))
+
+
+def _open_rows(store: Store, pool: Pool, project: Project) -> Array:
+    """The rows of the tasks that nobody has annotated, and that no run has taken or held back."""
+    annotated = sorted({annotation.task_id for annotation in store.annotations(project.key)})
+    automation = store.automation
+    return pool.open_rows(annotated, sorted(automation.taken(project.key)), list(automation.checks(project.key)))
+
+
+def _predictions(classifier: Classifier, pool: Pool, rows: Array) -> Predictions:
+    if not len(rows):
+        return Predictions(np.zeros(0, dtype=str), np.zeros(0))
+    proba = classifier.predict_proba(pool.X[rows])
+    # Rounding may leave a probability a hair above 1.
+    return Predictions(classifier.classes[proba.argmax(axis=1)].astype(str), np.minimum(proba.max(axis=1), 1.0))
+
+
+def n_checks(n_selected: int, verify_share: float) -> int:
+    """How many of the selected tasks are held back: the share, at least 30; none where the share is 0."""
+    return min(n_selected, max(CHECKS_AT_LEAST, math.ceil(verify_share * n_selected))) if verify_share else 0
+
+
+def _labels(
+    task_ids: Array, predicted: Predictions, found: Guarantee, settings: ProjectSettings, fingerprint: str
+) -> tuple[AutomaticLabel, ...]:
+    """The selected tasks. Which of them are held back is drawn at random."""
+    selected = np.flatnonzero(found.is_selected)
+    random = np.random.default_rng([settings.seed, int(fingerprint, 16)])
+    held_back = set(random.permutation(selected)[: n_checks(len(selected), settings.verify_share)].tolist())
+    return tuple(
+        AutomaticLabel(
+            task_id=int(task_ids[place]),
+            label=str(predicted.labels[place]),
+            probability=float(predicted.confidence[place]),
+            state=CHECK if place in held_back else PLANNED,
+        )
+        for place in selected.tolist()
+    )
+
+
+def _covered(audited: list[int], audit: Predictions, found: Guarantee) -> Collection[int]:
+    """The audited tasks that would be labelled automatically, were they open."""
+    thresholds = {group.label: group.threshold for group in found.groups}
+    return [
+        task_id
+        for task_id, label, confidence in zip(audited, audit.labels.tolist(), audit.confidence.tolist(), strict=True)
+        for threshold in [thresholds.get(label if found.goal.per_label else None)]
+        if threshold is not None and confidence >= threshold
+    ]
+
+
+def _report(
+    basis: _Basis, found: Guarantee, labels: tuple[AutomaticLabel, ...], points: list[tuple[float, float]]
+) -> dict[str, Any]:
+    n_pool = len(found.is_selected)
+    by_label = Counter(one.label for one in labels)
+    return {
+        "plan": basis.fingerprint,
+        "version": basis.version.name,
+        "max_error": found.goal.max_error,
+        "delta": found.goal.delta,
+        "look": found.goal.look,
+        "sentence": found.sentence(),
+        "n_open": n_pool,
+        "n_selected": found.n_selected,
+        "n_checks": sum(one.state == CHECK for one in labels),
+        "n_left": n_pool - found.n_selected,
+        "most_wrong": found.most_wrong,
+        "labels": {label: by_label[label] for label in basis.version.labels},
+        "n_trained_on": len(basis.learnt),
+        "audit": [asdict(group) for group in found.groups],
+        # Each point is the promise that would hold had its error rate been chosen beforehand.
+        "curve": [{"max_error": rate, "share": round(share, 4)} for rate, share in points],
+    }
