@@ -179,22 +179,13 @@ class Automation:
         statement = (
             sa.update(schema.automatic_labels)
             .where(table.run_id == run.id, table.task_id == sa.bindparam("of_task"))
-            .values(
-                state=sa.bindparam("to_state"),
-                batch=sa.bindparam("in_batch"),
-                annotation_id=sa.bindparam("as_annotation"),
-            )
+            .values(state=sa.bindparam("to_state"), annotation_id=sa.bindparam("as_annotation"))
         )
         with self._engine.begin() as connection:
             connection.execute(
                 statement,
                 [
-                    {
-                        "of_task": one.task_id,
-                        "to_state": one.state,
-                        "in_batch": one.batch,
-                        "as_annotation": one.annotation_id,
-                    }
+                    {"of_task": one.task_id, "to_state": one.state, "as_annotation": one.annotation_id}
                     for one in changed
                 ],
             )

@@ -11,6 +11,7 @@ body that the real one sends, so that a test decides whether it arrives.
 from __future__ import annotations
 
 import json
+import operator
 import re
 import time
 from collections import Counter
@@ -69,6 +70,8 @@ class FakeProject:
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
     annotations: dict[int, dict[str, Any]] = field(default_factory=dict)
     predictions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    # Tasks on which somebody has begun an answer.
+    drafted: set[int] = field(default_factory=set)
 
     @property
     def key(self) -> str:
@@ -240,7 +243,7 @@ class FakeLabelStudio:
         """Change an annotation's label. Gives the webhook."""
         project = self.projects[project_id]
         annotation = project.annotations[annotation_id]
-        annotation |= {"result": [_choice(from_name, label)], "updated_at": self._moment()}
+        annotation |= {"result": [_choice(from_name, label)], "updated_at": self._moment(), "updated_by": 1}
         self._touch(project, annotation["task"])
         task = project.tasks[annotation["task"]]
         return self._event("ANNOTATION_UPDATED", project, annotation=dict(annotation), task=task)
@@ -348,9 +351,7 @@ class FakeLabelStudio:
         wanted = json.loads(query.get("query", "{}"))
         tasks = list(self.projects[int(query["project"])].tasks.values())
         for one in wanted.get("filters", {}).get("items", []):
-            assert one["operator"] == "greater", one
-            name = one["filter"].removeprefix("filter:tasks:")
-            tasks = [task for task in tasks if task[name] > one["value"]]
+            tasks = [task for task in tasks if _passes(task, one)]
         for name in wanted.get("ordering", []):
             column = name.removeprefix("-").removeprefix("tasks:")
             tasks.sort(key=lambda task, column=column: task[column], reverse=name.startswith("-"))
@@ -373,7 +374,13 @@ class FakeLabelStudio:
         wants_all = query.get("download_all_tasks", "").lower() == "true"
         among = {int(task_id) for task_id in query.get("ids[]", "").split(",") if task_id}
         listed = [
-            {"id": task["id"], "annotations": by_task.get(task["id"], []), "data": task["data"], "project": project_id}
+            {
+                "id": task["id"],
+                "annotations": by_task.get(task["id"], []),
+                "drafts": [{"task": task["id"]}] if task["id"] in project.drafted else [],
+                "data": task["data"],
+                "project": project_id,
+            }
             for task in project.tasks.values()
             if (wants_all or task["id"] in by_task) and (not among or task["id"] in among)
         ]
@@ -434,6 +441,63 @@ class FakeLabelStudio:
         for key in gone:
             del project.predictions[key]
         return httpx.Response(200, json={"deleted_predictions": len(gone)})
+
+    def _act(self, body: Any, query: dict[str, str]) -> httpx.Response:
+        project = self.projects[int(query["project"])]
+        among = set(body["selectedItems"]["included"])
+        selected = {
+            task["id"]
+            for task in project.tasks.values()
+            if task["id"] in among and all(_passes(task, one) for one in body["filters"]["items"])
+        }
+        if query["id"] == "predictions_to_annotations":
+            used = {one["parent_prediction"] for one in project.annotations.values()}
+            chosen = [
+                one
+                for one in project.predictions.values()
+                if one["task"] in selected and one["model_version"] == body["model_version"] and one["id"] not in used
+            ]
+            for one in chosen:
+                self._annotate_automatically(project, one)
+            return httpx.Response(200, json={"response_code": 200, "detail": f"Created {len(chosen)} annotations"})
+        assert query["id"] == "delete_tasks_annotations", query
+        gone = [id for id, one in project.annotations.items() if one["task"] in selected]
+        if gone:
+            self.delete_annotations(project.id, *gone)
+        project.drafted -= selected
+        return httpx.Response(200, json={"processed_items": len(gone), "detail": f"Deleted {len(gone)} annotations"})
+
+    def _annotate_automatically(self, project: FakeProject, prediction: dict[str, Any]) -> None:
+        annotation_id, moment = self._new_id(), self._moment()
+        project.annotations[annotation_id] = {
+            "id": annotation_id,
+            "result": prediction["result"],
+            "was_cancelled": False,
+            "ground_truth": False,
+            "created_at": moment,
+            "updated_at": moment,
+            "lead_time": None,
+            "task": prediction["task"],
+            "project": project.id,
+            "completed_by": 1,
+            "updated_by": None,
+            "parent_prediction": prediction["id"],
+        }
+        self._touch(project, prediction["task"])
+
+    def bulk_event(self, project_id: int) -> dict[str, Any]:
+        """The webhook that tells of all annotations that the Data Manager's action has made."""
+        project = self.projects[project_id]
+        made = [dict(one) for one in project.annotations.values() if one["updated_by"] is None]
+        tasks = [project.tasks[one["task"]] for one in made]
+        return self._event("ANNOTATIONS_CREATED", project, annotation=made, task=tasks)
+
+    def _delete_annotation(self, _body: Any, _query: dict[str, str], annotation_id: int) -> httpx.Response:
+        for project in self.projects.values():
+            if annotation_id in project.annotations:
+                self.delete_annotations(project.id, annotation_id)
+                return httpx.Response(204)
+        return _error(404, "No Annotation matches the given query.")
 
     def _list_connections(self, _body: Any, query: dict[str, str]) -> httpx.Response:
         project_id = int(query["project"])
@@ -617,6 +681,18 @@ class FakeLabelStudio:
         return _text(BEGINNING + timedelta(hours=1, milliseconds=self._n_moments))
 
 
+def _passes(task: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a Data Manager filter lets a task through."""
+    value = task[wanted["filter"].removeprefix("filter:tasks:")]
+    compare: dict[str, Callable[[Any, Any], bool]] = {
+        "greater": operator.gt,
+        "equal": operator.eq,
+        "less_or_equal": operator.le,
+        "in_list": lambda one, some: one in some,
+    }
+    return compare[wanted["operator"]](value, wanted["value"])
+
+
 def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -685,6 +761,8 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("POST", r"/api/webhooks", FakeLabelStudio._create_webhook),
     ("PATCH", r"/api/webhooks/(\d+)", FakeLabelStudio._patch_webhook),
     ("DELETE", r"/api/webhooks/(\d+)", FakeLabelStudio._delete_webhook),
+    ("POST", r"/api/dm/actions", FakeLabelStudio._act),
+    ("DELETE", r"/api/annotations/(\d+)", FakeLabelStudio._delete_annotation),
     ("GET", r"/api/dm/views", FakeLabelStudio._list_tabs),
     ("POST", r"/api/dm/views", FakeLabelStudio._create_tab),
 ]
