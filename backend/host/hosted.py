@@ -80,7 +80,8 @@ class Hosted:
             version, model = self._current(project)
             xml = body.get("label_config")
             config = parse_config(xml if isinstance(xml, str) else project.label_config)
-            return answer(self._store, self._clock, version, model, config, tasks)
+            checks = self._store.automation.checks(key)
+            return answer(self._store, self._clock, version, model, config, tasks, checks)
 
     def hear(self, body: Mapping[str, Any]) -> dict[str, str]:
         """Write a webhook down and ask for a turn; gives what was done with it, for the server's answer."""
