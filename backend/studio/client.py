@@ -357,7 +357,7 @@ class Studio:
         """Delete all annotations of tasks that have one, where nothing has changed after a time of Label Studio's.
 
         Whoever submits or corrects an annotation changes its task (measured on 1.23.2); that, too, is looked at
-        inside of the same call. About 2 ms each, instead of 30 one by one.
+        inside of the same call. About thirty times as fast as one by one.
         """
         filters = [
             _filter("updated_at", "less_or_equal", unchanged_since, "Datetime"),

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from flask.testing import FlaskClient
 
 from backend import applying
 from backend.cli import main
+from backend.jobs import JobClient
 from backend.labeling import examples, is_automatic, parse_config, read_annotation
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
 from backend.store.automation import CHECK, KEPT, LABELLED, SKIPPED, UNDONE, AutomaticLabel, Run
 from backend.studio.client import Studio
+from backend.web import create_app
 from tests.support.bench import ANIMALS, MACHINES, TWO, Bench, config, truth
 from tests.support.build import KEY, LABELS, annotation, choice, config_xml, event
 from tests.support.clock import FakeClock
@@ -518,6 +522,46 @@ def test_next_plan_asks_only_audit_labels_that_the_run_before_did_not_use(
     plan = json.loads(done.output)
     left = audits - run.covered_audits - bench.store.automation.tasks_of(project.key)
     assert sum(group["n_audited"] for group in plan["audit"]) == len(left)
+
+
+# -- what the web process says ----------------------------
+
+
+@pytest.fixture
+def web(bench: Bench, signer: Signer, settings: Settings, tmp_path: Path) -> Iterator[FlaskClient]:
+    jobs = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    yield create_app(settings, bench.store, jobs, signer, ["secret"], clock=bench.clock).test_client()
+    jobs.close()
+
+
+def test_status_tells_of_runs_their_promise_and_their_checks(
+    command: CliRunner, bench: Bench, project: FakeProject, web: FlaskClient
+) -> None:
+    assert web.get("/status").get_json()["projects"][0]["automation"] is None
+    apply(command, project)
+    bench.hear(bench.fake.bulk_event(project.id))
+    bench.turn(project)
+    check(bench, project, 20, wrong=True)
+    told = web.get("/status").get_json()["projects"][0]
+    assert told["n_annotations"] == 40 + 20
+    assert (told["automation"]["n_labels"], told["automation"]["is_alarm"]) == (len(automatic(project)), True)
+    (run,) = told["automation"]["runs"]
+    assert (run["state"], run["plan"]["max_error"], run["verification"]["n_wrong"]) == ("applied", 0.2, 20)
+    assert run["tasks"] == {LABELLED: len(automatic(project)), CHECK: 30}
+
+    autolabel(command, project, "--undo", "--yes")
+    assert web.get("/status").get_json()["projects"][0]["automation"]["is_alarm"] is False
+
+
+def test_opening_a_task_that_is_a_check_tells_no_label(
+    command: CliRunner, bench: Bench, project: FakeProject, web: FlaskClient
+) -> None:
+    apply(command, project)
+    held_back = min(bench.store.automation.checks(project.key))
+    other = next(iter(automatic(project)))
+    tasks = [project.tasks[held_back], project.tasks[other]]
+    answer = web.post("/predict", json={"project": project.key, "label_config": TWO, "tasks": tasks}).get_json()
+    assert [bool(one["result"]) for one in answer["results"]] == [False, True]
 
 
 # -- what is kept -----------------------------------------

@@ -224,6 +224,7 @@ def test_extra_params_are_read() -> None:
         "strategy": "entropy",
         "features": "tfidf",
         "audit_share": 0.5,
+        "verify_share": 0.25,
         "retrain_growth": 0,
         "window": 5,
         "min_labels": 2,
