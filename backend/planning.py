@@ -34,6 +34,19 @@ _FINGERPRINT_DIGITS = 12
 
 
 @dataclass(frozen=True)
+class Case:
+    """A project as it stands, and what is to be promised of it (see Goal)."""
+
+    store: Store
+    project: Project
+    config: LabelConfig
+    settings: ProjectSettings
+    max_error: float
+    delta: float
+    per_label: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
     """What would be labelled. labels: of the selected tasks, those that are held back for people as `check`.
 
@@ -72,53 +85,34 @@ class _Basis:
     fingerprint: str
 
 
-def fingerprint(
-    store: Store,
-    project: Project,
-    config: LabelConfig,
-    settings: ProjectSettings,
-    max_error: float,
-    delta: float,
-    *,
-    per_label: bool = False,
-) -> str:
+def fingerprint(case: Case) -> str:
     """What decides a plan: the published version with its labels, the settings, the goal and the runs before.
 
     Raises NotPossible with the reason where there can be no plan.
     """
-    return _basis(store, project, config, settings, max_error, delta, per_label=per_label).fingerprint
+    return _basis(case).fingerprint
 
 
-def make_plan(
-    store: Store,
-    pool: Pool,
-    project: Project,
-    config: LabelConfig,
-    settings: ProjectSettings,
-    max_error: float,
-    delta: float,
-    *,
-    per_label: bool = False,
-) -> Plan:
+def make_plan(case: Case, pool: Pool) -> Plan:
     """The plan as things stand; nothing is changed, but that the look at the audit labels is written down.
 
     pool: up to date. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
     """
-    Goal(max_error, delta, per_label=per_label)
-    basis = _basis(store, project, config, settings, max_error, delta, per_label=per_label)
-    classifier = _labelling_model(basis, pool, settings)
+    Goal(case.max_error, case.delta, per_label=case.per_label)
+    basis, automation, key = _basis(case), case.store.automation, case.project.key
+    classifier = _labelling_model(basis, pool, case.settings)
     audited = pool.having_rows(list(basis.audits))
     audit = _predictions(classifier, pool, pool.rows(audited))
     is_right = audit.labels == np.array([basis.audits[task_id] for task_id in audited], dtype=str)
-    is_open = _open_rows(store, pool, project)
+    is_open = _open_rows(case.store, pool, key)
     theirs = _predictions(classifier, pool, is_open)
     signature = hashlib.sha256(f"{basis.fingerprint} {len(audited)}".encode()).hexdigest()
-    look, is_known = store.automation.look(project.key, basis.after_run, signature)
-    goal = Goal(max_error, delta, look, per_label)
+    look, is_known = automation.look(key, basis.after_run, signature)
+    goal = Goal(case.max_error, case.delta, look, case.per_label)
     found = guarantee(audit, is_right, theirs, goal)
     if found.is_look and not is_known:
-        store.automation.keep_look(project.key, basis.after_run, signature, look)
-    labels = _labels(pool.task_ids[is_open], theirs, found, settings, basis.fingerprint)
+        automation.keep_look(key, basis.after_run, signature, look)
+    labels = _labels(pool.task_ids[is_open], theirs, found, case.settings, basis.fingerprint)
     return Plan(
         fingerprint=basis.fingerprint,
         guarantee=found,
@@ -128,29 +122,21 @@ def make_plan(
     )
 
 
-def _basis(
-    store: Store,
-    project: Project,
-    config: LabelConfig,
-    settings: ProjectSettings,
-    max_error: float,
-    delta: float,
-    *,
-    per_label: bool,
-) -> _Basis:
-    version = store.find_version(project.version_id)
+def _basis(case: Case) -> _Basis:
+    store, key = case.store, case.project.key
+    version = store.find_version(case.project.version_id)
     if version is None or not version.has_model:
         raise NotPossible(
-            f"project {project.key} has no model yet: it comes after {settings.min_labels} labels of 2 kinds"
+            f"project {key} has no model yet: it comes after {case.settings.min_labels} labels of 2 kinds"
         )
-    if version.labels != config.labels:
+    if version.labels != case.config.labels:
         raise NotPossible(
             f"the label config has changed since {version.name} was trained: wait for the next version, then plan again"
         )
-    runs = store.automation.runs(project.key)
+    runs = store.automation.runs(key)
     standing = [run for run in runs if run.is_standing]
-    covered: set[int] = set().union(*(run.covered_audits for run in standing)) | store.automation.tasks_of(project.key)
-    audited = {one.task_id for one in store.predictions(project.key) if one.is_audit} - covered
+    covered: set[int] = set().union(*(run.covered_audits for run in standing)) | store.automation.tasks_of(key)
+    audited = {one.task_id for one in store.predictions(key) if one.is_audit} - covered
     audits = {task_id: label for task_id, label in version.learnt.items() if task_id in audited}
     learnt = {task_id: label for task_id, label in version.learnt.items() if task_id not in audited}
     if len(set(learnt.values())) < 2:
@@ -163,13 +149,15 @@ def _basis(
         "learnt": sorted(learnt.items()),
         "audits": sorted(audits.items()),
         "labels": version.labels,
-        "field": config.field,
-        "features": [version.features_id, settings.features, settings.seed],
+        "field": case.config.field,
+        "features": [version.features_id, case.settings.features, case.settings.seed],
+        "verify_share": case.settings.verify_share,
         "runs": [run.number for run in runs if run.state != UNDONE],
-        "goal": [max_error, delta, per_label],
+        "goal": [case.max_error, case.delta, case.per_label],
     }
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
-    return _Basis(version, learnt, audits, max((run.number for run in runs), default=0), digest[:_FINGERPRINT_DIGITS])
+    after_run = max((run.number for run in runs), default=0)
+    return _Basis(version, learnt, audits, after_run, digest[:_FINGERPRINT_DIGITS])
 
 
 def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Classifier:
@@ -181,11 +169,11 @@ def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Cl
     return train(rows, y, choices, tune(rows, y, choices, settings.features, settings.seed))
 
 
-def _open_rows(store: Store, pool: Pool, project: Project) -> Array:
+def _open_rows(store: Store, pool: Pool, key: str) -> Array:
     """The rows of the tasks that nobody has annotated, and that no run has taken or held back."""
-    annotated = sorted({annotation.task_id for annotation in store.annotations(project.key)})
+    annotated = sorted({annotation.task_id for annotation in store.annotations(key)})
     automation = store.automation
-    return pool.open_rows(annotated, sorted(automation.taken(project.key)), list(automation.checks(project.key)))
+    return pool.open_rows(annotated, sorted(automation.taken(key)), list(automation.checks(key)))
 
 
 def _predictions(classifier: Classifier, pool: Pool, rows: Array) -> Predictions:

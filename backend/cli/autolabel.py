@@ -19,9 +19,9 @@ from backend.encoders import find_encoder
 from backend.errors import InvalidSettings, NotPossible, PlanOutdated, TurnRunning, UnknownProject
 from backend.labeling import LabelConfig, parse_config, project_id_of
 from backend.learning.guarantee import DELTA, MAX_ERROR
-from backend.planning import Plan, fingerprint, make_plan
+from backend.planning import Case, Plan, fingerprint, make_plan
 from backend.pool import Pool
-from backend.settings import ProjectSettings, Settings, read_project_settings, read_settings
+from backend.settings import Settings, read_project_settings, read_settings
 from backend.store import Project, Store
 from backend.store.automation import APPLYING, KEPT, LABELLED, PLANNED, REMOVED, SKIPPED, UNDOING, UNDONE, Run
 from backend.studio.client import Studio
@@ -61,10 +61,11 @@ class _Parts:
         """What the project asks."""
         return parse_config(self.project.label_config)
 
-    @property
-    def project_settings(self) -> ProjectSettings:
-        """The project's own settings."""
-        return read_project_settings(self.project.extra_params)
+    def case(self, goal: _Goal) -> Case:
+        """The project as it stands, and the goal."""
+        project = self.project
+        settings = read_project_settings(project.extra_params)
+        return Case(self.store, project, self.config, settings, goal.max_error, goal.delta, goal.per_label)
 
     def link(self, task_id: int) -> str:
         """Where a task is seen in Label Studio."""
@@ -164,16 +165,7 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
             )
             pool.refresh(math.inf)
             with computing.slot():
-                return make_plan(
-                    parts.store,
-                    pool,
-                    parts.project,
-                    parts.config,
-                    parts.project_settings,
-                    goal.max_error,
-                    goal.delta,
-                    per_label=goal.per_label,
-                )
+                return make_plan(parts.case(goal), pool)
     finally:
         background.shutdown(cancel_futures=True)
         computing.close()
@@ -182,16 +174,7 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
 def _check_plan(parts: _Parts, goal: _Goal, plan: Plan) -> None:
     """Raises PlanOutdated unless the plan is what it would be now."""
     Sync(parts.store, parts.studio, parts.clock).config(parts.key)
-    now = fingerprint(
-        parts.store,
-        parts.project,
-        parts.config,
-        parts.project_settings,
-        goal.max_error,
-        goal.delta,
-        per_label=goal.per_label,
-    )
-    _expect(plan.fingerprint, now)
+    _expect(plan.fingerprint, fingerprint(parts.case(goal)))
 
 
 def _expect(expected: str, found: str) -> None:
