@@ -6,10 +6,10 @@ UV := $(BIN)/uv pip sync --quiet --require-hashes
 LOCK := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos fuzz soak lint docs reference screenshots bench lock clean
+.PHONY: help demo serve test chaos fuzz soak lint docs reference screenshots bench lock docker-check release-check clean
 
 help:  ## What can be made
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 demo: $(VENV)/.run  ## Label Studio with the loop connected, ready to label
 	@$(BIN)/label-studio-al demo $(ARGS)
@@ -44,6 +44,12 @@ screenshots: $(VENV)/.dev  ## The screenshots of docs/images, from a real run (n
 
 bench: $(VENV)/.dev  ## The table of docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.live_loop $(ARGS)
+
+docker-check: $(VENV)/.dev  ## The image's steps and the Compose file's services, without Docker (root, debootstrap)
+	@$(BIN)/python -m tests.docker
+
+release-check: $(VENV)/.dev  ## Wheel and sdist, and the demo from the wheel in an empty environment
+	@$(BIN)/python .ci/release.py
 
 lock: $(BIN)/uv  ## Pin the newest releases of everything
 	@$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/run.txt

@@ -12,8 +12,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-def read_or_create_secret(path: Path) -> str:
-    """The secret in the file, created on first use, readable by the owner only (mode 0600)."""
+def read_or_create_secret(path: Path, n_bytes: int = 32) -> str:
+    """The secret in the file, created on first use with 2 hex digits a byte, for the owner only (mode 0600)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = _read_secret(path)
     if kept:
@@ -22,7 +22,7 @@ def read_or_create_secret(path: Path) -> str:
     # leaves no empty secret behind.
     descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(32))
+        file.write(secrets.token_hex(n_bytes))
         file.flush()
         os.fsync(file.fileno())
     try:

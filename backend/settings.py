@@ -5,6 +5,7 @@ Read once at the edge by `Settings()`; docs/settings.md is made from these field
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from backend.errors import InvalidSettings
 
@@ -150,6 +151,12 @@ class Settings(BaseSettings):
         validation_alias="AL_SWEEP_SECONDS",
         description="Seconds between two looks for projects whose job was lost or whose retry is due.",
     )
+    secrets_dir: Path | None = Field(
+        None,
+        validation_alias="AL_SECRETS_DIR",
+        description="Folder whose files are named as variables of this table and hold their values, as Docker's and "
+        "Kubernetes' secrets are; a variable that is set goes before.",
+    )
 
     @field_validator("label_studio_url", "label_studio_public_url", "backend_url")
     @classmethod
@@ -273,9 +280,19 @@ class ProjectSettings(BaseModel):
 def read_settings(**overrides: Any) -> Settings:
     """The process's settings. Raises InvalidSettings with one sentence that names the variable."""
     try:
-        return Settings(**overrides)
+        return Settings(_secrets_dir=_secrets_dir(), **overrides)
+    except SettingsError as exc:
+        why = exc.__cause__.strerror if isinstance(exc.__cause__, OSError) else "it is not text (UTF-8)"
+        raise InvalidSettings(f"AL_SECRETS_DIR: a file in it cannot be read: {why}") from None
     except ValidationError as exc:
         raise InvalidSettings(_sentence(exc)) from None
+
+
+def _secrets_dir() -> str | None:
+    folder = os.environ.get("AL_SECRETS_DIR") or None
+    if folder is not None and not Path(folder).is_dir():
+        raise InvalidSettings(f"AL_SECRETS_DIR: must be a folder, not {folder!a}")
+    return folder
 
 
 def read_project_settings(extra_params: object) -> ProjectSettings:

@@ -8,7 +8,19 @@ import click
 
 from backend import __version__
 
-_COMMANDS = ("autolabel", "connect", "demo", "doctor", "export", "forget", "host-dir", "serve", "simulate", "worker")
+_COMMANDS = (
+    "autolabel",
+    "connect",
+    "demo",
+    "doctor",
+    "export",
+    "forget",
+    "host-dir",
+    "secrets",
+    "serve",
+    "simulate",
+    "worker",
+)
 
 
 class _Commands(click.Group):

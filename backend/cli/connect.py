@@ -14,36 +14,53 @@ import httpx
 from backend.cli.progress import Bar
 from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_secrets
 from backend.errors import InvalidSettings, StudioRefused
+from backend.examples import example_config, example_tasks
 from backend.labeling import parse_config
 from backend.settings import Settings, read_project_settings, read_settings
 
 if TYPE_CHECKING:
-    from backend.studio.client import Connection
+    from backend.studio.client import Connection, Studio
 
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.3
+EXAMPLE_TITLE = "Customer messages"
 
 
 @click.command()
-@click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
+@click.option("--project", "project_id", type=int, help="Number of the project in Label Studio.")
+@click.option(
+    "--example", is_flag=True, help="Instead: a project of 400 example messages, made if there is none at all."
+)
 @click.option("--backend-url", help="This backend's address, as Label Studio reaches it.  [default: AL_BACKEND_URL]")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the project; repeatable.")
 @click.option("--wait/--no-wait", default=True, help="Wait until the queue is ordered.  [default: wait]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, words on standard error.")
 @say_errors
-def connect(project_id: int, backend_url: str | None, assignments: tuple[str, ...], wait: bool, as_json: bool) -> None:
+def connect(
+    project_id: int | None,
+    example: bool,
+    backend_url: str | None,
+    assignments: tuple[str, ...],
+    wait: bool,
+    as_json: bool,
+) -> None:
     """Connect a project: its model, its webhook, its queue. Safe to repeat.
 
     Needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, and a running backend (label-studio-al serve).
     """
+    if (project_id is None) is not example:
+        raise click.UsageError("give either --project NUMBER or --example")
     settings = read_settings()
     url = (backend_url or settings.reached_at).rstrip("/")
     say = partial(click.echo, err=as_json)
-    connection = connect_project(settings, project_id, url, _read_assignments(assignments), say)
-    version = wait_until_ordered(settings, project_id, url, say) if wait else None
+    if project_id is None:
+        project_id = _find_or_make_example(settings, say)
+    # Null: there was nothing to connect; it was not waited for, or has not come in time.
+    done: dict[str, Any] = {"project": project_id, "backend_url": url, "connection": None, "ordered_by": None}
+    if project_id is not None:
+        done["connection"] = connect_project(settings, project_id, url, _read_assignments(assignments), say).id
+        done["ordered_by"] = wait_until_ordered(settings, project_id, url, say) if wait else None
     if as_json:
-        # Null: it was not waited for, or has not come in time.
-        done = {"project": project_id, "backend_url": url, "connection": connection.id, "ordered_by": version}
         click.echo(json.dumps(done))
 
 
@@ -55,12 +72,7 @@ def connect_project(
     say: Callable[[str], None],
 ) -> Connection:
     """Make the connection, the webhook, the sampling and the tab what they must be."""
-    studio = make_studio(settings)
-    if studio is None:
-        raise InvalidSettings(
-            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set: the token stands in Label Studio under "
-            "Account & Settings > Personal Access Token"
-        )
+    studio = _open_studio(settings)
     read_project_settings(extra_params)
     project = studio.project(project_id)
     parse_config(project.label_config)
@@ -128,6 +140,39 @@ def _state(settings: Settings, project_id: int, backend_url: str) -> dict[str, A
     except (httpx.HTTPError, ValueError, KeyError) as exc:
         raise _NoStateError from exc
     return states[-1] if states else {}
+
+
+def make_example_project(settings: Settings, say: Callable[[str], None]) -> int:
+    """The number of the project of example messages: made on the first call, found again on the next."""
+    studio = _open_studio(settings)
+    project = studio.find_project(EXAMPLE_TITLE)
+    if project is None:
+        say(f'Making the project "{EXAMPLE_TITLE}"')
+        project = studio.create_project(EXAMPLE_TITLE, example_config())
+    if not next(iter(studio.tasks(project.id)), []):
+        tasks = [{"text": task["text"]} for task in example_tasks()]
+        studio.import_tasks(project.id, tasks)
+        say(f"  {len(tasks)} example tasks imported")
+    return project.id
+
+
+def _find_or_make_example(settings: Settings, say: Callable[[str], None]) -> int | None:
+    """None where it was removed: whoever has projects of their own need not delete it again and again."""
+    studio = _open_studio(settings)
+    if studio.find_project(EXAMPLE_TITLE) is None and studio.has_projects():
+        say(f'There are projects, and "{EXAMPLE_TITLE}" is none of them: nothing to connect.')
+        return None
+    return make_example_project(settings, say)
+
+
+def _open_studio(settings: Settings) -> Studio:
+    studio = make_studio(settings)
+    if studio is None:
+        raise InvalidSettings(
+            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set: the token stands in Label Studio under "
+            "Account & Settings > Personal Access Token"
+        )
+    return studio
 
 
 def _read_assignments(assignments: tuple[str, ...]) -> dict[str, Any] | None:

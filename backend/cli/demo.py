@@ -17,15 +17,13 @@ import httpx
 from platformdirs import user_data_path
 
 from backend import logs
-from backend.cli.connect import connect_project, wait_until_ordered
+from backend.cli.connect import connect_project, make_example_project, wait_until_ordered
 from backend.cli.serve import make_processes, watch
-from backend.cli.wiring import make_studio, say_errors
+from backend.cli.wiring import say_errors
 from backend.errors import BackendError, PortInUse, ProcessFailed, StudioUnreachable
-from backend.examples import example_config, example_tasks
 from backend.settings import read_settings
 from backend.studio.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, install, port_is_free
 
-TITLE = "Customer messages"
 EMAIL = "demo@example.com"
 START_SECONDS = 60.0
 
@@ -68,7 +66,7 @@ def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> No
         MODEL_DIR=str(data_dir / "backend"),
         PORT=str(port),
     )
-    for name in ("DATABASE_URL", "BASIC_AUTH_USER", "BASIC_AUTH_PASS", "AL_WEBHOOK_SECRET"):
+    for name in ("DATABASE_URL", "BASIC_AUTH_USER", "BASIC_AUTH_PASS", "AL_WEBHOOK_SECRET", "AL_SECRETS_DIR"):
         os.environ.pop(name, None)
     with server:
         if stop.is_set():
@@ -77,8 +75,8 @@ def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> No
         with _Backend(port, stop):
             if stop.is_set():
                 return
-            project_id = _prepare_project(say)
             settings = read_settings()
+            project_id = make_example_project(settings, say)
             connect_project(settings, project_id, backend_url, None, say)
             version = wait_until_ordered(settings, project_id, backend_url, say)
             if as_json:
@@ -130,21 +128,6 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/health", timeout=1).is_success
     except httpx.HTTPError:
         return False
-
-
-def _prepare_project(say: Any) -> int:
-    """The demo's project: made on the first run, found again on the next."""
-    studio = make_studio(read_settings())
-    assert studio is not None  # the demo has just set both variables
-    project = studio.find_project(TITLE)
-    if project is None:
-        say(f'Making the project "{TITLE}"')
-        project = studio.create_project(TITLE, example_config())
-    if not next(iter(studio.tasks(project.id)), []):
-        tasks = [{"text": task["text"]} for task in example_tasks()]
-        studio.import_tasks(project.id, tasks)
-        say(f"  {len(tasks)} example tasks imported")
-    return int(project.id)
 
 
 def _login(path: Path) -> Login:

@@ -61,10 +61,14 @@ ADDRESS_ADVICE = (
     "USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16,0.0.0.0/8 (metadata addresses stay blocked), "
     "or give an address that is not private with --backend-url"
 )
-
+# Measured on 1.23.2: neither by the API nor with a new connection is such a webhook made.
+DOTLESS_ADVICE = (
+    "Label Studio takes no webhook to a host name without a dot, as containers have: give this backend's container a "
+    "network alias with one (backend.internal), and that to AL_BACKEND_URL or --backend-url"
+)
 NAME_ADVICE = (
     "Label Studio cannot resolve this backend's name. Give the address under which Label Studio reaches it (in Docker "
-    "its service's name or host.docker.internal) in AL_BACKEND_URL or with --backend-url"
+    "a network alias or host.docker.internal) in AL_BACKEND_URL or with --backend-url"
 )
 
 _LEGACY_TOKENS_OFF = "legacy token authentication has been disabled"
@@ -492,6 +496,12 @@ class Studio:
                     return self.project(min(ids)) if ids else None
             page += 1
 
+    def has_projects(self) -> bool:
+        """Whether the user sees any project."""
+        answer = self._json("GET", "api/projects/?page=1&page_size=1")
+        with self._asking():
+            return bool(answer["results"])
+
     def import_tasks(self, project_id: int, tasks: Sequence[dict[str, Any]]) -> None:
         """Add tasks to a project."""
         self._json("POST", f"api/projects/{project_id}/import", list(tasks))
@@ -617,6 +627,8 @@ class Studio:
             sentence = self._sentence(exc)
             if "reserved network address" in str(exc.body) or "is not allowed" in str(exc.body):
                 raise AddressRefused(f"{ADDRESS_ADVICE}. It said: {_detail(exc.body)}", _subnet(exc.body)) from exc
+            if "Enter a valid URL" in str(exc.body):
+                raise AddressRefused(f"{DOTLESS_ADVICE}. It said: {_detail(exc.body)}") from exc
             if _UNRESOLVED in str(exc.body):
                 raise AddressRefused(f"{NAME_ADVICE}. It said: {_detail(exc.body)}") from exc
             if exc.status_code is None or exc.status_code in _BUSY or exc.status_code >= 500:

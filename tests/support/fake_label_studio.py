@@ -389,7 +389,7 @@ class FakeLabelStudio:
     def _import(self, body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
         if project_id not in self.projects:
             return httpx.Response(404, html=PAGE_404)
-        self.add_tasks(project_id, [item["data"] for item in body])
+        self.add_tasks(project_id, [item.get("data", item) for item in body])
         return httpx.Response(201, json={"task_count": len(body), "annotation_count": 0, "prediction_count": 0})
 
     def _import_predictions(self, body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
@@ -582,8 +582,11 @@ class FakeLabelStudio:
         return httpx.Response(200, json=found)
 
     def _create_webhook(self, body: Any, _query: dict[str, str]) -> httpx.Response:
-        if _host(body["url"]) in self.banned_for_webhooks:
-            return _blocked(self.banned_for_webhooks[_host(body["url"])])
+        host = _host(body["url"])
+        if "." not in host and host != "localhost":
+            return _error(400, "Validation error", {"url": ["Enter a valid URL."]})
+        if host in self.banned_for_webhooks:
+            return _blocked(self.banned_for_webhooks[host])
         if "NOTHING" in body.get("actions", []):
             return _error(400, "Validation error", {"actions": ['"NOTHING" is not a valid choice.']})
         webhook_id = self._new_id()

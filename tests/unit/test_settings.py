@@ -63,6 +63,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "AL_LOG_FORMAT": "json",
         "AL_THREADS": "2",
         "AL_DASK_SCHEDULER": "tcp://cluster:8786",
+        "AL_SECRETS_DIR": str(tmp_path),
     } | dict.fromkeys(SECRETS, "hidden and long enough")
     for name in ENV_NAMES.values():
         monkeypatch.setenv(name, values.get(name, "4321" if name != "AL_WORKER_THREADS" else "3"))
@@ -73,6 +74,31 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         plain = value.get_secret_value() if isinstance(value, SecretStr) else value
         assert str(plain).removesuffix(".0") == os.environ[name], name
     assert settings.is_protected
+
+
+def test_secrets_are_read_from_files_named_as_their_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in SECRETS:
+        (tmp_path / name).write_text(f"{name} in a file\n", encoding="utf-8")
+    monkeypatch.setenv("AL_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("BASIC_AUTH_USER", "user")
+    monkeypatch.setenv("AL_WEBHOOK_SECRET", "from the environment")
+    settings = read_settings()
+    assert settings.label_studio_api_key == SecretStr("LABEL_STUDIO_API_KEY in a file")
+    assert settings.basic_auth_pass == SecretStr("BASIC_AUTH_PASS in a file")
+    assert settings.webhook_secret == SecretStr("from the environment")
+
+
+def test_wrong_value_in_a_file_is_refused_as_in_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "AL_SIGNING_KEY").write_text("hunter2", encoding="utf-8")
+    assert refused(AL_SECRETS_DIR=str(tmp_path)) == "AL_SIGNING_KEY: must have 16 characters or more"
+
+
+def test_secrets_folder_that_is_none_or_cannot_be_read_is_said(tmp_path: Path) -> None:
+    assert refused(AL_SECRETS_DIR=f"{tmp_path}/none") == f"AL_SECRETS_DIR: must be a folder, not '{tmp_path}/none'"
+    (tmp_path / "AL_SIGNING_KEY").write_bytes(b"\xff\xfe not text")
+    assert (
+        refused(AL_SECRETS_DIR=str(tmp_path)) == "AL_SECRETS_DIR: a file in it cannot be read: it is not text (UTF-8)"
+    )
 
 
 def test_short_signing_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
