@@ -165,7 +165,9 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
             )
             pool.refresh(math.inf)
             with computing.slot():
-                return make_plan(parts.case(goal), pool)
+                plan = make_plan(parts.case(goal), pool)
+            parts.store.automation.keep_plan(parts.project.key, plan.report, parts.clock.now())
+            return plan
     finally:
         background.shutdown(cancel_futures=True)
         computing.close()

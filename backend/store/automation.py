@@ -267,6 +267,24 @@ class Automation:
         with self._engine.begin() as connection:
             connection.execute(sa.insert(schema.looks).values(**values))
 
+    # -- plans ------------------------------------------------------------------------------------------------
+
+    def keep_plan(self, key: str, report: dict[str, Any], now: float) -> None:
+        """Keep the newest plan of a project, for people to look at."""
+        table = schema.plans
+        values = {"project_key": key, "made_at": now, "report": json.dumps(report)}
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.project_key == key))
+            connection.execute(sa.insert(table).values(**values))
+
+    def newest_plan(self, key: str) -> tuple[float, dict[str, Any]] | None:
+        """When the newest plan was made, and its report; None if there was none."""
+        table = schema.plans.c
+        query = sa.select(table.made_at, table.report).where(table.project_key == key)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (row.made_at, json.loads(row.report))
+
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _update(self, run_id: int, **columns: Any) -> None:

@@ -212,6 +212,15 @@ looks = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
 )
 
+# The newest plan of each project, whether it was applied or not. report: JSON for people.
+plans = sa.Table(
+    "autolabel_plans",
+    metadata,
+    _belongs_to_project(primary_key=True),
+    sa.Column("made_at", sa.Float, nullable=False),
+    sa.Column("report", sa.Text, nullable=False),
+)
+
 turns = sa.Table(
     "turns",
     metadata,

@@ -35,10 +35,32 @@ _NAMESPACE = "http://www.w3.org/2000/svg"
 
 def learning_curve(audit: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]) -> Markup:
     """Accuracy against the number of labels, on an axis of doublings. Its numbers stand in a table beside it."""
-    pygal = _pygal()
     counts = [point["n_labels"] for point in (*audit, *baseline)]
     doublings = range(math.floor(math.log2(min(counts))), math.ceil(math.log2(max(counts))) + 1)
-    chart = pygal.XY(
+    chart = _chart(
+        xrange=(doublings[0], max(doublings[-1], doublings[0] + 1)),
+        x_labels=[{"value": one, "label": f"{2**one:,}"} for one in doublings],
+    )
+    chart.add("interval of the baseline", _intervals(baseline), show_dots=False)
+    chart.add("baseline", _values(baseline))
+    chart.add("interval", _intervals(audit), show_dots=False)
+    chart.add("audit", _values(audit))
+    return _bare(chart.render_tree())
+
+
+def automation_curve(points: Sequence[dict[str, Any]]) -> Markup:
+    """Which share of the pool could be labelled automatically, against the error rate that is promised."""
+    rates = [point["max_error"] for point in points]
+    # The small rates lie too close together for a label each.
+    shown = [rate for rate in rates if rate >= max(rates) / 8]
+    chart = _chart(xrange=(0, max(rates)), x_labels=[{"value": rate, "label": f"{100 * rate:g} %"} for rate in shown])
+    chart.add("share", [(point["max_error"], point["share"]) for point in points])
+    return _bare(chart.render_tree())
+
+
+def _chart(**options: Any) -> Any:
+    """An empty drawing whose height is a share, from 0 to 1."""
+    return _pygal().XY(
         width=_SIZE[0],
         height=_SIZE[1],
         css=[],
@@ -49,15 +71,9 @@ def learning_curve(audit: Sequence[dict[str, Any]], baseline: Sequence[dict[str,
         dots_size=4,
         margin=6,
         range=(0, 1),
-        xrange=(doublings[0], max(doublings[-1], doublings[0] + 1)),
         y_labels=[{"value": share, "label": f"{100 * share:.0f} %"} for share in (0, 0.25, 0.5, 0.75, 1)],
-        x_labels=[{"value": one, "label": f"{2**one:,}"} for one in doublings],
+        **options,
     )
-    chart.add("interval of the baseline", _intervals(baseline), show_dots=False)
-    chart.add("baseline", _values(baseline))
-    chart.add("interval", _intervals(audit), show_dots=False)
-    chart.add("audit", _values(audit))
-    return _bare(chart.render_tree())
 
 
 def _pygal() -> Any:

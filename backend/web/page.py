@@ -15,7 +15,7 @@ from backend.labeling import parse_config, read_project_key
 from backend.settings import ProjectSettings, read_project_settings
 from backend.store import Project
 from backend.web.answers import answer_error
-from backend.web.charts import learning_curve
+from backend.web.charts import automation_curve, learning_curve
 from backend.web.parts import Parts, parts
 from backend.web.protocol import ask_turn
 from backend.web.status import brief_state, problems, state_of, task_url
@@ -60,6 +60,7 @@ def project(key: str) -> ResponseReturnValue:
         problems=problems(here),
         texts=_texts(here, state),
         curve=_curve(state["quality"]),
+        automation_curve=_automation_curve(state["automation"]),
         fields=_fields(state["settings"]),
         can_write=here.settings.has_studio,
         task_url=lambda task_id: task_url(here, state["project"], task_id),
@@ -217,6 +218,11 @@ def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
 def _curve(quality: Mapping[str, Any] | None) -> str | None:
     points = (quality or {}).get("learning_curve") or []
     return learning_curve(points, (quality or {}).get("random_baseline") or []) if len(points) > 1 else None
+
+
+def _automation_curve(automation: Mapping[str, Any] | None) -> str | None:
+    points = ((automation or {}).get("newest_plan") or {}).get("curve") or []
+    return automation_curve(points) if any(point["share"] for point in points) else None
 
 
 def _fields(extra_params: dict[str, Any]) -> list[dict[str, Any]]:

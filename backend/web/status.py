@@ -161,11 +161,12 @@ def _quality(newest: Measurement | None) -> dict[str, Any] | None:
 
 
 def _automation(here: Parts, project: Project) -> dict[str, Any] | None:
-    """What was labelled automatically, with which promise, and what the checks say; None if nothing ever was."""
-    runs = here.store.automation.runs(project.key)
-    if not runs:
+    """What was planned and labelled automatically, with which promise, and what the checks say; None if nothing was."""
+    runs, newest = here.store.automation.runs(project.key), here.store.automation.newest_plan(project.key)
+    if not runs and newest is None:
         return None
     return {
+        "newest_plan": None if newest is None else {"made_at": _time(newest[0])} | newest[1],
         "n_labels": here.store.automation.n_automatic(project.key),
         "is_alarm": any(run.is_standing and run.watch is not None and run.watch["is_alarm"] for run in runs),
         "runs": [

@@ -553,6 +553,31 @@ def test_status_tells_of_runs_their_promise_and_their_checks(
     assert web.get("/status").get_json()["projects"][0]["automation"]["is_alarm"] is False
 
 
+def test_page_shows_the_newest_plan_then_what_was_set_and_an_alarm(
+    command: CliRunner, bench: Bench, project: FakeProject, web: FlaskClient
+) -> None:
+    def page() -> str:
+        return web.get(f"/projects/{project.key}", headers={"Accept": "text/html"}).get_data(as_text=True)
+
+    assert f"label-studio-al autolabel --project {project.id}</code>" in page()
+    plan = json.loads(autolabel(command, project, "--json").output)
+    told = web.get("/status").get_json()["projects"][0]["automation"]["newest_plan"]
+    assert (told["plan"], told["curve"]) == (plan["plan"], plan["curve"])
+    planned = page()
+    assert plan["sentence"] in planned
+    assert "Share of the tasks nobody has labelled" in planned
+    assert "--undo" not in planned
+
+    apply(command, project)
+    bench.hear(bench.fake.bulk_event(project.id))
+    bench.turn(project)
+    assert "a check of the automatic labels" in page()
+    assert 'role="alert"' not in page()
+    check(bench, project, 20, wrong=True)
+    assert 'role="alert"' in page()
+    assert f"autolabel --project {project.id} --undo" in page()
+
+
 def test_opening_a_task_that_is_a_check_tells_no_label(
     command: CliRunner, bench: Bench, project: FakeProject, web: FlaskClient
 ) -> None:

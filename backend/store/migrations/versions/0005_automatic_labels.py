@@ -50,3 +50,9 @@ def upgrade() -> None:
         sa.Column("signature", sa.String(64), primary_key=True),
         sa.Column("number", sa.Integer, nullable=False),
     )
+    op.create_table(
+        "autolabel_plans",
+        sa.Column("project_key", sa.String(64), sa.ForeignKey("projects.key", ondelete="CASCADE"), primary_key=True),
+        sa.Column("made_at", sa.Float, nullable=False),
+        sa.Column("report", sa.Text, nullable=False),
+    )
