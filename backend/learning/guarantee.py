@@ -269,7 +269,8 @@ def _ladder(audit: Array, is_wrong: Array, pool: Array, goal: Goal, n_groups: in
     spread = np.sqrt(expected * (1 - size / max(1, n_all)))
     most_checked = np.minimum(np.ceil(expected + spread), np.minimum(n_audited, size))
     allowed = np.array([_allowed(goal.max_error, int(n)) for n in size - most_checked], dtype=int)
-    least_checked = np.maximum(np.floor(expected - spread), 0).astype(int)
+    # A start that fails because by chance few tasks above it were audited would be the end of it.
+    least_checked = np.maximum(np.floor(expected - 2 * spread), 0).astype(int)
     doubt = DOUBT * np.cumsum(1 - everything)[size - 1] / size if n_all else np.zeros(0)
     level = goal.level / n_groups
     start = _start(size, least_checked, allowed, doubt, level) if n_all else None
