@@ -118,13 +118,14 @@ def groups(found: Sequence[tuple[str, int, Finish]]) -> Iterator[tuple[str, list
         yield f"at most {max_error:.0%} wrong", [one for _, _, one in found if one.max_error == max_error]
 
 
-def worths(folder: Path, aim: Aim, seed: int) -> list[Finish]:
-    data = read_data(str(folder / f"{aim.name}.jsonl.gz"))
+def worths(path: Path, max_error: float, budget: int, seed: int) -> list[Finish]:
+    """One labelling model of a whole set, audited ten times."""
+    data = read_data(str(path))
     known = prepare_pool(data, find_encoder(read_settings().encoder))
-    goal = Goal(aim.max_error)
-    size = in_batches(n_to_learn(aim.budget, goal), OPTIONS.batch)
+    goal = Goal(max_error)
+    size = in_batches(n_to_learn(budget, goal), OPTIONS.batch)
     labeller = next(labellers(known, Run(AUTO, seed), replace(OPTIONS, budget=size), [size]))
-    return [finish(known, labeller, aim.budget, goal, (seed, draw)) for draw in range(WORTH_DRAWS)]
+    return [finish(known, labeller, budget, goal, (seed, draw)) for draw in range(WORTH_DRAWS)]
 
 
 def worth(folder: Path, n_seeds: int, n_jobs: int, kept: Memory) -> None:
@@ -132,7 +133,8 @@ def worth(folder: Path, n_seeds: int, n_jobs: int, kept: Memory) -> None:
     print("| projects with a promise | automated in these | true error in these, mean and worst |")
     print(f"|{' --- |' * 8}")
     for aim in AIMS:
-        found = Parallel(n_jobs)(delayed(kept.cache(worths))(folder, aim, seed) for seed in range(n_seeds))
+        given = folder / f"{aim.name}.jsonl.gz", aim.max_error, aim.budget
+        found = Parallel(n_jobs)(delayed(kept.cache(worths))(*given, seed) for seed in range(n_seeds))
         ours = [one for seed in found for one in seed]
         promised = [one for one in ours if one.n_selected]
         shares = [one.share for one in ours]
