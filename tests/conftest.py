@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -14,6 +15,9 @@ from backend.jobs import JobClient
 from backend.store import Signer, Store
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres, empty
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # A busy machine is no defect: nothing here measures time.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -105,3 +109,14 @@ def signer() -> Signer:
 def clock() -> FakeClock:
     """A clock that stands still until the test moves it."""
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the machine has it; where there is none, tests are skipped, but not in CI."""
+    from tests.support.chromium import MISSING, chromium, find_chromium
+
+    if find_chromium() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
+    with chromium() as opened:
+        yield opened

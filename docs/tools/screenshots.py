@@ -7,7 +7,6 @@ labels of backend/examples, and photographs what people then see in Chromium (CH
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,24 +21,15 @@ from pathlib import Path
 import click
 import httpx
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from backend.examples import example_tasks
 from backend.studio.local import Login, free_port
+from tests.support.chromium import chromium
+from tests.support.labelling_page import LabellingPage
 from tests.support.studio import Annotator, until
 
 IMAGES = Path(__file__).parents[1] / "images"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SIZE = {"width": 1200, "height": 760}
 # Few enough for small files, enough for text to look smooth.
 COLOURS = 64
@@ -63,12 +53,10 @@ def main(n_labels: int) -> None:
     with tempfile.TemporaryDirectory() as folder, running_demo(Path(folder)) as demo:
         click.echo(f"Labelling {n_labels} tasks")
         label(demo, n_labels)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        with chromium() as browser:
             page = browser.new_page(viewport=SIZE, color_scheme="light")
             photograph_label_studio(page, demo)
             photograph_status(page, demo)
-            browser.close()
 
 
 @contextmanager
@@ -112,11 +100,7 @@ def is_at_rest(demo: Demo, n_labels: int) -> bool:
 
 def photograph_label_studio(page: Page, demo: Demo) -> None:
     """The labelling page with the label filled in, and the tab of the next tasks."""
-    page.goto(f"{demo.studio_url}/user/login/")
-    page.fill("input[name=email]", demo.login.email)
-    page.fill("input[name=password]", demo.login.password)
-    page.press("input[name=password]", "Enter")
-    page.wait_for_url(lambda url: "/user/login" not in url)
+    LabellingPage(page, demo.studio_url).log_in(demo.login)
     page.goto(f"{demo.studio_url}/projects/{PROJECT}/data")
     page.get_by_text("Most informative first").first.click()
     settle(page)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from werkzeug.serving import make_server
 
 from backend.examples import example_config, example_tasks
@@ -23,16 +20,6 @@ from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
 
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 N_TURNS = 5
 LABELS_A_TURN = 25
 
@@ -87,20 +74,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     thread.join()
     jobs.close()
     store.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, as the machine has it."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None or not Path(path).exists():
-        if os.environ.get("CI"):
-            pytest.fail("CI needs Chromium: apt-get install chromium, or name it by CHROMIUM")
-        pytest.skip("no Chromium on this machine: apt-get install chromium, or name it by CHROMIUM")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

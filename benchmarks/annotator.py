@@ -1,0 +1,71 @@
+"""How long Submit takes in Label Studio's own page, in a browser, with this backend and without.
+
+python -m benchmarks.annotator
+
+Two projects of the bundled examples in one Label Studio, one of them connected; the tasks are labelled in turns of
+ten, so that what else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import click
+import numpy as np
+
+from backend.examples import example_tasks
+from backend.studio.local import LocalLabelStudio, Login, environment_path, free_port, install
+from tests.support.backend_process import BackendProcess
+from tests.support.chromium import chromium
+from tests.support.labelling_page import LabellingPage
+from tests.support.studio import Annotator
+
+LOGIN = Login(email="admin@example.com", password="password-123", token="0123456789abcdef" * 2 + "01234567")
+GOLD = {task["text"]: task["gold"] for task in example_tasks()}
+AT_ONCE = 10
+WITH, WITHOUT = KINDS = ("with this backend", "without")
+
+
+@click.command()
+@click.option("--tasks", "n_tasks", default=50, show_default=True, help="Labelled in each of the two projects.")
+def main(n_tasks: int) -> None:
+    """Print the table."""
+    install(environment_path(), click.echo)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        studio = LocalLabelStudio(environment_path(), folder / "data", free_port(), LOGIN, folder / "server.log")
+        with studio, chromium() as browser:
+            studio.start(click.echo)
+            admin = Annotator(studio.url, token=LOGIN.token)
+            backend = BackendProcess(folder / "backend", studio.url, LOGIN.token).start()
+            try:
+                projects = {kind: admin.create_project(kind, sorted(set(GOLD.values())), list(GOLD)) for kind in KINDS}
+                backend.connect(projects[WITH])
+                pages = {kind: LabellingPage(browser.new_context().new_page(), studio.url) for kind in KINDS}
+                for page in pages.values():
+                    page.log_in(LOGIN)
+                for _ in range(0, n_tasks, AT_ONCE):
+                    for kind, page in pages.items():
+                        label_some(page, projects[kind])
+            finally:
+                backend.stop()
+                admin.client.close()
+    click.echo("| Submit, in the browser | median | 95 % |\n| --- | --- | --- |")
+    for kind, page in pages.items():
+        click.echo(f"| {kind} | {median(page.submits):.0f} ms | {np.percentile(page.submits, 95):.0f} ms |")
+    ratio = median(pages[WITH].submits) / median(pages[WITHOUT].submits)
+    click.echo(f"ratio of the medians: {ratio:.2f}")
+
+
+def label_some(page: LabellingPage, project_id: int) -> None:
+    """Label ten tasks in a row."""
+    shown = page.label_all_tasks(project_id)
+    for _ in range(AT_ONCE):
+        page.choose(GOLD[shown.served.text], shown)
+        shown = page.submit()
+
+
+if __name__ == "__main__":
+    main()

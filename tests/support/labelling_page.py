@@ -1,0 +1,84 @@
+"""Label Studio's own labelling page, used as an annotator does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Page, Response, expect
+
+from backend.studio.local import Login
+from tests.support.studio import Served
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A task as the page shows it. chosen: the choices that were filled in when it opened."""
+
+    served: Served
+    chosen: list[str]
+
+
+class LabellingPage:
+    """One project's label stream in a browser's tab."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page = page
+        self._url = url
+        # Milliseconds that the browser waited for each Submit.
+        self.submits: list[float] = []
+
+    def log_in(self, login: Login) -> None:
+        """By the form."""
+        self._page.goto(f"{self._url}/user/login/")
+        self._page.fill("input[name=email]", login.email)
+        self._page.fill("input[name=password]", login.password)
+        self._page.press("input[name=password]", "Enter")
+        self._page.wait_for_url(lambda url: "/user/login" not in url)
+
+    def label_all_tasks(self, project_id: int) -> Shown:
+        """Press "Label All Tasks" in the Data Manager."""
+        self._page.goto(f"{self._url}/projects/{project_id}/data")
+        with self._page.expect_response(_is_next) as answer:
+            self._page.get_by_role("button", name="Label All Tasks").click()
+        return self._shown(answer.value)
+
+    def choose(self, label: str, shown: Shown) -> None:
+        """Leave what is filled in if it is right, else choose another label."""
+        if shown.chosen != [label]:
+            self._choices().locator("label", has_text=label).click()
+        expect(self._page.locator("input:checked")).to_have_count(1)
+
+    def submit(self) -> Shown:
+        """Press Submit; gives the task that comes next."""
+        with (
+            self._page.expect_response(_is_next) as answer,
+            self._page.expect_request_finished(_is_submit) as submitted,
+        ):
+            self._page.get_by_test_id("bottombar-submit-button").click()
+        timing = submitted.value.timing
+        self.submits.append(timing["responseEnd"] - timing["requestStart"])
+        return self._shown(answer.value)
+
+    def _shown(self, answer: Response) -> Shown:
+        task: dict[str, Any] = answer.json()
+        text = task["data"]["text"]
+        expect(self._page.get_by_text(text, exact=True).last).to_be_visible()
+        prediction = (task["predictions"] or [{}])[-1]
+        result = prediction.get("result") or []
+        label = result[0]["value"]["choices"][0] if result else None
+        if label is not None:
+            expect(self._page.locator("input:checked")).to_have_count(1)
+        served = Served(task["id"], text, prediction.get("model_version"), prediction.get("score"), label, 0.0)
+        return Shown(served, [one.get_attribute("name") or "" for one in self._page.locator("input:checked").all()])
+
+    def _choices(self) -> Any:
+        return self._page.locator(".lsf-choices")
+
+
+def _is_next(answer: Response) -> bool:
+    return "id=next_task" in answer.url
+
+
+def _is_submit(request: Any) -> bool:
+    return request.method == "POST" and "/annotations" in request.url
