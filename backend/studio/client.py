@@ -71,6 +71,27 @@ NAME_ADVICE = (
     "a network alias or host.docker.internal) in AL_BACKEND_URL or with --backend-url"
 )
 
+# Columns of the Data Manager that a tab may hide (1.23.2).
+_COLUMNS = (
+    "inner_id",
+    "completed_at",
+    "total_annotations",
+    "cancelled_annotations",
+    "total_predictions",
+    "annotators",
+    "annotations_results",
+    "annotations_ids",
+    "predictions_score",
+    "predictions_model_versions",
+    "predictions_results",
+    "file_upload",
+    "storage_filename",
+    "created_at",
+    "updated_at",
+    "updated_by",
+    "avg_lead_time",
+    "draft_exists",
+)
 _LEGACY_TOKENS_OFF = "legacy token authentication has been disabled"
 # Label Studio resolves a backend's name itself, before anything else.
 _UNRESOLVED = "resolve hostname"
@@ -466,7 +487,8 @@ class Studio:
     def add_tab(self, project_id: int) -> None:
         """Add the Data Manager tab "Most informative first", unless it is there."""
         unlabelled = [_filter("total_annotations", "equal", 0, "Number")]
-        self._add_tab(project_id, TAB_TITLE, ["tasks:predictions_score"], unlabelled)
+        columns = ("predictions_score", "predictions_results", "predictions_model_versions")
+        self._add_tab(project_id, TAB_TITLE, ["tasks:predictions_score"], unlabelled, columns)
 
     def add_automatic_tab(self, project_id: int) -> None:
         """Add the Data Manager tab "Labelled automatically", unless it is there."""
@@ -475,7 +497,8 @@ class Studio:
             _filter("predictions_model_versions", "contains", [RUN_PREFIX], "List"),
             _filter("total_annotations", "greater", 0, "Number"),
         ]
-        self._add_tab(project_id, AUTOMATIC_TAB_TITLE, ["tasks:id"], labelled)
+        columns = ("annotations_results", "updated_by", "updated_at", "predictions_model_versions")
+        self._add_tab(project_id, AUTOMATIC_TAB_TITLE, ["tasks:id"], labelled, columns)
 
     def create_project(self, title: str, label_config: str) -> StudioProject:
         """Make a project."""
@@ -508,7 +531,15 @@ class Studio:
 
     # -- inside -----------------------------------------------------------------------------------------------
 
-    def _add_tab(self, project_id: int, title: str, ordering: list[str], filters: list[dict[str, Any]]) -> None:
+    def _add_tab(
+        self,
+        project_id: int,
+        title: str,
+        ordering: list[str],
+        filters: list[dict[str, Any]],
+        columns: Sequence[str],
+    ) -> None:
+        """columns: shown beside the task's number and data."""
         tabs = self._json("GET", f"api/dm/views?project={project_id}")
         with self._asking():
             if any(isinstance(tab.get("data"), dict) and tab["data"].get("title") == title for tab in tabs):
@@ -517,7 +548,14 @@ class Studio:
         if not tabs:
             # The first stored tab takes the place of the default one, which must not vanish.
             self._json("POST", "api/dm/views/", {"project": project_id, "data": {"title": "Default"}})
-        data = {"title": title, "ordering": ordering, "filters": shown}
+        hidden = [f"tasks:{name}" for name in _COLUMNS if name not in columns]
+        data = {
+            "title": title,
+            "ordering": ordering,
+            "filters": shown,
+            # In the table, and beside the task that is labelled.
+            "hiddenColumns": {"explore": hidden, "labeling": hidden},
+        }
         self._json("POST", "api/dm/views/", {"project": project_id, "data": data})
 
     def _webhooks_to(self, project_id: int, backend_url: str) -> list[Webhook]:

@@ -17,7 +17,7 @@ from backend.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_
 from backend.learning.classifier import Classifier, fit_classifier
 from backend.learning.strategies import MEASURES, STRATEGIES
 from backend.pool import Pool
-from backend.ranking import Learnt, Window
+from backend.ranking import Learnt, Window, with_checks
 from backend.settings import ProjectSettings
 from backend.store import Signer, Store
 from tests.support.build import KEY, config_xml, event, make_pool, task
@@ -154,8 +154,8 @@ def test_window_has_as_many_tasks_as_were_wanted_or_are_left(
     window = rank(pool, classifier, ranked_by, CONFIG, SETTINGS, range(1, 11), [], n)
     assert len(window.task_ids) == len(set(window.task_ids)) == min(n, 50)
     assert len(window.informativeness) == len(window.task_ids)
-    assert window.answers is not None
-    assert len(window.answers) == len(window.task_ids)
+    assert window.guesses is not None
+    assert len(window.guesses) == len(window.task_ids)
 
 
 @orders
@@ -186,16 +186,31 @@ def test_places_continue_below_the_pushed_ones(pool: Pool, ranked_by: str) -> No
 
 
 @orders
-def test_answers_are_the_most_probable_labels(pool: Pool, classifier: Classifier, ranked_by: str) -> None:
+def test_guesses_are_the_most_probable_labels_best_first(pool: Pool, classifier: Classifier, ranked_by: str) -> None:
     window = rank(pool, classifier, ranked_by, CONFIG, SETTINGS, range(1, 11), [], 30)
     proba = classifier.predict_proba(pool.X[pool.rows(window.task_ids)])
-    expected = [("AB"[row.argmax()], pytest.approx(row.max(), abs=1e-6)) for row in proba]
-    assert window.answers == expected
+    best_first = np.argsort(-proba, axis=1, kind="stable")
+    expected = [
+        [("AB"[column], pytest.approx(row[column], abs=1e-6)) for column in columns]
+        for row, columns in zip(proba, best_first, strict=True)
+    ]
+    assert window.guesses == expected
 
 
 @pytest.mark.parametrize("ranked_by", MODEL_FREE)
-def test_without_a_model_there_are_no_answers(pool: Pool, ranked_by: str) -> None:
-    assert rank(pool, None, ranked_by, CONFIG, SETTINGS, [], [], 5).answers is None
+def test_without_a_model_there_are_no_guesses(pool: Pool, ranked_by: str) -> None:
+    assert rank(pool, None, ranked_by, CONFIG, SETTINGS, [], [], 5).guesses is None
+
+
+def test_checks_come_first_and_say_nothing_of_the_model(pool: Pool, classifier: Classifier) -> None:
+    window = rank(pool, classifier, "margin", CONFIG, SETTINGS, range(1, 13), [], 10)
+    checked = with_checks(window, [11, 12], 10)
+    assert checked.task_ids == [11, 12, *window.task_ids[:8]]
+    assert checked.informativeness[:2] == [1.0, 1.0]
+    assert window.guesses is not None
+    assert checked.guesses == [[], [], *window.guesses[:8]]
+    assert not checked.audits & {11, 12}
+    assert with_checks(window, [], 10) == window
 
 
 def test_cold_start_meets_both_topics_at_once(pool: Pool) -> None:
