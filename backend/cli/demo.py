@@ -159,7 +159,7 @@ Ready to label.
   Label Studio   {studio_url}/projects/{project_id}/data
   Login          {login.email}
   Password       {login.password}
-  What the model does   {backend_url}/status
+  What the model does   {backend_url}/
 
 Open the first address, log in and press "Label All Tasks". The first model comes after 5 labels;
 from then on every task comes with a suggestion, and the next task is the one that teaches most.
