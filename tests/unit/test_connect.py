@@ -17,7 +17,7 @@ from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
 
 # As a container of a Compose file reaches another.
 BACKEND_URL = "http://backend.internal:9090"
-SECRET = "what-only-the-two-know"
+SECRET = "what-only-the-two-know"  # pragma: allowlist secret
 
 
 @pytest.fixture
