@@ -106,7 +106,8 @@ def wait_until_ordered(
                 bar.end()
                 say(f"Connected: the queue follows {version['name']}, {state['n_tasks']} tasks.")
                 return str(version["name"])
-            if error and state["retry_at"] is None:
+            # News (this very connecting) make another turn due: the error is the last turn's until that one has ended.
+            if error and state["is_parked"]:
                 raise StudioRefused(error)
             if progress and progress != seen:
                 # While it goes on, it may take as long as it takes.

@@ -29,6 +29,7 @@ WAITING: dict[str, Any] = {
     "version": None,
     "error": None,
     "retry_at": None,
+    "is_parked": False,
     "activity": "comparing with Label Studio",
     "n_tasks": 0,
 }
@@ -133,9 +134,18 @@ def test_what_stands_still_is_waited_for_no_longer(
 
 
 def test_error_that_nothing_but_a_change_mends_is_raised(settings: Settings, serve: Callable[..., str]) -> None:
-    url = serve({**WAITING, "error": "the control must be <Choices>"})
+    url = serve({**WAITING, "error": "the control must be <Choices>", "is_parked": True})
     with pytest.raises(StudioRefused, match="the control must be <Choices>"):
         wait_until_ordered(settings, 1, url, lambda _: None)
+
+
+def test_error_of_an_earlier_turn_is_waited_with_while_another_turn_is_due(
+    settings: Settings, serve: Callable[..., str]
+) -> None:
+    url = serve({**WAITING, "error": "Label Studio does not answer"}, ORDERED)
+    said: list[str] = []
+    assert wait_until_ordered(settings, 1, url, said.append) == "al-1"
+    assert "  Label Studio does not answer" in said
 
 
 def test_state_that_cannot_be_read_is_said(settings: Settings) -> None:
