@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import psutil
@@ -175,18 +176,16 @@ def test_what_the_description_promises(backend: BackendProcess, send: Callable[.
         @given(operation.as_strategy())
         def request(case: schemathesis.Case) -> None:
             made = case.as_transport_kwargs(base_url=backend.url)
-            body = {name: made[name] for name in ("json", "data") if made.get(name) is not None}
-            if "json" in body:
-                body = {"content": json.dumps(body.pop("json")).encode("utf-8", "surrogatepass")}
-            elif "data" in body:
-                body = {"content": body.pop("data")}
-            send(
-                made["method"],
-                made["url"].removeprefix(backend.url),
-                params=made.get("params"),
-                headers={"Content-Type": "application/json"},
-                **body,
-            )
+            what: dict[str, Any] = {"headers": {"Content-Type": "application/json"}}
+            if made.get("json") is not None:
+                what["content"] = json.dumps(made["json"]).encode("utf-8", "surrogatepass")
+            elif isinstance(made.get("data"), dict):
+                # A form of the status page.
+                form = urlencode(made["data"], doseq=True, errors="surrogatepass")
+                what = {"content": form.encode(), "headers": {"Content-Type": "application/x-www-form-urlencoded"}}
+            elif made.get("data") is not None:
+                what["content"] = made["data"]
+            send(made["method"], made["url"].removeprefix(backend.url), params=made.get("params"), **what)
 
         request()
 
