@@ -207,8 +207,10 @@ class _ClusterBackend(ParallelBackendBase):  # type: ignore[misc]
         # By identity, with what keeps the identity from being given to something else.
         self._shared: dict[int, tuple[Any, Any]] = {}
 
-    def effective_n_jobs(self, n_jobs: int) -> int:
-        """How many calls are made at once: never more than the cluster has cores."""
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """How many calls are made at once: never more than the cluster has cores; None is one, as in joblib."""
+        if n_jobs is None:
+            return 1
         return max(1, min(n_jobs, self._n_cores) if n_jobs > 0 else self._n_cores)
 
     def get_nested_backend(self) -> tuple[Any, None]:

@@ -93,7 +93,8 @@ class JobClient:
 
     def forget_done(self, keep_seconds: float) -> None:
         """Remove jobs that ended more than `keep_seconds` ago."""
-        before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - keep_seconds))
+        # Not "Z": DBOS reads it with Python's own reader, which knows no "Z" in Python 3.10.
+        before = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - keep_seconds))
         done = self._client.list_workflows(status=list(_DONE), end_time=before, limit=1000, load_input=False)
         if done:
             self._client.delete_workflows([job.workflow_id for job in done])

@@ -595,7 +595,7 @@ def test_opening_a_task_that_is_a_check_tells_no_label(
 @pytest.mark.both_databases
 def test_annotations_change_sides_when_a_person_saves_them(store: Store) -> None:
     store.register(KEY, config_xml(), None, 0.0)
-    ours = {"id": 1, "task": 5, "updated_by": None, "updated_at": "2026-11-23T12:00:00.5Z"}
+    ours = {"id": 1, "task": 5, "updated_by": None, "updated_at": "2026-11-23T12:00:00.500000Z"}
     ours["result"] = [choice("A") | {"id": "automatic-1"}]
     store.hear(event("ANNOTATIONS_CREATED", annotations=(read_annotation(ours),)), 1.0)
     assert (store.annotations(KEY), store.automation.taken(KEY)) == ([], {5})

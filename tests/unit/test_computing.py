@@ -207,6 +207,8 @@ def examples(n: int, n_labels: int, seed: int = 0) -> tuple[Array, Array]:
 def test_joblib_works_on_the_cluster(clustered: Computing, cluster: Counter) -> None:
     with clustered.slot():
         assert joblib.effective_n_jobs(-1) == 2
+        # As scikit-learn 1.7 asks, the last for Python 3.10.
+        assert joblib.effective_n_jobs(None) == 1
         pids = Parallel()(delayed(os.getpid)() for _ in range(8))
     assert HERE not in pids
     with clustered.slot():
@@ -284,8 +286,8 @@ def test_experiment_is_made_on_the_cluster(clustered: Computing, cluster: Counte
     before = cluster.n_made
     with clustered.slot():
         assert set(experiment.conduct()) == set(runs)
-    # The folds that tune the model with all labels, too.
-    assert cluster.n_made - before == 3 + N_FOLDS
+    # The folds that tune the model with all labels, too; scikit-learn 1.7 (Python 3.10) fits that model by one more.
+    assert cluster.n_made - before - (3 + N_FOLDS) in (0, 1)
 
 
 def test_large_argument_is_sent_once(clustered: Computing, cluster: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
