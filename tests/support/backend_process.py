@@ -91,6 +91,13 @@ class BackendProcess:
         """What /status says of one project; empty if it does not know it."""
         return next((one for one in self.status()["projects"] if one["project"] == project_id), {})
 
+    def is_at_rest(self, project_id: int, n_labels: int) -> bool:
+        """Whether all labels are heard, and the version that they make due orders the queue."""
+        state = self.project(project_id)
+        version = state.get("version") or {}
+        is_heard = state["n_annotations"] == n_labels and state["activity"].startswith("waiting for")
+        return bool(is_heard and version.get("is_switched") and not state["error"])
+
     def log(self) -> str:
         """Everything it has written."""
         path = self.folder / "backend.log"

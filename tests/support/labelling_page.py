@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Page, Response, expect
+from playwright.sync_api import ConsoleMessage, Page, Request, Response, expect
 
 from backend.studio.local import Login
 from tests.support.studio import Served
@@ -25,8 +26,13 @@ class LabellingPage:
     def __init__(self, page: Page, url: str) -> None:
         self._page = page
         self._url = url
-        # Milliseconds that the browser waited for each Submit.
+        # Milliseconds that the browser waited for each Submit, and from pressing it until the next task stood there.
         self.submits: list[float] = []
+        self.nexts: list[float] = []
+        # What the page reported as an error: must stay empty.
+        self.errors: list[str] = []
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def log_in(self, login: Login) -> None:
         """By the form."""
@@ -51,6 +57,7 @@ class LabellingPage:
 
     def submit(self) -> Shown:
         """Press Submit; gives the task that comes next."""
+        began = time.perf_counter()
         with (
             self._page.expect_response(_is_next) as answer,
             self._page.expect_request_finished(_is_submit) as submitted,
@@ -58,7 +65,9 @@ class LabellingPage:
             self._page.get_by_test_id("bottombar-submit-button").click()
         timing = submitted.value.timing
         self.submits.append(timing["responseEnd"] - timing["requestStart"])
-        return self._shown(answer.value)
+        shown = self._shown(answer.value)
+        self.nexts.append(1000 * (time.perf_counter() - began))
+        return shown
 
     def _shown(self, answer: Response) -> Shown:
         task: dict[str, Any] = answer.json()
@@ -72,6 +81,12 @@ class LabellingPage:
         served = Served(task["id"], text, prediction.get("model_version"), prediction.get("score"), label, 0.0)
         return Shown(served, [one.get_attribute("name") or "" for one in self._page.locator("input:checked").all()])
 
+    def _hear(self, said: ConsoleMessage) -> None:
+        address = said.location["url"]
+        # Label Studio's own: it asks its maker for tips, which a closed network does not have.
+        if said.type == "error" and not address.endswith("/heidi-tips"):
+            self.errors.append(f"{said.text} ({address})")
+
     def _choices(self) -> Any:
         return self._page.locator(".lsf-choices")
 
@@ -80,5 +95,5 @@ def _is_next(answer: Response) -> bool:
     return "id=next_task" in answer.url
 
 
-def _is_submit(request: Any) -> bool:
+def _is_submit(request: Request) -> bool:
     return request.method == "POST" and "/annotations" in request.url
