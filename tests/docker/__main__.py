@@ -1,15 +1,15 @@
 """Carries out the Dockerfile, then starts the Compose files' services with a real Label Studio, all without Docker.
 
-    make docker-check        needs root and debootstrap; two to five minutes
+    make docker-check        needs root and debootstrap; three to six minutes
 
 A Debian with Python, made by debootstrap, stands for the base image, and chroot for containers: in network, process and
 mount namespaces of their own, as the image's user, without any capability, with a read-only root. Host names and ports
-are those of the Compose files. Label Studio's own image is not run: its package is, with the environment of the file.
+are those of the Compose files. Of the cluster one web container is run. The images of Label Studio and PostgreSQL are
+not run: their packages are, with the environment of the files.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -27,7 +27,7 @@ import platformdirs
 
 from backend.examples import example_tasks
 from backend.studio.local import environment_path, install
-from tests.docker import compose, containers
+from tests.docker import compose, containers, database
 from tests.docker.containers import Volumes
 from tests.docker.image import Image, build
 from tests.support.studio import Annotator, Truth, until, version_number
@@ -93,7 +93,7 @@ def _check(work: Path) -> None:
 
 
 class _Check:
-    """`docker compose up`, labelling, `stop`, and `up` again."""
+    """`docker compose up`, labelling, `stop`, and `up` again; then the cluster's."""
 
     def __init__(self, image: Image, work: Path) -> None:
         self.image = image
@@ -101,44 +101,83 @@ class _Check:
         self.volumes = Volumes(work / "volumes")
         self.services: dict[str, Any] = compose.read(compose.SINGLE)["services"]
         self.studio: subprocess.Popen[bytes] | None = None
-        self.backend: subprocess.Popen[bytes] | None = None
+        self.ours: dict[str, subprocess.Popen[bytes]] = {}
+        self.postgres: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
         """Raises AssertionError with the sentence of what is wrong."""
         try:
             began = time.monotonic()
             self.up()
-            said = self.one_shot("connect")
-            assert "Connected: the queue follows" in said, said
-            print(f"up: {time.monotonic() - began:.0f} s\n{said}")
+            print(f"up: {time.monotonic() - began:.0f} s\n{self.connect()}")
             self.label()
+            self.lose_a_process()
             self.look_at_files()
             self.stop()
             before = self.secret("AL_SIGNING_KEY"), self.secret("LABEL_STUDIO_PASSWORD")
             self.up()
-            said = self.one_shot("connect")
+            said = self.connect()
             assert "Making the project" not in said, f"the second start made another project: {said}"
             assert before == (self.secret("AL_SIGNING_KEY"), self.secret("LABEL_STUDIO_PASSWORD"))
             print("a second start: same secrets, same project")
+            self.stop()
+            self.services = compose.read(compose.CLUSTER)["services"]
+            self.up(workers=self.services["worker"]["deploy"]["replicas"])
+            self.connect()
+            self.label()
+            self.look_at_files()
+            print("the cluster's services with PostgreSQL: connected, learnt")
             self.stop()
         except BaseException:
             for log in sorted(self.work.glob("*.log")):
                 print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)
             raise
         finally:
-            for process in (self.backend, self.studio):
+            for process in (*self.ours.values(), self.studio, self.postgres):
                 if process is not None and process.poll() is None:
                     process.kill()
                     process.wait()
 
-    def up(self) -> None:
-        """Start the services in the order of their conditions."""
+    def up(self, workers: int = 0) -> None:
+        """Start the services in the order of their conditions. workers: containers of the service `worker`."""
         self.one_shot("secrets")
+        if "postgres" in self.services:
+            self.postgres = database.start(
+                self.services["postgres"], self.volumes.made["secrets"], self.work / "postgres"
+            )
         self.studio = self.start_label_studio()
-        self.backend = containers.start(self.image, self.services["backend"], self.volumes, self.work / "backend.log")
-        until(lambda: self.answers(f"{BACKEND}/health", self.backend), "the backend answers", 90)
+        self.start("backend", "backend")
+        for number in range(workers):
+            self.start("worker", f"worker-{number + 1}")
+        until(self.backend_answers, "the backend answers", 90)
         until(lambda: self.answers(f"{LABEL_STUDIO}/health", self.studio), "Label Studio answers", 180)
         self.one_shot("backend", self.image.healthcheck)
+
+    def start(self, service: str, name: str) -> None:
+        """Start a container of ours."""
+        self.ours[name] = containers.start(self.image, self.services[service], self.volumes, self.work / f"{name}.log")
+
+    def connect(self) -> str:
+        """What the service `connect` says, when all is well."""
+        said = self.one_shot("connect")
+        assert "Connected: the queue follows" in said, said
+        return said
+
+    def backend_answers(self) -> bool:
+        """Whether the web server is up."""
+        return self.answers(f"{BACKEND}/health", self.ours["backend"])
+
+    def lose_a_process(self) -> None:
+        """Kill both processes below process 1: they are started again, and reaped."""
+        first = containers.first_process(self.ours["backend"])
+        killed = containers.children(first)
+        assert len(killed) == 2, killed
+        for process_id in killed:
+            os.kill(process_id, signal.SIGKILL)
+        until(lambda: not set(killed) & set(containers.children(first)), "killed processes are reaped", 30)
+        until(self.backend_answers, "the backend answers after its processes were killed", 90)
+        until(lambda: len(containers.children(first)) == 2, "both processes run again", 30)
+        print("both processes were killed: reaped, and started again")
 
     def one_shot(self, name: str, command: list[str] | None = None) -> str:
         """Run a service's container to its end."""
@@ -205,32 +244,33 @@ class _Check:
     def state(self) -> Any:
         """What /status says."""
         user = self.services["backend"]["environment"]["BASIC_AUTH_USER"]
-        pair = base64.b64encode(f"{user}:{self.secret('BASIC_AUTH_PASS')}".encode()).decode()
-        return httpx.get(f"{BACKEND}/status", headers={"Authorization": f"Basic {pair}"}).json()
+        return httpx.get(f"{BACKEND}/status", auth=(user, self.secret("BASIC_AUTH_PASS"))).json()
 
     def look_at_files(self) -> None:
-        """Nothing secret in the log, nothing that others may read."""
-        log = (self.work / "backend.log").read_text(errors="replace")
-        for path in self.volumes.made["secrets"].iterdir():
-            assert path.read_text().strip() not in log, f"{path.name} stands in the log"
+        """Nothing secret in the logs, nothing that others may read."""
+        for name in self.ours:
+            log = (self.work / f"{name}.log").read_text(errors="replace")
+            for path in self.volumes.made["secrets"].iterdir():
+                assert path.read_text().strip() not in log, f"{path.name} stands in the log of {name}"
         loose = [path for path in self.volumes.folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o007]
         assert not loose, f"others may read {loose}"
 
     def stop(self) -> None:
         """`docker compose stop`: SIGTERM to process 1, which must end in time, and leave nobody behind."""
-        assert self.backend is not None
-        assert self.studio is not None
-        (first,) = (
-            int(child)
-            for child in Path(f"/proc/{self.backend.pid}/task/{self.backend.pid}/children").read_text().split()
-        )
         began = time.monotonic()
-        os.kill(first, signal.SIGTERM)
-        code = self.backend.wait(int(self.services["backend"]["stop_grace_period"].removesuffix("s")))
-        assert code == 0, f"the backend ended with {code}"
+        for container in self.ours.values():
+            os.kill(containers.first_process(container), signal.SIGTERM)
+        for name, container in self.ours.items():
+            code = container.wait(int(self.services["backend"]["stop_grace_period"].removesuffix("s")))
+            assert code == 0, f"{name} ended with {code}"
+        self.ours.clear()
         print(f"SIGTERM: ended after {time.monotonic() - began:.1f} s")
+        assert self.studio is not None
         os.killpg(self.studio.pid, signal.SIGTERM)
         self.studio.wait(20)
+        if self.postgres is not None:
+            self.postgres.send_signal(signal.SIGINT)
+            self.postgres.wait(20)
 
 
 if __name__ == "__main__":

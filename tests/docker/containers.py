@@ -88,17 +88,27 @@ def _mounts(image: Image, service: dict[str, Any], volumes: Volumes) -> list[str
     for mount in service.get("tmpfs", []):
         target, _, options = mount.partition(":")
         lines.append(shlex.join(["mount", "-t", "tmpfs", "-o", options, "tmpfs", f"{root}{target}"]))
-    for number, mount in enumerate(service.get("volumes", [])):
+    for mount in service.get("volumes", []):
         name, _, rest = mount.partition(":")
         target, _, mode = rest.partition(":")
         if not target:
             # A volume without a name.
-            name, target = f"anonymous-{number}-{id(service)}", name
+            name, target = f"anonymous-{len(volumes.made)}", name
         place = f"{root}{target}"
         lines.append(shlex.join(["mount", "--bind", str(volumes.find(name, image, target)), place]))
         if mode == "ro":
             lines.append(shlex.join(["mount", "-o", "remount,bind,ro", place]))
     return [*lines, shlex.join(["mount", "-o", "remount,bind,ro", str(root)])]
+
+
+def first_process(container: subprocess.Popen[bytes]) -> int:
+    """The number, outside of it, of a container's process 1."""
+    return children(container.pid)[0]
+
+
+def children(process_id: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
 
 
 def run(
