@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ _CONNECT_SECONDS = 5
 # A peer that vanished without a word (a pulled cable, a host that lost power) is noticed within about 25 s,
 # by us and by the server, which then gives back the locks of the vanished one.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+# DBOS asks SQLite for `unixepoch('subsec')` on Python 3.12 and later, whatever SQLite comes with it: on Debian 12 it is
+# 3.40, which answers NULL.
+_SUBSECONDS_SINCE = (3, 42)
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +116,8 @@ def _open_sqlite(address: sa.URL, patience_seconds: float) -> sa.Engine:
         pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON")
         for pragma in (f"busy_timeout={patience_seconds * 1000:.0f}", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
+        if sqlite3.sqlite_version_info < _SUBSECONDS_SINCE:
+            connection.create_function("unixepoch", 1, _unix_seconds)
         record.info["file"] = _identity(path)
 
     @sa.event.listens_for(engine, "checkout")
@@ -127,6 +133,10 @@ def _open_sqlite(address: sa.URL, patience_seconds: float) -> sa.Engine:
             raise _torn(path, context.connection, context.original_exception) from context.original_exception
 
     return engine
+
+
+def _unix_seconds(modifier: str) -> float | None:
+    return time.time() if modifier == "subsec" else None
 
 
 def _torn(path: Path, connection: sa.Connection | None, reason: BaseException) -> TornDatabase:

@@ -185,3 +185,16 @@ def test_deleted_content_is_overwritten(engine: sa.Engine, path: Path) -> None:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()
     assert SECRET_TEXT.encode() not in path.read_bytes()
+
+
+def test_sqlite_tells_the_time_in_parts_of_a_second_whatever_its_release(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE moments (moment INTEGER NOT NULL DEFAULT (unixepoch('subsec') * 1000))"
+        )
+        before = time.time()
+        connection.exec_driver_sql("INSERT INTO moments DEFAULT VALUES")
+        (moment,) = connection.exec_driver_sql("SELECT moment FROM moments").one()
+    engine.dispose()
+    assert before * 1000 - 2 <= moment <= time.time() * 1000 + 2

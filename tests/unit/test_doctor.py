@@ -71,7 +71,12 @@ class Ward:
             self.bench.clock,
             self.http,
         )
-        return list(examine(setup, project_ids, fix=fix))
+        try:
+            return list(examine(setup, project_ids, fix=fix))
+        finally:
+            # Of what `close` closes, the client is the ward's.
+            if "store" in vars(setup):
+                setup.store.close()
 
     def results(self, **options: Any) -> dict[str, Result]:
         return {result.check: result for result in self.examine(**options)}
