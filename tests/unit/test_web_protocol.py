@@ -338,9 +338,9 @@ def test_predict_answers_each_task_in_order(connected: FlaskClient, store: Store
         item = one["result"][0]
         assert (item["from_name"], item["to_name"], item["type"]) == ("topic", "text", "choices")
         assert 0.5 <= item["score"] <= 1
-    # One task alone is answered as among others.
+    # One task alone is answered as among others, but for the last bit of a sum: NumPy 2.2 (Python 3.10) adds otherwise.
     for n, text in enumerate(texts):
-        assert ask(connected, [task(n, text)]) == [results[n]]
+        assert ask(connected, [task(n, text)]) == [results[n] | {"score": pytest.approx(results[n]["score"], abs=1e-6)}]
 
 
 def test_undecided_task_has_the_lowest_score(connected: FlaskClient, store: Store, signer: Signer) -> None:
