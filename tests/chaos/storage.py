@@ -17,9 +17,9 @@ from tests.support.postgres import Postgres
 
 GARBAGE_BYTES = 4096 * 4
 _OVERWRITE = """
-import os, sys
+import contextlib, os, sys
 path, first, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-with open(path, "r+b") as file:
+with contextlib.suppress(FileNotFoundError), open(path, "r+b") as file:
     size = file.seek(0, os.SEEK_END)
     file.seek(min(first, size))
     file.write(os.urandom(min(n, max(0, size - first))))
@@ -90,8 +90,10 @@ class Storage:
             )
 
     def _tear_feature_files(self) -> None:
-        for path in self._folder.glob("features/*/*/values"):
-            _overwrite(path, first=256)
+        # What a turn replaces meanwhile is gone.
+        with suppress(FileNotFoundError):
+            for path in self._folder.glob("features/*/*/values"):
+                _overwrite(path, first=256)
 
     def _administer(self, *statements: str) -> None:
         assert self._postgres is not None
@@ -102,9 +104,8 @@ class Storage:
 
 
 def _overwrite(path: Path, first: int = 0) -> None:
-    """Random bytes in the middle of a file that others have open; its length stays.
+    """Random bytes in the middle of a file that others have open, if it exists; its length stays.
 
     By a process of its own: whoever closes a file gives up all locks that their process has on it, SQLite's too.
     """
-    if path.exists():
-        subprocess.run([sys.executable, "-c", _OVERWRITE, path, str(first), str(GARBAGE_BYTES)], check=True)
+    subprocess.run([sys.executable, "-c", _OVERWRITE, path, str(first), str(GARBAGE_BYTES)], check=True)

@@ -13,7 +13,7 @@ from backend.studio import WEBHOOK_HEADER
 from backend.studio.local import LocalLabelStudio, free_port, personal_access_token
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
-from tests.support.studio import Annotator, Truth
+from tests.support.studio import Annotator, Truth, until
 
 pytestmark = pytest.mark.e2e
 
@@ -109,12 +109,19 @@ MENDED = [
 def test_doctor_finds_it_and_mends_it(
     admin: Annotator, truth: Truth, backend: BackendProcess, project: int, harm: Harm, check: str, words: str
 ) -> None:
-    harm(admin, project, backend)
-    findings = examine(backend, project, "--fix")
+    # A turn that begins in the same second mends some of it first.
+    for _ in range(3):
+        harm(admin, project, backend)
+        findings = examine(backend, project, "--fix")
+        if findings[check]["mended"]:
+            break
     assert words in (findings[check]["mended"] or ""), findings[check]
     assert findings[check]["state"] == "ok"
-    assert not_well(examine(backend, project)) == {}
-    assert truth.version(project) == admin.next(project).version == backend.project(project)["version"]["name"]
+    until(lambda: not_well(examine(backend, project)) == {}, "all is well")
+    until(
+        lambda: truth.version(project) == admin.next(project).version == backend.project(project)["version"]["name"],
+        "the queue is of the newest version",
+    )
 
 
 def test_blocked_address_names_the_setting(backend: BackendProcess, project: int) -> None:
