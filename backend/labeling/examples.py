@@ -14,9 +14,13 @@ def examples(annotations: Iterable[Annotation], label_of: Callable[[object], str
     Skipped annotations, empty results and labels that `label_of` does not know teach nothing.
     Returns task ids in ascending order.
     """
+    annotations = list(annotations)
+    # A store gives one object for equal results, and few are different.
+    results = {id(annotation.result): annotation.result for annotation in annotations}
+    labels = {key: label_of(result) for key, result in results.items()}
     votes: dict[int, list[tuple[str, int, str]]] = {}
     for annotation in annotations:
-        label = None if annotation.was_cancelled else label_of(annotation.result)
+        label = None if annotation.was_cancelled else labels[id(annotation.result)]
         if label is not None:
             votes.setdefault(annotation.task_id, []).append((annotation.updated_at, annotation.id, label))
     return {task_id: _majority(votes[task_id]) for task_id in sorted(votes)}

@@ -119,6 +119,10 @@ class FakeLabelStudio:
 
     # -- what a test plans ------------------------------------------------------------------------------------
 
+    def let_pass(self, seconds: float) -> None:
+        """What happens from now on happens so much later."""
+        self._n_moments += int(1000 * seconds)
+
     def client(self) -> httpx.Client:
         """A client that talks to this fake."""
         return httpx.Client(transport=httpx.MockTransport(self.handle))
