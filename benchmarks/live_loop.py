@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from backend.cli.wiring import webhook_secret
+from backend.cli.wiring import webhook_secrets
 from backend.settings import Settings
 from backend.studio import WEBHOOK_HEADER
 from backend.studio.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, free_port, install
@@ -185,7 +185,7 @@ class Bench:
         project = self.admin.call("GET", f"/api/projects/{project_id}/")
         labelled = {row[0] for row in self.truth.ask("SELECT task_id FROM task_completion")}
         ids = [task for task in self.admin.task_ids(project_id) if task not in labelled][:n]
-        secret = webhook_secret(Settings(model_dir=self.backend.folder))
+        secret = webhook_secrets(Settings(model_dir=self.backend.folder))[0]
         known, began, slowest = len(state["turns"]), time.perf_counter(), 0.0
         newest = state["turns"][0]["started_at"]
         with httpx.Client(base_url=self.backend.url, headers={WEBHOOK_HEADER: secret}, timeout=10) as client:

@@ -13,7 +13,7 @@ app = Flask(__name__)
 @app.get("/health")
 @app.post("/setup")
 @app.post("/webhook")
-def answer():
+def answer() -> dict[str, str]:
     return {"status": "UP", "model_version": "noop"}
 
 

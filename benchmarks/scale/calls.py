@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,9 +24,6 @@ class Connection:
     def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """Status and body of the answer. Raises CallFailedError."""
         try:
-            if self._connection.sock is None:
-                self._connection.connect()
-                self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._connection.request(method, path, body, self._headers)
             answer = self._connection.getresponse()
             return answer.status, answer.read()
