@@ -120,7 +120,8 @@ class Bench:
         total, own, shown = [], [], 0
         for _ in range(6):  # enough labels for a model, so that every further one makes a turn due
             self.label(self.admin, self.admin.next(project_id))
-        until(lambda: self.backend.project(project_id)["version"]["n_labels"] == 6, "the labels are learnt")
+        n_labels = self.truth.labels(project_id)
+        until(lambda: self.backend.project(project_id)["version"]["n_labels"] == n_labels, "the labels are learnt")
         for _ in range(n):
             version = self.quiet(project_id)["version"]["name"]
             served = self.admin.next(project_id)
