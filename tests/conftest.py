@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-PAYLOADS = Path(__file__).parent / "payloads"
+TESTS = Path(__file__).parent
+PAYLOADS = TESTS / "payloads"
+# Their tests share what takes long to start, and take minutes: these folders are worth one group each, longest first.
+LONG_FOLDERS = ("e2e", "chaos", "host", "fuzz", "browser", "soak")
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +42,23 @@ def payload() -> Callable[[str], dict[str, Any]]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_databases: runs on SQLite and on PostgreSQL")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share out the tests over processes: a file's stay together, so do all that drive the one real Label Studio.
+
+    The longest groups first, so that no process is left with one at the end.
+    """
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(TESTS).parts[0]
+        return LONG_FOLDERS.index(folder) if folder in LONG_FOLDERS else len(LONG_FOLDERS)
+
+    for item in items:
+        group = [*LONG_FOLDERS, str(item.path)][place(item)]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=place)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
