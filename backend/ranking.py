@@ -73,6 +73,7 @@ def rank(
     situation = Situation(
         X=pool.X,
         Z=pool.compact,
+        keys=pool.task_ids,
         pool=candidates,
         labelled=pool.rows(list(known)),
         y=np.array(list(known.values()), dtype=str),

@@ -232,7 +232,8 @@ def table(names: list[str], n_tasks: int, pythons: dict[str, str], folder: Path)
     dense, sparse = (Z[pool], Z[known]), (pool_X, X_labelled)
 
     def choose(name: str, Z: Any, Z_labelled: Any) -> Any:
-        query = Query(pool_X, Z, X_labelled, Z_labelled, y, classifier, BATCH, BATCH, SEED, fit_classifier)
+        keys = np.arange(n_tasks), np.arange(n_tasks, n_tasks + N_LABELLED)
+        query = Query(pool_X, Z, X_labelled, Z_labelled, *keys, y, classifier, BATCH, BATCH, SEED, fit_classifier)
         return STRATEGIES[name].choose(query)
 
     weights = np.random.default_rng(SEED).random((N_COLUMNS, len(LABELS)), dtype=np.float32)

@@ -36,7 +36,8 @@ MIXED_LABELS_A_CLASS = 40
 class Situation:
     """What is known when tasks are chosen.
 
-    X, Z: all tasks, features and their compact form (see Query). pool: indices of the tasks that may be asked.
+    X, Z: all tasks, features and their compact form (see Query). keys: shape (n_tasks,), what tells the tasks apart
+    wherever they lie (see draws). pool: indices of the tasks that may be asked.
     labelled: indices of the labelled tasks, y: their labels. asked: of all that were asked, skipped ones too.
     n_classes: labels of the config. batch: tasks that are asked before the next training. coverage: makes that many
     groups of similar tasks. fit: trains a classifier on (X, y).
@@ -44,6 +45,7 @@ class Situation:
 
     X: Matrix
     Z: Matrix
+    keys: Array
     pool: Array
     labelled: Array
     y: Array
@@ -100,6 +102,8 @@ def ask(order: str, situation: Situation, n: int) -> Ranking:
         Z=selected(situation.Z, situation.pool),
         X_labelled=situation.X[situation.labelled],
         Z_labelled=selected(situation.Z, situation.labelled),
+        keys=situation.keys[situation.pool],
+        keys_labelled=situation.keys[situation.labelled],
         y=situation.y,
         classifier=situation.classifier,
         n=n,

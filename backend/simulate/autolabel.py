@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from backend.errors import InvalidRequest
+from backend.learning.draws import text_hashes
 from backend.learning.features import Encoder, Features
 from backend.learning.guarantee import Goal, Predictions, guarantee, n_audits_needed
 from backend.learning.learner import train, tune
@@ -80,7 +81,7 @@ def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
     """Turn texts into features. All texts are the pool: its true labels tell how wrong the automatic ones are."""
     with threadpool_limits(1):
         features, X = Features.fit_transform(data.texts, encoder)
-    return Known(X, data.labels, X[:0], data.labels[:0], features.choices())
+    return Known(X, data.labels, X[:0], data.labels[:0], features.choices(), text_hashes(data.texts))
 
 
 def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) -> Iterator[Labeller]:

@@ -11,6 +11,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 import backend.learning
+from backend.learning.draws import text_hashes
 from backend.learning.features import Encoder, Features
 from backend.simulate.data import Dataset
 from backend.simulate.replay import Known, Options, Point, Run, full_score, replay
@@ -91,7 +92,8 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
     with threadpool_limits(1):
         features, X = Features.fit_transform(train_texts, encoder)
         X_test = features.transform(test_texts)
-    return Known(X, data.labels[data.train_rows], X_test, data.labels[data.test_rows], features.choices())
+    y, y_test = data.labels[data.train_rows], data.labels[data.test_rows]
+    return Known(X, y, X_test, y_test, features.choices(), text_hashes(train_texts))
 
 
 def _replayed(known: Known, run: Run, options: Options) -> tuple[Run, list[Point]]:

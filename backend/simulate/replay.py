@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
 from backend.errors import InvalidRequest
+from backend.learning import draws
 from backend.learning.asking import AUTO, RANDOM, Asked, Situation, ask_and_audit, choose_order
 from backend.learning.classifier import Classifier
 from backend.learning.coverage import cover
@@ -42,13 +43,22 @@ class Options:
 
 @dataclass(frozen=True)
 class Known:
-    """A data set as rows of features, fitted on its train split only. choices: see Features.choices."""
+    """A data set as rows of features, fitted on its train split only.
+
+    choices: see Features.choices. contents: shape (n_tasks,), see draws.text_hashes; of the tasks that may be labelled.
+    """
 
     X: TextRows
     y: Array
     X_test: TextRows
     y_test: Array
     choices: Mapping[str, Array]
+    contents: Array
+
+    @cached_property
+    def keys(self) -> Array:
+        """What tells the tasks apart, whatever their order (see draws.text_keys)."""
+        return draws.text_keys(self.contents)
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,7 @@ def turns(known: Known, run: Run, options: Options) -> Iterator[Turn]:
         situation = Situation(
             X=X,
             Z=Z,
+            keys=known.keys,
             pool=np.setdiff1d(np.arange(len(y)), labelled),
             labelled=labelled,
             y=y[labelled],

@@ -65,6 +65,7 @@ def scoring(rows: Any, y: np.ndarray) -> Callable[[], Any]:
     situation = Situation(
         X=rows,
         Z=rows.compact,
+        keys=np.arange(len(rows)),
         pool=np.arange(n_labelled, len(rows)),
         labelled=labelled,
         y=y,

@@ -64,6 +64,8 @@ def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed
         "Z": X[n_labelled:],
         "X_labelled": known,
         "Z_labelled": X[:n_labelled],
+        "keys": np.arange(n_labelled, n_labelled + n_tasks),
+        "keys_labelled": np.arange(n_labelled),
         "y": y[:n_labelled],
         "n": 10,
         "batch": 4,

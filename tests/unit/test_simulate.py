@@ -104,7 +104,8 @@ def test_all_labels_give_the_full_score(known: Known, strategy: str) -> None:
 
 def test_with_one_label_met_everything_is_taken_for_it(known: Known) -> None:
     sport = np.flatnonzero(known.y == "sport")
-    few = Known(known.X[sport[:5]], known.y[sport[:5]], known.X_test, known.y_test, known.choices)
+    X, y, contents = (part[sport[:5]] for part in (known.X, known.y, known.contents))
+    few = Known(X, y, known.X_test, known.y_test, known.choices, contents)
     points = replay(few, Run("margin", 0), Options(budget=4, batch=2))
     share = float((known.y_test == "sport").mean())
     macro_f1 = f1_score(known.y_test, np.full(len(known.y_test), "sport"), average="macro")
@@ -135,11 +136,11 @@ def test_test_split_is_not_seen_by_features(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_test_split_changes_scores_only(known: Known) -> None:
-    other = Known(known.X, known.y, known.X_test[:20], known.y_test[:20], known.choices)
+    other = Known(known.X, known.y, known.X_test[:20], known.y_test[:20], known.choices, known.contents)
     asked = [point.n_labels for point in replay(other, Run("auto", 0), OPTIONS)]
     assert asked == [10, 20, 30, 40]
-    whole = Known(known.X, known.y, known.X, known.y, known.choices)
-    reversed_test = Known(known.X, known.y, known.X_test[::-1], known.y_test[::-1], known.choices)
+    whole = Known(known.X, known.y, known.X, known.y, known.choices, known.contents)
+    reversed_test = Known(known.X, known.y, known.X_test[::-1], known.y_test[::-1], known.choices, known.contents)
     assert scores(replay(reversed_test, Run("auto", 0), OPTIONS)) == scores(replay(known, Run("auto", 0), OPTIONS))
     assert scores(replay(whole, Run("auto", 0), OPTIONS)) != scores(replay(known, Run("auto", 0), OPTIONS))
 

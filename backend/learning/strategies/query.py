@@ -19,7 +19,8 @@ class Query:
     """Which n tasks of the pool to ask next.
 
     X: the pool, shape (n_tasks, n_features). Z: the same tasks for distances, best dense and short: shape (n_tasks,
-    n_dims), rows of unit length. X_labelled, Z_labelled: the labelled tasks alike; y: their label names.
+    n_dims), rows of unit length. keys: shape (n_tasks,), what tells the tasks apart wherever they lie (see draws).
+    X_labelled, Z_labelled, keys_labelled: the labelled tasks alike; y: their label names.
     batch: how many are asked before the next training; the n tasks are successive batches in order.
     fit: trains a classifier on (X, y). Raises InvalidRequest where features are no numbers or their shapes do not
     fit together.
@@ -29,6 +30,8 @@ class Query:
     Z: Matrix
     X_labelled: Matrix
     Z_labelled: Matrix
+    keys: Array
+    keys_labelled: Array
     y: Array
     classifier: Classifier | None
     n: int
@@ -46,6 +49,11 @@ class Query:
             if pool.shape[1] != labelled.shape[1]:
                 came = f"{pool.shape[1]} and {labelled.shape[1]}"
                 raise InvalidRequest(f"pool and labelled tasks need the same features, have {came} columns")
+        if self.keys.shape != (self.n_tasks,) or self.keys_labelled.shape != (len(self.y),):
+            came = (
+                f"{len(self.keys)} of {self.n_tasks} tasks and {len(self.keys_labelled)} of {len(self.y)} labelled ones"
+            )
+            raise InvalidRequest(f"every task needs one key, have {came}")
         parts = {id(part): part for part in (self.X, self.Z, self.X_labelled, self.Z_labelled)}
         if not all(is_finite(part) for part in parts.values()):
             raise InvalidRequest("features must be finite numbers, have NaN, infinity or some too large to be squared")
