@@ -15,9 +15,10 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
-from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos._serialization import DefaultSerializer, deserialize_value
 
 from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, open_engine, set_aside, unavailable
 from backend.errors import TurnOvertaken, UnknownProject
@@ -55,9 +56,11 @@ class JobClient:
 
     def __init__(self, url: str, *, patience_seconds: float = PATIENT_SECONDS) -> None:
         """patience_seconds: how long a write waits for others' writes."""
+        _never_unpickle()
         self._engine = open_engine(url, patience_seconds=patience_seconds)
         self._client = DBOSClient(
             system_database_engine=self._engine,
+            serializer=_Plain(),
             lazy=True,
             retry_connection_errors=False,
             application_name=_APPLICATION,
@@ -76,12 +79,13 @@ class JobClient:
 
     def is_spent(self, project_key: str, n_turns: int) -> bool:
         """Whether the job of this name has ended, so that asking for it again would do nothing."""
-        found = self._client.list_workflows(workflow_ids=[_job_id(project_key, n_turns)], load_input=False)
+        ids = [_job_id(project_key, n_turns)]
+        found = self._client.list_workflows(workflow_ids=ids, load_input=False, load_output=False)
         return any(job.status in _DONE for job in found)
 
     def begun(self) -> list[BegunJob]:
         """The jobs that are running, or were running when their process died."""
-        found = self._client.list_workflows(queue_name=QUEUE, status="PENDING", load_input=False)
+        found = self._client.list_workflows(queue_name=QUEUE, status="PENDING", load_input=False, load_output=False)
         return [BegunJob(job.workflow_id, job.queue_partition_key or "", job.dequeued_at) for job in found]
 
     def run_again(self, job: BegunJob) -> bool:
@@ -95,13 +99,16 @@ class JobClient:
         """Remove jobs that ended more than `keep_seconds` ago."""
         # Not "Z": DBOS reads it with Python's own reader, which knows no "Z" in Python 3.10.
         before = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - keep_seconds))
-        done = self._client.list_workflows(status=list(_DONE), end_time=before, limit=1000, load_input=False)
+        done = self._client.list_workflows(
+            status=list(_DONE), end_time=before, limit=1000, load_input=False, load_output=False
+        )
         if done:
             self._client.delete_workflows([job.workflow_id for job in done])
 
     def forget(self, project_key: str) -> None:
         """Remove all jobs of a project."""
-        found = self._client.list_workflows(workflow_id_prefix=_job_id(project_key, ""), load_input=False)
+        prefix = _job_id(project_key, "")
+        found = self._client.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
         if found:
             self._client.delete_workflows([job.workflow_id for job in found])
 
@@ -163,11 +170,13 @@ class JobRunner:
     """Runs the turns in this process: several projects at once, one turn of a project at a time."""
 
     def __init__(self, url: str, run_turn: Callable[[str], None], n_threads: int) -> None:
+        _never_unpickle()
         self._engine = open_engine(url)
         config: DBOSConfig = {
             "name": _APPLICATION,
             "system_database_engine": self._engine,
             "application_version": _JOBS_VERSION,
+            "serializer": _Plain(),
             # Of its own for each start: whoever has the name of a living process would take its jobs away.
             "executor_id": str(uuid.uuid4()),
             # Nobody here waits for a job's result.
@@ -183,7 +192,9 @@ class JobRunner:
         self._n_threads = n_threads
 
         @DBOS.workflow(name=_WORKFLOW)
-        def turn(project_key: str) -> None:
+        def turn(project_key: object) -> None:
+            if not isinstance(project_key, str):
+                raise TypeError(f"a job's input must be a project's key, not {type(project_key).__name__}")
             run_turn(project_key)
 
     def start(self) -> None:
@@ -204,6 +215,33 @@ class JobRunner:
         """Take no more jobs and wait for the running ones."""
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout_seconds)
         self._engine.dispose()
+
+
+class _Plain(DBOSPortableJSONSerializer):
+    """Writes JSON. DBOS itself reads what says that it is JSON; what does not say how it is written is refused."""
+
+    def deserialize(self, _text: str | None) -> NoReturn:
+        """Raises TypeError."""
+        raise TypeError("a job's row must say that it holds JSON")
+
+
+def _never_unpickle() -> None:
+    """Whatever a row says, DBOS refuses to load a pickle in this process: who can write rows could run code.
+
+    Its serializer is a setting, but a row that names `py_pickle` is unpickled all the same (DBOS 3.4). This can go
+    when DBOS can switch that off, or when the check below passes without the first line.
+    """
+    DefaultSerializer.deserialize = _refuse_pickle  # type: ignore[method-assign, assignment]
+    pickled = DefaultSerializer()
+    try:
+        deserialize_value(pickled.serialize(None), pickled.name(), _Plain())
+    except TypeError:
+        return
+    raise RuntimeError("this release of DBOS unpickles rows in a way that is not known here: install an older one")
+
+
+def _refuse_pickle(_serializer: DefaultSerializer, _text: str) -> NoReturn:
+    raise TypeError("a job's row must hold JSON: nothing from the database is unpickled")
 
 
 def _job_id(project_key: str, n_turns: int | Literal[""]) -> str:
