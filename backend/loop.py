@@ -309,12 +309,14 @@ class Loop:
                 self._push(self._studio, key, config, number, window)
         with self._step(key, progress, "record"):
             before = set() if project.version_id is None else self._store.audits(project.version_id)
-            artifact = None if classifier is None else self._signer.dump((classifier, order, tuning), model_kind(key))
+            now = self._clock.now()
+            kind = model_kind(key, number, now)
+            artifact = None if classifier is None else self._signer.dump((classifier, order, tuning), kind)
             version = self._store.publish(
                 key,
                 NewVersion(
                     number=number,
-                    created_at=self._clock.now(),
+                    created_at=now,
                     revision=project.revision,
                     ranked_by=order,
                     labels=config.labels,

@@ -73,11 +73,15 @@ class Models:
         features = before.features
         if features is None or before.features_id != features_id:
             features = self._load_features(key, features_id)
-        return _Kept(version_id, Model(features, *self._signer.load(artifact, model_kind(key))), features_id, features)
+        born = self._store.version_birth(version_id)
+        if born is None:
+            return _Kept(version_id, None, features_id, features)
+        model = Model(features, *self._signer.load(artifact, model_kind(key, *born)))
+        return _Kept(version_id, model, features_id, features)
 
     def _load_features(self, key: str, features_id: int) -> Features:
-        artifact = self._store.features_artifact(features_id)
-        if artifact is None:
+        artifact, born = self._store.features_artifact(features_id), self._store.features_birth(features_id)
+        if artifact is None or born is None:
             raise ArtifactRejected(f"the features {features_id} of a stored model are gone")
-        features: Features = self._signer.load(artifact, features_kind(key))
+        features: Features = self._signer.load(artifact, features_kind(key, born))
         return features

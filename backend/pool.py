@@ -52,6 +52,14 @@ class _Fit:
     files: FeatureFiles
 
 
+@dataclass(frozen=True)
+class _Signed:
+    """Features as they are stored, signed for this time."""
+
+    artifact: bytes
+    at: float
+
+
 class Pool:
     """Every task of a project as a row of `X`; a text is turned into features once, when it is first seen.
 
@@ -81,11 +89,10 @@ class Pool:
         self._clock = clock
         self._computing = computing
         self._background = background
-        self._kind = features_kind(key)
         self.features_id: int | None = None
         self._fit: _Fit | None = None
         # With the features that it replaces.
-        self._refit: tuple[int | None, Future[tuple[_Fit, bytes]]] | None = None
+        self._refit: tuple[int | None, Future[tuple[_Fit, _Signed]]] | None = None
         self._coverage: tuple[int, int, Coverage] | None = None
         none: Array = np.zeros(0, dtype=np.int64)
         self.task_ids = self.live = self._live_tasks = self._without_text = none
@@ -191,7 +198,8 @@ class Pool:
             return False
         features_id, artifact = found
         try:
-            features: Features = self._signer.load(artifact, self._kind)
+            born = self._store.features_birth(features_id) or 0.0
+            features: Features = self._signer.load(artifact, features_kind(self.key, born))
         except ArtifactRejected as exc:
             log.warning("project %s: features are made again: %s", self.key, exc)
             return False
@@ -201,10 +209,10 @@ class Pool:
         return True
 
     def _fit_now(self) -> None:
-        fit, artifact = self._make_fit()
-        self._use(self._store.save_features(self.key, self.field, artifact, self._clock.now()), fit)
+        fit, signed = self._make_fit()
+        self._use(self._save(signed), fit)
 
-    def _make_fit(self) -> tuple[_Fit, bytes]:
+    def _make_fit(self) -> tuple[_Fit, _Signed]:
         """Features fitted on a sample of the tasks, without rows yet, and as they are stored."""
         task_ids = self._store.task_ids(self.key)
         sampled = [task_ids[place] for place in sample(len(task_ids))]
@@ -214,8 +222,15 @@ class Pool:
             texts += [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
         with self._computing.slot():
             features = Features.fit(texts, self._encoder, len(task_ids))
-        artifact = self._signer.dump(features, self._kind)
-        return _Fit(features, self._files(artifact, features)), artifact
+        signed = self._sign(features)
+        return _Fit(features, self._files(signed.artifact, features)), signed
+
+    def _sign(self, features: Features) -> _Signed:
+        now = self._clock.now()
+        return _Signed(self._signer.dump(features, features_kind(self.key, now)), now)
+
+    def _save(self, signed: _Signed) -> int:
+        return self._store.save_features(self.key, self.field, signed.artifact, signed.at)
 
     def _files(self, artifact: bytes, features: Features) -> FeatureFiles:
         return FeatureFiles(self._files_folder(artifact), features)
@@ -268,25 +283,25 @@ class Pool:
             return
         # Other features by number, so that a version is published with them, and the older ones are deleted.
         features = replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()))
-        artifact = self._signer.dump(features, self._kind)
-        self.features_id = self._store.save_features(self.key, self.field, artifact, self._clock.now())
-        fit.files.move(self._files_folder(artifact))
+        signed = self._sign(features)
+        self.features_id = self._save(signed)
+        fit.files.move(self._files_folder(signed.artifact))
         self._fit = _Fit(features, fit.files)
         log.info("project %s: %d words that no task holds any more are forgotten", self.key, len(gone))
 
-    def _make_refit(self) -> tuple[_Fit, bytes]:
-        fit, artifact = self._make_fit()
+    def _make_refit(self) -> tuple[_Fit, _Signed]:
+        fit, signed = self._make_fit()
         self._append_news(fit, np.inf)
         # The rows are ready: a turn is to take them over.
         self._store.call_turn(self.key)
-        return fit, artifact
+        return fit, signed
 
     def _take_over_refit(self) -> None:
         if self._refit is None or not self._refit[1].done():
             return
         (replaced, future), self._refit = self._refit, None
         try:
-            fit, artifact = future.result()
+            fit, signed = future.result()
         except Exception as exc:
             log.error("project %s: features could not be fitted again: %s", self.key, exc, exc_info=exc)
             return
@@ -294,7 +309,7 @@ class Pool:
             # Another worker was faster.
             fit.files.remove()
             return
-        self._use(self._store.save_features(self.key, self.field, artifact, self._clock.now()), fit)
+        self._use(self._save(signed), fit)
 
     # -- rows -------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from backend.errors import InvalidSettings
 
-SIGNING_KEY_CHARACTERS = 16
+KEY_CHARACTERS = 16
 
 _PASSWORD = re.compile(r"//[^/]*@")
 _SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
@@ -187,8 +187,8 @@ class Settings(BaseSettings):
     @field_validator("signing_key")
     @classmethod
     def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < SIGNING_KEY_CHARACTERS:
-            raise PydanticCustomError("short", f"must have {SIGNING_KEY_CHARACTERS} characters or more")
+        if value is not None and len(value.get_secret_value()) < KEY_CHARACTERS:
+            raise PydanticCustomError("short", f"must have {KEY_CHARACTERS} characters or more")
         return value
 
     @property

@@ -7,22 +7,18 @@ so a killed one leaves nobody behind on its port.
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 
-import click
 import waitress
 
 from backend.cli.wiring import (
     end_with_parent,
-    exit_code,
     keep_files_private,
     make_signer,
     open_store,
     set_up_logging,
     webhook_secrets,
 )
-from backend.errors import BackendError
 from backend.settings import read_settings
 
 # Label Studio waits 1 s for a webhook, inside of the annotator's Submit: less than that is waited for a locked
@@ -46,13 +42,10 @@ def run_web(host: str, port: int) -> None:
     from backend.jobs import JobClient
     from backend.web import create_app
 
-    try:
-        store = open_store(settings, STORE_PATIENCE_SECONDS)
-    except BackendError as exc:
-        click.echo(f"Error: {exc}", err=True)
-        sys.exit(exit_code(exc))
+    signer, secrets = make_signer(settings), webhook_secrets(settings)
+    store = open_store(settings, STORE_PATIENCE_SECONDS)
     jobs = JobClient(settings.jobs_url, patience_seconds=JOBS_PATIENCE_SECONDS)
-    app = create_app(settings, store, jobs, make_signer(settings), webhook_secrets(settings), host=host)
+    app = create_app(settings, store, jobs, signer, secrets, host=host)
     server = waitress.create_server(
         app,
         host=host,

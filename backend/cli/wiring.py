@@ -20,7 +20,7 @@ import click
 from backend import logs
 from backend.errors import BackendError, InvalidSettings, SchemaTooNew
 from backend.secret_file import read_or_create_secret
-from backend.settings import Settings
+from backend.settings import KEY_CHARACTERS, Settings
 
 if TYPE_CHECKING:
     from backend.counting import Counts
@@ -80,7 +80,10 @@ def open_store(settings: Settings, patience_seconds: float | None = None) -> Sto
     from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, set_aside, unavailable
     from backend.store import Store
 
-    settings.model_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.model_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InvalidSettings(f"MODEL_DIR: {settings.model_dir} cannot be made: {exc.strerror}") from exc
     store = Store(settings.store_url, patience_seconds=patience_seconds or PATIENT_SECONDS)
     try:
         try:
@@ -99,7 +102,7 @@ def make_signer(settings: Settings) -> Signer:
 
     if settings.signing_key is not None:
         return Signer(settings.signing_key.get_secret_value())
-    return Signer(read_or_create_secret(settings.model_dir / "signing.key"))
+    return Signer(read_or_create_secret(settings.model_dir / "signing.key", at_least=KEY_CHARACTERS))
 
 
 def webhook_secrets(settings: Settings) -> list[str]:
@@ -107,7 +110,7 @@ def webhook_secrets(settings: Settings) -> list[str]:
     if settings.webhook_secret is not None:
         given = settings.webhook_secret.get_secret_value()
     else:
-        given = read_or_create_secret(settings.model_dir / "webhook.secret")
+        given = read_or_create_secret(settings.model_dir / "webhook.secret", at_least=KEY_CHARACTERS)
     return [one for one in re.split(r"[\s,]+", given) if one]
 
 

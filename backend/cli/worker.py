@@ -55,6 +55,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     """Take turns until `stop` is set."""
     clock = Clock()
     computing = Computing(settings.threads, settings.dask_scheduler)
+    signer = make_signer(settings)
     store = open_store(settings)
     check_whole(settings.jobs_url)
     counts = Counts()
@@ -71,7 +72,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     # Settings may have been corrected.
     store.unpark()
     background = ThreadPoolExecutor(1, thread_name_prefix="features")
-    loop = Loop(store, studio, make_signer(settings), settings, clock, computing, background, counts)
+    loop = Loop(store, studio, signer, settings, clock, computing, background, counts)
     jobs = JobClient(settings.jobs_url)
     run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)

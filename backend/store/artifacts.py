@@ -14,7 +14,7 @@ import joblib
 from backend.errors import ArtifactRejected
 
 # The number changes with the shape of what is stored: an older release's objects would load, and then fail.
-_MAGIC = b"label-studio-al/3\n"
+_MAGIC = b"label-studio-al/4\n"
 _DIGEST_BYTES = 32
 
 
@@ -60,14 +60,14 @@ class Signer:
         return hmac.digest(key, body, hashlib.sha256)
 
 
-def model_kind(project_key: str) -> str:
-    """What a project's model is signed for."""
-    return f"model of {project_key}"
+def model_kind(project_key: str, number: int, created_at: float) -> str:
+    """What the model of a version is signed for: in the row of another version, older or newer, it is refused."""
+    return f"model of {project_key}, version {number} of {float(created_at)!r}"
 
 
-def features_kind(project_key: str) -> str:
-    """What a project's features are signed for."""
-    return f"features of {project_key}"
+def features_kind(project_key: str, created_at: float) -> str:
+    """What a project's features are signed for: in a row of another time they are refused."""
+    return f"features of {project_key} of {float(created_at)!r}"
 
 
 @cache

@@ -703,6 +703,15 @@ class Store:
             row = connection.execute(query).one_or_none()
         return None if row is None else (row.artifact, row.features_id)
 
+    def version_birth(self, version_id: int) -> tuple[int, float] | None:
+        """A version's number and when it was made, for which its model is signed; None if it was replaced."""
+        table = schema.versions.c
+        with self._read() as connection:
+            row = connection.execute(
+                sa.select(table.number, table.created_at).where(table.id == version_id)
+            ).one_or_none()
+        return None if row is None else (row.number, row.created_at)
+
     def window(self, version_id: int, among: Sequence[int] | None = None) -> dict[int, float]:
         """Informativeness of the tasks pushed under a version, most informative first; optionally of some only."""
         table = schema.window.c
@@ -840,6 +849,12 @@ class Store:
         table = schema.features.c
         with self._read() as connection:
             return connection.execute(sa.select(table.artifact).where(table.id == features_id)).scalar_one_or_none()
+
+    def features_birth(self, features_id: int) -> float | None:
+        """When features were made, for which they are signed; None if they were replaced."""
+        table = schema.features.c
+        with self._read() as connection:
+            return connection.execute(sa.select(table.created_at).where(table.id == features_id)).scalar_one_or_none()
 
     def latest_features_id(self, key: str, field: str) -> int | None:
         """The id of the newest features made from a task field; None before the first."""

@@ -23,7 +23,7 @@ from backend.store import Signer, artifacts, features_kind, model_kind
 from backend.store.artifacts import _DIGEST_BYTES, _MAGIC
 
 SIGNER = Signer("the right key")
-KIND = model_kind("3.1795343520")
+KIND = model_kind("3.1795343520", 4, 1_800_000_000.25)
 ARTIFACT = SIGNER.dump({"weights": [1, 2, 3]}, KIND)
 
 
@@ -194,7 +194,15 @@ def test_processes_that_start_together_share_the_secret(tmp_path: Path) -> None:
         assert len(found[0]) == 64
 
 
-@pytest.mark.parametrize("other", [features_kind("3.1795343520"), model_kind("4.1795343520")])
+@pytest.mark.parametrize(
+    "other",
+    [
+        features_kind("3.1795343520", 1_800_000_000.25),
+        model_kind("4.1795343520", 4, 1_800_000_000.25),
+        model_kind("3.1795343520", 3, 1_800_000_000.25),
+        model_kind("3.1795343520", 4, 1_800_000_000.5),
+    ],
+)
 def test_what_was_signed_for_another_use_or_project_is_not_unpickled(tmp_path: Path, other: str) -> None:
     mark = tmp_path / "mark"
     with pytest.raises(ArtifactRejected, match="signature"):

@@ -54,7 +54,7 @@ class Setting:
             labels=("A", "B"),
             learnt=learnt,
             features_id=self.pool.features_id,
-            artifact=self.signer.dump((classifier, "margin", Tuning("tfidf")), model_kind(KEY)),
+            artifact=self.signer.dump((classifier, "margin", Tuning("tfidf")), model_kind(KEY, self.number, 0.0)),
             window=[(place, 0.5) for place in range(n_labels + 1, N + 1)],
             audits=audits,
         )

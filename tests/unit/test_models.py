@@ -35,9 +35,9 @@ class Setting:
     def publish(self, number: int = 1, key: str = KEY, features_id: int | None = None) -> tuple[int, int]:
         """Ids of the version and of its features."""
         self.store.register(key, config_xml(), None, 0.0)
-        signed = self.signer.dump(self.features, features_kind(key))
+        signed = self.signer.dump(self.features, features_kind(key, 0.0))
         features_id = features_id or self.store.save_features(key, "text", signed, 0.0)
-        artifact = self.signer.dump((self.classifier, "margin", Tuning("tfidf")), model_kind(key))
+        artifact = self.signer.dump((self.classifier, "margin", Tuning("tfidf")), model_kind(key, number, 0.0))
         new = NewVersion(number, 0.0, 0, "margin", ("A", "B"), {1: "A"}, features_id, artifact, [])
         return self.store.publish(key, new, is_switched=True).id, features_id
 

@@ -215,7 +215,7 @@ def test_restarted_worker_fits_again_when_the_pool_doubled_meanwhile(setting: Se
 @pytest.mark.parametrize("place", [0, 40, -1])
 def test_torn_features_are_made_again(setting: Setting, caplog: pytest.LogCaptureFixture, place: int) -> None:
     setting.hear(*tasks(*range(10)))
-    good = setting.signer.dump("whatever", features_kind(KEY))
+    good = setting.signer.dump("whatever", features_kind(KEY, 0.0))
     torn = bytearray(good)
     torn[place] ^= 1
     torn_id = setting.store.save_features(KEY, "text", bytes(torn), 0.0)
@@ -298,7 +298,7 @@ def test_groups_are_made_again_after_a_refit_of_the_same_size(setting: Setting) 
 def test_features_that_another_worker_replaced_are_not_published_again(setting: Setting) -> None:
     setting.hear(*tasks(*range(10)))
     setting.refresh()
-    signed = setting.signer.dump(setting.pool.features, features_kind(KEY))
+    signed = setting.signer.dump(setting.pool.features, features_kind(KEY, 0.0))
     others = setting.store.save_features(KEY, "text", signed, 0.0)
     setting.store.publish(KEY, NewVersion(1, 0.0, 0, "coverage", ("A", "B"), {}, others, None, []), is_switched=True)
     setting.refresh()

@@ -91,8 +91,8 @@ def publish(
         pairs = [(text, label) for label, texts in learnt.items() for text in texts]
         features, rows = Features.fit_transform([text for text, _ in pairs], None)
         classifier = fit_classifier(rows, np.array([label for _, label in pairs]))
-        artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")), model_kind(key))
-        features_id = store.save_features(key, "text", signer.dump(features, features_kind(key)), 0.0)
+        artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")), model_kind(key, number, 1_800_000_000.0))
+        features_id = store.save_features(key, "text", signer.dump(features, features_kind(key, 0.0)), 0.0)
     new = NewVersion(
         number=number,
         created_at=1_800_000_000.0,
