@@ -18,7 +18,7 @@ from backend.learning.guarantee import Goal, Predictions, guarantee, n_audits_ne
 from backend.learning.learner import train, tune
 from backend.learning.types import Array
 from backend.simulate.data import Dataset
-from backend.simulate.replay import Known, Options, Run, turns
+from backend.simulate.replay import Known, Options, Run, in_order, turns
 
 # Learning comes first: no more than this share of people's labels goes into the audit.
 AUDITS_AT_MOST = 0.6
@@ -79,6 +79,7 @@ class Labeller:
 
 def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
     """Turn texts into features. All texts are the pool: its true labels tell how wrong the automatic ones are."""
+    data = in_order(data)
     with threadpool_limits(1):
         features, X = Features.fit_transform(data.texts, encoder)
     return Known(X, data.labels, X[:0], data.labels[:0], features.choices(), text_hashes(data.texts))
@@ -146,6 +147,7 @@ def automate(
 
 
 def _automated(known: Known, run: Run, options: Options, goal: Goal, budgets: Sequence[int]) -> list[Finish]:
+    known = known.shuffled(run.seed)
     sizes = [in_batches(n_to_learn(budget, goal), options.batch) for budget in budgets]
     learning = replace(options, budget=max(sizes))
     after = {len(one.labelled): one for one in labellers(known, run, learning, sizes)}

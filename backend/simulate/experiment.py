@@ -14,7 +14,7 @@ import backend.learning
 from backend.learning.draws import text_hashes
 from backend.learning.features import Encoder, Features
 from backend.simulate.data import Dataset
-from backend.simulate.replay import Known, Options, Point, Run, full_score, replay
+from backend.simulate.replay import Known, Options, Point, Run, full_score, in_order, replay
 from backend.simulate.results import Results
 
 
@@ -41,8 +41,10 @@ class Experiment:
     ) -> Experiment:
         """The experiment, with the runs that the folder already holds. The budget is cut to what can be labelled.
 
-        Raises InvalidRequest where the folder holds another experiment, unless it may be overwritten.
+        Raises InvalidRequest where the folder holds another experiment, unless it may be overwritten. The order of the
+        data makes no other experiment.
         """
+        dataset = in_order(dataset)
         options = replace(options, budget=min(options.budget, dataset.n_train))
         identity = {
             "data": dataset.fingerprint(),
@@ -87,7 +89,8 @@ def _code() -> str:
 
 
 def prepare(data: Dataset, encoder: Encoder | None) -> Known:
-    """Turn texts into features; the test split has no part in fitting them."""
+    """Turn texts into features; the test split has no part in fitting them, nor has the order of the data."""
+    data = in_order(data)
     train_texts, test_texts = ([data.texts[row] for row in rows] for rows in (data.train_rows, data.test_rows))
     with threadpool_limits(1):
         features, X = Features.fit_transform(train_texts, encoder)

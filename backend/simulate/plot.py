@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from backend.errors import InvalidRequest
 from backend.learning.asking import RANDOM
 from backend.simulate.autolabel import Finish
-from backend.simulate.summary import Curve
+from backend.simulate.summary import Curve, differences, differences_to_random
 
 # Told apart by everybody. Source: Okabe and Ito 2008. Grey is left to random.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -33,33 +33,43 @@ _STYLE = {
 
 
 def draw(curves: Sequence[Curve], full: float, metric: str, title: str) -> dict[str, bytes]:
-    """The picture by its file's ending: svg and png. Raises InvalidRequest where matplotlib is missing."""
-    return _pictures(lambda axes: _draw(axes, curves, full, metric, title))
+    """The picture by its file's ending: svg and png. Raises InvalidRequest where matplotlib is missing.
+
+    Curves above, below them the paired differences to random with their 95 % intervals, unless there is only random.
+    """
+    if not differences_to_random(curves):
+        return _pictures(lambda figure: _draw(figure.add_subplot(), curves, full, metric, title), 4.8)
+    return _pictures(lambda figure: _draw_both(figure, curves, full, metric, title), 7.4)
 
 
 def draw_finishes(finishes: Sequence[Finish], title: str) -> dict[str, bytes]:
     """Cost against error: people's labels and wrong labels of the finished data set, one point a seed and budget."""
-    return _pictures(lambda axes: _draw_finishes(axes, finishes, title))
+    return _pictures(lambda figure: _draw_finishes(figure.add_subplot(), finishes, title), 4.8)
 
 
-def _pictures(draw_on: Callable[[Any], None]) -> dict[str, bytes]:
+def _pictures(draw_on: Callable[[Any], None], height: float) -> dict[str, bytes]:
     try:
         matplotlib, figures = import_module("matplotlib"), import_module("matplotlib.figure")
     except ImportError as exc:
         raise InvalidRequest("pictures need matplotlib: install it, then give the same command again") from exc
     with matplotlib.rc_context(_STYLE):
-        figure = figures.Figure(figsize=(8.5, 4.8), layout="constrained")
-        draw_on(figure.add_subplot())
+        figure = figures.Figure(figsize=(8.5, height), layout="constrained")
+        draw_on(figure)
         # Beside the curves, so that it hides none of them however many there are.
         figure.legend(loc="outside right upper", frameon=False)
         return {"svg": _saved(figure, "svg", {"Date": None}), "png": _saved(figure, "png", {})}
 
 
+def _draw_both(figure: Any, curves: Sequence[Curve], full: float, metric: str, title: str) -> None:
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    _draw(above, curves, full, metric, title)
+    above.set_xlabel("")
+    _draw_differences(below, curves)
+
+
 def _draw(axes: Any, curves: Sequence[Curve], full: float, metric: str, title: str) -> None:
-    colourful = [curve for curve in curves if curve.strategy != RANDOM]
-    for place, curve in enumerate(colourful):
-        dash = DASHES[place // len(COLOURS) % len(DASHES)]
-        _draw_curve(axes, curve, COLOURS[place % len(COLOURS)], dash, 10 + len(curves) - place)
+    for curve, colour, dash, zorder in _styled(curves):
+        _draw_curve(axes, curve, colour, dash, zorder)
     for curve in curves:
         if curve.strategy == RANDOM:
             _draw_curve(axes, curve, RANDOM_COLOUR, "--", 3)
@@ -84,6 +94,31 @@ def _draw_curve(axes: Any, curve: Curve, colour: str, dash: str, zorder: float) 
     line.set_label(curve.strategy)
     if len(curve.n_labels) == 1:
         line.set_marker("o")
+
+
+def _styled(curves: Sequence[Curve]) -> Iterator[tuple[Curve, str, str, float]]:
+    """Every curve but random with its colour, dash and place above the others."""
+    for place, curve in enumerate(curve for curve in curves if curve.strategy != RANDOM):
+        dash = DASHES[place // len(COLOURS) % len(DASHES)]
+        yield curve, COLOURS[place % len(COLOURS)], dash, 10 + len(curves) - place
+
+
+def _draw_differences(axes: Any, curves: Sequence[Curve]) -> None:
+    """Each strategy minus random, a dot where the interval does not hold 0; the area's difference in the legend."""
+    found = differences_to_random(curves)
+    random = next(curve for curve in curves if curve.strategy == RANDOM)
+    axes.axhline(0, color=RANDOM_COLOUR, linestyle="--", linewidth=2, zorder=3)
+    for curve, colour, dash, zorder in _styled(curves):
+        mean, low, high = differences(curve.scores, random.scores)
+        axes.fill_between(curve.n_labels, low, high, color=colour, alpha=0.13, linewidth=0, zorder=1)
+        line = axes.plot(curve.n_labels, mean, color=colour, linestyle=dash, linewidth=1.6, zorder=zorder)[0]
+        is_apart = (low > 0) | (high < 0)
+        axes.plot(curve.n_labels[is_apart], mean[is_apart], "o", color=colour, markersize=4, zorder=zorder)
+        area = found[curve.strategy]["area"]
+        line.set_label(f"{curve.strategy}: area {area.mean:+.3f},\n{area.verdict}")
+    axes.set_title("minus random, paired by seed; dots: the interval does not hold 0", loc="left", fontsize=10)
+    axes.set_xlabel("Labels")
+    axes.set_ylabel("Difference")
 
 
 def _draw_finishes(axes: Any, finishes: Sequence[Finish], title: str) -> None:

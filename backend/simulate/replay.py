@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -21,6 +21,7 @@ from backend.learning.learner import n_deciding, train, tune
 from backend.learning.rows import Matrix
 from backend.learning.strategies import STRATEGIES
 from backend.learning.types import Array
+from backend.simulate.data import Dataset
 
 METRICS = ("accuracy", "macro_f1")
 
@@ -46,6 +47,7 @@ class Known:
     """A data set as rows of features, fitted on its train split only.
 
     choices: see Features.choices. contents: shape (n_tasks,), see draws.text_hashes; of the tasks that may be labelled.
+    Rows lie in an order that follows from their content, until a seed shuffles them.
     """
 
     X: TextRows
@@ -60,10 +62,15 @@ class Known:
         """What tells the tasks apart, whatever their order (see draws.text_keys)."""
         return draws.text_keys(self.contents)
 
+    def shuffled(self, seed: int) -> Known:
+        """The rows that may be labelled in the order of a seed, which all strategies of that seed share."""
+        order = draws.shuffled(self.keys, seed, "order of the data")
+        return replace(self, X=self.X[order], y=self.y[order], contents=self.contents[order])
+
 
 @dataclass(frozen=True)
 class Run:
-    """One replay. Every random choice in it follows from the seed."""
+    """One replay. Every random choice in it follows from the seed, the order of the data too."""
 
     strategy: str
     seed: int
@@ -98,6 +105,16 @@ class Point(Score):
     seconds: float
 
 
+def in_order(data: Dataset) -> Dataset:
+    """The rows sorted by their content: equal for data that differ in the order of their rows only.
+
+    Features and clusters are sums over rows, whose last bits depend on the order.
+    """
+    rows = sorted(zip(data.texts, data.labels.tolist(), data.is_test.tolist(), strict=True))
+    texts, labels, is_test = zip(*rows, strict=True)
+    return replace(data, texts=list(texts), labels=np.array(labels), is_test=np.array(is_test))
+
+
 def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
     """Each strategy with each seed; random, which all are compared with, comes last if it was not named."""
     if n_seeds < 1:
@@ -111,17 +128,18 @@ def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
 
 def full_score(known: Known, features: str) -> Score:
     """What the same learner reaches with every label of the train split."""
-    order = np.random.default_rng(0).permutation(len(known.y))
-    X, y = known.X[order], known.y[order]
+    known = known.shuffled(seed=0)
+    X, y = known.X, known.y
     with threadpool_limits(1):
         classifier = train(X, y, known.choices, tune(X, y, known.choices, features, seed=0))
         return _score(known, classifier, y)
 
 
 def replay(known: Known, run: Run, options: Options) -> list[Point]:
-    """Ask, learn and score until the budget is spent."""
+    """Ask, learn and score until the budget is spent. The seed has its own order of the data."""
     # One thread: several runs share the machine, and the last bits of sums depend on the number of threads.
     with threadpool_limits(1):
+        known = known.shuffled(run.seed)
         return [_point(known, turn) for turn in turns(known, run, options)]
 
 

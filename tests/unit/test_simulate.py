@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import socket
 import xml.etree.ElementTree as ET
@@ -14,6 +15,7 @@ import joblib
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from scipy import stats
 from sklearn.metrics import f1_score
 
 import backend.simulate.experiment
@@ -25,8 +27,16 @@ from backend.simulate import plot
 from backend.simulate.autolabel import labellers, prepare_pool
 from backend.simulate.data import Dataset, read_data
 from backend.simulate.experiment import Experiment, prepare
-from backend.simulate.replay import Known, Options, Point, Run, full_score, plan, replay
-from backend.simulate.summary import Curve, as_text, curves_of, table
+from backend.simulate.replay import Known, Options, Point, Run, full_score, plan, replay, turns
+from backend.simulate.summary import (
+    Curve,
+    as_text,
+    curves_of,
+    difference,
+    differences_table,
+    differences_to_random,
+    table,
+)
 
 WORDS = {
     "sport": "goal match team coach league",
@@ -145,6 +155,47 @@ def test_test_split_changes_scores_only(known: Known) -> None:
     assert scores(replay(whole, Run("auto", 0), OPTIONS)) != scores(replay(known, Run("auto", 0), OPTIONS))
 
 
+def test_seeds_have_their_own_order_of_the_data(known: Known) -> None:
+    first, again, other = known.shuffled(1), known.shuffled(1), known.shuffled(2)
+    assert first.y.tolist() == again.y.tolist() != other.y.tolist()
+    assert sorted(first.y) == sorted(known.y)
+    # Texts and labels stay together.
+    rows = {(row.tobytes(), label) for row, label in zip(known.X.terms.toarray(), known.y, strict=True)}
+    assert {(row.tobytes(), label) for row, label in zip(first.X.terms.toarray(), first.y, strict=True)} == rows
+
+
+@pytest.mark.parametrize("strategy", ["auto", "margin", "badge", "vote_entropy", "random"])
+def test_order_of_the_file_changes_nothing(data: Dataset, strategy: str) -> None:
+    sorted_by_label = np.argsort(data.labels, kind="stable")
+    shuffled = np.random.default_rng(3).permutation(len(data.texts))
+    curves = [
+        [scores(replay(prepare(rearranged(data, order), None), Run(strategy, seed), OPTIONS)) for seed in (0, 1)]
+        for order in (sorted_by_label, shuffled)
+    ]
+    assert curves[0] == curves[1]
+
+
+def rearranged(data: Dataset, order: Any) -> Dataset:
+    texts = [data.texts[row] for row in order]
+    return Dataset(data.name, texts, data.labels[order], data.is_test[order], data.notes)
+
+
+def test_random_is_random_however_the_file_is_sorted() -> None:
+    # A batch of neighbours of the one before would hold the same labels again: their number in all batches would vary
+    # about three times as much from seed to seed as in 60 independent draws.
+    labels = np.repeat(["a", "b", "c"], 100)
+    texts = [f"{label} text {place:03}" for place, label in enumerate(labels)]
+    known = prepare(Dataset("", texts, labels, np.arange(300) % 3 == 2), None)
+    counts = []
+    for seed in range(100):
+        shuffled = known.shuffled(seed)
+        *_, last = turns(shuffled, Run("random", seed), Options(budget=60, batch=20))
+        counts.append((shuffled.y[last.labelled] == "a").sum())
+    expected = stats.hypergeom(len(known.y), (known.y == "a").sum(), 60)
+    assert np.mean(counts) == pytest.approx(expected.mean(), abs=4 * expected.std() / np.sqrt(len(counts)))
+    assert np.var(counts) < 1.6 * expected.var()
+
+
 # -- summary --------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +247,50 @@ def test_table_says_what_is_never_reached() -> None:
     assert as_text([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc   d"
 
 
+def three_seeds(strategy: str, *scores: tuple[float, ...]) -> Curve:
+    return Curve(strategy, np.array([20, 100, 200, 220]), np.array(scores), np.full((len(scores), 4), 0.1))
+
+
+RANDOM_CURVE = three_seeds("random", (0.5, 0.6, 0.7, 0.8), (0.6, 0.7, 0.8, 0.9), (0.4, 0.5, 0.6, 0.7))
+
+
+def test_difference_to_random_is_paired_by_seed() -> None:
+    # Seeds differ by .1, a strategy from random by .02 to .04 with the same seed: only pairs tell them apart.
+    ours = np.array([0.62, 0.73, 0.54])
+    found = difference(ours, RANDOM_CURVE.scores_at(100))
+    expected = stats.ttest_rel(ours, RANDOM_CURVE.scores_at(100)).confidence_interval(0.95)
+    assert found.mean == pytest.approx(0.03)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.verdict == "above random"
+    assert difference(RANDOM_CURVE.scores_at(100), ours).verdict == "below random"
+
+
+def test_difference_whose_interval_holds_0_is_not_distinguishable() -> None:
+    found = difference(np.array([0.65, 0.68, 0.54]), np.array([0.6, 0.7, 0.5]))
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0 < found.high
+    assert found.verdict == "not distinguishable"
+    assert difference(np.array([0.6, 0.7]), np.array([0.6, 0.7])).verdict == "not distinguishable"
+
+
+def test_one_seed_has_no_interval() -> None:
+    found = difference(np.array([0.7]), np.array([0.6]))
+    assert (found.low, found.high, found.verdict) == (None, None, "one seed, no interval")
+
+
+def test_areas_and_scores_at_fixed_numbers_of_labels_are_compared_with_random() -> None:
+    ours = three_seeds("margin", (0.5, 0.7, 0.7, 0.8), (0.6, 0.8, 0.8, 0.9), (0.4, 0.6, 0.6, 0.7))
+    found = differences_to_random([ours, RANDOM_CURVE])["margin"]
+    assert list(found) == ["area", "at 100", "at 200", "at 220"]
+    assert [one.verdict for one in found.values()] == ["above random", "above random", *["not distinguishable"] * 2]
+    assert found["at 100"].mean == pytest.approx(0.1)
+    assert found["area"].mean == pytest.approx(ours.area() - RANDOM_CURVE.area()) == pytest.approx(0.1 * 90 / 200)
+    lines = differences_table([ours, RANDOM_CURVE])
+    assert lines[2][:3] == ["margin", "at 100 labels", "+0.1000"]
+    assert [line[-1] for line in lines[1:]] == [one.verdict for one in found.values()]
+
+
 # -- experiment -----------------------------------------------------------------------------------------------
 
 
@@ -243,6 +338,11 @@ def test_runs_at_the_same_time_give_the_same(data: Dataset, tmp_path: Path) -> N
         assert scores(alone.results.load(run)) == scores(together.results.load(run))
 
 
+def test_folder_goes_on_with_the_same_data_in_another_order(data: Dataset, tmp_path: Path) -> None:
+    list(open_experiment(data, tmp_path).conduct(n_jobs=1))
+    assert not open_experiment(rearranged(data, np.arange(len(data.texts))[::-1]), tmp_path).missing()
+
+
 def test_docs_list_every_strategy_with_its_paper() -> None:
     lines = (Path(__file__).parents[2] / "docs" / "strategies.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| `")]
@@ -278,6 +378,8 @@ def test_command_prints_a_table(finished: tuple[Result, Path]) -> None:
     lines = output.splitlines()
     header = next(place for place, line in enumerate(lines) if line.startswith("strategy"))
     assert [line.split()[0] for line in lines[header + 1 : header + 4]] == ["auto", "margin", "random"]
+    # Of each strategy but random, in the area and at the budget.
+    assert [line.split()[0] for line in lines[header + 6 : header + 10]] == ["auto", "auto", "margin", "margin"]
 
 
 def test_command_gives_machines_one_json_document(finished: tuple[Result, Path], data_path: Path) -> None:
@@ -289,6 +391,16 @@ def test_command_gives_machines_one_json_document(finished: tuple[Result, Path],
         areas = [row["area"] for row in csv.DictReader(file)]
     assert [f"{one['area']:.4f}" for one in document["strategies"]] == areas
     assert "Written to" in again.stderr
+    compared = [one["difference_to_random"] for one in document["strategies"]]
+    assert compared[2] is None
+    assert list(compared[0]) == ["area", "at_labels"]
+    assert compared[0]["area"]["low"] < compared[0]["area"]["mean"] < compared[0]["area"]["high"]
+    assert compared[0]["at_labels"]["40"]["verdict"] in ("above random", "below random", "not distinguishable")
+    with (finished[1] / "summary.csv").open() as file:
+        written = next(csv.DictReader(file))
+    assert written["area minus random"] == f"{compared[0]['area']['mean']:.4f}"
+    assert written["area verdict"] == compared[0]["area"]["verdict"]
+    assert written["at 40 minus random high"] == f"{compared[0]['at_labels']['40']['high']:.4f}"
 
 
 def test_command_writes_the_numbers(finished: tuple[Result, Path]) -> None:
@@ -306,7 +418,18 @@ def test_command_writes_the_numbers(finished: tuple[Result, Path]) -> None:
 def test_pictures_show_every_curve(finished: tuple[Result, Path]) -> None:
     svg = (finished[1] / "curves.svg").read_text()
     ET.fromstring(svg)
-    for words in ("auto", "margin", "random", "all labels", "Accuracy", "Labels", "topics", "mean of 2 runs"):
+    for words in (
+        "auto",
+        "margin",
+        "random",
+        "all labels",
+        "Accuracy",
+        "Labels",
+        "topics",
+        "mean of 2 runs",
+        "auto: area",
+        "minus random",
+    ):
         assert words in svg
     png = (finished[1] / "curves.png").read_bytes()
     assert png.startswith(b"\x89PNG")
@@ -317,9 +440,11 @@ def test_command_repeats_to_the_byte(finished: tuple[Result, Path], data_path: P
     assert simulate(data_path, tmp_path).exit_code == 0
     for name in ("curves.svg", "curves.png", "experiment.json"):
         assert (tmp_path / name).read_bytes() == (finished[1] / name).read_bytes()
-    for name in ("curves.csv", "summary.csv"):
-        ours, theirs = ((folder / name).read_text().splitlines() for folder in (tmp_path, finished[1]))
-        assert [line.rpartition(",")[0] for line in ours] == [line.rpartition(",")[0] for line in theirs]
+    for name, seconds in {"curves.csv": "seconds", "summary.csv": "seconds a turn"}.items():
+        ours, theirs = (
+            list(csv.DictReader(io.StringIO((folder / name).read_text()))) for folder in (tmp_path, finished[1])
+        )
+        assert [row | {seconds: ""} for row in ours] == [row | {seconds: ""} for row in theirs]
 
 
 def test_command_goes_on_and_refuses_other_options(finished: tuple[Result, Path], data_path: Path) -> None:
