@@ -94,7 +94,8 @@ def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperatur
         raise InvalidRequest(f"need tasks of 2 labels to train, have {came}")
     columns, design = _active(X, allowed)
     model = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3)
-    model.fit(design, y, sample_weight=balance(y))
+    design, labels, weights = _padded(design, y, balance(y), 2 * len(found))
+    model.fit(design, labels, sample_weight=weights)
     return Classifier(
         classes=model.classes_,
         columns=columns,
@@ -103,6 +104,19 @@ def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperatur
         n_features=X.shape[1],
         temperature=temperature,
     )
+
+
+def _padded(design: Any, y: Array, weights: Array, n: int) -> tuple[Any, Array, Array]:
+    """The examples, and rows without weight up to n: the optimum is the same.
+
+    Where classes are more than half as many as examples, scikit-learn warns at each fit that this might be regression
+    (`check_classification_targets`). Here it is a project's beginning, which the status page speaks of; and a filter
+    of warnings would be shared by all threads.
+    """
+    if len(y) >= n:
+        return design, y, weights
+    rows = np.arange(n) % len(y)
+    return design[rows], y[rows], np.concatenate([weights, np.zeros(n - len(y))])
 
 
 def balance(y: Array) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +128,17 @@ def test_fewer_than_two_labels_cannot_train(y: list[str], came: str) -> None:
     X = sp.csr_matrix(np.ones((len(y), 3), dtype=np.float32))
     with pytest.raises(InvalidRequest, match=f"need tasks of 2 labels to train, have {came}"):
         fit_classifier(X, np.array(y, dtype=str))
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix], ids=["dense", "sparse"])
+def test_many_classes_of_few_examples_are_learned_without_a_warning(make: Callable[[Array], Any]) -> None:
+    # Any warning fails a test here; scikit-learn's own fit gives one, and the same optimum.
+    X = np.random.default_rng(0).random((30, 40)).astype(np.float32)
+    y = np.array([f"class {place % 24:02}" for place in range(30)])
+    classifier = fit_classifier(make(X), y)
+    with pytest.warns(UserWarning, match="could represent a regression problem"):
+        plain = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3).fit(X, y, sample_weight=balance(y))
+    assert classifier.predict_proba(make(X)) == pytest.approx(plain.predict_proba(X), abs=1e-3)
 
 
 def test_rows_of_other_features_are_refused() -> None:
