@@ -271,6 +271,8 @@ class Loop:
         if version is not None and version.has_model:
             with self._step(key, progress, "measure"):
                 self._measure(key, settings, pool, version, labels)
+        elif self._store.newest_measurement(key) is not None:
+            self._store.drop_measurements(key)
         if version is not None and self._studio is not None:
             self._prune(self._studio, key, progress, version)
         counted = _counted(settings, config, version, labels)

@@ -80,27 +80,37 @@ def measure(
     seed: int,
     now: float,
 ) -> Measurement | None:
-    """Measure a published version and keep the result; None where the labels have hardly grown since the last time."""
+    """Measure a published version and keep the result; None where its labels are nearly those of the last time.
+
+    Measurements of more labels than there are now speak of labels that are gone: they count no more, and are dropped.
+    """
     history = store.measurements(key)
-    n_labels = len(version.learnt)
-    if history and abs(n_labels - history[-1].n_labels) < max(MEASURED_LABELS, MEASURED_GROWTH * history[-1].n_labels):
+    n_labels, counts = len(version.learnt), dict.fromkeys(version.labels, 0) | Counter(version.learnt.values())
+    if history and not _is_due(history[-1], counts):
         return None
+    history = [one for one in history if one.n_labels <= n_labels]
     compared = next((one for one in reversed(history) if one.predictions is not None), None)
     kappa, predictions = None, None
     if compared is None or abs(n_labels - compared.n_labels) >= COMPARED_LABELS_APART:
         predictions = _predictions(pool, model.classifier)
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
-    measurement = Measurement(
-        version=version.number,
-        n_labels=n_labels,
-        created_at=now,
-        kappa=kappa,
-        predictions=predictions,
-        report={"features": model.tuning.sentence()} | _report(store, key, pool, version, fit, kappas, seed),
-    )
+    about = {"features": model.tuning.sentence(), "labels": counts}
+    report = about | _report(store, key, pool, version, fit, kappas, counts, seed)
+    measurement = Measurement(version.number, n_labels, now, kappa, predictions, report)
     store.record_measurement(key, measurement)
     return measurement
+
+
+def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
+    """Whether enough labels were added, deleted or changed since the last measurement, or the config's labels were."""
+    then: Mapping[str, int] | None = last.report.get("labels")
+    # Measurements of earlier releases do not say.
+    if then is None or then.keys() != counts.keys():
+        return True
+    more = [counts[label] - then[label] for label in counts]
+    n_changed = max(sum(n for n in more if n > 0), -sum(n for n in more if n < 0))
+    return n_changed >= max(MEASURED_LABELS, MEASURED_GROWTH * last.n_labels)
 
 
 def _report(
@@ -110,9 +120,12 @@ def _report(
     version: Version,
     fit: Callable[[Matrix, Array], Classifier],
     kappas: list[float],
+    counts: Mapping[str, int],
     seed: int,
 ) -> dict[str, Any]:
-    kept = [one for one in store.predictions(key) if one.task_id in version.learnt]
+    n_labels = len(version.learnt)
+    # What a version of more labels predicted says nothing of the present one: labels were deleted since.
+    kept = [one for one in store.predictions(key) if one.task_id in version.learnt and one.n_labels <= n_labels]
     outcomes = [
         Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit) for one in kept
     ]
@@ -121,9 +134,8 @@ def _report(
     held_out = hold_out(fit, pool.X[pool.rows(some)], np.array([learnt[task_id] for task_id in some]), seed)
     drawn = [one.task_id for one in kept if one.is_audit and one.task_id in learnt][:CROSS_VALIDATED_LABELS]
     baseline = random_baseline(fit, pool.X[pool.rows(drawn)], np.array([learnt[one] for one in drawn]), seed)
-    n_examples = dict.fromkeys(version.labels, 0) | Counter(learnt.values())
     return {
-        "audit": asdict(evaluate(audit_outcomes(outcomes, len(version.learnt)), version.labels, seed)),
+        "audit": asdict(evaluate(audit_outcomes(outcomes, n_labels), version.labels, seed)),
         "cross_validation": asdict(evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)),
         "confusing_pairs": _confusing_pairs(held_out, some),
         "suspects": [
@@ -132,8 +144,8 @@ def _report(
         "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
         "random_baseline": [asdict(point) for point in baseline],
         "agreement": kappas,
-        "stop": asdict(when_to_stop(kappas, n_examples)),
-        "forecast": asdict(next_labels(outcomes, len(version.learnt))),
+        "stop": asdict(when_to_stop(kappas, counts)),
+        "forecast": asdict(next_labels(outcomes, n_labels)),
     }
 
 

@@ -792,7 +792,7 @@ class Store:
             return [Prediction(**row._asdict()) for row in connection.execute(query)]
 
     def record_measurement(self, key: str, measurement: Measurement) -> None:
-        """Keep a measurement; of older ones only what a history needs stays."""
+        """Keep a measurement; of older ones only what a history needs stays, nothing of those of more labels."""
         table = schema.measurements
         values = asdict(measurement) | {
             "project_key": key,
@@ -803,8 +803,14 @@ class Store:
         if measurement.predictions is not None:
             older["predictions"] = None
         with self._write() as connection:
+            connection.execute(_measured_on_more(key, measurement.n_labels))
             connection.execute(sa.update(table).where(table.c.project_key == key).values(**older))
             connection.execute(sa.insert(table).values(**values))
+
+    def drop_measurements(self, key: str) -> None:
+        """Forget how good versions were whose labels are gone."""
+        with self._write() as connection:
+            connection.execute(_measured_on_more(key, 0))
 
     def measurements(self, key: str) -> list[Measurement]:
         """All measurements, oldest first."""
@@ -1124,6 +1130,11 @@ def _is_left(key: str, version_id: int) -> Any:
     annotated = (annotations.project_key == key) & (annotations.task_id == window.task_id) & ~annotations.is_deleted
     deleted = (tasks.project_key == key) & (tasks.id == window.task_id) & tasks.is_deleted
     return (window.version_id == version_id) & ~sa.exists().where(annotated) & ~sa.exists().where(deleted)
+
+
+def _measured_on_more(key: str, n_labels: int) -> sa.Delete:
+    table = schema.measurements.c
+    return sa.delete(schema.measurements).where(table.project_key == key, table.n_labels > n_labels)
 
 
 def _project(row: Any) -> Project:

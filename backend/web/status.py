@@ -102,7 +102,8 @@ def brief_state(
             "n_labels": version.n_labels,
             "labels": {label: version.label_counts.get(label, 0) for label in version.labels},
         },
-        "quality": _quality(measured),
+        # Of a model; without one, what was measured before says nothing.
+        "quality": None if version is None or not version.has_model else _quality(measured),
     }
 
 

@@ -1504,6 +1504,16 @@ def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
     assert after.report["audit"]["n"] < before.report["audit"]["n"]
 
 
+def test_figures_vanish_with_all_labels(bench: Bench) -> None:
+    project = bench.add(audit_share=1)
+    bench.publish(project, 3)
+    assert bench.store.newest_measurement(project.key) is not None
+    bench.hear(bench.fake.delete_annotations(project.id, *project.annotations))
+    bench.turn(project)
+    assert not bench.version(project).has_model
+    assert bench.store.measurements(project.key) == []
+
+
 def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -> None:
     """The order in which people labelled decides, not the order in which events came or rows lie."""
     project = bench.add()

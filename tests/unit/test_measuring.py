@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,20 @@ class Setting:
         self.number = 0
 
     def publish(
-        self, n_labels: int, audits: frozenset[int] = frozenset(), slips: frozenset[int] = frozenset()
+        self,
+        n_labels: int,
+        audits: frozenset[int] = frozenset(),
+        slips: frozenset[int] = frozenset(),
+        learnt: Sequence[int] = (),
     ) -> tuple[Version, Model]:
-        """A version that has learnt tasks 1 to n, with all others in its window; slips were labelled wrong."""
-        learnt = {place: truth(place + (place in slips)) for place in range(1, n_labels + 1)}
-        rows = self.pool.X[self.pool.rows(list(learnt))]
-        classifier = fit_classifier(rows, np.array(list(learnt.values())))
+        """A version trained on n tasks (1 to n unless they are given), with all others in its window.
+
+        slips: tasks that were labelled wrong.
+        """
+        tasks = learnt or range(1, n_labels + 1)
+        labels = {place: truth(place + (place in slips)) for place in tasks}
+        rows = self.pool.X[self.pool.rows(list(labels))]
+        classifier = fit_classifier(rows, np.array(list(labels.values())))
         self.number += 1
         new = NewVersion(
             number=self.number,
@@ -52,10 +61,10 @@ class Setting:
             revision=0,
             ranked_by="margin",
             labels=("A", "B"),
-            learnt=learnt,
+            learnt=labels,
             features_id=self.pool.features_id,
             artifact=self.signer.dump((classifier, "margin", Tuning("tfidf")), model_kind(KEY, self.number, 0.0)),
-            window=[(place, 0.5) for place in range(n_labels + 1, N + 1)],
+            window=[(place, 0.5) for place in range(1, N + 1) if place not in labels],
             audits=audits,
         )
         model = Model(self.pool.features, classifier, "margin", Tuning("tfidf"))
@@ -106,6 +115,7 @@ def test_report_measures_the_audit_on_labels_as_they_are_now(setting: Setting) -
     assert json.loads(json.dumps(measured.report)) is not None
     assert set(measured.report) == {
         "features",
+        "labels",
         "audit",
         "cross_validation",
         "confusing_pairs",
@@ -138,6 +148,32 @@ def test_nothing_is_measured_again_without_growth(setting: Setting) -> None:
     assert setting.measure(*setting.publish(44)) is None
     assert setting.measure(*setting.publish(45)) is not None
     assert len(setting.store.measurements(KEY)) == 2
+
+
+def test_corrected_labels_are_measured_again(setting: Setting) -> None:
+    assert setting.measure(*setting.publish(40, slips=frozenset({1, 3, 5, 7, 9}))) is not None
+    measured = setting.measure(*setting.publish(40))
+    assert measured is not None
+    assert measured.report["labels"] == {"A": 20, "B": 20}
+
+
+def test_figures_of_labels_that_were_deleted_are_gone(setting: Setting) -> None:
+    audits = frozenset(range(81, 91))
+    for n_labels in (20, 40, 60, 80):
+        version, model = setting.publish(n_labels, audits)
+        setting.measure(version, model)
+    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in audits})
+    measured = setting.measure(*setting.publish(90))
+    assert measured is not None
+    assert (measured.report["audit"]["n"], len(measured.report["agreement"])) == (10, 3)
+
+    learnt = [*range(1, 31), *audits]
+    measured = setting.measure(*setting.publish(len(learnt), learnt=learnt))
+    assert measured is not None
+    assert measured.report["audit"]["n"] == 0
+    assert measured.report["learning_curve"] == []
+    assert len(measured.report["agreement"]) == 1
+    assert [one.n_labels for one in setting.store.measurements(KEY)] == [20, 40, 40]
 
 
 def test_stop_is_advised_when_versions_agree(setting: Setting) -> None:

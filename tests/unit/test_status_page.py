@@ -54,7 +54,7 @@ def project(store: Store) -> Store:
     window = [(1, 0.9), (2, 0.8), (3, 0.7)]
     guesses = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
     new = NewVersion(
-        4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, None, window, frozenset({2}), guesses=guesses
+        4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, b"a model", window, frozenset({2}), guesses=guesses
     )
     store.publish(KEY, new, is_switched=True)
     store.update(KEY, title=EVIL, n_tasks=3, n_fresh=12, n_due=20)
@@ -102,6 +102,15 @@ def press(client: FlaskClient, action: str, **fields: str) -> Any:
 
 
 # -- what is shown ----------------------------------------------------------
+
+
+def test_without_a_model_nothing_is_said_of_an_earlier_one(client: FlaskClient, project: Store) -> None:
+    assert "Keep labelling." in get(client)
+    project.publish(KEY, NewVersion(5, 6.0, 0, "coverage", (EVIL, "B"), {}, None, None, [(1, 0.9)]), is_switched=True)
+    assert client.get("/status").get_json()["projects"][0]["quality"] is None
+    for path in ("/", PAGE):
+        assert "Keep labelling." not in get(client, path)
+        assert "not known yet" in get(client, path)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Accept": "*/*"}, {"Accept": "application/json"}], ids=str)
