@@ -29,10 +29,15 @@ from backend.store import Store
     show_default=True,
     help="All tasks with labels and predictions: as which table.",
 )
+@click.option(
+    "--quote-formulas/--no-quote-formulas",
+    default=True,
+    help="Put an apostrophe before texts of tasks.csv that a spreadsheet would compute.  [default: quote-formulas]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier export has written there.")
 @click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
 @say_errors
-def export(project_id: int, folder: Path, table: str, overwrite: bool, as_json: bool) -> None:
+def export(project_id: int, folder: Path, table: str, quote_formulas: bool, overwrite: bool, as_json: bool) -> None:
     """Write the current model as a scikit-learn pipeline that needs nothing of this package, and the tasks.
 
     The folder gets model.joblib, README.md (the model card), predict.py (an example), requirements.txt and tasks.csv.
@@ -50,7 +55,9 @@ def export(project_id: int, folder: Path, table: str, overwrite: bool, as_json: 
             file=sys.stderr,
             hidden=as_json or not sys.stderr.isatty(),
         ) as bar:
-            done = write_export(store, current, folder, table, Clock().now(), bar.update)
+            done = write_export(
+                store, current, folder, table, Clock().now(), bar.update, quotes_formulas=quote_formulas
+            )
     finally:
         store.close()
     click.echo(json.dumps(asdict(done)) if as_json else _sentence(done))

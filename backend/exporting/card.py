@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from backend.learning.learner import Tuning
 from backend.learning.model import Model
 from backend.settings import ProjectSettings
 from backend.store import Measurement, Project, Version
+
+# What makes links, images, code and cells of a table.
+_MARKDOWN = re.compile(r"[\\`*\[\]|!~]")
 
 
 @dataclass(frozen=True)
@@ -129,8 +134,8 @@ def _limits(facts: Facts) -> list[str]:
         )
     if facts.table and facts.table.endswith(".csv"):
         limits.append(
-            "- Spreadsheets take a text that begins with `=`, `+`, `-` or `@` for a formula. Import the CSV file "
-            "with its columns as text, or export Parquet, if you do not trust who wrote the texts."
+            "- Spreadsheets take a text that begins with `=`, `+`, `-` or `@` for a formula: such texts have an "
+            "apostrophe in front in the CSV file, unless it was exported with `--no-quote-formulas`."
         )
     return ["\n".join(limits)]
 
@@ -141,7 +146,9 @@ def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _cell(value: str) -> str:
-    return " ".join(value.split()).replace("|", "\\|")
+    """A text in one cell, and nothing but a text: names of labels may hold markup that somebody else wrote."""
+    text = _MARKDOWN.sub(r"\\\g<0>", " ".join(value.split()))
+    return html.escape(text, quote=False)
 
 
 def _day(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -14,6 +15,8 @@ from backend.errors import NotExportable
 
 CSV, PARQUET, NONE = "csv", "parquet", "none"
 FORMATS = (CSV, PARQUET, NONE)
+# What a spreadsheet takes for a formula when it opens a CSV file, and what would look as if it had been quoted.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,32 @@ def check_format(wanted: str) -> None:
 
 
 @contextmanager
-def open_table(folder: Path, wanted: str) -> Iterator[Write]:
-    """Takes rows for the file `tasks.csv` or `tasks.parquet`; nothing is written for `none`."""
+def open_table(folder: Path, wanted: str, *, quotes_formulas: bool = True) -> Iterator[Write]:
+    """Takes rows for the file `tasks.csv` or `tasks.parquet`; nothing is written for `none`.
+
+    quotes_formulas: put an apostrophe before texts of the CSV file that a spreadsheet would compute.
+    """
     if wanted == CSV:
         # With what marks it as UTF-8 for spreadsheets.
         with (folder / "tasks.csv").open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)
             writer.writerow([field.name for field in fields(Row)])
-            yield lambda rows: writer.writerows(map(astuple, rows))
+            cell = quoted if quotes_formulas else _as_it_is
+            yield lambda rows: writer.writerows([cell(value) for value in astuple(row)] for row in rows)
     elif wanted == PARQUET:
         with _open_parquet(folder / "tasks.parquet") as write:
             yield write
     else:
         yield lambda _: None
+
+
+def quoted(value: object) -> object:
+    """The value with an apostrophe in front where a spreadsheet would compute it; without it, it is as it was."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 @contextmanager

@@ -91,18 +91,26 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def export(
-    store: Store, current: Current, folder: Path, table: str, now: float, advance: Callable[[int], object]
+    store: Store,
+    current: Current,
+    folder: Path,
+    table: str,
+    now: float,
+    advance: Callable[[int], object],
+    *,
+    quotes_formulas: bool = True,
 ) -> Export:
     """Write model, card, example and tasks into the folder, all or nothing; files of an earlier export are replaced.
 
-    table: one of FORMATS. advance: told how many more tasks are done. Raises NotExportable.
+    table: one of FORMATS. advance: told how many more tasks are done. quotes_formulas: of a CSV file. Raises
+    NotExportable.
     """
     pipeline = as_pipeline(current.model.features, current.model.classifier)
     with _appearing(folder) as made:
         joblib.dump(pipeline, made / "model.joblib", compress=3)
         shutil.copyfile(Path(__file__).with_name("predict.py"), made / "predict.py")
         n_predicted, some = 0, list[str]()
-        with open_table(made, table) as write:
+        with open_table(made, table, quotes_formulas=quotes_formulas) as write:
             for texts, rows in _rows(store, current):
                 write(rows)
                 some += texts[: COMPARED_TEXTS - len(some)]
