@@ -84,8 +84,9 @@ def simulate(
 ) -> None:
     """Replay the loop on labelled texts: which strategy needs how many labels?
 
-    DATA is a .csv, .jsonl or .jsonl.gz file with the fields text, label and, if it has one, split (train or test); a
-    JSON export of Label Studio; examples; or 20newsgroups (20newsgroups:sci.med,sci.space takes other groups).
+    DATA is a table (.csv, .tsv, .txt, .jsonl, .json, also with .gz) with the fields text, label and, if it has one,
+    split (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
+    (20newsgroups:sci.med,sci.space takes other groups). Rows that are no examples are left out, and it is said which.
 
     Each seed has its own order of the data, which all strategies share. Below the table stands how far each strategy is
     from random, paired by seed, with its 95 % interval; where that holds 0, the two are not distinguishable.
@@ -112,9 +113,9 @@ def simulate(
             at_a_time = n_jobs or (None if settings.dask_scheduler else settings.threads)
             known = prepare_pool(dataset, used_encoder)
             finishes = automate(known, runs[0].strategy, n_seeds, options, goal, at_a_time)
-        _tell(dataset.name, finishes, goal, output, say)
+        _tell(dataset, finishes, goal, output, say)
         if as_json:
-            about = {"data": dataset.name, **asdict(goal), "output": str(output)}
+            about = {"data": dataset.name, "notes": dataset.pool_notes, **asdict(goal), "output": str(output)}
             click.echo(json.dumps({**about, "finished": [asdict(one) for one in finishes]}, indent=2))
         return
     _describe(dataset, budget, say)
@@ -135,19 +136,20 @@ def simulate(
     say(f"Written to {output}: curves.csv, summary.csv, curves.svg, curves.png")
     if as_json:
         numbers = as_numbers(curves, target)
-        about = {"data": dataset.name, "metric": metric, "with_all_labels": target, "n_seeds": n_seeds}
-        click.echo(json.dumps({**about, "strategies": numbers, "output": str(output)}, indent=2))
+        about = {"data": dataset.name, "notes": dataset.notes, "metric": metric, "with_all_labels": target}
+        click.echo(json.dumps({**about, "n_seeds": n_seeds, "strategies": numbers, "output": str(output)}, indent=2))
 
 
-def _tell(name: str, finishes: Sequence[Finish], goal: Goal, output: Path, say: Callable[[str], None]) -> None:
+def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path, say: Callable[[str], None]) -> None:
     """Print and write what finishing the data set takes."""
-    say(f"{name}: {finishes[0].n_tasks} texts, all of them the pool\n\n{as_text(summary(finishes))}\n")
+    say("\n  ".join([f"{dataset.name}: {finishes[0].n_tasks} texts, all of them the pool", *dataset.pool_notes]))
+    say(f"\n{as_text(summary(finishes))}\n")
     say(
         f"promised: at most {goal.max_error:.2%} of the automatic labels wrong, with a probability of "
         f"{1 - goal.delta:.2%}; wrong of automatic: the worst seed; everything else: means"
     )
     write_whole(output / "autolabel.csv", finishes_csv(finishes))
-    for kind, picture in draw_finishes(finishes, name).items():
+    for kind, picture in draw_finishes(finishes, dataset.name).items():
         write_whole(output / f"autolabel.{kind}", picture)
     say(f"Written to {output}: autolabel.csv, autolabel.svg, autolabel.png")
 
