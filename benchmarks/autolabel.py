@@ -1,13 +1,14 @@
 """Automatic labels: does the promise hold, and what is it worth? Two markdown tables.
 
-    nice python -m benchmarks.autolabel --data FOLDER [--sections validity,worth] [--seeds 4] [--output KEPT]
+    nice python -m benchmarks.autolabel --data FOLDER [--sections validity,worth] [--seeds 10] [--output KEPT]
 
 FOLDER holds SET.jsonl.gz of each set (fields text and label): 20ng_atheism_christian, agnews_7600, sms_spam, trec6.
 
 validity: pools of at most 2,000 texts of each set, as they are, with 5 % of the labels replaced by another one, and
 with every label but the most frequent one thinned to 5 % of it. 100 labels by the live loop's strategy, a tenth of them
-drawn at random, then 60 or 240 audit labels, drawn five times: each draw is a project. worth: the whole sets; every
-model is audited ten times. With --output, an interrupted benchmark goes on where it was.
+drawn at random, then 60 or 240 audit labels: drawn at once, five times, and by the loop itself in batches of 20, with
+strategy=random and with audit_share=1. Each is a project. worth: the whole sets; every model is audited ten times.
+Every seed has its own order of the data. With --output, an interrupted benchmark goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from pathlib import Path
 import numpy as np
 from joblib import Memory, Parallel, delayed
 from scipy.stats import binom
+from threadpoolctl import threadpool_limits
 
 from backend.encoders import find_encoder
-from backend.learning.asking import AUTO
+from backend.learning.asking import AUTO, RANDOM
 from backend.learning.guarantee import DELTA, Goal
 from backend.settings import read_settings
 from backend.simulate.autolabel import Finish, finish, in_batches, labellers, n_to_learn, prepare_pool
 from backend.simulate.data import Dataset, read_data
-from backend.simulate.replay import Options, Run
+from backend.simulate.replay import Known, Options, Run, Turn, in_order, turns
 
 SETS = ("20ng_atheism_christian", "agnews_7600", "sms_spam", "trec6")
 PLAIN, NOISY, UNEVEN = "as it is", "5 % label noise", "uneven labels"
@@ -37,6 +39,9 @@ MAX_ERRORS = (0.01, 0.02, 0.05, 0.10)
 POOL, LEARNT, AUDITS, N_DRAWS = 2_000, 100, (60, 240), 5
 SHARE = 0.05
 OPTIONS = Options(budget=LEARNT, batch=20, audit_share=0.1)
+AT_ONCE, BY_RANDOM, BY_AUDITS = "audit drawn at once", "by strategy=random", "by audit_share=1"
+# How the loop goes on when it only audits: strategy and share of audits.
+WAYS = {BY_RANDOM: (RANDOM, 0.1), BY_AUDITS: (AUTO, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ WORTH_DRAWS = 10
 def pool_of(data: Dataset, variant: str, seed: int) -> Dataset:
     """At most 2,000 texts of a set, drawn with the seed, spoilt as the variant says."""
     random = np.random.default_rng(seed)
+    data = in_order(data)
     rows = random.permutation(len(data.texts))
     names, counts = np.unique(data.labels, return_counts=True)
     if variant == UNEVEN:
@@ -74,25 +80,50 @@ def pool_of(data: Dataset, variant: str, seed: int) -> Dataset:
     return Dataset(data.name, [data.texts[row] for row in rows], labels, np.zeros(len(rows), dtype=bool))
 
 
-def projects(data: Dataset, variant: str, seed: int) -> list[tuple[str, int, Finish]]:
-    """Projects that share a labelling model: (variant, audit labels asked last, how it ended)."""
-    known = prepare_pool(pool_of(data, variant, seed), find_encoder(read_settings().encoder))
+@dataclass(frozen=True)
+class Project:
+    """A simulated project: what became of its data, how its audit was drawn, how many labels, and how it ended."""
+
+    variant: str
+    way: str
+    n_audits: int
+    finish: Finish
+
+
+def projects(data: Dataset, variant: str, seed: int) -> list[Project]:
+    """Projects that share a labelling model."""
+    known = prepare_pool(pool_of(data, variant, seed), find_encoder(read_settings().encoder)).shuffled(seed)
     labeller = next(labellers(known, Run(AUTO, seed), OPTIONS, [LEARNT]), None)
     if labeller is None:
         return []
-    return [
-        (variant, n_audits, finish(known, labeller, LEARNT + n_audits, Goal(max_error), (seed, n_audits, draw)))
-        for max_error in MAX_ERRORS
-        for n_audits in AUDITS
-        for draw in range(N_DRAWS)
-    ]
+    with threadpool_limits(1):
+        by_the_loop = {way: list(audited(known, labeller.turn, way, seed)) for way in WAYS}
+    found = []
+    for max_error in MAX_ERRORS:
+        goal = Goal(max_error)
+        for n_audits in AUDITS:
+            for draw in range(N_DRAWS):
+                ended = finish(known, labeller, LEARNT + n_audits, goal, (seed, n_audits, draw))
+                found.append(Project(variant, AT_ONCE, n_audits, ended))
+            for way, later in by_the_loop.items():
+                turn = next(one for one in later if len(one.labelled) == LEARNT + n_audits)
+                ended = finish(known, replace(labeller, turn=turn), LEARNT + n_audits, goal, (seed, n_audits))
+                found.append(Project(variant, way, n_audits, ended))
+    return found
+
+
+def audited(known: Known, learnt: Turn, way: str, seed: int) -> Iterator[Turn]:
+    """The loop after learning is over: it only audits, and trains the queue's model meanwhile."""
+    strategy, share = WAYS[way]
+    options = replace(OPTIONS, budget=LEARNT + max(AUDITS), audit_share=share)
+    return turns(known, Run(strategy, seed), options, after=learnt)
 
 
 def validity(folder: Path, n_seeds: int, n_jobs: int, kept: Memory) -> None:
     sets = [read_data(str(folder / f"{name}.jsonl.gz")) for name in SETS]
     jobs = [(data, variant, seed) for data in sets for variant in VARIANTS for seed in range(n_seeds)]
     done = Parallel(n_jobs, return_as="generator")(delayed(kept.cache(projects))(*job) for job in jobs)
-    found: list[tuple[str, int, Finish]] = []
+    found: list[Project] = []
     for (data, variant, seed), some in zip(jobs, done, strict=True):
         found += some
         print(f"{data.name}, {variant}, seed {seed}", file=sys.stderr, flush=True)
@@ -107,21 +138,23 @@ def validity(folder: Path, n_seeds: int, n_jobs: int, kept: Memory) -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def groups(found: Sequence[tuple[str, int, Finish]]) -> Iterator[tuple[str, list[Finish]]]:
+def groups(found: Sequence[Project]) -> Iterator[tuple[str, list[Finish]]]:
     """The rows of the validity table."""
-    yield "all", [one for _, _, one in found]
+    yield "all", [one.finish for one in found]
     for variant in VARIANTS:
-        yield variant, [one for theirs, _, one in found if theirs == variant]
+        yield variant, [one.finish for one in found if one.variant == variant]
+    for way in (AT_ONCE, *WAYS):
+        yield way, [one.finish for one in found if one.way == way]
     for n_audits in AUDITS:
-        yield f"{n_audits} audit labels", [one for _, theirs, one in found if theirs == n_audits]
+        yield f"{n_audits} audit labels", [one.finish for one in found if one.n_audits == n_audits]
     for max_error in MAX_ERRORS:
-        yield f"at most {max_error:.0%} wrong", [one for _, _, one in found if one.max_error == max_error]
+        yield f"at most {max_error:.0%} wrong", [one.finish for one in found if one.finish.max_error == max_error]
 
 
 def worths(path: Path, max_error: float, budget: int, seed: int) -> list[Finish]:
     """One labelling model of a whole set, audited ten times."""
     data = read_data(str(path))
-    known = prepare_pool(data, find_encoder(read_settings().encoder))
+    known = prepare_pool(data, find_encoder(read_settings().encoder)).shuffled(seed)
     goal = Goal(max_error)
     size = in_batches(n_to_learn(budget, goal), OPTIONS.batch)
     labeller = next(labellers(known, Run(AUTO, seed), replace(OPTIONS, budget=size), [size]))
@@ -156,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--sections", default="validity,worth")
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--output", type=Path, help="keep what is finished in this folder")
     parser.add_argument("--quick", action="store_true", help="1 seed, to try the script")

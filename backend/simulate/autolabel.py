@@ -18,7 +18,7 @@ from backend.learning.guarantee import Goal, Predictions, guarantee, n_audits_ne
 from backend.learning.learner import train, tune
 from backend.learning.types import Array
 from backend.simulate.data import Dataset
-from backend.simulate.replay import Known, Options, Run, in_order, turns
+from backend.simulate.replay import Known, Options, Run, Turn, in_order, turns
 
 # Learning comes first: no more than this share of people's labels goes into the audit.
 AUDITS_AT_MOST = 0.6
@@ -70,11 +70,20 @@ class Finish:
 
 @dataclass(frozen=True)
 class Labeller:
-    """What a model trained on the labels of some rows says of all. is_audit: of the labelled rows, not learnt."""
+    """What a model trained on the labels of a turn says of all rows. It has learnt no audit labels."""
 
-    labelled: Array
-    is_audit: Array
+    turn: Turn
     predictions: Predictions
+
+    @property
+    def labelled(self) -> Array:
+        """The rows that people have labelled."""
+        return self.turn.labelled
+
+    @property
+    def is_audit(self) -> Array:
+        """Which of the labelled rows were drawn at random, and are not learnt."""
+        return self.turn.is_audit
 
 
 def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
@@ -100,7 +109,7 @@ def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) ->
             classifier = train(X, y, known.choices, tune(X, y, known.choices, options.features, run.seed))
             proba = classifier.predict_proba(known.X)
             predictions = Predictions(classifier.classes[proba.argmax(axis=1)], proba.max(axis=1))
-            yield Labeller(turn.labelled, turn.is_audit, predictions)
+            yield Labeller(turn, predictions)
 
 
 def finish(known: Known, labeller: Labeller, budget: int, goal: Goal, seed: Sequence[int]) -> Finish:

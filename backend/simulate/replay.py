@@ -148,14 +148,17 @@ def _point(known: Known, turn: Turn) -> Point:
     return Point(score.accuracy, score.macro_f1, len(turn.labelled), turn.seconds)
 
 
-def turns(known: Known, run: Run, options: Options) -> Iterator[Turn]:
-    """Ask and learn, a batch at a time, until the budget is spent."""
+def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -> Iterator[Turn]:
+    """Ask and learn, a batch at a time, until the budget is spent.
+
+    after: where to go on from, maybe with another strategy or other options; from nothing otherwise.
+    """
     X, Z, y, choices = known.X, known.X.compact, known.y, known.choices
     classes = np.unique(y).tolist()
     coverage = cache(lambda n_groups: cover(Z, n_groups, run.seed))
-    labelled: Array = np.zeros(0, dtype=np.int64)
-    is_audit: Array = np.zeros(0, dtype=bool)
-    classifier: Classifier | None = None
+    labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
+    is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit
+    classifier: Classifier | None = None if after is None else after.classifier
     tuning = tune(X[labelled], y[labelled], choices, options.features, run.seed)
 
     def fit(rows: Matrix, labels: Array) -> Classifier:

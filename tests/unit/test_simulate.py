@@ -105,6 +105,16 @@ def test_last_batch_is_cut_to_the_budget(known: Known) -> None:
     assert [point.n_labels for point in points] == [10, 20, 25]
 
 
+def test_run_goes_on_from_a_turn_with_other_options(known: Known) -> None:
+    *_, uninterrupted = turns(known, Run("margin", 0), OPTIONS)
+    *_, learnt = turns(known, Run("margin", 0), replace(OPTIONS, budget=20))
+    *_, again = turns(known, Run("margin", 0), OPTIONS, after=learnt)
+    assert again.labelled.tolist() == uninterrupted.labelled.tolist()
+    *_, audited = turns(known, Run("margin", 0), replace(OPTIONS, audit_share=1.0), after=learnt)
+    assert audited.labelled[:20].tolist() == learnt.labelled.tolist()
+    assert audited.is_audit.tolist() == [False] * 20 + [True] * 20
+
+
 @pytest.mark.parametrize("strategy", ["auto", "margin", "random"])
 def test_all_labels_give_the_full_score(known: Known, strategy: str) -> None:
     points = replay(known, Run(strategy, 0), Options(budget=1000, batch=40, features="tfidf"))
