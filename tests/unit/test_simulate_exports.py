@@ -8,9 +8,123 @@ from typing import Any
 
 import pytest
 
+from backend.exporting.tables import Row as Exported
+from backend.exporting.tables import open_table
+from backend.labeling import MARK
 from backend.simulate.data import read_data
 from tests.support.build import choice
-from tests.support.data_files import pairs, refusal, said
+from tests.support.data_files import pairs, refusal, said, write_csv
+
+# -- our own --------------------------------------------------------------------------------------------------
+
+ODD_TEXTS = [
+    "=1+1",
+    "- one",
+    "'=kept",
+    "''@",
+    "\tindented",
+    "it's",
+    "'quoted'",
+    "''",
+    "1=1",
+    "Grüße;\nand more",
+    "6",
+    "7",
+]
+
+
+@pytest.mark.parametrize("quotes_formulas", [True, False])
+def test_our_own_table_is_read_unchanged(tmp_path: Path, quotes_formulas: bool) -> None:
+    labels = ["A", "-B", None]
+    with open_table(tmp_path, "csv", quotes_formulas=quotes_formulas) as write:
+        write([Exported(n, text, labels[n % 3], "A", 0.75, n % 2 == 0) for n, text in enumerate(ODD_TEXTS)])
+    data = read_data(str(tmp_path / "tasks.csv"))
+    assert pairs(data) == [(text, labels[n % 3]) for n, text in enumerate(ODD_TEXTS) if n % 3 != 2]
+    assert said(data, "without a label") == "rows without a label, left out: 4 of 12 (line 4 first)"
+
+
+def test_apostrophes_of_other_tables_stay(tmp_path: Path) -> None:
+    rows = [{"text": f"'={n}", "label": "x" if n % 2 else "y"} for n in range(6)]
+    assert read_data(str(write_csv(tmp_path / "a.csv", rows))).texts == [row["text"] for row in rows]
+
+
+# -- recorded -------------------------------------------------------------------------------------------------
+
+# Exports of one project of Label Studio 1.23.2: twelve tasks; three people, two contradictions; one empty answer, one
+# skipped task; four labels that were set as autolabel sets them, one of which a person has corrected.
+RECORDED = Path(__file__).parents[1] / "payloads" / "exports"
+MESSAGES = [
+    ("Why was I charged twice, and when do I get it back?", "Billing"),
+    ('My parcel is late; the tracking says "in transit"', "Delivery"),
+    ("The invoice shows the wrong address\nand the wrong name", "Billing"),
+    ("Where is the courier? He should have come at 9", "Delivery"),
+    ("=SUM(A1) stands on my bill instead of an amount", "Billing"),
+    ("- the box was open\n- one cup is missing", "Delivery"),
+    ("The parcel went to my neighbour\u2019s café", "Delivery"),
+]
+
+
+@pytest.mark.parametrize("name", ["messages.json", "messages-min.json", "messages.csv", "messages.tsv"])
+def test_every_export_of_a_project_gives_the_same(name: str) -> None:
+    data = read_data(str(RECORDED / name), "body", "topic")
+    assert pairs(data) == MESSAGES
+    assert said(data, "the text is") == "the text is body, the label topic"
+    assert said(data, "autolabel").startswith("labels ")
+    assert said(data, "left out: 3")
+    assert said(data, "answers") == (
+        "11 answers to 7 tasks: each task counts once, with the label that most gave it; with different labels: 1"
+    )
+
+
+def test_table_of_answers_with_other_data_asks_which_column_is_meant() -> None:
+    assert refusal(RECORDED / "messages.csv").endswith(
+        "there is no field 'label' but body, customer, topic: name one with --label-field"
+    )
+
+
+def answers(*columns: tuple[str, str], leads: tuple[object, ...] = (2.5,)) -> list[dict[str, object]]:
+    """A table of answers as in messages.csv; columns: their names and what they begin with."""
+    return [
+        {
+            "annotation_id": n,
+            "annotator": "1",
+            "created_at": "2026-11-27T16:08:27.891709Z",
+            "id": n,
+            "lead_time": leads[n % len(leads)],
+            "updated_at": f"2026-11-27T16:08:2{n}.891766Z",
+        }
+        | {name: f"{value} {n % 2 if place else n}" for place, (name, value) in enumerate(columns)}
+        for n in range(8)
+    ]
+
+
+@pytest.mark.parametrize("columns", [("body", "topic"), ("text", "topic"), ("zzz", "label"), ("_data_topic", "topic")])
+def test_text_and_label_of_a_table_of_answers_are_found(tmp_path: Path, columns: tuple[str, str]) -> None:
+    rows = answers((columns[0], "message"), (columns[1], "kind"))
+    data = read_data(str(write_csv(tmp_path / "a.csv", rows)))
+    assert pairs(data) == [(f"message {n}", f"kind {n % 2}") for n in range(8)]
+    assert said(data, "the text is") == f"the text is {columns[0]}, the label {columns[1]}"
+
+
+def test_several_choices_are_no_label(tmp_path: Path) -> None:
+    rows = answers(("body", "message"), ("topic", "kind"))
+    rows[3]["topic"] = '{"choices": ["kind 0", "kind 1"]}'
+    data = read_data(str(write_csv(tmp_path / "a.csv", rows)))
+    assert "message 3" not in data.texts
+    assert said(data, "without a label") == "rows without a label, left out: 1 of 8 (line 5 first)"
+
+
+def test_where_no_label_has_a_lead_time_automatic_ones_are_warned_of(tmp_path: Path) -> None:
+    rows = answers(("body", "message"), ("topic", "kind"), leads=("",))
+    data = read_data(str(write_csv(tmp_path / "a.csv", rows)))
+    assert len(data.texts) == 8
+    assert "take the JSON export" in said(data, "lead_time")
+
+
+def test_tasks_of_one_number_but_different_texts_are_different_tasks(tmp_path: Path) -> None:
+    rows = [{**row, "id": 4} for row in answers(("body", "message"), ("topic", "kind"))]
+    assert len(read_data(str(write_csv(tmp_path / "a.csv", rows))).texts) == 8
+
 
 # -- JSON -----------------------------------------------------------------------------------------------------
 
@@ -54,6 +168,17 @@ def test_export_gives_the_majority_and_leaves_out_what_has_no_label(tmp_path: Pa
     assert said(data, "answers") == (
         "13 answers to 10 tasks: each task counts once, with the label that most gave it; with different labels: 2"
     )
+
+
+def test_labels_that_autolabel_set_are_left_out_of_an_export(tmp_path: Path) -> None:
+    automatic = exported(20, "A", updated_by=None)
+    corrected = exported(21, "A", updated_by=1)
+    for task in (automatic, corrected):
+        task["annotations"][0]["result"][0]["id"] = f"{MARK}3"
+    tasks = [*PLAIN, automatic, corrected]
+    data = read_data(str(write_export(tmp_path / "export.json", tasks)))
+    assert pairs(data)[len(PLAIN) :] == [("text 21", "A")]
+    assert said(data, "autolabel") == "labels that autolabel set, left out: 1 (nobody checked them)"
 
 
 def test_export_of_an_older_release_is_read(tmp_path: Path) -> None:

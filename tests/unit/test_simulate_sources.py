@@ -1,14 +1,19 @@
-"""Bundled and downloaded texts."""
+"""Bundled and downloaded texts, and what the command says of those that it reads."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
+from click.testing import CliRunner
 
+from backend.cli import main
 from backend.errors import InvalidRequest
 from backend.simulate.data import read_data, sources
+from tests.support.data_files import ROWS, write_jsonl
 
 
 def test_examples_are_bundled() -> None:
@@ -40,3 +45,29 @@ def test_newsgroups_are_split_by_date(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(data.labels) == {"alt.atheism", "soc.religion.christian"}
     read_data("20newsgroups:sci.med,sci.space")
     assert asked[-1] == ["sci.med", "sci.space"]
+
+
+@pytest.mark.parametrize("mode", [(), ("--autolabel", "--max-error", "0.3")])
+def test_command_says_what_was_left_out(tmp_path: Path, mode: tuple[str, ...]) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [*ROWS, {"text": "", "label": "ham"}])
+    options = (
+        "--strategies",
+        "random",
+        "--seeds",
+        "1",
+        "--budget",
+        "4",
+        "--batch",
+        "4",
+        "--features",
+        "tfidf",
+        "--json",
+    )
+    command = ["simulate", str(path), *options, *mode, "--output", str(tmp_path / "results")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    note = "rows without a text, left out: 1 of 41 (line 41 first)"
+    assert f"  {note}\n" in result.stderr
+    # With --autolabel all texts are the pool.
+    held_out = [] if mode else ["30% of the texts of each label held out for the test, drawn with seed 0"]
+    assert json.loads(result.stdout)["notes"] == [note, *held_out]

@@ -151,7 +151,9 @@ def _columns(table: Table, text_field: str | None, label_field: str | None) -> t
     if len(collided) == 1:
         text_field = text_field or collided[0]
         label_field = label_field or collided[0].removeprefix(_COLLIDED)
-    if text_field is None and label_field is None and len(free) == 2 and not {TEXT, LABEL} & set(free):
+    if text_field is None and TEXT in free and label_field != TEXT:
+        text_field = TEXT
+    if text_field is None and label_field is None and len(free) == 2 and LABEL not in free:
         # There are fewer different labels than texts.
         n_different = {name: len({word(record.get(name)) for _, record in table.records}) for name in free}
         label_field = min(free, key=lambda name: (n_different[name], name))
