@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from backend.exporting.tables import open_table
 from backend.labeling import MARK
 from backend.simulate.data import read_data
 from tests.support.build import choice
-from tests.support.data_files import pairs, refusal, said, write_csv
+from tests.support.data_files import pairs, refusal, said, write_csv, write_jsonl
 
 # -- our own --------------------------------------------------------------------------------------------------
 
@@ -41,6 +42,11 @@ def test_our_own_table_is_read_unchanged(tmp_path: Path, quotes_formulas: bool) 
     data = read_data(str(tmp_path / "tasks.csv"))
     assert pairs(data) == [(text, labels[n % 3]) for n, text in enumerate(ODD_TEXTS) if n % 3 != 2]
     assert said(data, "without a label") == "rows without a label, left out: 4 of 12 (line 4 first)"
+
+
+def test_our_own_table_may_have_become_json_lines(tmp_path: Path) -> None:
+    rows = [asdict(Exported(n, f"text {n}", "AB"[n % 2], "A", 0.75, True)) for n in range(6)]
+    assert len(read_data(str(write_jsonl(tmp_path / "tasks.jsonl", rows))).texts) == 6
 
 
 def test_apostrophes_of_other_tables_stay(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def word(value: object) -> str:
 
 def unquoted(table: Table) -> Table:
     """Our own export as the texts were, if it was written with apostrophes in front of what looks like a formula."""
-    cells = [cell for _, record in table.records for cell in record.values()]
+    cells = (cell for _, record in table.records for cell in record.values() if isinstance(cell, str))
     if any(map(_FORMULA.match, cells)):
         return table
     return replace(
@@ -77,4 +77,4 @@ def unquoted(table: Table) -> Table:
 
 def _without_quote(cell: tuple[str, Any]) -> tuple[str, Any]:
     name, value = cell
-    return name, value[1:] if _QUOTED.match(value) else value
+    return name, value[1:] if isinstance(value, str) and _QUOTED.match(value) else value
