@@ -4,25 +4,31 @@ DBOS keeps the jobs as rows (SQLite or PostgreSQL). Any number of processes run 
 process died is given to a living one (`Rescue`). Waiting projects are served in random order, so none starves.
 A job is named by its project and by how many turns the project had begun when it was asked for. So a thousand
 webhooks ask for the same job, and what is heard after a turn has begun asks for the next one.
+
+DBOS's own threads ask the database ten times a second and more, which takes 5 to 8 % of a core where nothing happens.
+So they are ended, and one thread looks when somebody has asked for a job (`backend.waking`).
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, cast
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos._queue import Queue, queue_worker_thread
 from dbos._serialization import DefaultSerializer, deserialize_value
 
 from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, open_engine, set_aside, unavailable
 from backend.errors import TurnOvertaken, UnknownProject
 from backend.store import Store
+from backend.waking import Waker, open_waker, tell
 
 QUEUE = "turns"
 _WORKFLOW = "turn"
@@ -30,6 +36,10 @@ _APPLICATION = "label-studio-al"
 # The jobs' contract, not the package's release: a job that one release asked for may be run by the next one.
 _JOBS_VERSION = "1"
 POLL_SECONDS = 0.1
+# Where nobody asked for a job, and nothing runs here, the jobs are looked at so seldom.
+IDLE_POLL_SECONDS = 5.0
+# So long after the end of a job here, the next one of its project may become free.
+_BUSY_SECONDS = 1.0
 # A job that is running while nobody has its project's turn, at every look for so long, runs no more: a living process
 # is without the turn for milliseconds at the beginning and at the end of a job.
 ABANDONED_SECONDS = 2.0
@@ -76,6 +86,7 @@ class JobClient:
             "app_version": _JOBS_VERSION,
         }
         self._client.enqueue(options, project_key)
+        tell(self._engine)
 
     def is_spent(self, project_key: str, n_turns: int) -> bool:
         """Whether the job of this name has ended, so that asking for it again would do nothing."""
@@ -93,6 +104,7 @@ class JobClient:
         if job not in self.begun():
             return False
         self._client.resume_workflow(job.id, queue_name=QUEUE)
+        tell(self._engine)
         return True
 
     def forget_done(self, keep_seconds: float) -> None:
@@ -190,20 +202,31 @@ class JobRunner:
         logging.getLogger("dbos").handlers.clear()
         logging.getLogger("dbos").propagate = True
         self._n_threads = n_threads
+        self._pause = _Pause(open_waker(url))
+        self._looking = threading.Thread(target=self._look_for_jobs, name="jobs", daemon=True)
 
         @DBOS.workflow(name=_WORKFLOW)
         def turn(project_key: object) -> None:
             if not isinstance(project_key, str):
                 raise TypeError(f"a job's input must be a project's key, not {type(project_key).__name__}")
-            run_turn(project_key)
+            with self._pause.running():
+                run_turn(project_key)
 
     def start(self) -> None:
         """Begin to run jobs."""
+        DBOS.listen_queues([])
         DBOS.launch()
+        # Nothing here is delayed, scheduled or limited in time, and no job is in DBOS's own queue.
+        for polling in (*self._dbos.background_thread_stop_events, self._dbos._background_jobs_stop_event):
+            polling.set()
         # DBOS waits up to a minute between two tries to reach a database that was away, and the queue with it. It has
         # no setting for that, as its client has. What fails instead is looked at again at the next poll, or rescued.
         self._dbos._sys_db._retry_connection_errors = False
-        DBOS.register_queue(
+        self._queue = self._register_queue()
+        self._looking.start()
+
+    def _register_queue(self) -> Queue:
+        return DBOS.register_queue(
             QUEUE,
             partition_concurrency=1,
             worker_concurrency=self._n_threads,
@@ -211,10 +234,61 @@ class JobRunner:
             on_conflict="always_update",
         )
 
+    def _look_for_jobs(self) -> None:
+        # It takes our pause for the event that tells it to stop, and sleeps by waiting for that.
+        queue_worker_thread(cast(threading.Event, self._pause), self._dbos, self._queue)
+
     def stop(self, timeout_seconds: int) -> None:
         """Take no more jobs and wait for the running ones."""
+        self._pause.end()
+        self._looking.join()
+        self._pause.close()
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout_seconds)
         self._engine.dispose()
+
+
+class _Pause:
+    """Between two looks at the jobs: until one may wait for this process."""
+
+    def __init__(self, waker: Waker) -> None:
+        self._waker = waker
+        self._is_over = threading.Event()
+        self._lock = threading.Lock()
+        self._n_running = 0
+        self._busy_until = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """A job runs here: others may wait for its end."""
+        with self._lock:
+            self._n_running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_running -= 1
+                self._busy_until = time.monotonic() + _BUSY_SECONDS
+
+    def is_set(self) -> bool:
+        """Whether no more jobs are looked for."""
+        return self._is_over.is_set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds and, where nothing happens, until somebody asks for a job; True if it is over."""
+        if not self._is_over.wait(timeout) and not self._is_busy():
+            self._waker.wait(IDLE_POLL_SECONDS, lambda: self._is_over.is_set() or self._is_busy())
+        return self._is_over.is_set()
+
+    def _is_busy(self) -> bool:
+        return self._n_running > 0 or time.monotonic() < self._busy_until
+
+    def end(self) -> None:
+        """Let the waiting end."""
+        self._is_over.set()
+
+    def close(self) -> None:
+        """Let go of the database, when nobody waits any more."""
+        self._waker.close()
 
 
 class _Plain(DBOSPortableJSONSerializer):

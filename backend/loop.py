@@ -59,7 +59,7 @@ from backend.models import Models
 from backend.pool import News, Pool
 from backend.ranking import Learnt, Window, rank, with_checks
 from backend.settings import ProjectSettings, Settings, read_project_settings
-from backend.store import NewVersion, Project, Signer, Store, Turn, Version, model_kind
+from backend.store import NewVersion, Project, Signer, Standing, Store, Turn, Version, model_kind
 from backend.studio.client import Connection, Studio
 from backend.syncing import Sync
 from backend.watching import watch_runs
@@ -94,6 +94,8 @@ PRUNED_AT_ONCE = 5
 # A large comparison, or many new texts, are worked on for so long in one turn; the next turn goes on with them, after
 # other projects had theirs.
 SLICE_SECONDS = 2.0
+# Where nothing has happened for so long, Label Studio is asked after as long again, at most.
+QUIET_SYNC_SECONDS_AT_MOST = 3600.0
 
 # What a turn that came to its end leaves of the failures before it.
 _WELL = {
@@ -495,7 +497,8 @@ class Loop:
             self._clock.sleep(SETTLE_POLL_SECONDS)
 
     def _is_sync_due(self, project: Project) -> bool:
-        is_old = project.synced_at is None or self._clock.now() - project.synced_at >= self._settings.sync_seconds
+        pause = sync_pause(project, self._settings)
+        is_old = project.synced_at is None or self._clock.now() - project.synced_at >= pause
         # Of a turn that was cut short nobody knows what it has done.
         return project.sync_wanted or is_old or project.n_unfinished > 1
 
@@ -518,7 +521,10 @@ class Loop:
         else:
             with self._clearing(key, "config_wanted"):
                 self._sync.config(key)
-        project = self._store.project(key)
+        before, project = project, self._store.project(key)
+        if project.revision > before.revision:
+            # Something has happened there, whether an event told of it or not: long enough ago to prune.
+            self._store.update(key, heard_at=max(project.heard_at, self._clock.now() - IDLE_SECONDS))
         progress.revision = project.revision
         return project
 
@@ -661,13 +667,19 @@ def _pause(exc: Exception, project: Project) -> float | None:
     return min(RETRY_SECONDS_AT_MOST, grown)
 
 
-def is_prune_due(project: Project, now: float) -> bool:
+def sync_pause(project: Standing, settings: Settings) -> float:
+    """Seconds between two questions to Label Studio what changed: more of them where nothing happens for long."""
+    quiet = 0.0 if project.synced_at is None else project.synced_at - project.heard_at
+    return max(settings.sync_seconds, min(QUIET_SYNC_SECONDS_AT_MOST, quiet))
+
+
+def is_prune_due(project: Standing, now: float) -> bool:
     """Whether older versions' predictions should be deleted: nobody labels, or they are too many."""
     n_stale = len(project.stale_versions)
     return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > 0 and _is_idle(project, now))
 
 
-def _is_idle(project: Project, now: float) -> bool:
+def _is_idle(project: Standing, now: float) -> bool:
     return now - project.heard_at >= IDLE_SECONDS
 
 

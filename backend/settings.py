@@ -143,7 +143,8 @@ class Settings(BaseSettings):
         300.0,
         gt=0,
         validation_alias="AL_SYNC_SECONDS",
-        description="Seconds between two questions to Label Studio what changed, which repair lost webhooks.",
+        description="Seconds between two questions to Label Studio what changed, which repair lost webhooks; up to an "
+        "hour where nothing has happened for as long and nobody opens a task.",
     )
     sweep_seconds: float = Field(
         1.0,

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from itertools import count
 
 import click
 
@@ -27,12 +28,14 @@ from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from backend.errors import DatabaseUnavailable
 from backend.jobs import JobClient, JobRunner, Rescue, take_turn_alone
-from backend.loop import Loop, is_prune_due
+from backend.loop import Loop, is_prune_due, sync_pause
 from backend.settings import Settings, read_settings
-from backend.store import Project, Store
+from backend.store import Standing, Store
 
 DRAIN_SECONDS = 20
 KEEP_DONE_JOBS_SECONDS = 3600.0
+# Every so many sweeps, jobs that ended long ago are removed.
+_SWEEPS_TO_FORGET = 60
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     rescue = Rescue(jobs, store.turn_lock)
     log.info("the worker takes turns")
     is_away = False
+    n_sweeps = count()
     try:
         while not stop.wait(settings.sweep_seconds):
             try:
@@ -87,9 +91,11 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                     # It may be another database: restored, or begun anew where a damaged one was set aside.
                     store.migrate()
                     store.want_syncs()
-                sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
+                known = sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
                 rescue.look(clock.now())
-                loop.forget_all_but(store.keys())
+                loop.forget_all_but(known)
+                if next(n_sweeps) % _SWEEPS_TO_FORGET == 0:
+                    jobs.forget_done(KEEP_DONE_JOBS_SECONDS)
                 counts.flush(store.add_counts)
                 if is_away:
                     log.warning("the database answers again: every project is compared with Label Studio")
@@ -115,9 +121,13 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         store.close()
 
 
-def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_studio: bool) -> None:
-    """Ask for a turn of every project that needs one and may have none: a lost job, a retry, a sync that is due."""
-    for project in store.projects():
+def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_studio: bool) -> list[str]:
+    """Ask for a turn of every project that needs one and may have none: a lost job, a retry, a sync that is due.
+
+    Returns the keys of all projects.
+    """
+    standings = store.standings()
+    for project in standings:
         if not (needs_turn(project, settings, now, has_studio=has_studio) or _was_cut_short(store, project)):
             continue
         try:
@@ -127,10 +137,10 @@ def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_
         except Exception as exc:
             # The next sweep comes soon; other projects need not wait for it.
             log.error("project %s: no job could be asked for: %s", project.key, type(exc).__name__, exc_info=exc)
-    jobs.forget_done(KEEP_DONE_JOBS_SECONDS)
+    return [project.key for project in standings]
 
 
-def _ask(store: Store, jobs: JobClient, project: Project) -> None:
+def _ask(store: Store, jobs: JobClient, project: Standing) -> None:
     if not jobs.is_spent(project.key, project.n_turns):
         jobs.ask(project.key, project.n_turns)
         return
@@ -141,7 +151,7 @@ def _ask(store: Store, jobs: JobClient, project: Project) -> None:
             jobs.ask(project.key, store.skip_turn(project.key).n_turns)
 
 
-def _was_cut_short(store: Store, project: Project) -> bool:
+def _was_cut_short(store: Store, project: Standing) -> bool:
     """Whether the last turn never came to its end: it runs no more, and nobody knows what it has done."""
     if project.n_unfinished == 0 or project.retry_at is not None or project.is_parked or project.is_paused:
         return False
@@ -149,7 +159,7 @@ def _was_cut_short(store: Store, project: Project) -> bool:
         return is_free and store.project(project.key).n_unfinished > 0
 
 
-def needs_turn(project: Project, settings: Settings, now: float, *, has_studio: bool) -> bool:
+def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio: bool) -> bool:
     """Whether a turn would find something to do."""
     if project.is_paused:
         return False
@@ -159,7 +169,7 @@ def needs_turn(project: Project, settings: Settings, now: float, *, has_studio: 
         return True
     if not has_studio:
         return False
-    is_sync_due = project.synced_at is None or now - project.synced_at >= settings.sync_seconds
+    is_sync_due = project.synced_at is None or now - project.synced_at >= sync_pause(project, settings)
     if project.is_parked:
         return project.sync_wanted or is_sync_due
     is_unfinished = project.version_id is not None and not project.is_switched and project.error is None

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from typing import Any
 
@@ -34,20 +34,39 @@ _ROWS_A_STATEMENT = 500
 
 
 @dataclass(frozen=True)
-class Project:
-    """A project's row. Times are seconds since 1970; `version_id` is the published version."""
+class Standing:
+    """Of a project's row, what tells whether it needs a turn. Times are seconds since 1970."""
 
     key: str
-    title: str | None
-    label_config: str
-    extra_params: dict[str, Any]
     revision: int
     seen_revision: int
     n_turns: int
     heard_at: float
     synced_at: float | None
-    changed_through: str | None
     sync_wanted: bool
+    version_id: int | None
+    is_switched: bool
+    stale_versions: tuple[str, ...]
+    error: str | None
+    n_unfinished: int
+    retry_at: float | None
+    parked_revision: int | None
+    is_paused: bool
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether turns failed so often that only news start another one."""
+        return self.parked_revision is not None and self.revision <= self.parked_revision
+
+
+@dataclass(frozen=True)
+class Project(Standing):
+    """A project's row. `version_id` is the published version."""
+
+    title: str | None
+    label_config: str
+    extra_params: dict[str, Any]
+    changed_through: str | None
     compared_at: float | None
     comparing_since: int | None
     compared_through: int
@@ -60,25 +79,12 @@ class Project:
     progress: dict[str, Any] | None
     config_wanted: bool
     wanted_revision: int
-    version_id: int | None
     last_number: int
-    is_switched: bool
     is_arranged: bool
-    stale_versions: tuple[str, ...]
     activity: str
-    error: str | None
     unreachable_since: float | None
     n_failures: int
-    n_unfinished: int
-    retry_at: float | None
-    parked_revision: int | None
-    is_paused: bool
     wanted_params: dict[str, Any] | None
-
-    @property
-    def is_parked(self) -> bool:
-        """Whether turns failed so often that only news start another one."""
-        return self.parked_revision is not None and self.revision <= self.parked_revision
 
 
 @dataclass(frozen=True)
@@ -321,6 +327,12 @@ class Store:
         with self._read() as connection:
             rows = connection.execute(sa.select(*_PROJECT_COLUMNS).order_by(schema.projects.c.key)).all()
         return [_project(row) for row in rows]
+
+    def standings(self) -> list[Standing]:
+        """Of all projects, in the order of their keys, what tells whether they need a turn: read every second."""
+        with self._read() as connection:
+            rows = connection.execute(_STANDINGS).all()
+        return [Standing(**row._asdict() | {"stale_versions": tuple(json.loads(row.stale_versions))}) for row in rows]
 
     def update(self, key: str, **columns: Any) -> None:
         """Set columns of the project's row that are not news (activity, error, flags)."""
@@ -1118,6 +1130,7 @@ class Store:
 
 _NEXT_REVISION = schema.projects.c.revision + 1
 _PROJECT_COLUMNS = tuple(schema.projects.columns)
+_STANDINGS = sa.select(*(schema.projects.c[one.name] for one in fields(Standing))).order_by(schema.projects.c.key)
 _FIND = sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == sa.bindparam("key"))
 _MEASUREMENTS = sa.select(
     *(schema.measurements.c[name] for name in ("version", "n_labels", "created_at", "kappa", "predictions", "report"))

@@ -47,6 +47,9 @@ def setup() -> ResponseReturnValue:
     if is_news:
         log.info("project %s is set up", key)
         ask_turn(here, project)
+    elif _is_sync_late(here, project):
+        # Somebody opens a task where nothing happened for long: from now on, something may.
+        here.store.update(key, sync_wanted=True)
     return jsonify(model_version=_version_name(here.known(key)))
 
 
@@ -189,6 +192,13 @@ def ask_turn(here: Parts, project: Project) -> None:
     except Exception as exc:
         # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
         log.info("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
+
+
+def _is_sync_late(here: Parts, project: Project) -> bool:
+    """Whether a project that is not quiet would have been compared with Label Studio by now."""
+    if project.synced_at is None or project.sync_wanted:
+        return False
+    return here.clock.now() - project.synced_at >= here.settings.sync_seconds
 
 
 def _known_model(here: Parts, key: str) -> tuple[Known, Model | None]:

@@ -19,6 +19,7 @@ LAYERS = (
     ("feature_files", "jobs", "store", "studio"),
     ("labeling", "encoders"),
     ("learning",),
+    ("waking",),
     ("computing", "counting", "database", "clock", "logs", "secret_file", "settings", "errors", "examples", "__init__"),
 )
 LAYER_OF = {part: place for place, layer in enumerate(LAYERS) for part in layer}

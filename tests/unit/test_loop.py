@@ -15,7 +15,7 @@ from backend.cli.worker import needs_turn
 from backend.computing import Computing
 from backend.labeling import version_number
 from backend.learning.strategies import STRATEGIES
-from backend.loop import OLDER_VERSIONS_AT_MOST, Loop
+from backend.loop import OLDER_VERSIONS_AT_MOST, QUIET_SYNC_SECONDS_AT_MOST, Loop, sync_pause
 from backend.models import Models
 from backend.settings import Settings, read_settings
 from backend.store import NewVersion, Project, Signer, Store, Version
@@ -752,6 +752,17 @@ def test_webhook_that_was_lost_is_repaired_by_the_sync(bench: Bench) -> None:
     bench.turn(project, after_seconds=2)
 
     assert set(bench.version(project).learnt) == set(list(project.tasks)[:6])
+
+
+def test_news_that_only_the_sync_finds_end_a_projects_quiet(bench: Bench) -> None:
+    project = bench.add()
+    bench.turn(project)
+    assert sync_pause(bench.turn(project, after_seconds=5_000), bench.settings) == QUIET_SYNC_SECONDS_AT_MOST
+
+    bench.fake.annotate(project.id, next(iter(project.tasks)), "animal")
+    state = bench.turn(project, after_seconds=5_000)
+
+    assert sync_pause(state, bench.settings) == bench.settings.sync_seconds
 
 
 def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import pytest
 from backend.cli.worker import needs_turn
 from backend.errors import FeaturesNotStored, StudioUnreachable
 from backend.learning.features import Features
-from backend.loop import PARKED_AFTER
+from backend.loop import PARKED_AFTER, QUIET_SYNC_SECONDS_AT_MOST
 from backend.pool import Pool
 from backend.settings import Settings, read_settings
 from backend.store import Project, Signer, Store
@@ -155,7 +155,7 @@ def test_label_whose_webhook_was_lost_wakes_a_parked_project_at_the_next_sync(
     assert len(bench.store.turns(project.key, 100)) == n_turns
     poisonous.clear()
     bench.fake.annotate(project.id, (project.queue() or [0])[0], "animal")
-    bench.clock.advance(301)
+    bench.clock.advance(QUIET_SYNC_SECONDS_AT_MOST)
     assert wants_turn(bench, project)
     state = bench.turn(project, after_seconds=0)
 

@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,19 @@ def test_setup_with_changed_settings_or_config_is_news(connected: FlaskClient, s
     connected.post("/setup", json={"project": KEY, "schema": config("A", "B", "C")})
     assert project(store).label_config == config("A", "B", "C")
     assert project(store).revision == before.revision + 2
+
+
+def test_task_opened_in_a_quiet_project_has_label_studio_asked(
+    connected: FlaskClient, store: Store, clock: FakeClock
+) -> None:
+    store.update(KEY, synced_at=clock.now(), sync_wanted=False)
+    connected.post("/setup", json={"project": KEY, "schema": TWO})
+    assert not project(store).sync_wanted
+
+    store.update(KEY, synced_at=clock.now() - 301)
+    before = project(store)
+    connected.post("/setup", json={"project": KEY, "schema": TWO})
+    assert project(store) == replace(before, sync_wanted=True)
 
 
 def test_setup_again_is_no_news(connected: FlaskClient, store: Store, payload: Callable[[str], Any]) -> None:

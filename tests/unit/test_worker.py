@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,12 @@ class RecordingJobs:
 
     spent: set[int] = field(default_factory=set)
     asked: list[tuple[str, int]] = field(default_factory=list)
-    forgot: list[float] = field(default_factory=list)
 
     def ask(self, project_key: str, n_turns: int) -> None:
         self.asked.append((project_key, n_turns))
 
     def is_spent(self, _project_key: str, n_turns: int) -> bool:
         return n_turns in self.spent
-
-    def forget_done(self, keep_seconds: float) -> None:
-        self.forgot.append(keep_seconds)
 
 
 @pytest.fixture
@@ -118,6 +114,26 @@ def test_sync_is_due_after_its_seconds(store: Store, clock: FakeClock, settings:
     assert asks(store, settings, clock)
 
 
+def test_quiet_project_is_asked_after_as_long_again_and_at_least_every_hour(
+    store: Store, clock: FakeClock, settings: Settings
+) -> None:
+    rest(store, clock)
+    for quiet, pause in ((60.0, settings.sync_seconds), (1_200.0, 1_200.0), (90_000.0, 3_600.0)):
+        store.update(KEY, synced_at=clock.now(), heard_at=clock.now() - quiet)
+        clock.advance(pause - 1)
+        assert not asks(store, settings, clock), quiet
+        clock.advance(1)
+        assert asks(store, settings, clock), quiet
+
+
+def test_standings_say_of_each_project_what_its_row_says(store: Store, clock: FakeClock) -> None:
+    rest(store, clock)
+    store.add_stale(KEY, ["al-7"])
+    (found,), project = store.standings(), store.project(KEY)
+    assert asdict(found) == {name: getattr(project, name) for name in asdict(found)}
+    assert found.stale_versions == ("al-7",)
+
+
 def test_retry_waits_for_its_time_whatever_is_heard(store: Store, clock: FakeClock, settings: Settings) -> None:
     rest(store, clock)
     store.update(KEY, retry_at=clock.now() + 8, error="Label Studio does not answer", sync_wanted=True)
@@ -164,10 +180,10 @@ def test_sweep_asks_for_each_project_in_need(
         store.register(key, CONFIG, {}, clock.now())
     store.begin_turn("4.1")
 
-    sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
+    known = sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
 
     assert jobs.asked == [("3.1", 0), ("4.1", 1)]
-    assert len(jobs.forgot) == 1
+    assert known == [KEY, "3.1", "4.1"]
 
 
 def test_sweep_numbers_a_spent_job_anew(
