@@ -134,9 +134,12 @@ def _report(
     held_out = hold_out(fit, pool.X[pool.rows(some)], np.array([learnt[task_id] for task_id in some]), seed)
     drawn = [one.task_id for one in kept if one.is_audit and one.task_id in learnt][:CROSS_VALIDATED_LABELS]
     baseline = random_baseline(fit, pool.X[pool.rows(drawn)], np.array([learnt[one] for one in drawn]), seed)
+    cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
+    recall = {quality.label: quality.recall for quality in cross_validation.labels}
+    n_audits = sum(outcome.is_audit for outcome in outcomes)
     return {
         "audit": asdict(evaluate(audit_outcomes(outcomes, n_labels), version.labels, seed)),
-        "cross_validation": asdict(evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)),
+        "cross_validation": asdict(cross_validation),
         "confusing_pairs": _confusing_pairs(held_out, some),
         "suspects": [
             {"task_id": some[found.pop("example")]} | found for found in map(asdict, suspects(held_out, SUSPECTS_SHOWN))
@@ -144,7 +147,7 @@ def _report(
         "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
         "random_baseline": [asdict(point) for point in baseline],
         "agreement": kappas,
-        "stop": asdict(when_to_stop(kappas, counts)),
+        "stop": asdict(when_to_stop(kappas, counts, recall, n_audits)),
         "forecast": asdict(next_labels(outcomes, n_labels)),
     }
 

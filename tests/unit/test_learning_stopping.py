@@ -15,9 +15,17 @@ from sklearn.metrics import cohen_kappa_score
 
 from backend.errors import InvalidRequest
 from backend.learning.evaluation import Outcome, proportion
-from backend.learning.stopping import FORECAST_OUTCOMES, agreement, learning_curve, next_labels, when_to_stop
+from backend.learning.stopping import (
+    FORECAST_OUTCOMES,
+    STOP_AUDITS,
+    agreement,
+    learning_curve,
+    next_labels,
+    when_to_stop,
+)
 
 ENOUGH = {"Spam": 40, "Ham": 60}
+FOUND = {"Spam": 0.6, "Ham": 0.9}
 
 # Agreement
 
@@ -31,11 +39,11 @@ def test_agreement_is_cohens_kappa(pairs: list[tuple[str, str]]) -> None:
     if len({*before, *now}) > 1:
         assert kappa == pytest.approx(cohen_kappa_score(before, now))
     else:
-        assert kappa == 1
+        assert kappa == 0
 
 
-def test_two_constants_agree_only_where_they_are_the_same() -> None:
-    assert agreement(np.array(["A", "A"]), np.array(["A", "A"])) == 1
+def test_two_constants_agree_by_chance_alone() -> None:
+    assert agreement(np.array(["A", "A"]), np.array(["A", "A"])) == 0
     assert agreement(np.array(["A", "A"]), np.array(["B", "B"])) == 0
 
 
@@ -57,18 +65,18 @@ def test_predictions_of_other_tasks_cannot_be_compared() -> None:
 
 
 def test_three_agreements_in_a_row_stop() -> None:
-    advice = when_to_stop([0.5, 0.99, 0.995, 1.0], ENOUGH)
+    advice = when_to_stop([0.5, 0.99, 0.995, 1.0], ENOUGH, FOUND, STOP_AUDITS)
     assert advice.stop is True
     assert advice.reason == "Stop: the last versions predict the same for nearly every task (kappa 0.99, 0.99, 1.00)."
 
 
 @pytest.mark.parametrize("kappas", [[0.99, 0.99, 0.98], [0.989, 1.0, 1.0], [1.0, 1.0, 1.0, 0.5]])
 def test_one_disagreement_among_three_keeps_labelling(kappas: list[float]) -> None:
-    assert when_to_stop(kappas, ENOUGH).stop is False
+    assert when_to_stop(kappas, ENOUGH, FOUND, STOP_AUDITS).stop is False
 
 
 def test_reason_gives_the_figures_and_the_rule() -> None:
-    assert when_to_stop([0.94, 0.95, 0.9899], ENOUGH).reason == (
+    assert when_to_stop([0.94, 0.95, 0.9899], ENOUGH, FOUND, STOP_AUDITS).reason == (
         "Keep labelling: the last versions still differ (kappa 0.94, 0.95, 0.98, 1 = no difference); "
         "stopping is advised at 0.99 or more in 3 comparisons in a row."
     )
@@ -76,21 +84,47 @@ def test_reason_gives_the_figures_and_the_rule() -> None:
 
 @pytest.mark.parametrize("kappas", [[], [1.0], [1.0, 1.0]])
 def test_fewer_than_three_comparisons_cannot_tell(kappas: list[float]) -> None:
-    advice = when_to_stop(kappas, ENOUGH)
+    advice = when_to_stop(kappas, ENOUGH, FOUND, STOP_AUDITS)
     assert advice.stop is None
     assert advice.reason.startswith(f"Cannot tell yet: {len(kappas)} of 3 comparisons")
 
 
 def test_label_without_an_example_keeps_labelling() -> None:
-    advice = when_to_stop([1.0, 1.0, 1.0], {**ENOUGH, "Scam": 0})
+    advice = when_to_stop([1.0, 1.0, 1.0], {**ENOUGH, "Scam": 0}, FOUND, STOP_AUDITS)
     assert advice.stop is False
     assert "no example yet of 'Scam'" in advice.reason
 
 
-def test_few_examples_keep_labelling() -> None:
-    advice = when_to_stop([1.0, 1.0, 1.0], {"Spam": 1, "Ham": 18})
+@pytest.mark.parametrize("n_ham", [19, 1_000])
+def test_label_with_few_examples_keeps_labelling(n_ham: int) -> None:
+    advice = when_to_stop([1.0, 1.0, 1.0], {"ham": n_ham, "spam": 9}, {"ham": 1.0, "spam": 1.0}, STOP_AUDITS)
     assert advice.stop is False
-    assert "19 labelled tasks are few for 2 labels; at least 20 are needed" in advice.reason
+    assert "each label needs 10 labelled tasks; there are fewer of 'spam' (9)" in advice.reason
+
+
+@pytest.mark.parametrize(("recall", "shown"), [(0.0, "0 %"), (None, "0 %"), (0.249, "24 %")])
+def test_label_that_is_hardly_ever_found_keeps_labelling(recall: float | None, shown: str) -> None:
+    counts, found = {"toxic": 60, "threat": 12}, {"toxic": 0.9, "threat": recall}
+    advice = when_to_stop([1.0, 1.0, 1.0], counts, found, STOP_AUDITS)
+    assert advice.stop is False
+    assert f"they find fewer of 'threat' ({shown})" in advice.reason
+    assert "'toxic'" not in advice.reason
+
+
+def test_without_audits_agreement_is_no_stop() -> None:
+    advice = when_to_stop([1.0, 1.0, 1.0], ENOUGH, FOUND, STOP_AUDITS - 1)
+    assert advice.stop is None
+    assert "only 19 of 20 tasks asked at random are labelled" in advice.reason
+    assert when_to_stop([1.0, 1.0, 1.0], ENOUGH, FOUND, STOP_AUDITS).stop is True
+
+
+def test_what_is_not_known_speaks_against_stopping() -> None:
+    assert when_to_stop([1.0, 1.0, 1.0], ENOUGH).stop is False
+
+
+def test_only_some_of_many_labels_are_named() -> None:
+    reason = when_to_stop([], dict.fromkeys("ABCDE", 1)).reason
+    assert reason.endswith("there are fewer of 'A' (1), 'B' (1), 'C' (1) and more.")
 
 
 # Curve and forecast

@@ -176,12 +176,18 @@ def test_figures_of_labels_that_were_deleted_are_gone(setting: Setting) -> None:
     assert [one.n_labels for one in setting.store.measurements(KEY)] == [20, 40, 40]
 
 
-def test_stop_is_advised_when_versions_agree(setting: Setting) -> None:
-    for n_labels in (20, 40, 60, 80):
+@pytest.mark.parametrize(("n_audits", "stop"), [(19, None), (20, True)])
+def test_stop_is_advised_when_versions_agree_and_audits_were_labelled(
+    setting: Setting, n_audits: int, stop: bool | None
+) -> None:
+    audits = range(21, 21 + n_audits)
+    version, model = setting.publish(20, audits=frozenset(audits))
+    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in audits})
+    for n_labels in (40, 60, 80, 100):
         measured = setting.measure(*setting.publish(n_labels))
     assert measured is not None
     assert measured.report["agreement"] == [1.0, 1.0, 1.0]
-    assert measured.report["stop"]["stop"] is True
+    assert measured.report["stop"]["stop"] is stop
     assert "kappa" in measured.report["stop"]["reason"]
 
 
