@@ -16,13 +16,19 @@ MAX_CONFIG_CHARACTERS = 200_000
 MAX_DEPTH = 256
 _TEXT_OBJECTS = ("Text", "HyperText")
 _LABEL_TAGS = ("Label", "Choice", "Relation")
+# What the labelling page takes from the task, and the steps of such a path (read: `parseValue` of its editor, 1.23.2).
+_VARIABLE = re.compile(r"\$[\w[\].{}]+", re.ASCII)
+_STEP = re.compile(r"[^.[\]]+")
 # Their answers are about themselves, so one tag is the control and the object; by name, what the control is called.
 _SELF_REFERENCING = {"chat": "ChatMessage", "reactcode": "ReactCode"}
 
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """The question: `control` (a Choices name) about `object_name` (a Text name), read from the task's `field`."""
+    """The question: `control` (a Choices name) about `object_name` (a Text name), read from the task's `field`.
+
+    field: a name, or a path to a nested value (`message.body`, `parts[0].text`).
+    """
 
     control: str
     object_name: str
@@ -32,15 +38,14 @@ class LabelConfig:
     def text_of(self, data: Mapping[str, Any]) -> str | None:
         """The task's text; None if the task has no such field or it holds no text.
 
-        A text is only ever read: an address or a path in it is never opened.
+        A list of texts is one text with commas between, as the labelling page shows it. A text is only ever read: an
+        address or a path in it is never opened.
         """
-        value = data.get(self.field)
-        if isinstance(value, str):
-            # Half a surrogate pair is valid JSON, but no text that a tokenizer or a file takes.
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return str(value)
-        return None
+        value = _value_at(data, self.field)
+        if isinstance(value, list):
+            parts = ["" if part is None else _text(part) for part in value]
+            return None if not parts or None in parts else ",".join(map(str, parts))
+        return _text(value)
 
     def label_of(self, result: object) -> str | None:
         """The label that an annotation's result gives; None if it gives none, several, or one not in the config."""
@@ -57,6 +62,30 @@ class LabelConfig:
         if isinstance(choices, list) and len(choices) == 1 and choices[0] in self.labels:
             return str(choices[0])
         return None
+
+
+def _value_at(data: Mapping[str, Any], path: str) -> object:
+    """What a task holds at a path; a field with the whole path as its name goes first. None if there is nothing."""
+    if path in data:
+        return data[path]
+    value: object = data
+    for step in _STEP.findall(path):
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        # Half a surrogate pair is valid JSON, but no text that a tokenizer or a file takes.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return None
 
 
 @dataclass(frozen=True)
@@ -165,7 +194,7 @@ def _question(control: Tag, objects: list[Tag]) -> LabelConfig:
         raise UnsupportedConfig(f"the control must be <Choices>, not <{control.tag}>")
     if control.attributes.get("choice", "single") not in ("single", "single-radio"):
         raise UnsupportedConfig(f"<Choices> must be single choice, not choice={control.attributes['choice']!r}")
-    if control.attributes.get("value", "").startswith("$"):
+    if control.attributes.get("value", "").startswith("$") or any(map(_VARIABLE.search, control.labels)):
         raise UnsupportedConfig("the choices must stand in the label config, not come from the tasks")
     for name in ("perRegion", "perItem", "allowNested"):
         if control.attributes.get(name, "false").lower() == "true":
@@ -180,6 +209,21 @@ def _question(control: Tag, objects: list[Tag]) -> LabelConfig:
         raise UnsupportedConfig(f"<Choices> must point to a <Text>, not to <{shown.tag}>")
     if shown.attributes.get("valueType", "text") != "text":
         raise UnsupportedConfig("the text must stand in the task: texts behind addresses are not fetched")
-    if not re.fullmatch(r"\$.+", shown.value):
+    if shown.attributes.get("encoding", "none") != "none":
+        raise UnsupportedConfig(
+            f"the text must stand in the task as it is, not as {shown.attributes['encoding'][:20]!r}"
+        )
+    if not shown.value.startswith("$") and not _VARIABLE.search(shown.value):
         raise UnsupportedConfig(f'<{shown.tag}> must take its text from the task (value="$field")')
+    if not _VARIABLE.fullmatch(shown.value):
+        raise UnsupportedConfig(
+            f'<{shown.tag}> must show one field of the task (value="$field", of letters, digits and _, or a path like '
+            f"$field.part[0]), not {shown.value[:60]!r}"
+        )
+    texts = [one.name for one in objects if one.tag in _TEXT_OBJECTS and _VARIABLE.search(one.value)]
+    if len(texts) > 1:
+        raise UnsupportedConfig(
+            f"the label config shows {len(texts)} texts of a task ({', '.join(texts)[:100]}), of which one would be "
+            "read: put what is to be read into one field"
+        )
     return LabelConfig(control.name, shown.name, shown.value[1:], control.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,14 @@ def test_hypertext_is_a_text() -> None:
     assert parse_config(about('<HyperText name="text" value="$html"/>')).field == "html"
 
 
-def test_text_that_is_only_shown_may_stand_beside_the_one_asked_about() -> None:
-    xml = about('<Text name="title" value="$title"/><Text name="text" value="$body"/>')
+def test_text_that_is_the_same_for_all_tasks_may_stand_beside_the_one_asked_about() -> None:
+    xml = about('<Text name="hint" value="Read all of it"/><Text name="text" value="$body"/>')
     assert parse_config(xml).field == "body"
+
+
+@pytest.mark.parametrize("path", ["msg.body", "a[0].b", "parts[12]", "a.b.c[0][1]"])
+def test_nested_field_is_a_path(path: str) -> None:
+    assert parse_config(about(f'<Text name="text" value="${path}"/>')).field == path
 
 
 def test_labels_keep_the_order_of_the_config() -> None:
@@ -105,6 +111,22 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
         (about('<Image name="text" value="$image"/>'), "must point to a <Text>, not to <Image>"),
         (about('<Text name="text" value="$text" valueType="url"/>'), "are not fetched"),
         (about('<Text name="text" value="always the same"/>'), "must take its text from the task"),
+        (about('<Text name="text" value="$q and $b"/>'), "must show one field of the task"),
+        (about('<Text name="text" value="Dear $name"/>'), "must show one field of the task"),
+        (about('<Text name="text" value="$my-field"/>'), "not '$my-field'"),
+        (about('<Text name="text" value="$text" encoding="base64"/>'), "not as 'base64'"),
+        (
+            about('<Text name="title" value="$title"/><Text name="text" value="$body"/>'),
+            "shows 2 texts of a task (title, text), of which one would be read",
+        ),
+        (
+            about('<HyperText name="html" value="$a and $b"/><Text name="text" value="$body"/>'),
+            "shows 2 texts of a task (html, text)",
+        ),
+        (
+            about_text('<Choices name="topic" toName="text"><Choice value="$a"/><Choice value="B"/></Choices>'),
+            "must stand in the label config",
+        ),
         ('<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><View>&e;</View>', "document type"),
         ("<!doctype html><View/>", "document type"),
         ("<View>" + "x" * MAX_CONFIG_CHARACTERS + "</View>", f"may have {MAX_CONFIG_CHARACTERS} characters"),
@@ -154,7 +176,11 @@ def test_field_without_a_name_is_refused() -> None:
         ({"text": 1.5}, "1.5"),
         ({"text": True}, None),
         ({"text": None}, None),
-        ({"text": ["hello"]}, None),
+        ({"text": ["hello"]}, "hello"),
+        ({"text": ["one", "two, three", 4, None, ""]}, "one,two, three,4,,"),
+        ({"text": []}, None),
+        ({"text": ["one", {"two": 2}]}, None),
+        ({"text": [["one"]]}, None),
         ({"text": {"text": "hello"}}, None),
         ({"body": "hello"}, None),
         ({}, None),
@@ -162,6 +188,26 @@ def test_field_without_a_name_is_refused() -> None:
 )
 def test_text_of_a_task(data: dict[str, Any], text: str | None) -> None:
     assert CONFIG.text_of(data) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "text"),
+    [
+        ("msg.body", {"msg": {"body": "hello"}}, "hello"),
+        ("msg.body", {"msg.body": "whole", "msg": {"body": "nested"}}, "whole"),
+        ("a[0].b", {"a": [{"b": "first"}, {"b": "second"}]}, "first"),
+        ("a[1]", {"a": ["first", "second"]}, "second"),
+        ("a.1", {"a": ["first", "second"]}, "second"),
+        ("a[2]", {"a": ["first", "second"]}, None),
+        ("a.b", {"a": "text"}, None),
+        ("a.b", {"a": None}, None),
+        ("a.b", {}, None),
+        ("a.b", {"a": {"b": ["one", "two"]}}, "one,two"),
+        ("a.b", {"a": {"b": {"c": "deeper"}}}, None),
+    ],
+)
+def test_text_at_a_path(path: str, data: dict[str, Any], text: str | None) -> None:
+    assert replace(CONFIG, field=path).text_of(data) == text
 
 
 @pytest.mark.parametrize(
