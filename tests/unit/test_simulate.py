@@ -457,6 +457,23 @@ def test_command_repeats_to_the_byte(finished: tuple[Result, Path], data_path: P
         assert [row | {seconds: ""} for row in ours] == [row | {seconds: ""} for row in theirs]
 
 
+def test_file_sorted_by_label_gives_what_a_shuffled_one_gives(tmp_path: Path) -> None:
+    # Without a split of its own, and with copies of texts: what is held out follows from the content, too.
+    rows = [{"text": row["text"], "label": row["label"]} for row in make_rows(150)] * 2
+    orders = {
+        "sorted": sorted(rows, key=lambda row: row["label"]),
+        "shuffled": [rows[place] for place in np.random.default_rng(5).permutation(len(rows))],
+    }
+    found = []
+    for name, ordered in orders.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in ordered))
+        assert simulate(path, tmp_path / name, "--strategies", "auto").exit_code == 0
+        written = csv.DictReader(io.StringIO((tmp_path / name / "curves.csv").read_text()))
+        found.append([row | {"seconds": ""} for row in written])
+    assert found[0] == found[1]
+
+
 def test_command_goes_on_and_refuses_other_options(finished: tuple[Result, Path], data_path: Path) -> None:
     before = (finished[1] / "curves.csv").read_bytes()
     again = simulate(data_path, finished[1])
