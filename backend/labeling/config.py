@@ -223,7 +223,7 @@ def _question(control: Tag, objects: list[Tag]) -> LabelConfig:
     texts = [one.name for one in objects if one.tag in _TEXT_OBJECTS and _VARIABLE.search(one.value)]
     if len(texts) > 1:
         raise UnsupportedConfig(
-            f"the label config shows {len(texts)} texts of a task ({', '.join(texts)[:100]}), of which one would be "
-            "read: put what is to be read into one field"
+            f"the label config shows {len(texts)} texts of a task ({', '.join(texts)[:100]}), "
+            "of which one would be read: put what is to be read into one field"
         )
     return LabelConfig(control.name, shown.name, shown.value[1:], control.labels)
