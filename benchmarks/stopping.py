@@ -249,7 +249,9 @@ def main() -> None:
     parser.add_argument("--sets", help="separated by semicolons; all that need no file, or with --data all")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=-1, help="replays at a time; -1 for one a core")
-    parser.add_argument("--output", type=Path, help="keep the replays in this folder")
+    parser.add_argument(
+        "--output", type=Path, help="keep replays in this folder; take another one when the code changed"
+    )
     arguments = parser.parse_args()
     kept = Memory(arguments.output, verbose=0).cache(replayed)
     names = [name for name, one in SETS.items() if one.file is None or arguments.data]
