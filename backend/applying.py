@@ -124,7 +124,7 @@ class Applier:
         return sum(one.state != PLANNED for one in settled)
 
     def _settled(self, label: AutomaticLabel, answers: Answers | None, *, gives_up: bool) -> AutomaticLabel:
-        if answers is None:
+        if answers is None or not answers.annotations:
             return replace(label, state=SKIPPED if gives_up else PLANNED, annotation_id=None)
         ours = sorted(one.id for one in answers.annotations if one.is_automatic)
         by_people = [one for one in answers.annotations if not one.is_automatic]
@@ -149,8 +149,9 @@ class Applier:
         cleared = []
         for one in batch:
             answers = left.get(one.task_id)
-            ours = [] if answers is None else [given.id for given in answers.annotations if given.is_automatic]
-            if answers is None or (ours and not answers.has_draft):
+            given = () if answers is None else answers.annotations
+            ours = [one.id for one in given if one.is_automatic]
+            if answers is None or not given or (ours and not answers.has_draft):
                 for annotation_id in ours:
                     self._studio.delete_annotation(annotation_id)
                 cleared.append(replace(one, state=REMOVED))

@@ -21,9 +21,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal, NoReturn, cast
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from dbos._queue import Queue, queue_worker_thread
 from dbos._serialization import DefaultSerializer, deserialize_value
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import OperationalError
 
 from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, open_engine, set_aside, unavailable
 from backend.errors import TurnOvertaken, UnknownProject
@@ -49,7 +52,14 @@ _TURN_LOCK_SECONDS = 2.0
 _SAY_AGAIN_SECONDS = 60.0
 _DONE = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
+# What PostgreSQL says of a schema, a table and a column that are not there: DBOS makes its tables step by step.
+_MISSING = ("3F000", "42P01", "42703")
+
 log = logging.getLogger(__name__)
+
+
+class JobTablesMissing(OperationalError):
+    """The jobs' tables are gone: somebody has deleted the file, or dropped them."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,16 @@ class BegunJob:
 
 
 class JobClient:
-    """Asks for turns. Cheap, and safe to use from several threads and processes."""
+    """Asks for turns. Cheap, and safe to use from several threads and processes.
+
+    Every method may raise JobTablesMissing: see JobRunner.make_tables.
+    """
 
     def __init__(self, url: str, *, patience_seconds: float = PATIENT_SECONDS) -> None:
         """patience_seconds: how long a write waits for others' writes."""
         _never_unpickle()
         self._engine = open_engine(url, patience_seconds=patience_seconds)
+        sa.event.listen(self._engine, "handle_error", _name_missing_tables)
         self._client = DBOSClient(
             system_database_engine=self._engine,
             serializer=_Plain(),
@@ -165,7 +179,7 @@ class Rescue:
         self._suspected_at: dict[BegunJob, float] = {}
 
     def look(self, now: float) -> None:
-        """Look which jobs nobody runs any more. To be called every second or so; `now` in seconds."""
+        """Look which jobs nobody runs any more. To be called every second or so; `now` in seconds (`Clock.elapsed`)."""
         suspected_at = {}
         for job in self._jobs.begun():
             with self._turn_lock(job.project_key) as is_free:
@@ -225,6 +239,11 @@ class JobRunner:
         self._queue = self._register_queue()
         self._looking.start()
 
+    def make_tables(self) -> None:
+        """Make the jobs' tables anew where they are gone. What was asked for is lost: the sweep asks for it again."""
+        self._dbos._sys_db.run_migrations()
+        self._register_queue()
+
     def _register_queue(self) -> Queue:
         return DBOS.register_queue(
             QUEUE,
@@ -235,8 +254,11 @@ class JobRunner:
         )
 
     def _look_for_jobs(self) -> None:
-        # It takes our pause for the event that tells it to stop, and sleeps by waiting for that.
-        queue_worker_thread(cast(threading.Event, self._pause), self._dbos, self._queue)
+        # It takes our pause for the event that tells it to stop, and sleeps by waiting for that. It ends early while
+        # the queue has no row: where its table is made anew.
+        while not self._pause.is_set():
+            queue_worker_thread(cast(threading.Event, self._pause), self._dbos, self._queue)
+            self._pause.wait(POLL_SECONDS)
 
     def stop(self, timeout_seconds: int) -> None:
         """Take no more jobs and wait for the running ones."""
@@ -316,6 +338,12 @@ def _never_unpickle() -> None:
 
 def _refuse_pickle(_serializer: DefaultSerializer, _text: str) -> NoReturn:
     raise TypeError("a job's row must hold JSON: nothing from the database is unpickled")
+
+
+def _name_missing_tables(context: ExceptionContext) -> None:
+    error = context.original_exception
+    if "no such table" in str(error) or getattr(error, "sqlstate", None) in _MISSING:
+        raise JobTablesMissing("", None, error, hide_parameters=True) from error
 
 
 def _job_id(project_key: str, n_turns: int | Literal[""]) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from backend import logs
-from backend.clock import Clock
+from backend.clock import Clock, has_passed, is_due
 from backend.computing import Computing
 from backend.counting import Counts
 from backend.database import UNAVAILABLE
@@ -114,10 +114,13 @@ log = logging.getLogger(__name__)
 class Progress:
     """What a turn has done so far. `steps` maps each step to its seconds; `revision` is what it has seen.
 
-    turn: its number. is_complete: whether nothing is left that the next turn should go on with at once.
+    turn: its number. started_at: when it began, for people; began: the same for measuring (`Clock.elapsed`).
+    is_complete: whether nothing is left that the next turn should go on with at once.
     """
 
     turn: int
+    started_at: float
+    began: float
     steps: dict[str, float] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     version: int | None = None
@@ -170,15 +173,15 @@ class Loop:
             return self._take_turn(project)
 
     def _take_turn(self, project: Project) -> bool:
-        key, started = project.key, self._clock.now()
-        if project.is_paused or (project.retry_at is not None and started < project.retry_at):
+        key = project.key
+        if project.is_paused or not is_retry_due(project, self._clock.now()):
             self._store.update(key, n_unfinished=project.n_unfinished - 1)
             return True
-        progress = Progress(project.n_turns)
-        self._count_delay(project, started)
+        progress = Progress(project.n_turns, self._clock.now(), self._clock.elapsed())
+        self._count_delay(project, progress)
         try:
             self._check_endings(project)
-            until = started + SLICE_SECONDS
+            until = progress.began + SLICE_SECONDS
             project = self._hear_studio(project, progress, until)
             if project.is_parked:
                 self._store.update(key, n_unfinished=0)
@@ -187,15 +190,15 @@ class Loop:
             columns = self._turn(project, progress, until)
         except (TurnOvertaken, *UNAVAILABLE):
             # What is recorded from here on is the next turn's, or cannot be recorded.
-            self._count_turn(progress, started, "interrupted")
+            self._count_turn(progress, "interrupted")
             raise
         except Exception as exc:
-            self._record_failure(project, progress, started, exc)
+            self._record_failure(project, progress, exc)
         else:
             self._store.update(key, **columns, **_WELL)
-            self._count_turn(progress, started, "kept" if progress.version is None else "published")
+            self._count_turn(progress, "kept" if progress.version is None else "published")
             if progress.done:
-                self._record(key, progress, started, "; ".join(progress.done))
+                self._record(key, progress, "; ".join(progress.done))
         return progress.is_complete
 
     def forget_all_but(self, keys: Collection[str]) -> None:
@@ -487,18 +490,17 @@ class Loop:
 
     def _settle(self, key: str) -> None:
         """Wait for a pause in what is heard, the longer the more is unheard, at most 4.5 s."""
-        began = self._clock.now()
-        while self._clock.now() - began < SETTLE_SECONDS_IN_ALL:
+        began = self._clock.elapsed()
+        while self._clock.elapsed() - began < SETTLE_SECONDS_IN_ALL:
             project = self._store.project(key)
             n_unheard = project.revision - max(0, project.seen_revision)
             pause = min(SETTLE_SECONDS_AT_MOST, SETTLE_SECONDS_AN_EVENT * n_unheard)
-            if self._clock.now() - project.heard_at >= pause:
+            if has_passed(pause, project.heard_at, self._clock.now()):
                 return
             self._clock.sleep(SETTLE_POLL_SECONDS)
 
     def _is_sync_due(self, project: Project) -> bool:
-        pause = sync_pause(project, self._settings)
-        is_old = project.synced_at is None or self._clock.now() - project.synced_at >= pause
+        is_old = has_passed(sync_pause(project, self._settings), project.synced_at, self._clock.now())
         # Of a turn that was cut short nobody knows what it has done.
         return project.sync_wanted or is_old or project.n_unfinished > 1
 
@@ -592,16 +594,16 @@ class Loop:
     def _step(self, key: str, progress: Progress, name: str, activity: str | None = None) -> Iterator[None]:
         if activity is not None:
             self._store.update(key, activity=activity)
-        began = self._clock.now()
+        began = self._clock.elapsed()
         try:
             yield
         finally:
-            progress.steps[name] = progress.steps.get(name, 0.0) + self._clock.now() - began
+            progress.steps[name] = progress.steps.get(name, 0.0) + self._clock.elapsed() - began
 
-    def _record(self, key: str, progress: Progress, started: float, outcome: str) -> None:
+    def _record(self, key: str, progress: Progress, outcome: str) -> None:
         turn = Turn(
-            started_at=started,
-            seconds=self._clock.now() - started,
+            started_at=progress.started_at,
+            seconds=self._clock.elapsed() - progress.began,
             outcome=outcome,
             version=progress.version,
             n_labels=progress.n_labels,
@@ -610,7 +612,7 @@ class Loop:
         self._store.record_turn(key, turn)
         log.info("project %s: %s (%.2f s)", key, outcome, turn.seconds)
 
-    def _record_failure(self, project: Project, progress: Progress, started: float, exc: Exception) -> None:
+    def _record_failure(self, project: Project, progress: Progress, exc: Exception) -> None:
         is_ours = not isinstance(exc, BackendError)
         sentence = f"internal error ({type(exc).__name__}): see the log" if is_ours else str(exc)
         log.log(
@@ -634,20 +636,23 @@ class Loop:
         if pause is None or not project.is_parked:
             columns["error"] = sentence
         self._store.update(project.key, **columns)
-        self._record(project.key, progress, started, f"failed: {sentence}")
-        self._count_turn(progress, started, "failed")
+        self._record(project.key, progress, f"failed: {sentence}")
+        self._count_turn(progress, "failed")
 
-    def _count_turn(self, progress: Progress, started: float, outcome: str) -> None:
+    def _count_turn(self, progress: Progress, outcome: str) -> None:
         self._counts.add("label_studio_al_turns_total", outcome=outcome)
-        self._counts.observe("label_studio_al_turn_seconds", self._clock.now() - started, outcome=outcome)
+        self._counts.observe("label_studio_al_turn_seconds", self._clock.elapsed() - progress.began, outcome=outcome)
         for step, seconds in progress.steps.items():
             self._counts.observe("label_studio_al_step_seconds", seconds, step=step)
 
-    def _count_delay(self, project: Project, started: float) -> None:
+    def _count_delay(self, project: Project, progress: Progress) -> None:
         """Count how long an event waited for its turn. Turns also have news that no event told, at any time."""
         is_heard = self._learnt_heard_at.get(project.key) != project.heard_at
         if is_heard and project.revision > project.seen_revision:
-            self._counts.observe("label_studio_al_queue_delay_seconds", started - project.heard_at)
+            # Another machine's clock may be a little ahead.
+            self._counts.observe(
+                "label_studio_al_queue_delay_seconds", max(0.0, progress.started_at - project.heard_at)
+            )
         self._learnt_heard_at[project.key] = project.heard_at
 
 
@@ -655,7 +660,7 @@ def _pause(exc: Exception, project: Project) -> float | None:
     """Seconds to the next try after a failure; None where only news can help."""
     grown = RETRY_SECONDS_AT_FIRST * 2.0 ** min(project.n_failures, 16)
     if isinstance(exc, StudioUnreachable):
-        return max(min(OUTAGE_SECONDS_AT_MOST, grown), exc.retry_after or 0.0)
+        return max(min(OUTAGE_SECONDS_AT_MOST, grown), min(RETRY_SECONDS_AT_MOST, exc.retry_after or 0.0))
     if isinstance(exc, StudioError):
         return min(RETRY_SECONDS_AT_MOST, grown)
     if isinstance(exc, FeaturesNotStored):
@@ -673,6 +678,11 @@ def sync_pause(project: Standing, settings: Settings) -> float:
     return max(settings.sync_seconds, min(QUIET_SYNC_SECONDS_AT_MOST, quiet))
 
 
+def is_retry_due(project: Standing, now: float) -> bool:
+    """Whether a project whose last turn failed may have another one."""
+    return project.retry_at is None or is_due(project.retry_at, RETRY_SECONDS_AT_MOST, now)
+
+
 def is_prune_due(project: Standing, now: float) -> bool:
     """Whether older versions' predictions should be deleted: nobody labels, or they are too many."""
     n_stale = len(project.stale_versions)
@@ -680,7 +690,7 @@ def is_prune_due(project: Standing, now: float) -> bool:
 
 
 def _is_idle(project: Standing, now: float) -> bool:
-    return now - project.heard_at >= IDLE_SECONDS
+    return has_passed(IDLE_SECONDS, project.heard_at, now)
 
 
 def _in_order_of_arrival(labels: Mapping[int, str], annotations: Sequence[Annotation], pool: Pool) -> dict[int, str]:

@@ -324,7 +324,7 @@ class Pool:
                 n_new += self._append(fit, changes, (changes[-1].revision, changes[-1].task_id))
             if len(changes) < CHANGES_AT_ONCE:
                 return n_new, True
-            if self._clock.now() >= until:
+            if self._clock.elapsed() >= until:
                 return n_new, False
 
     def _append(self, fit: _Fit, changes: Sequence[Change], position: tuple[int, int]) -> int:

@@ -22,13 +22,13 @@ from backend.cli.wiring import (
     say_errors,
     set_up_logging,
 )
-from backend.clock import Clock
+from backend.clock import Clock, has_passed
 from backend.computing import Computing
 from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from backend.errors import DatabaseUnavailable
-from backend.jobs import JobClient, JobRunner, Rescue, take_turn_alone
-from backend.loop import Loop, is_prune_due, sync_pause
+from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
+from backend.loop import Loop, is_prune_due, is_retry_due, sync_pause
 from backend.settings import Settings, read_settings
 from backend.store import Standing, Store
 
@@ -92,7 +92,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                     store.migrate()
                     store.want_syncs()
                 known = sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
-                rescue.look(clock.now())
+                rescue.look(clock.elapsed())
                 loop.forget_all_but(known)
                 if next(n_sweeps) % _SWEEPS_TO_FORGET == 0:
                     jobs.forget_done(KEEP_DONE_JOBS_SECONDS)
@@ -100,6 +100,9 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                 if is_away:
                     log.warning("the database answers again: every project is compared with Label Studio")
                 is_away = False
+            except JobTablesMissing:
+                log.warning("the jobs' tables are gone: they are made anew, and what is due is asked for again")
+                make_tables(runner)
             except TornDatabase as exc:
                 set_aside(exc)
                 # The jobs' tables are made at the start only.
@@ -119,6 +122,14 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         computing.close()
         jobs.close()
         store.close()
+
+
+def make_tables(runner: JobRunner) -> None:
+    """Make the jobs' tables anew; what fails is tried again by the next sweep."""
+    try:
+        runner.make_tables()
+    except UNAVAILABLE as exc:
+        log.error("%s", unavailable(exc))
 
 
 def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_studio: bool) -> list[str]:
@@ -164,12 +175,12 @@ def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio:
     if project.is_paused:
         return False
     if project.retry_at is not None:
-        return now >= project.retry_at
+        return is_retry_due(project, now)
     if project.revision > project.seen_revision:
         return True
     if not has_studio:
         return False
-    is_sync_due = project.synced_at is None or now - project.synced_at >= sync_pause(project, settings)
+    is_sync_due = has_passed(sync_pause(project, settings), project.synced_at, now)
     if project.is_parked:
         return project.sync_wanted or is_sync_due
     is_unfinished = project.version_id is not None and not project.is_switched and project.error is None

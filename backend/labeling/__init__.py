@@ -10,6 +10,7 @@ from backend.labeling.events import (
     read_annotation,
     read_event,
     read_task,
+    utc_time,
 )
 from backend.labeling.examples import examples
 from backend.labeling.identity import (
@@ -44,6 +45,7 @@ __all__ = [
     "read_task",
     "run_of",
     "score",
+    "utc_time",
     "version_name",
     "version_number",
 ]

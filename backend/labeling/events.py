@@ -144,7 +144,7 @@ def read_annotation(item: object) -> Annotation:
             if isinstance(item, dict)
         ],
         was_cancelled=bool(item.get("was_cancelled")),
-        updated_at=_time(item.get("updated_at")),
+        updated_at="" if item.get("updated_at") is None else utc_time(item["updated_at"]),
         is_automatic=is_automatic(item),
     )
 
@@ -158,15 +158,16 @@ def _pruned(value: Any, depth: int) -> Any:
     return value
 
 
-def _time(value: object) -> str:
-    """Comparable text: UTC with microseconds, which Label Studio leaves out where they are 0. None is before all."""
-    if value is None:
-        return ""
+def utc_time(value: object) -> str:
+    """A time of Label Studio's as text that can be compared. Raises InvalidRequest.
+
+    UTC with microseconds, which Label Studio leaves out where they are 0.
+    """
     try:
         time = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
         utc = time.replace(tzinfo=time.tzinfo or timezone.utc).astimezone(timezone.utc)
     except (ValueError, OverflowError):
-        raise InvalidRequest(f"annotation.updated_at must be an ISO 8601 time, not {str(value)[:40]!r}") from None
+        raise InvalidRequest(f"updated_at must be an ISO 8601 time, not {str(value)[:40]!r}") from None
     return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

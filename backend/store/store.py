@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
@@ -477,24 +477,19 @@ class Store:
             self._mark_deleted(connection, key, gone, revision)
             changes += [len(gone), self._keep_tasks(connection, key, batch, revision, since)]
 
-    def compare_annotations(
-        self, key: str, listed: Sequence[Annotation], since: int, task_ids: Sequence[int] | None = None
-    ) -> None:
-        """Keep all annotations that Label Studio has, of some tasks or of the project; others were deleted there.
+    def compare_annotations(self, key: str, listed: Sequence[Annotation], gone: Collection[int], since: int) -> None:
+        """Keep annotations that Label Studio listed, and mark those deleted of which it said that they are gone.
 
-        Rows that changed after revision `since` are left alone: they are newer than the listing.
+        Rows that changed after revision `since` are left alone: they are newer than what it said.
         """
         table = schema.annotations.c
         ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since)
-        ids = {annotation.id for annotation in listed}
         with self._comparing(key) as (connection, revision, changes):
             changes.append(self._keep_annotations(connection, key, listed, revision, since))
-            for some in [None] if task_ids is None else _chunks(task_ids):
-                among = ours if some is None else ours & table.task_id.in_(some)
-                known = connection.execute(sa.select(table.id).where(among)).scalars()
-                gone = [id for id in known if id not in ids]
-                self._mark_annotations_deleted(connection, key, gone, revision)
-                changes.append(len(gone))
+            for some in _chunks(sorted(gone)):
+                known = connection.execute(sa.select(table.id).where(ours & table.id.in_(some))).scalars().all()
+                self._mark_annotations_deleted(connection, key, known, revision)
+                changes.append(len(known))
 
     def finish_comparison(self, key: str, since: int, now: float) -> None:
         """Note that everything was compared. Marks of what was deleted before revision `since` are needed no more."""
@@ -549,15 +544,42 @@ class Store:
     def annotations(self, key: str) -> list[Annotation]:
         """All annotations by people, skipped ones too."""
         table = schema.annotations.c
-        query = sa.select(table.id, table.task_id, table.result, table.was_cancelled, table.updated_at).where(
-            table.project_key == key, ~table.is_deleted, ~table.is_automatic
-        )
+        query = sa.select(*_ANNOTATION_COLUMNS).where(table.project_key == key, ~table.is_deleted, ~table.is_automatic)
         parsed: dict[str, list[Any]] = {}
         with self._read() as connection:
             found = connection.execute(query).all()
         return [
             Annotation(id, task_id, _parse(result, parsed), cancelled, updated_at)
             for id, task_id, result, cancelled, updated_at in found
+        ]
+
+    def annotation_ids(self, key: str, since: int, task_ids: Sequence[int] | None = None) -> dict[int, list[int]]:
+        """The annotations, skipped and automatic ones too, that have not changed after revision `since`; by task.
+
+        task_ids: of these tasks only.
+        """
+        table = schema.annotations.c
+        query = sa.select(table.task_id, table.id).where(
+            table.project_key == key, ~table.is_deleted, table.revision <= since
+        )
+        found: dict[int, list[int]] = {}
+        with self._read() as connection:
+            for some in [None] if task_ids is None else _chunks(task_ids):
+                part = query if some is None else query.where(table.task_id.in_(some))
+                for task_id, annotation_id in connection.execute(part):
+                    found.setdefault(task_id, []).append(annotation_id)
+        return found
+
+    def newest_annotations(self, key: str) -> list[Annotation]:
+        """The annotation with the highest number, and the one that was changed last; one if it is the same."""
+        table = schema.annotations.c
+        query = sa.select(*_ANNOTATION_COLUMNS).where(table.project_key == key, ~table.is_deleted).limit(1)
+        orders = (table.id.desc(), table.updated_at.desc())
+        with self._read() as connection:
+            rows = [row for order in orders for row in connection.execute(query.order_by(order))]
+        return [
+            Annotation(row.id, row.task_id, json.loads(row.result), row.was_cancelled, row.updated_at)
+            for row in dict.fromkeys(rows)
         ]
 
     def counts(self, key: str) -> dict[str, int]:
@@ -1132,6 +1154,9 @@ _NEXT_REVISION = schema.projects.c.revision + 1
 _PROJECT_COLUMNS = tuple(schema.projects.columns)
 _STANDINGS = sa.select(*(schema.projects.c[one.name] for one in fields(Standing))).order_by(schema.projects.c.key)
 _FIND = sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == sa.bindparam("key"))
+_ANNOTATION_COLUMNS = tuple(
+    schema.annotations.c[name] for name in ("id", "task_id", "result", "was_cancelled", "updated_at")
+)
 _MEASUREMENTS = sa.select(
     *(schema.measurements.c[name] for name in ("version", "n_labels", "created_at", "kappa", "predictions", "report"))
 ).order_by(schema.measurements.c.id)

@@ -31,7 +31,7 @@ class Circuit:
         self._lock = threading.Lock()
         self._n_failures = 0
         self._failing_since = 0.0
-        self._open_until = 0.0
+        self._open_until: float | None = None
         self._is_probed = False
         self._reason = ""
 
@@ -52,9 +52,9 @@ class Circuit:
 
     def _enter(self) -> None:
         with self._lock:
-            if not self._open_until:
+            if self._open_until is None:
                 return
-            left = self._open_until - self._clock.now()
+            left = self._open_until - self._clock.elapsed()
             if left > 0 or self._is_probed:
                 since = datetime.fromtimestamp(self._failing_since, timezone.utc).isoformat(timespec="seconds")
                 raise StudioUnreachable(f"{self._reason} (since {since})", retry_after=max(left, 1.0))
@@ -62,18 +62,17 @@ class Circuit:
 
     def _fail(self, exc: StudioUnreachable) -> None:
         with self._lock:
-            now = self._clock.now()
             if not self._n_failures:
-                self._failing_since = now
+                self._failing_since = self._clock.now()
             self._n_failures += 1
             self._is_probed = False
             self._reason = str(exc)
             if exc.retry_after is not None:
-                self._open_until = now + min(RETRY_AFTER_AT_MOST, exc.retry_after)
+                self._open_until = self._clock.elapsed() + min(RETRY_AFTER_AT_MOST, exc.retry_after)
             elif self._n_failures >= FAILURES_ALLOWED:
                 grown = OPEN_SECONDS * (1 + self._n_failures - FAILURES_ALLOWED)
-                self._open_until = now + min(OPEN_SECONDS_AT_MOST, grown)
+                self._open_until = self._clock.elapsed() + min(OPEN_SECONDS_AT_MOST, grown)
 
     def _close(self) -> None:
         with self._lock:
-            self._n_failures, self._open_until, self._is_probed = 0, 0.0, False
+            self._n_failures, self._open_until, self._is_probed = 0, None, False

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timezone
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -32,6 +32,7 @@ from backend.labeling import (
     project_key,
     read_annotation,
     read_task,
+    utc_time,
     version_number,
 )
 from backend.studio import WEBHOOK_HEADER
@@ -92,6 +93,8 @@ _COLUMNS = (
     "avg_lead_time",
     "draft_exists",
 )
+# Of a project; both are counted when they are asked for.
+_COUNTED = ("total_annotations_number", "skipped_annotations_number")
 _LEGACY_TOKENS_OFF = "legacy token authentication has been disabled"
 # Label Studio resolves a backend's name itself, before anything else.
 _UNRESOLVED = "resolve hostname"
@@ -104,8 +107,21 @@ class _TooLarge(StudioUnreachable):
 
 
 @dataclass(frozen=True)
+class _Answer:
+    """What was answered. told_at: the server's clock, in seconds since 1970."""
+
+    content: Any
+    n_bytes: int
+    told_at: float | None
+
+
+@dataclass(frozen=True)
 class StudioProject:
-    """A project as Label Studio has it. `model_version` decides which predictions order its queue."""
+    """A project as Label Studio has it. `model_version` decides which predictions order its queue.
+
+    n_annotations: skipped ones too, counted in the moment of the answer. told_at: what Label Studio's clock said then
+    (ISO 8601, UTC, cut to the second), None if it did not tell.
+    """
 
     id: int
     key: str
@@ -113,8 +129,10 @@ class StudioProject:
     label_config: str
     model_version: str | None
     n_tasks: int
+    n_annotations: int
     sampling: str | None
     shows_predictions: bool
+    told_at: str | None
 
 
 @dataclass(frozen=True)
@@ -123,7 +141,6 @@ class ListedTask:
 
     task: Task
     changed_at: str
-    n_annotations: int
 
 
 @dataclass(frozen=True)
@@ -209,7 +226,8 @@ class Studio:
 
     def project(self, project_id: int) -> StudioProject:
         """The project's settings."""
-        found = self._json("GET", f"api/projects/{project_id}/")
+        answer = self._ask("GET", f"api/projects/{project_id}/", None)
+        found = answer.content
         with self._asking():
             return StudioProject(
                 id=project_id,
@@ -218,8 +236,10 @@ class Studio:
                 label_config=found.get("label_config") or "",
                 model_version=found.get("model_version"),
                 n_tasks=int(found.get("task_number") or 0),
+                n_annotations=sum(int(found.get(name) or 0) for name in _COUNTED),
                 sampling=found.get("sampling"),
                 shows_predictions=bool(found.get("show_collab_predictions")),
+                told_at=_text(answer.told_at),
             )
 
     def tasks(self, project_id: int, after: int = 0, changed_after: str | None = None) -> Iterator[list[ListedTask]]:
@@ -234,61 +254,69 @@ class Studio:
             if changed_after is not None:
                 wanted.append(_filter("updated_at", "greater", changed_after, "Datetime"))
             try:
-                answer, n_bytes = self._list(project_id, size, ["tasks:id"], wanted)
+                answer = self._list(project_id, size, ["tasks:id"], wanted)
             except _TooLarge:
                 if size == 1:
                     raise
                 size = max(1, size // 8)
                 continue
             with self._asking():
-                page = [_listed_task(item) for item in answer["tasks"]]
+                page = [_listed_task(item) for item in answer.content["tasks"]]
             if page:
                 yield page
                 after = page[-1].task.id
             if len(page) < size:
                 return
             # About a page's worth of bytes next time.
-            size = max(1, min(TASKS_A_PAGE, size * PAGE_BYTES // max(1, n_bytes)))
+            size = max(1, min(TASKS_A_PAGE, size * PAGE_BYTES // max(1, answer.n_bytes)))
 
     def newest_change(self, project_id: int) -> str | None:
         """Label Studio's time of the newest change of a task or its annotations; None without tasks."""
-        answer, _ = self._list(project_id, 1, ["-tasks:updated_at"], [])
+        answer = self._list(project_id, 1, ["-tasks:updated_at"], [])
         with self._asking():
-            return max((_listed_task(item).changed_at for item in answer["tasks"]), default=None)
+            return max((_listed_task(item).changed_at for item in answer.content["tasks"]), default=None)
 
-    def annotations(self, project_id: int, task_ids: Sequence[int] | None = None) -> list[Annotation]:
-        """All annotations of a project, or of some tasks, skipped ones too.
+    def annotations(self, project_id: int) -> list[Annotation]:
+        """All annotations of a project, skipped ones too: 0.04 s where few are."""
+        return [one for answers in self.answers(project_id).values() for one in answers.annotations]
 
-        Asks for annotated tasks only: 0.04 s where few are.
+    def answers(self, project_id: int, task_ids: Sequence[int] | None = None) -> dict[int, Answers]:
+        """The annotations of some tasks, or of all that have any, skipped ones too; by task.
+
+        A task that is asked for is in the answer also without annotations, unless there is no such task. Label Studio
+        looks at the annotations themselves, not at their number on the task, which may be wrong (measured on 1.23.2).
         """
-        wanted = [("exportType", "JSON"), ("download_all_tasks", "false")]
-        wanted += [("ids[]", str(task_id)) for task_id in task_ids or ()]
-        exported = self._json("GET", f"api/projects/{project_id}/export?{urlencode(wanted)}")
-        with self._asking():
-            return [
-                read_annotation({**annotation, "task": task["id"]})
-                for task in exported
-                for annotation in task.get("annotations") or []
-                if isinstance(annotation, dict)
-            ]
+        if task_ids is None:
+            return self._answers(project_id, [("download_all_tasks", "false")])
+        found: dict[int, Answers] = {}
+        done, size = 0, TASKS_A_REQUEST
+        while done < len(task_ids):
+            some = [("ids[]", str(task_id)) for task_id in task_ids[done : done + size]]
+            try:
+                found |= self._answers(project_id, [("download_all_tasks", "true"), *some])
+            except _TooLarge:
+                # Their texts come along.
+                if size == 1:
+                    raise
+                size = max(1, size // 8)
+            else:
+                done += size
+        return found
 
     def open_tasks(self, project_id: int, task_ids: Sequence[int]) -> set[int]:
         """Those of the tasks that exist and that nobody has answered or skipped."""
-        wanted = [_filter("id", "in_list", list(task_ids), "Number"), *_UNANSWERED]
-        answer, _ = self._list(project_id, max(1, len(task_ids)), ["tasks:id"], wanted)
-        with self._asking():
-            return {_listed_task(item).task.id for item in answer["tasks"]}
+        return {task_id for task_id, one in self.answers(project_id, task_ids).items() if not one.annotations}
 
-    def answers(self, project_id: int, task_ids: Sequence[int]) -> dict[int, Answers]:
-        """The annotations of some tasks; tasks without any are left out."""
-        found: dict[int, Answers] = {}
-        for first in range(0, len(task_ids), TASKS_A_REQUEST):
-            wanted = [("exportType", "JSON"), ("download_all_tasks", "false")]
-            wanted += [("ids[]", str(task_id)) for task_id in task_ids[first : first + TASKS_A_REQUEST]]
-            exported = self._json("GET", f"api/projects/{project_id}/export?{urlencode(wanted)}")
-            with self._asking():
-                found |= {int(task["id"]): _answers(task) for task in exported if task.get("annotations")}
-        return found
+    def annotation(self, annotation_id: int) -> Annotation | None:
+        """One annotation; None if there is none of that number."""
+        try:
+            found = self._json("GET", f"api/annotations/{annotation_id}/")
+        except StudioRefused as exc:
+            if exc.code != httpx.codes.NOT_FOUND:
+                raise
+            return None
+        with self._asking():
+            return read_annotation(found)
 
     def model_versions(self, project_id: int) -> dict[str, int]:
         """How many predictions each model version of a project has."""
@@ -581,13 +609,18 @@ class Studio:
         wanted = {"url": connection.url, "project": project_id, **self._credentials(connection), **values}
         self._json("PATCH", f"api/ml/{connection.id}", wanted)
 
-    def _list(self, project_id: int, n: int, ordering: list[str], filters: list[dict[str, Any]]) -> tuple[Any, int]:
-        """One page of tasks, and its size in bytes."""
+    def _answers(self, project_id: int, wanted: Sequence[tuple[str, str]]) -> dict[int, Answers]:
+        exported = self._json("GET", f"api/projects/{project_id}/export?{urlencode([('exportType', 'JSON'), *wanted])}")
+        with self._asking():
+            return {int(task["id"]): _answers(task) for task in exported}
+
+    def _list(self, project_id: int, n: int, ordering: list[str], filters: list[dict[str, Any]]) -> _Answer:
+        """One page of tasks."""
         query = {"ordering": ordering, "filters": {"conjunction": "and", "items": filters}}
         wanted = urlencode(
             {
                 "project": project_id,
-                "include": "id,data,updated_at,total_annotations,cancelled_annotations",
+                "include": "id,data,updated_at",
                 "page_size": n,
                 "query": json.dumps(query),
             }
@@ -595,10 +628,10 @@ class Studio:
         return self._ask("GET", f"api/tasks?{wanted}", None)
 
     def _json(self, method: str, path: str, body: Any = None) -> Any:
-        return self._ask(method, path, body)[0]
+        return self._ask(method, path, body).content
 
-    def _ask(self, method: str, path: str, body: Any) -> tuple[Any, int]:
-        """The answer, and its size in bytes. Repeated only where a call that took effect does no harm twice."""
+    def _ask(self, method: str, path: str, body: Any) -> _Answer:
+        """The answer. Repeated only where a call that took effect does no harm twice."""
         repeat = Retrying(
             stop=stop_after_attempt(TRIES if method in _REPEATABLE else 1),
             wait=wait_random_exponential(multiplier=0.25, max=1.0),
@@ -608,7 +641,7 @@ class Studio:
         )
         return repeat(self._ask_once, method, path, body)
 
-    def _ask_once(self, method: str, path: str, body: Any) -> tuple[Any, int]:
+    def _ask_once(self, method: str, path: str, body: Any) -> _Answer:
         with self._circuit.call(), self._counting(method), self._asking():
             status, headers, content = self._send(method, path, body)
             if status == 401 and token_kind(self._api_key) != LEGACY:
@@ -617,7 +650,7 @@ class Studio:
                 status, headers, content = self._send(method, path, body)
             if status >= 400:
                 raise ApiError(status_code=status, headers=dict(headers), body=_body(content))
-            return (json.loads(content) if content else None), len(content)
+            return _Answer(json.loads(content) if content else None, len(content), _date(headers.get("date")))
 
     def _send(self, method: str, path: str, body: Any) -> tuple[int, httpx.Headers, bytes]:
         request = self._http.build_request(
@@ -731,29 +764,41 @@ def _is_worth_repeating(exc: BaseException) -> bool:
 
 
 def _retry_after(exc: ApiError, now: float) -> float | None:
-    """Seconds that the server asks for: a number, or a date (RFC 9110, 10.2.3). None if it asks for none."""
-    value = (exc.headers or {}).get("retry-after")
+    """Seconds that the server asks for: a number, or a date (RFC 9110, 10.2.3). None if it asks for none.
+
+    now: what the time is if the server does not tell, by whose clock its date is meant.
+    """
+    headers = exc.headers or {}
+    value = headers.get("retry-after")
     if value is None:
         return None
     try:
         return max(0.0, float(value))
     except ValueError:
         pass
+    moment, theirs = _date(value), _date(headers.get("date"))
+    return None if moment is None else max(0.0, moment - (now if theirs is None else theirs))
+
+
+def _text(moment: float | None) -> str | None:
+    return None if moment is None else utc_time(datetime.fromtimestamp(moment, timezone.utc).isoformat())
+
+
+def _date(value: str | None) -> float | None:
+    """A date of HTTP's in seconds since 1970."""
     try:
-        moment = parsedate_to_datetime(value)
+        moment = parsedate_to_datetime(value or "")
     except ValueError:
         return None
-    return max(0.0, moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() - now)
+    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
 
 
 def _filter(name: str, operator: str, value: Any, kind: str) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{name}", "operator": operator, "value": value, "type": kind}
 
 
-_UNANSWERED = [
-    _filter("total_annotations", "equal", 0, "Number"),
-    _filter("cancelled_annotations", "equal", 0, "Number"),
-]
+# By the annotations themselves: their number on the task may be too low (measured on 1.23.2).
+_UNANSWERED = [_filter("annotators", "empty", True, "List")]
 
 
 def _selected(task_ids: Sequence[int], filters: list[dict[str, Any]]) -> dict[str, Any]:
@@ -765,14 +810,13 @@ def _selected(task_ids: Sequence[int], filters: list[dict[str, Any]]) -> dict[st
 
 
 def _answers(task: dict[str, Any]) -> Answers:
-    given = [one for one in task["annotations"] if isinstance(one, dict)]
+    given = [one for one in task.get("annotations") or [] if isinstance(one, dict)]
     annotations = tuple(read_annotation({**one, "task": task["id"]}) for one in given)
     return Answers(int(task["id"]), annotations, bool(task.get("drafts")))
 
 
 def _listed_task(item: dict[str, Any]) -> ListedTask:
-    n_annotations = int(item["total_annotations"] or 0) + int(item["cancelled_annotations"] or 0)
-    return ListedTask(read_task(item), str(item["updated_at"]), n_annotations)
+    return ListedTask(read_task(item), utc_time(item["updated_at"]))
 
 
 def _connection(item: dict[str, Any]) -> Connection:

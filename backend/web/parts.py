@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -62,9 +63,9 @@ class Parts:
     _last_known: dict[str, Known] = field(init=False, default_factory=dict)
     # What was told meanwhile is not written down anywhere: the database did not answer, or did not take it.
     _is_behind: bool = field(init=False, default=False)
-    _catches_up_at: float = field(init=False, default=0.0)
-    _rests_until: float = field(init=False, default=0.0)
-    _silent_until: float = field(init=False, default=0.0)
+    _catches_up_at: float = field(init=False, default=-math.inf)
+    _rests_until: float = field(init=False, default=-math.inf)
+    _silent_until: float = field(init=False, default=-math.inf)
 
     def __post_init__(self) -> None:
         self.models = Models(self.store, self.signer)
@@ -88,7 +89,7 @@ class Parts:
         if isinstance(exc, Resting):
             return
         log.log(logging.DEBUG if self._is_behind else logging.ERROR, "%s", unavailable(exc))
-        self._rests_until = self.clock.now() + REST_SECONDS
+        self._rests_until = self.clock.elapsed() + REST_SECONDS
         self.miss()
         if isinstance(exc, TornDatabase):
             set_aside(exc)
@@ -99,20 +100,20 @@ class Parts:
 
     def may_say_refusal(self) -> bool:
         """True once a second: who tries passwords must not fill the log."""
-        if self.clock.now() < self._silent_until:
+        if self.clock.elapsed() < self._silent_until:
             return False
-        self._silent_until = self.clock.now() + 1.0
+        self._silent_until = self.clock.elapsed() + 1.0
         return True
 
     def check_rest(self) -> None:
         """Raises Resting while the database is left alone."""
-        if self.clock.now() < self._rests_until:
+        if self.clock.elapsed() < self._rests_until:
             raise Resting("the database did not answer a moment ago")
 
     def catch_up(self) -> None:
         """Have Label Studio asked for what was missed, now or soon. Raises Resting, or what the database raises."""
         self.check_rest()
-        if not self._is_behind or self.clock.now() < self._catches_up_at:
+        if not self._is_behind or self.clock.elapsed() < self._catches_up_at:
             return
         # First: what is missed from here on is asked for the next time.
         self._is_behind = False
@@ -123,7 +124,7 @@ class Parts:
         except Exception:
             self._is_behind = True
             raise
-        self._catches_up_at = self.clock.now() + CATCH_UP_SECONDS
+        self._catches_up_at = self.clock.elapsed() + CATCH_UP_SECONDS
         log.warning("something may have been missed: every project is compared with Label Studio")
 
     def keep_up(self, is_over: threading.Event) -> None:

@@ -16,6 +16,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
@@ -112,6 +113,8 @@ class FakeLabelStudio:
         self.webhooks: dict[int, dict[str, Any]] = {}
         self.tabs: dict[int, dict[str, Any]] = {}
         self.calls: list[Call] = []
+        # Happens while an import of predictions counts the annotations of all tasks.
+        self.while_counting: Callable[[], None] = lambda: None
         self._faults: list[Fault] = []
         self._hooks: list[tuple[str, re.Pattern[str], Callable[[], None]]] = []
         self._last_id = 100
@@ -120,8 +123,26 @@ class FakeLabelStudio:
     # -- what a test plans ------------------------------------------------------------------------------------
 
     def let_pass(self, seconds: float) -> None:
-        """What happens from now on happens so much later."""
+        """What happens from now on happens so much later, by its clock; earlier, if that is set back."""
         self._n_moments += int(1000 * seconds)
+
+    def backup(self) -> FakeLabelStudio:
+        """A copy of all that its database holds."""
+        kept = FakeLabelStudio(self.token)
+        for name in ("projects", "connections", "webhooks", "tabs", "_last_id"):
+            setattr(kept, name, deepcopy(getattr(self, name)))
+        return kept
+
+    def restore(self, kept: FakeLabelStudio) -> None:
+        """Put a backup back in place: what happened since has never been, but for the time that has passed.
+
+        Who holds a project sees it as it is then. Numbers that were given since are given again.
+        """
+        for project_id, project in kept.projects.items():
+            vars(self.projects[project_id]).update(deepcopy(vars(project)))
+        for name in ("connections", "webhooks", "tabs"):
+            setattr(self, name, deepcopy(getattr(kept, name)))
+        self._last_id = kept._last_id
 
     def client(self) -> httpx.Client:
         """A client that talks to this fake."""
@@ -332,7 +353,7 @@ class FakeLabelStudio:
     def _get_project(self, _body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
         if project_id not in self.projects:
             return _error(404, "No Project matches the given query.")
-        return httpx.Response(200, json=self._project(self.projects[project_id]))
+        return httpx.Response(200, json=self._project(self.projects[project_id]), headers={"Date": self._date()})
 
     def _patch_project(self, body: Any, _query: dict[str, str], project_id: int) -> httpx.Response:
         if project_id not in self.projects:
@@ -353,9 +374,10 @@ class FakeLabelStudio:
         if int(query["project"]) not in self.projects:
             return _error(404, "No Project matches the given query.")
         wanted = json.loads(query.get("query", "{}"))
-        tasks = list(self.projects[int(query["project"])].tasks.values())
+        project = self.projects[int(query["project"])]
+        tasks = list(project.tasks.values())
         for one in wanted.get("filters", {}).get("items", []):
-            tasks = [task for task in tasks if _passes(task, one)]
+            tasks = [task for task in tasks if _passes(project, task, one)]
         for name in wanted.get("ordering", []):
             column = name.removeprefix("-").removeprefix("tasks:")
             tasks.sort(key=lambda task, column=column: task[column], reverse=name.startswith("-"))
@@ -409,7 +431,16 @@ class FakeLabelStudio:
                 return _error(400, "Validation error", {"non_field_errors": [sentence]})
         for item in body:
             self.add_prediction(project_id, item["task"], item["model_version"], item["score"], item["result"])
+        self._recount(project)
         return httpx.Response(201, json={"created": len(body)})
+
+    def _recount(self, project: FakeProject) -> None:
+        """Count the annotations of all tasks, and write the numbers later: who submits in between is not counted."""
+        names = ("total_annotations", "cancelled_annotations")
+        counted = {task_id: {name: task[name] for name in names} for task_id, task in project.tasks.items()}
+        self.while_counting()
+        for task_id in counted.keys() & project.tasks.keys():
+            project.tasks[task_id] |= counted[task_id]
 
     def add_prediction(
         self, project_id: int, task_id: int, version: str | None, score: float, result: list[Any] | None = None
@@ -452,7 +483,7 @@ class FakeLabelStudio:
         selected = {
             task["id"]
             for task in project.tasks.values()
-            if task["id"] in among and all(_passes(task, one) for one in body["filters"]["items"])
+            if task["id"] in among and all(_passes(project, task, one) for one in body["filters"]["items"])
         }
         if query["id"] == "predictions_to_annotations":
             used = {one["parent_prediction"] for one in project.annotations.values()}
@@ -495,6 +526,12 @@ class FakeLabelStudio:
         made = [dict(one) for one in project.annotations.values() if one["updated_by"] is None]
         tasks = [project.tasks[one["task"]] for one in made]
         return self._event("ANNOTATIONS_CREATED", project, annotation=made, task=tasks)
+
+    def _get_annotation(self, _body: Any, _query: dict[str, str], annotation_id: int) -> httpx.Response:
+        for project in self.projects.values():
+            if annotation_id in project.annotations:
+                return httpx.Response(200, json=project.annotations[annotation_id])
+        return _error(404, "No Annotation matches the given query.")
 
     def _delete_annotation(self, _body: Any, _query: dict[str, str], annotation_id: int) -> httpx.Response:
         for project in self.projects.values():
@@ -640,7 +677,8 @@ class FakeLabelStudio:
             "created_at": project.created_at,
             "show_collab_predictions": project.show_collab_predictions,
             "task_number": len(project.tasks),
-            "total_annotations_number": len(project.annotations),
+            "total_annotations_number": sum(not one["was_cancelled"] for one in project.annotations.values()),
+            "skipped_annotations_number": sum(one["was_cancelled"] for one in project.annotations.values()),
             "total_predictions_number": len(project.predictions),
             "sampling": project.sampling,
             "config_has_control_tags": True,
@@ -685,17 +723,26 @@ class FakeLabelStudio:
     def _moment(self) -> str:
         """Times pass with what happens."""
         self._n_moments += 1
-        return _text(BEGINNING + timedelta(hours=1, milliseconds=self._n_moments))
+        return _text(self._time())
+
+    def _time(self) -> datetime:
+        return BEGINNING + timedelta(hours=1, milliseconds=self._n_moments)
+
+    def _date(self) -> str:
+        """What the clock says in a header: whole seconds."""
+        return formatdate(self._time().timestamp(), usegmt=True)
 
 
-def _passes(task: dict[str, Any], wanted: dict[str, Any]) -> bool:
+def _passes(project: FakeProject, task: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether a Data Manager filter lets a task through."""
+    if wanted["filter"] == "filter:tasks:annotators":
+        assert wanted["operator"] == "empty"
+        return wanted["value"] is not any(one["task"] == task["id"] for one in project.annotations.values())
     value = task[wanted["filter"].removeprefix("filter:tasks:")]
     compare: dict[str, Callable[[Any, Any], bool]] = {
         "greater": operator.gt,
         "equal": operator.eq,
         "less_or_equal": operator.le,
-        "in_list": lambda one, some: one in some,
     }
     return compare[wanted["operator"]](value, wanted["value"])
 
@@ -769,6 +816,7 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("PATCH", r"/api/webhooks/(\d+)", FakeLabelStudio._patch_webhook),
     ("DELETE", r"/api/webhooks/(\d+)", FakeLabelStudio._delete_webhook),
     ("POST", r"/api/dm/actions", FakeLabelStudio._act),
+    ("GET", r"/api/annotations/(\d+)", FakeLabelStudio._get_annotation),
     ("DELETE", r"/api/annotations/(\d+)", FakeLabelStudio._delete_annotation),
     ("GET", r"/api/dm/views", FakeLabelStudio._list_tabs),
     ("POST", r"/api/dm/views", FakeLabelStudio._create_tab),

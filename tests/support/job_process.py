@@ -15,7 +15,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from backend.jobs import JobClient, JobRunner, Rescue, take_turn_alone
+from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
 from backend.store import Store
 
 POLL_SECONDS = 0.02
@@ -72,7 +72,10 @@ def main(folder: Path, store_url: str, jobs_url: str, n_threads: int) -> None:
 
     def sweep() -> None:
         while not stop.wait(SWEEP_SECONDS):
-            rescue.look(time.time())
+            try:
+                rescue.look(time.monotonic())
+            except JobTablesMissing:
+                runner.make_tables()
 
     thread = threading.Thread(target=sweep)
     thread.start()

@@ -246,6 +246,25 @@ def test_applied_labels_are_the_planned_ones_each_linked_to_its_prediction_and_m
     assert titles.count("Labelled automatically") == 1
 
 
+def test_no_task_that_label_studio_counts_too_low_gets_a_second_label(
+    command: CliRunner, bench: Bench, project: FakeProject
+) -> None:
+    annotated = {one["task"] for one in project.annotations.values()}
+    people = [task_id for task_id in project.tasks if task_id not in annotated][::4]
+
+    def label_in_between() -> None:
+        for task_id in people:
+            bench.fake.annotate(project.id, task_id, "animal")
+            # As an import of predictions writes it that has counted before.
+            project.tasks[task_id]["total_annotations"] = 0
+
+    bench.fake.when("POST", "/api/dm/actions", label_in_between)
+    apply(command, project)
+    assert automatic(project)
+    assert not automatic(project).keys() & set(people)
+    assert not [call for call in bench.fake.calls if call.method == "DELETE"]
+
+
 def test_automatic_labels_teach_nothing_and_are_counted_nowhere(
     command: CliRunner, bench: Bench, project: FakeProject
 ) -> None:

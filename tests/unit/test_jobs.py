@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.jobs import ABANDONED_SECONDS, JobClient
+from backend.jobs import ABANDONED_SECONDS, JobClient, JobTablesMissing
 from backend.store import Store
 from tests.support.build import config_xml
 from tests.support.postgres import Postgres
@@ -73,6 +73,7 @@ class Jobs:
         self.folder = folder
         self._store_url = url or f"sqlite:///{folder / 'state.sqlite'}"
         self._jobs_url = url or f"sqlite:///{folder / 'jobs.sqlite'}"
+        self.file = None if url else folder / "jobs.sqlite"
         self.store = Store(self._store_url)
         self.store.migrate()
         self.client = JobClient(self._jobs_url)
@@ -384,3 +385,37 @@ def test_projects_that_always_have_news_share_one_thread(start_jobs: Callable[..
     # Drawn at random: 10 each, give or take 3 (a standard deviation of the binomial distribution).
     assert min(shares) >= 1, shares
     assert max(shares) <= 25, shares
+
+
+def delete_tables(jobs: Jobs) -> None:
+    """Somebody who means to tidy up."""
+    if jobs.file is not None:
+        for path in jobs.file.parent.glob(f"{jobs.file.name}*"):
+            path.unlink()
+        return
+    with jobs.store._engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA dbos CASCADE")
+
+
+def test_jobs_whose_tables_were_deleted_run_again_without_a_restart(start_jobs: Callable[..., Jobs]) -> None:
+    jobs = start_jobs(n_workers=2)
+    hold = jobs.hold("long")
+    for key in ("done", "long"):
+        jobs.client.ask(key, 0)
+    wait_for(lambda: (jobs.ran("done"), jobs.ran("long")) == (["begin", "end"], ["begin"]))
+    delete_tables(jobs)
+    wait_for(lambda: accepts(jobs, "done", 1))
+    wait_for(lambda: jobs.ran("done") == ["begin", "end"] * 2)
+    # What was running comes to its end.
+    hold.unlink()
+    wait_for(lambda: jobs.ran("long") == ["begin", "end"])
+    jobs.settle()
+
+
+def accepts(jobs: Jobs, key: str, n_turns: int) -> bool:
+    """Ask as the sweep does, every now and then."""
+    try:
+        jobs.client.ask(key, n_turns)
+    except JobTablesMissing:
+        return False
+    return True

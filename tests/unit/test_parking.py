@@ -10,11 +10,11 @@ import pytest
 from backend.cli.worker import needs_turn
 from backend.errors import FeaturesNotStored, StudioUnreachable
 from backend.learning.features import Features
-from backend.loop import PARKED_AFTER, QUIET_SYNC_SECONDS_AT_MOST
+from backend.loop import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER, QUIET_SYNC_SECONDS_AT_MOST
 from backend.pool import Pool
 from backend.settings import Settings, read_settings
 from backend.store import Project, Signer, Store
-from tests.support.bench import TWO, Bench, config
+from tests.support.bench import TWO, Bench, config, truth
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
 
@@ -219,6 +219,30 @@ def test_retry_after_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch
     assert state.retry_at == bench.clock.now() + 77
     assert bench.turn(project, after_seconds=76).error is not None
     assert bench.turn(project, after_seconds=1).error is None
+
+
+@pytest.mark.parametrize("seconds", [-86_400.0, -7_200.0, 86_400.0])
+def test_turn_that_failed_is_taken_again_whatever_the_clock_is_set_to(bench: Bench, seconds: float) -> None:
+    project = bench.add()
+    bench.fake.fail("*", ".*", 503)
+    assert bench.turn(project).error is not None
+    bench.fake.mend()
+    bench.clock.put(seconds)
+    assert wants_turn(bench, project)
+    assert bench.turn(project, after_seconds=OUTAGE_SECONDS_AT_MOST).error is None
+
+
+@pytest.mark.parametrize("seconds", [-86_400.0, -7_200.0, 86_400.0])
+def test_labels_whose_webhooks_were_lost_are_learnt_whatever_the_clock_is_set_to(bench: Bench, seconds: float) -> None:
+    project = bench.add()
+    bench.publish(project, 1)
+    bench.clock.put(seconds)
+    for task_id in (project.queue() or [])[:5]:
+        bench.fake.annotate(project.id, task_id, truth(project.tasks[task_id]["data"]["text"]))
+    bench.clock.advance(bench.settings.sync_seconds)
+    assert wants_turn(bench, project)
+    bench.loop.take_turn(project.key)
+    assert len(bench.version(project).learnt) == 10
 
 
 def test_full_disk_is_tried_every_twenty_seconds_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

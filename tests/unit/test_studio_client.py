@@ -113,6 +113,35 @@ def test_only_one_of_many_probes(clock: FakeClock) -> None:
         pass
 
 
+@pytest.mark.parametrize("seconds", [-86_400.0, 86_400.0])
+def test_setting_the_clock_neither_keeps_label_studio_alone_nor_calls_it_early(
+    clock: FakeClock, seconds: float
+) -> None:
+    circuit = Circuit(clock)
+    for _ in range(FAILURES_ALLOWED):
+        with pytest.raises(StudioUnreachable), circuit.call():
+            raise StudioUnreachable("no answer")
+    clock.put(seconds)
+    clock.advance(OPEN_SECONDS - 1)
+    with pytest.raises(StudioUnreachable), circuit.call():
+        pytest.fail("a call was let through")
+    clock.advance(1)
+    with circuit.call():
+        pass
+
+
+def test_date_of_retry_after_is_meant_by_the_clock_of_who_says_it(clock: FakeClock) -> None:
+    def busy(_: httpx.Request) -> httpx.Response:
+        headers = {"Retry-After": "Fri, 15 Jan 2027 08:01:40 GMT", "Date": "Fri, 15 Jan 2027 08:01:20 GMT"}
+        return httpx.Response(429, headers=headers, json={"detail": "busy"})
+
+    clock.put(-86_400)
+    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(busy)), clock=clock)
+    with pytest.raises(StudioUnreachable) as caught:
+        studio.project(1)
+    assert caught.value.retry_after == 20.0
+
+
 def test_a_probe_that_fails_opens_the_circuit_again(clock: FakeClock) -> None:
     circuit = Circuit(clock)
     for _ in range(FAILURES_ALLOWED):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import StudioUnreachable
+from backend.labeling import read_event
 from backend.store import Store
 from backend.studio import client
 from backend.studio.client import Studio
@@ -28,7 +29,8 @@ class Setting:
         self.restart()
 
     def restart(self) -> None:
-        self.sync = Sync(self.store, Studio(URL, TOKEN, httpx_client=self.fake.client(), clock=self.clock), self.clock)
+        self.studio = Studio(URL, TOKEN, httpx_client=self.fake.client(), clock=self.clock)
+        self.sync = Sync(self.store, self.studio, self.clock)
 
     def run(self, seconds_later: float = 300.0, until: float = FOR_EVER) -> bool:
         self.clock.advance(seconds_later)
@@ -81,7 +83,19 @@ def test_later_run_reads_what_changed_only(setting: Setting) -> None:
     setting.fake.add_tasks(1, [{"text": "new"}])
     assert setting.run()
     assert setting.is_equal()
-    assert setting.n_listed() == 1
+    # The newest change, and what changed.
+    assert setting.n_listed() == 2
+
+
+def test_where_nothing_happened_three_small_questions_are_asked(setting: Setting) -> None:
+    setting.fake.annotate(1, setting.ids[4], "A")
+    setting.run()
+    assert setting.run()
+    assert [call.path for call in setting.fake.calls] == [
+        "/api/projects/1",
+        "/api/tasks",
+        "/api/projects/1/model-versions",
+    ]
 
 
 def test_nothing_new_changes_no_row(setting: Setting) -> None:
@@ -114,12 +128,55 @@ def test_annotations_of_many_changed_tasks_are_read_together(setting: Setting, m
     assert setting.fake.names().count("GET /api/projects/1/export") == 1
 
 
+@pytest.mark.parametrize("at_most_by_id", [500, 3])
+def test_label_that_label_studio_does_not_count_is_found_and_stays(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, at_most_by_id: int
+) -> None:
+    monkeypatch.setattr("backend.syncing.MAX_TASKS_BY_ID", at_most_by_id)
+    setting.run()
+    setting.fake.while_counting = lambda: [setting.fake.annotate(1, task_id, "A") for task_id in setting.ids[:5]]
+    setting.studio.push(1, [{"task": setting.ids[9], "model_version": "al-1", "score": 0.5, "result": []}])
+    assert [setting.project.tasks[task_id]["total_annotations"] for task_id in setting.ids[:5]] == [0] * 5
+    assert setting.run()
+    assert len(setting.store.annotations(setting.key)) == 5
+    for task_id in setting.ids[:5]:
+        setting.fake.change_data(1, task_id, {"text": "changed"})
+    assert setting.run()
+    assert setting.run(seconds_later=COMPARE_SECONDS)
+    assert setting.is_equal()
+
+
+def test_tasks_that_an_export_leaves_out_keep_their_labels(setting: Setting) -> None:
+    for task_id in setting.ids[:4]:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    gone, *_ = setting.project.annotations
+    setting.fake.delete_annotations(1, gone)
+    # Whatever it is asked for.
+    setting.fake.fail("GET", "/api/projects/1/export", b"[]")
+    assert setting.run(seconds_later=COMPARE_SECONDS)
+    assert setting.is_equal()
+
+
+def test_label_of_a_task_that_is_gone_goes_where_label_studio_does_not_know_it(setting: Setting) -> None:
+    setting.run()
+    webhook = setting.fake.annotate(1, setting.ids[0], "A")
+    setting.fake.delete_tasks(1, setting.ids[0])
+    setting.run(seconds_later=COMPARE_SECONDS)
+    # Late, when nothing here tells any more that its task was deleted.
+    event = read_event(webhook)
+    assert event is not None
+    setting.store.hear(event, setting.clock.now())
+    assert setting.run(seconds_later=COMPARE_SECONDS)
+    assert setting.is_equal()
+
+
 def test_deleted_tasks_are_found_by_their_number(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
     setting.run()
     setting.fake.delete_tasks(1, *setting.ids[7:12])
     assert setting.run(seconds_later=COMPARE_AGAIN_SECONDS_A_TASK * 25)
     assert setting.is_equal()
-    assert "25 tasks here, 20 there" in caplog.text
+    assert "20 tasks and 0 annotations there, +5 and +0 here" in caplog.text
 
 
 def test_differing_numbers_do_not_cause_one_comparison_after_the_other(setting: Setting) -> None:
@@ -182,3 +239,119 @@ def test_project_without_tasks_is_compared_and_gets_its_first_ones(setting: Sett
     setting.fake.add_tasks(empty.id, [{"text": "first"}])
     assert setting.sync.run(empty.key, FOR_EVER)
     assert setting.store.task_ids(empty.key) == list(empty.tasks)
+
+
+# -- Label Studio goes back to a backup -----------------------------------------------------------------------
+
+
+def test_labels_that_a_backup_lacks_are_gone_here_too(setting: Setting) -> None:
+    setting.fake.annotate(1, setting.ids[0], "A")
+    setting.run()
+    kept = setting.fake.backup()
+    for task_id in setting.ids[1:6]:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    setting.fake.restore(kept)
+    assert setting.run()
+    assert setting.is_equal()
+
+
+@pytest.mark.parametrize("n_since", [1, 5, 8])
+def test_labels_after_a_restore_that_have_the_numbers_of_lost_ones_are_told_apart(
+    setting: Setting, n_since: int
+) -> None:
+    """As many as were lost, fewer, and more."""
+    setting.fake.annotate(1, setting.ids[0], "A")
+    setting.run()
+    kept = setting.fake.backup()
+    for task_id in setting.ids[1:6]:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    lost = set(setting.project.annotations)
+    setting.fake.restore(kept)
+    for task_id in setting.ids[10 : 10 + n_since]:
+        setting.fake.annotate(1, task_id, "B")
+    assert lost & set(setting.project.annotations) - {min(lost)}
+    assert setting.run()
+    assert setting.is_equal()
+
+
+def test_corrections_and_texts_that_a_backup_lacks_are_undone_here_too(setting: Setting) -> None:
+    for task_id in setting.ids[:3]:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    kept = setting.fake.backup()
+    for annotation_id in setting.project.annotations:
+        setting.fake.correct(1, annotation_id, "B")
+    setting.fake.change_data(1, setting.ids[7], {"text": "changed"})
+    setting.run()
+    setting.fake.restore(kept)
+    setting.fake.annotate(1, setting.ids[9], "A")
+    assert setting.run()
+    assert setting.is_equal()
+
+
+def test_labels_that_were_deleted_since_a_backup_are_back(setting: Setting) -> None:
+    for task_id in setting.ids[:3]:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    kept = setting.fake.backup()
+    setting.fake.delete_annotations(1, *setting.project.annotations)
+    setting.fake.delete_tasks(1, *setting.ids[20:])
+    setting.run(seconds_later=COMPARE_SECONDS)
+    setting.fake.restore(kept)
+    assert setting.run()
+    assert setting.is_equal()
+
+
+def test_difference_that_a_comparison_leaves_is_compared_once(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    setting.run()
+    # No export lists it.
+    setting.project.annotations[999] = {"id": 999, "task": 0, "was_cancelled": False}
+    for _ in range(3):
+        assert setting.run()
+    assert caplog.text.count("all is compared") == 1
+
+
+def test_labels_that_come_while_it_is_counted_cause_no_comparison(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    setting.run()
+    setting.fake.annotate(1, setting.ids[0], "A")
+    for task_id in setting.ids[1:3]:
+        setting.fake.when("GET", "/api/tasks", lambda task_id=task_id: setting.fake.annotate(1, task_id, "A"))
+    assert setting.run()
+    assert "compared" not in caplog.text
+    assert setting.is_equal()
+
+
+# -- clocks ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [-86_400.0, -7_200.0, 7_200.0, 86_400.0])
+def test_labels_whose_webhooks_were_lost_are_found_whatever_label_studio_s_clock_is_set_to(
+    setting: Setting, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Label Studio tells whole seconds.
+    monkeypatch.setattr("backend.syncing.OVERLAP_SECONDS", 2.0)
+    setting.fake.annotate(1, setting.ids[0], "A")
+    setting.run()
+    setting.fake.let_pass(seconds)
+    for task_id in setting.ids[1:6]:
+        setting.fake.annotate(1, task_id, "A")
+        setting.fake.correct(1, min(setting.project.annotations), "B")
+        setting.fake.let_pass(300.0)
+        assert setting.run()
+        assert setting.is_equal()
+
+
+@pytest.mark.parametrize("seconds", [-86_400.0, 86_400.0])
+def test_our_own_clock_may_be_set(setting: Setting, seconds: float) -> None:
+    setting.run()
+    setting.clock.put(seconds)
+    setting.fake.annotate(1, setting.ids[1], "A")
+    setting.fake.delete_tasks(1, setting.ids[2])
+    assert setting.run()
+    assert setting.is_equal()
