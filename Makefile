@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip sync --quiet --require-hashes
 LOCK := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos fuzz soak lint docs reference screenshots bench lock docker-check release-check clean
+.PHONY: help demo serve test chaos fuzz soak soak-labels lint docs reference screenshots bench lock docker-check release-check clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -28,7 +28,10 @@ fuzz: $(VENV)/.dev  ## 20,000 requests that nobody would send on purpose
 	@AL_FUZZ_REQUESTS=20000 $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 soak: $(VENV)/.dev  ## A day of 20,000 labels, with a clock of its own
-	@AL_SOAK_LABELS=20000 $(BIN)/python -m pytest tests/soak -s $(ARGS)
+	@AL_SOAK_LABELS=20000 $(BIN)/python -m pytest tests/soak/test_day.py -s $(ARGS)
+
+soak-labels: $(VENV)/.dev  ## 5,000 labels beside pushes and kills, counted on both sides, on SQLite and PostgreSQL
+	@AL_SOAK_SUBMITS=5000 $(BIN)/python -m pytest tests/soak/test_labels.py -s $(ARGS)
 
 lint: $(VENV)/.dev  ## Style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -49,7 +49,7 @@ class People:
     def __init__(
         self, server: StudioServer, project: FakeProject, backend_url: str, auth: tuple[str, str], secret: str
     ) -> None:
-        self._server = server
+        self.server = server
         self._project = project
         self.project_key = project.key
         self._url = backend_url
@@ -78,7 +78,7 @@ class People:
 
     def next_task(self) -> int | None:
         """Lowest score of the project's version first; at random where no task has one."""
-        with self._server.lock:
+        with self.server.lock:
             queue = self._project.queue()
             self._check_version()
             annotated = {one["task"] for one in self._project.annotations.values()}
@@ -93,12 +93,12 @@ class People:
 
     def open_task(self, client: httpx.Client, task_id: int) -> None:
         """The calls that Label Studio makes when a task is opened."""
-        with self._server.lock:
+        with self.server.lock:
             task = self._project.tasks.get(task_id)
             body = {
                 "project": self._project.key,
                 "schema": self._project.label_config,
-                "hostname": self._server.url,
+                "hostname": self.server.url,
                 "access_token": None,
                 "extra_params": self.extra_params,
             }
@@ -112,16 +112,16 @@ class People:
 
     def submit(self, client: httpx.Client, task_id: int) -> None:
         """Submit: the webhook goes out inside of it."""
-        with self._server.lock:
+        with self.server.lock:
             task = self._project.tasks.get(task_id)
             if task is None:
                 return
-            event = self._server.fake.annotate(self._project.id, task_id, truth(task["data"]["text"]))
+            event = self.server.fake.annotate(self._project.id, task_id, truth(task["data"]["text"]))
         self.tell(client, event)
 
     def tell(self, client: httpx.Client, event: dict[str, Any]) -> None:
         """Send a webhook as Label Studio does: one try, one second."""
-        events, fault = [event], self._server.weather.webhook_fault()
+        events, fault = [event], self.server.weather.webhook_fault()
         if fault == "dropped":
             events = []
         elif fault == "doubled":
@@ -150,8 +150,8 @@ class People:
 
     def _admin(self, client: httpx.Client) -> None:
         """Now and then somebody corrects, deletes or imports."""
-        chance, fake, project = self._random.random(), self._server.fake, self._project
-        with self._server.lock:
+        chance, fake, project = self._random.random(), self.server.fake, self._project
+        with self.server.lock:
             annotation = self._random.choice(sorted(project.annotations) or [0])
             if chance < 0.04 and annotation:
                 event = fake.correct(project.id, annotation, self._random.choice(LABELS))

@@ -33,6 +33,7 @@ class Processes:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._kill_file = folder / "kill"
+        self._clock_file = folder / "clock"
         self.n_kills_at_steps = 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AL_", "LABEL_STUDIO_"))}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -55,7 +56,7 @@ class Processes:
         }
         self._commands = {
             "web": [sys.executable, "-m", "backend", "serve", "--no-worker", "--port", str(self.port)],
-            "worker": [sys.executable, "-m", "tests.chaos.worker", str(self._kill_file)],
+            "worker": [sys.executable, "-m", "tests.chaos.worker", str(self._kill_file), str(self._clock_file)],
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stop = threading.Event()
@@ -98,6 +99,10 @@ class Processes:
             return
         # A place that no turn comes by gives way to the next one.
         self._kill_file.write_text(step, encoding="ascii")
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the worker's clock so far ahead of the machine's, or behind."""
+        self._clock_file.write_text(str(seconds), encoding="ascii")
 
     def limit_file_size(self, is_full: bool) -> None:
         """A full disk, as the processes meet it: no file can grow."""

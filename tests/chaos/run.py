@@ -18,7 +18,7 @@ from backend.store import Store
 from tests.chaos.check import differences, wrongs
 from tests.chaos.people import LABELS, People, texts
 from tests.chaos.processes import KEY, PASSWORD, SECRET, USER, Processes
-from tests.chaos.schedule import LABELLING_SECONDS, Fault, Schedule
+from tests.chaos.schedule import CLOCK_SECONDS, LABELLING_SECONDS, Fault, Schedule
 from tests.chaos.server import StudioServer, Weather
 from tests.chaos.storage import Storage
 from tests.support.fake_label_studio import TOKEN, FakeLabelStudio
@@ -99,7 +99,9 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         took, log = time.monotonic() - began, processes.log()
         if people.seen.slowest_submit > SUBMIT_SECONDS:
             people.seen.wrongs.append(f"a Submit took {people.seen.slowest_submit:.2f} s")
-        on_the_way = [] if left else wrongs(people, store, project, log, (TOKEN, PASSWORD, SECRET, KEY))
+        knows_time = not any(fault.name.startswith("clock") for fault in schedule.faults)
+        secrets = (TOKEN, PASSWORD, SECRET, KEY)
+        on_the_way = [] if left else wrongs(people, store, project, log, secrets, knows_time=knows_time)
         n_labels = len(project.annotations)
         return Outcome(
             schedule,
@@ -129,7 +131,9 @@ def _label_with_faults(
 ) -> None:
     stop = threading.Event()
     annotators = [threading.Thread(target=people.label_until, args=[stop]) for _ in range(schedule.n_annotators)]
-    faults = [threading.Thread(target=_make, args=[fault, weather, processes, storage]) for fault in schedule.faults]
+    faults = [
+        threading.Thread(target=_make, args=[fault, people.server, processes, storage]) for fault in schedule.faults
+    ]
     for thread in (*annotators, *faults):
         thread.start()
     time.sleep(0.0 if schedule.steps else LABELLING_SECONDS)
@@ -167,8 +171,9 @@ def _kill_at_steps(steps: list[str], processes: Processes, store: Store, key: st
         )
 
 
-def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage) -> None:
+def _make(fault: Fault, server: StudioServer, processes: Processes, storage: Storage) -> None:
     time.sleep(fault.at_seconds)
+    weather = server.weather
     if fault.kind == "api":
         weather.api = fault.name
         time.sleep(fault.seconds)
@@ -177,6 +182,8 @@ def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage
         weather.webhook = fault.name
         time.sleep(fault.seconds)
         weather.webhook = None
+    elif fault.kind == "studio":
+        _change_studio(fault, server)
     elif fault.kind == "storage":
         storage.fail(fault.name, fault.seconds)
     elif fault.name == "kill at a step":
@@ -185,8 +192,22 @@ def _make(fault: Fault, weather: Weather, processes: Processes, storage: Storage
         processes.signal("worker", signal.SIGSTOP)
         time.sleep(fault.seconds)
         processes.signal("worker", signal.SIGCONT)
+    elif fault.name.startswith("clock"):
+        processes.set_clock(CLOCK_SECONDS[fault.name.removeprefix("clock ")])
     elif fault.name == "end worker":
         processes.signal("worker", signal.SIGTERM)
     else:
         for name in ("web", "worker") if fault.name == "kill both" else (fault.name.removeprefix("kill "),):
             processes.signal(name, signal.SIGKILL)
+
+
+def _change_studio(fault: Fault, server: StudioServer) -> None:
+    if fault.name.startswith("its clock"):
+        with server.lock:
+            server.fake.let_pass(CLOCK_SECONDS[fault.name.removeprefix("its clock ")])
+        return
+    with server.lock:
+        kept = server.fake.backup()
+    time.sleep(fault.seconds)
+    with server.lock:
+        server.fake.restore(kept)

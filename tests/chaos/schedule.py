@@ -9,7 +9,20 @@ from tests.chaos.server import API_FAULTS, WEBHOOK_FAULTS
 from tests.chaos.worker import STEPS
 
 LABELLING_SECONDS = 6.0
-PROCESS_FAULTS = ("kill web", "kill worker", "kill both", "kill serve", "stop worker", "end worker", "kill at a step")
+PROCESS_FAULTS = (
+    "kill web",
+    "kill worker",
+    "kill both",
+    "kill serve",
+    "stop worker",
+    "end worker",
+    "kill at a step",
+    "clock back",
+    "clock forward",
+)
+# What becomes of Label Studio.
+STUDIO_FAULTS = ("backup restored", "its clock back", "its clock forward")
+CLOCK_SECONDS = {"back": -86_400.0, "forward": 86_400.0}
 STORAGE_FAULTS = (
     "disk full",
     "database locked",
@@ -20,6 +33,7 @@ STORAGE_FAULTS = (
     "torn feature files",
     "torn journal",
     "torn database",
+    "jobs deleted",
 )
 # Which faults a database cannot have.
 NOT_SQLITE = ("read-only", "database stopped")
@@ -28,7 +42,7 @@ NOT_POSTGRESQL = ("torn journal", "torn database")
 
 @dataclass(frozen=True)
 class Fault:
-    """kind: api, webhook, process or storage. step: where a turn is killed."""
+    """kind: api, webhook, process, studio or storage. step: where a turn is killed."""
 
     at_seconds: float
     seconds: float
@@ -73,12 +87,13 @@ def draw(seed: int, database: str) -> Schedule:
 
 
 def _fault(rng: random.Random, database: str) -> Fault:
-    kind = rng.choice(("api", "webhook", "process", "process", "storage"))
+    kind = rng.choice(("api", "webhook", "process", "process", "studio", "storage"))
     impossible = NOT_SQLITE if database == "sqlite" else NOT_POSTGRESQL
     names = {
         "api": API_FAULTS,
         "webhook": WEBHOOK_FAULTS,
         "process": PROCESS_FAULTS,
+        "studio": STUDIO_FAULTS,
         "storage": tuple(name for name in STORAGE_FAULTS if name not in impossible),
     }[kind]
     name = rng.choice(names)

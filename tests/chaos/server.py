@@ -32,6 +32,8 @@ API_FAULTS = (
 )
 # What can become of a webhook.
 WEBHOOK_FAULTS = ("dropped", "doubled", "delayed", "reordered")
+# How long an import of predictions counts the tasks' annotations.
+COUNTING_SECONDS = (0.02, 0.2)
 
 
 @dataclass
@@ -59,6 +61,7 @@ class StudioServer:
         self.fake = fake
         self.weather = weather
         self.lock = threading.Lock()
+        fake.while_counting = self._let_others_in
         studio = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -97,6 +100,14 @@ class StudioServer:
         finally:
             self._server.shutdown()
             self._server.server_close()
+
+    def _let_others_in(self) -> None:
+        """Others are answered while an import counts."""
+        self.lock.release()
+        try:
+            time.sleep(self.weather.random.uniform(*COUNTING_SECONDS))
+        finally:
+            self.lock.acquire()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))

@@ -46,6 +46,7 @@ class Storage:
             "torn features": lambda _: self._tear_artifact("features"),
             "torn feature files": lambda _: self._tear_feature_files(),
             "torn journal": lambda _: _overwrite(self._folder / "jobs.sqlite"),
+            "jobs deleted": lambda _: self._delete_jobs(),
             "torn database": lambda _: _overwrite(self._folder / "state.sqlite"),
         }[name](seconds)
 
@@ -94,6 +95,15 @@ class Storage:
         with suppress(FileNotFoundError):
             for path in self._folder.glob("features/*/*/values"):
                 _overwrite(path, first=256)
+
+    def _delete_jobs(self) -> None:
+        if self._postgres is None:
+            for path in self._folder.glob("jobs.sqlite*"):
+                path.unlink(missing_ok=True)
+            return
+        engine = sa.create_engine(self._url, poolclass=sa.NullPool)
+        with suppress(sa.exc.SQLAlchemyError), engine.begin() as connection:
+            connection.exec_driver_sql("DROP SCHEMA IF EXISTS dbos CASCADE")
 
     def _administer(self, *statements: str) -> None:
         assert self._postgres is not None

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.chaos.run import Outcome, run
-from tests.chaos.schedule import LABELLING_SECONDS, PROCESS_FAULTS, STORAGE_FAULTS, Schedule, draw
+from tests.chaos.schedule import LABELLING_SECONDS, PROCESS_FAULTS, STORAGE_FAULTS, STUDIO_FAULTS, Schedule, draw
 from tests.chaos.server import API_FAULTS, WEBHOOK_FAULTS
 from tests.chaos.worker import STEPS
 from tests.support.postgres import Postgres
@@ -65,5 +65,5 @@ def test_a_seed_gives_the_same_schedule_and_many_give_every_fault() -> None:
     assert draw(17, "sqlite") == draw(17, "sqlite")
     drawn = [draw(seed, database) for seed in range(200) for database in ("sqlite", "postgresql")]
     names = {fault.name for schedule in drawn for fault in schedule.faults}
-    assert names == {*API_FAULTS, *WEBHOOK_FAULTS, *PROCESS_FAULTS, *STORAGE_FAULTS}
+    assert names == {*API_FAULTS, *WEBHOOK_FAULTS, *PROCESS_FAULTS, *STUDIO_FAULTS, *STORAGE_FAULTS}
     assert all(fault.at_seconds < LABELLING_SECONDS for schedule in drawn for fault in schedule.faults)

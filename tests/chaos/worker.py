@@ -1,6 +1,7 @@
-"""A worker that kills itself at a step of a turn: `python -m tests.chaos.worker <file>`.
+"""A worker that kills itself at a step of a turn: `python -m tests.chaos.worker <kill> <clock>`.
 
-The file names the place, "before push" or "after push"; it is deleted just before the end.
+The file <kill> names the place, "before push" or "after push"; it is deleted just before the end. <clock> says by how
+many seconds the worker's clock is ahead of the machine's.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from backend.cli import main
+from backend.clock import Clock
 from backend.loop import Loop, Progress
 
 # As the loop names them, in their order.
@@ -41,6 +44,16 @@ def kill_at_steps(file: Path) -> None:
     Loop._step = step  # type: ignore[method-assign]
 
 
+def set_clock(file: Path) -> None:
+    """Look at each question for the time by how much it is wrong."""
+
+    def now(_: Clock) -> float:
+        return time.time() + (float(file.read_text(encoding="ascii") or 0) if file.exists() else 0.0)
+
+    Clock.now = now  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     kill_at_steps(Path(sys.argv[1]))
+    set_clock(Path(sys.argv[2]))
     main(["worker"], prog_name="label-studio-al")

@@ -1,0 +1,80 @@
+"""People submit beside pushes while workers are killed and webhooks are lost: as many labels here as there.
+
+AL_SOAK_SUBMITS=5000 .venv/bin/python -m pytest tests/soak/test_labels.py        the long run: `make soak-labels`
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import httpx
+import pytest
+
+from backend.store import Store
+from tests.chaos.people import People, texts
+from tests.chaos.processes import PASSWORD, SECRET, USER, Processes
+from tests.chaos.run import CONFIG, CONVERGENCE_SECONDS
+from tests.chaos.server import StudioServer, Weather
+from tests.chaos.worker import STEPS
+from tests.support.fake_label_studio import TOKEN, FakeLabelStudio
+from tests.support.studio import until
+
+N_SUBMITS = int(os.environ.get("AL_SOAK_SUBMITS", "150"))
+N_ANNOTATORS = 3
+# A worker is killed so often: at each step of a turn by turns, and in between at any line.
+SUBMITS_A_KILL = 50
+WEBHOOKS_LOST = 0.05
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_every_label_is_here(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
+    url: str | None = request.getfixturevalue("postgres_url") if database == "postgresql" else None
+    rng = Random(0)
+    fake = FakeLabelStudio()
+    server = StudioServer(fake, Weather(rng, webhook="dropped", share=WEBHOOKS_LOST))
+    project = fake.add_project(CONFIG, texts(N_SUBMITS, rng))
+    processes = Processes(tmp_path, server.url, TOKEN, url)
+    people = People(server, project, processes.url, (USER, PASSWORD), SECRET)
+    people.extra_params = {"retrain_growth": 0.01, "min_labels": 2}
+    with ExitStack() as stack:
+        stack.enter_context(server.running())
+        fake.connect(project.id, processes.url)
+        processes.start()
+        stack.callback(processes.stop)
+        until(processes.answers, "the web server answers")
+        people.open_some()
+        store = Store(url or f"sqlite:///{processes.model_dir / 'state.sqlite'}")
+        stack.callback(store.close)
+        until(lambda: bool(store.find(project.key)), "the project is known")
+        annotators = [threading.Thread(target=label, args=[people, processes]) for _ in range(N_ANNOTATORS)]
+        for thread in annotators:
+            thread.start()
+        for thread in annotators:
+            thread.join()
+        processes.kill_at(None)
+
+        def are_equal() -> bool:
+            return {one.id for one in store.annotations(project.key)} == set(project.annotations)
+
+        until(are_equal, "every label is here", seconds=CONVERGENCE_SECONDS)
+        assert len(project.annotations) == N_SUBMITS
+        n_labels, n_turns = len(store.annotations(project.key)), store.project(project.key).n_turns
+        print(f"{database}: {n_labels} of {N_SUBMITS} labels, {people.seen.n_submits} webhooks, {n_turns} turns")
+
+
+def label(people: People, processes: Processes) -> None:
+    """Label until nothing is left; now and then a worker is killed."""
+    with httpx.Client(auth=httpx.BasicAuth(USER, PASSWORD)) as client:
+        while (task_id := people.next_task()) is not None:
+            people.open_task(client, task_id)
+            people.submit(client, task_id)
+            number, is_time = divmod(people.seen.n_submits, SUBMITS_A_KILL)
+            if is_time == 0 and number % 2:
+                processes.kill_at(f"before {STEPS[number // 2 % len(STEPS)]}")
+            elif is_time == 0:
+                processes.signal("worker", signal.SIGKILL)
