@@ -11,6 +11,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 import backend.learning
+import backend.simulate.replay
 from backend.learning.draws import text_hashes
 from backend.learning.features import Encoder, Features
 from backend.simulate.data import Dataset
@@ -81,9 +82,9 @@ class Experiment:
 
 
 def _code() -> str:
-    """Changes with the code that chooses and learns: runs of two versions of it are no comparison."""
+    """Changes with the code that chooses, learns and replays: runs of two versions of it are no comparison."""
     digest = hashlib.sha256()
-    for path in sorted(Path(backend.learning.__path__[0]).rglob("*.py")):
+    for path in [*sorted(Path(backend.learning.__path__[0]).rglob("*.py")), Path(backend.simulate.replay.__file__)]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
