@@ -27,11 +27,12 @@ DELETED = 3
 # The features of a task that was deleted or changed since were overwritten.
 ERASED = 4
 
-_FORMAT = 1
+_FORMAT = 2
 _MANIFEST = "manifest.json"
 _TYPES: dict[str, np.dtype[Any]] = {
     "tasks": np.dtype("<i8"),
     "states": np.dtype("i1"),
+    "contents": np.dtype("<u8"),
     "counts": np.dtype("<i4"),
     "columns": np.dtype("<i4"),
     "values": np.dtype("<f4"),
@@ -52,7 +53,8 @@ class FeatureFiles:
     """What became of a project's tasks, in the order in which it was heard, as rows of features.
 
     tasks: shape (n_rows,), the task of each row; states: shape (n_rows,), HAS_FEATURES, WITHOUT_TEXT or DELETED; the
-    last row of a task counts. position: (revision, task id) of the newest change that the rows hold.
+    last row of a task counts. contents: shape (n_rows,), see draws.text_hashes. position: (revision, task id) of the
+    newest change that the rows hold.
 
     A manifest, replaced as a whole after each growth, says how much of the files counts and its checksums. What a
     kill or a full disk left behind it is overwritten; files that contradict it are made anew.
@@ -87,11 +89,19 @@ class FeatureFiles:
         self._map()
         return True
 
-    def append(self, tasks: Sequence[int], states: Sequence[int], rows: TextRows, position: tuple[int, int]) -> None:
+    def append(
+        self,
+        tasks: Sequence[int],
+        states: Sequence[int],
+        contents: Sequence[int] | Array,
+        rows: TextRows,
+        position: tuple[int, int],
+    ) -> None:
         """Add rows; rows of tasks without features are empty. Raises FeaturesNotStored, and then nothing is added."""
         values = {
             "tasks": np.asarray(tasks),
             "states": np.asarray(states),
+            "contents": np.asarray(contents),
             "counts": np.diff(rows.terms.indptr),
             "columns": rows.terms.indices,
             "values": rows.terms.data,
@@ -124,7 +134,7 @@ class FeatureFiles:
         """
         ends = self.rows.terms.indptr
         n_dimensions = self.rows.embedding.shape[1]
-        n_bytes = {"values": 4, "columns": 4, "embedding": 4 * n_dimensions, "scales": 4, "states": 1}
+        n_bytes = {"values": 4, "columns": 4, "embedding": 4 * n_dimensions, "scales": 4, "contents": 8, "states": 1}
         with self._saying_where():
             for name, width in n_bytes.items():
                 with self._open(name) as file:
@@ -150,7 +160,7 @@ class FeatureFiles:
     def move_on(self, position: tuple[int, int]) -> None:
         """Note that nothing up to this position is missing."""
         if position != self.position:
-            self.append([], [], self._features.transform([]), position)
+            self.append([], [], [], self._features.transform([]), position)
 
     def remove(self) -> None:
         """Delete the files. Arrays that are mapped stay readable."""
@@ -166,7 +176,7 @@ class FeatureFiles:
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _map(self) -> None:
-        self.tasks, self.states = self._array("tasks"), self._array("states")
+        self.tasks, self.states, self.contents = map(self._array, ("tasks", "states", "contents"))
         ends = np.zeros(len(self.tasks) + 1, dtype=np.int32)
         np.cumsum(self._array("counts"), out=ends[1:])
         n_dimensions = 0 if self._features.encoder is None else self._features.encoder.n_dimensions

@@ -48,6 +48,7 @@ from backend.labeling import (
     version_name,
     version_number,
 )
+from backend.learning import draws
 from backend.learning.asking import choose_order
 from backend.learning.classifier import Classifier
 from backend.learning.learner import Tuning, n_deciding, train, tune
@@ -307,7 +308,7 @@ class Loop:
             )
             learnt = Learnt(labels, classifier, _fit(pool, tuning), order)
             n, batch = _window_size(settings, len(labels)), _growth(settings, len(labels))
-            checks = self._checks(key, pool, annotated)
+            checks = self._checks(key, settings, pool, annotated)
             window = rank(pool, learnt, config, settings, [*annotated, *checks], [], n, batch)
             window = with_checks(window, checks, n)
         number = self._store.reserve_number(key)
@@ -366,7 +367,7 @@ class Loop:
             classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
             learnt = Learnt(version.learnt, classifier, _fit(pool, tuning), version.ranked_by)
             n, batch = size if compares else n_missing, _growth(settings, len(version.learnt))
-            checks = self._checks(project.key, pool, annotated)
+            checks = self._checks(project.key, settings, pool, annotated)
             window = rank(pool, learnt, config, settings, [*annotated, *checks], sorted(pushed), n, batch)
             window = with_checks(window, [task_id for task_id in checks if task_id not in pushed], n)
             if compares:
@@ -382,9 +383,13 @@ class Loop:
                 self._push(self._studio, project.key, config, version.number, window)
         return len(window.task_ids)
 
-    def _checks(self, key: str, pool: Pool, annotated: Sequence[int]) -> list[int]:
-        """Tasks that were held back from a run of automatic labels, to be labelled by people before all others."""
-        return pool.having_rows(sorted(self._store.automation.checks(key).keys() - set(annotated)))
+    def _checks(self, key: str, settings: ProjectSettings, pool: Pool, annotated: Sequence[int]) -> list[int]:
+        """Tasks that were held back from a run of automatic labels, to be labelled by people before all others.
+
+        In random order, so that those that are labelled so far tell of all.
+        """
+        checks = np.array([*self._store.automation.checks(key).keys() - set(annotated)], dtype=np.int64)
+        return pool.having_rows(checks[draws.shuffled(checks, settings.seed, "order of checks")].tolist())
 
     def _finish_publishing(self, studio: Studio, project: Project, progress: Progress, version: Version) -> None:
         """Switch Label Studio to the published version if it is not."""
@@ -455,7 +460,10 @@ class Loop:
         because = (pool.features_id, settings.features, settings.seed, deciding)
         known = self._tunings.get(key)
         if known is None or known[0] != because:
-            known = because, tune(rows, y, pool.features.choices(), settings.features, settings.seed)
+            known = (
+                because,
+                tune(rows, y, np.array(list(labels)), pool.features.choices(), settings.features, settings.seed),
+            )
             self._tunings[key] = known
             log.info("project %s: features: %s", key, known[1].sentence())
         return known[1]

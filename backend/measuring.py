@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backend.labeling import LabelConfig
+from backend.learning import draws
 from backend.learning.classifier import Classifier
 from backend.learning.evaluation import (
     HeldOut,
@@ -39,8 +40,6 @@ MEASURED_GROWTH = 0.1
 SUSPECTS_SHOWN = 20
 PAIRS_SHOWN = 5
 EXAMPLES_SHOWN = 3
-# Spreads consecutive numbers over 32 bits (Knuth's multiplicative hash).
-_SPREAD = 2654435761
 
 
 def keep_predictions(
@@ -130,10 +129,10 @@ def _report(
         Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit) for one in kept
     ]
     learnt = {task_id: version.learnt[task_id] for task_id in pool.having_rows(list(version.learnt))}
-    some = np.random.default_rng(seed).permutation(list(learnt))[:CROSS_VALIDATED_LABELS].tolist()
-    held_out = hold_out(fit, pool.X[pool.rows(some)], np.array([learnt[task_id] for task_id in some]), seed)
-    drawn = [one.task_id for one in kept if one.is_audit and one.task_id in learnt][:CROSS_VALIDATED_LABELS]
-    baseline = random_baseline(fit, pool.X[pool.rows(drawn)], np.array([learnt[one] for one in drawn]), seed)
+    some = _some(list(learnt), seed)
+    held_out = hold_out(fit, *_labelled(pool, learnt, some), seed)
+    drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in learnt], seed)
+    baseline = random_baseline(fit, *_labelled(pool, learnt, drawn), seed)
     cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
     recall = {quality.label: quality.recall for quality in cross_validation.labels}
     n_audits = sum(outcome.is_audit for outcome in outcomes)
@@ -150,6 +149,18 @@ def _report(
         "stop": asdict(when_to_stop(kappas, counts, recall, n_audits)),
         "forecast": asdict(next_labels(outcomes, n_labels)),
     }
+
+
+def _some(task_ids: Sequence[int], seed: int) -> list[int]:
+    """So many of the tasks as cross-validation takes, in random order."""
+    keys = np.array(task_ids, dtype=np.int64)
+    return [task_ids[place] for place in draws.first(keys, CROSS_VALIDATED_LABELS, seed, "cross-validation")]
+
+
+def _labelled(pool: Pool, labels: Mapping[int, str], task_ids: Sequence[int]) -> tuple[Matrix, Array, Array]:
+    """The features, labels and keys of these tasks."""
+    y = np.array([labels[task_id] for task_id in task_ids], dtype=str)
+    return pool.X[pool.rows(task_ids)], y, np.array(task_ids, dtype=np.int64)
 
 
 def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[str, Any]]:
@@ -169,7 +180,7 @@ def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[st
 def _predictions(pool: Pool, classifier: Classifier) -> dict[int, str]:
     """The labels of the same tasks each time, as far as they exist."""
     known = pool.task_ids[pool.live]
-    sample = known[np.argsort(known * _SPREAD % 2**32, kind="stable")][:COMPARED_TASKS].tolist()
+    sample = known[draws.first(known, COMPARED_TASKS, 0, "compared")].tolist()
     best = classifier.predict_proba(pool.X[pool.rows(sample)]).argmax(axis=1)
     return dict(zip(sample, map(str, classifier.classes[best]), strict=True))
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from backend.errors import NotPossible
 from backend.labeling import LabelConfig
+from backend.learning import draws
 from backend.learning.classifier import Classifier
 from backend.learning.guarantee import Goal, Guarantee, Predictions, curve, guarantee
 from backend.learning.learner import train, tune
@@ -68,9 +69,9 @@ class Plan:
     @property
     def examples(self) -> list[AutomaticLabel]:
         """Ten of the tasks, drawn at random; always the same of the same plan."""
-        random = np.random.default_rng(int(self.fingerprint, 16))
         labelled = [one for one in self.labels if one.state == PLANNED]
-        drawn = random.permutation(len(labelled))[:N_EXAMPLES]
+        keys = np.array([one.task_id for one in labelled], dtype=np.int64)
+        drawn = draws.first(keys, N_EXAMPLES, 0, "examples", self.fingerprint)
         return [labelled[place] for place in sorted(drawn)]
 
 
@@ -166,7 +167,7 @@ def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Cl
     if len(np.unique(y)) < 2:
         raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(np.unique(y))}")
     rows, choices = pool.X[pool.rows(with_rows)], pool.features.choices()
-    return train(rows, y, choices, tune(rows, y, choices, settings.features, settings.seed))
+    return train(rows, y, choices, tune(rows, y, np.array(with_rows), choices, settings.features, settings.seed))
 
 
 def _open_rows(store: Store, pool: Pool, key: str) -> Array:
@@ -194,8 +195,8 @@ def _labels(
 ) -> tuple[AutomaticLabel, ...]:
     """The selected tasks. Which of them are held back is drawn at random."""
     selected = np.flatnonzero(found.is_selected)
-    random = np.random.default_rng([settings.seed, int(fingerprint, 16)])
-    held_back = set(random.permutation(selected)[: n_checks(len(selected), settings.verify_share)].tolist())
+    n = n_checks(len(selected), settings.verify_share)
+    held_back = set(selected[draws.first(task_ids[selected], n, settings.seed, "checks", fingerprint)].tolist())
     return tuple(
         AutomaticLabel(
             task_id=int(task_ids[place]),

@@ -16,7 +16,9 @@ from backend.computing import Computing
 from backend.errors import ArtifactRejected
 from backend.feature_files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFiles
 from backend.labeling import LabelConfig
+from backend.learning.copies import Copies
 from backend.learning.coverage import Coverage, cover
+from backend.learning.draws import text_hashes
 from backend.learning.features import Encoder, Features, TextRows, sample
 from backend.learning.rows import Matrix, blocks
 from backend.learning.types import Array
@@ -96,6 +98,7 @@ class Pool:
         self._coverage: tuple[int, int, Coverage] | None = None
         none: Array = np.zeros(0, dtype=np.int64)
         self.task_ids = self.live = self._live_tasks = self._without_text = none
+        self._copies: Copies | None = None
 
     @property
     def field(self) -> str:
@@ -113,6 +116,13 @@ class Pool:
         """The rows; only after the first `refresh`."""
         assert self._fit
         return self._fit.files.rows
+
+    @property
+    def copies(self) -> Copies:
+        """The live rows whose text others have, too."""
+        if self._copies is None:
+            self._copies = Copies.among(self._fit_or_fail().files.contents, self.live)
+        return self._copies
 
     @property
     def compact(self) -> Matrix:
@@ -169,9 +179,10 @@ class Pool:
         """Groups of similar tasks. Tasks that came later join the group that is nearest to them."""
         kept, n_rows = self._coverage, len(self.task_ids)
         if kept is None or kept[:2] != (n_groups, seed) or n_rows > REGROUP_GROWTH * len(kept[2].groups):
-            kept = (n_groups, seed, cover(self.compact, n_groups, seed))
+            kept = (n_groups, seed, cover(self.compact, self.task_ids, n_groups, seed))
         elif n_rows > len(kept[2].groups):
-            kept = (n_groups, seed, kept[2].extended(self.compact[len(kept[2].groups) : n_rows]))
+            new = slice(len(kept[2].groups), n_rows)
+            kept = (n_groups, seed, kept[2].extended(self.compact[new], self.task_ids[new], seed))
         self._coverage = kept
         return kept[2]
 
@@ -215,7 +226,7 @@ class Pool:
     def _make_fit(self) -> tuple[_Fit, _Signed]:
         """Features fitted on a sample of the tasks, without rows yet, and as they are stored."""
         task_ids = self._store.task_ids(self.key)
-        sampled = [task_ids[place] for place in sample(len(task_ids))]
+        sampled = [task_ids[place] for place in sample(np.array(task_ids, dtype=np.int64))]
         texts: list[str] = []
         for block in blocks(len(sampled), CHANGES_AT_ONCE):
             tasks = self._store.tasks(self.key, sampled[block])
@@ -335,7 +346,8 @@ class Pool:
         ]
         with self._computing.slot():
             rows = fit.features.transform([text or "" for text in texts])
-        fit.files.append([change.task_id for change in changes], states, rows, position)
+        contents = text_hashes([text or "" for text in texts])
+        fit.files.append([change.task_id for change in changes], states, contents, rows, position)
         return states.count(HAS_FEATURES)
 
     def _vanished(self, fit: _Fit) -> list[Change]:
@@ -353,7 +365,7 @@ class Pool:
         in_order = self.task_ids[order]
         last = order[np.append(in_order[1:] != in_order[:-1], True)] if len(order) else order
         self.live = last[states[last] == HAS_FEATURES]
-        self._live_tasks = self.task_ids[self.live]
+        self._live_tasks, self._copies = self.task_ids[self.live], None
         self._without_text = self.task_ids[last[states[last] == WITHOUT_TEXT]]
 
     def _rows_of(self, task_ids: Sequence[int]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,10 +75,12 @@ def rank(
         X=pool.X,
         Z=pool.compact,
         keys=pool.task_ids,
+        copies=pool.copies,
         pool=candidates,
         labelled=pool.rows(list(known)),
         y=np.array(list(known.values()), dtype=str),
         asked=pool.rows(annotated),
+        waiting=pool.rows(pushed),
         n_classes=len(config.labels),
         classifier=classifier,
         coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
@@ -88,16 +91,33 @@ def rank(
     asked = ask_and_audit(learnt.order, situation, n, settings.audit_share)
     worth = asked.informativeness
     if learnt.order not in MEASURES:
-        worth = by_position(len(pushed) + np.arange(len(asked.tasks)))
-    guesses = None if classifier is None else _guesses(classifier, pool.X[asked.tasks])
+        # Tasks that repeat a text stay behind all that others may add later.
+        worth = by_position(len(pushed) + np.arange(len(asked.tasks))) * (worth > 0)
+    guesses = None
+    if classifier is not None:
+        given = _given(situation, asked.tasks)
+        guesses = _guesses(classifier, pool.X[asked.tasks], given)
     task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
     audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
     return Window(task_ids, [float(value) for value in worth], guesses, audits)
 
 
-def _guesses(classifier: Classifier, rows: Matrix) -> list[list[tuple[str, float]]]:
+def _given(situation: Situation, tasks: Array) -> list[str | None]:
+    """The label that people gave most often to the same text, of equals the one given last; None where they did not."""
+    counts: dict[int, Counter[str]] = {}
+    newest_first = situation.labelled[::-1], situation.y[::-1]
+    for text, label in zip(situation.copies.texts_of(newest_first[0]).tolist(), newest_first[1], strict=True):
+        counts.setdefault(text, Counter())[str(label)] += 1
+    counts.pop(-1, None)
+    texts = situation.copies.texts_of(tasks).tolist()
+    return [counts[text].most_common(1)[0][0] if text in counts else None for text in texts]
+
+
+def _guesses(classifier: Classifier, rows: Matrix, given: Sequence[str | None]) -> list[list[tuple[str, float]]]:
+    """The most probable labels of each task, behind the one that people have given to its text already."""
     proba = classifier.predict_proba(rows)
-    best = np.argsort(-proba, axis=1, kind="stable")[:, :GUESSES]
+    is_given = classifier.classes == np.array([label or "" for label in given], dtype=str)[:, None]
+    best = np.argsort(-(proba + is_given), axis=1, kind="stable")[:, :GUESSES]
     return [
         [(str(classifier.classes[column]), float(row[column])) for column in columns]
         for row, columns in zip(proba, best, strict=True)

@@ -176,14 +176,15 @@ class Replay:
         return Look(len(y), is_stop, accuracy / self._full.accuracy, macro_f1 / self._full.macro_f1)
 
     def _recall(self, turn: Turn, y: Array) -> dict[str, float | None]:
-        X, choices = self._known.X[turn.labelled], self._known.choices
+        X, keys, choices = self._known.X[turn.labelled], self._known.keys[turn.labelled], self._known.choices
         if self._tuning.n_labels != n_deciding(len(y)):
-            self._tuning = tune(X, y, choices, AUTO, self._seed)
+            self._tuning = tune(X, y, keys, choices, AUTO, self._seed)
 
         def fit(rows: Matrix, labels: Array) -> Classifier:
             return train(rows, labels, choices, self._tuning)
 
-        quality = evaluate(hold_out(fit, X, y, self._seed).outcomes(), sorted(set(y.tolist())), self._seed)
+        held_out = hold_out(fit, X, y, keys, self._seed)
+        quality = evaluate(held_out.outcomes(), sorted(set(y.tolist())), self._seed)
         return {one.label: one.recall for one in quality.labels}
 
 

@@ -220,7 +220,7 @@ def table(names: list[str], n_tasks: int, pythons: dict[str, str], folder: Path)
     from backend.learning.strategies.clusters import compact
 
     X, y = make_pool(n_tasks + N_LABELLED, SEED)
-    Z, _ = compact(X, X[:0], SEED)
+    Z, _ = compact(X, X[:0], np.arange(X.shape[0]), SEED)
     Z /= np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
     known, pool = slice(0, N_LABELLED), slice(N_LABELLED, None)
     y = y[known]

@@ -41,7 +41,7 @@ def main() -> None:
                 partial(fit_classifier, tfidf, some),
                 partial(theirs.fit, tfidf, some, sample_weight=balance(some)),
                 partial(fit_classifier, X[:n], some),
-                partial(tune, X[:n], some, features.choices(), "auto", 0),
+                partial(tune, X[:n], some, np.arange(n), features.choices(), "auto", 0),
             )
         )
         seconds = [ours, every, everything, decision]

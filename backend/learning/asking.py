@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import entr
 
+from backend.learning import draws
 from backend.learning.classifier import Classifier
+from backend.learning.copies import Copies
 from backend.learning.coverage import Coverage
 from backend.learning.rows import Matrix, selected
 from backend.learning.strategies import STRATEGIES, Query, Ranking, pick
@@ -37,8 +39,9 @@ class Situation:
     """What is known when tasks are chosen.
 
     X, Z: all tasks, features and their compact form (see Query). keys: shape (n_tasks,), what tells the tasks apart
-    wherever they lie (see draws). pool: indices of the tasks that may be asked.
-    labelled: indices of the labelled tasks, y: their labels. asked: of all that were asked, skipped ones too.
+    wherever they lie (see draws). copies: those that share their text with others. pool: indices of the tasks that may
+    be asked. labelled: indices of the labelled tasks, y: their labels.
+    asked: of all that were asked, skipped ones too. waiting: of those that are about to be asked, before any other.
     n_classes: labels of the config. batch: tasks that are asked before the next training. coverage: makes that many
     groups of similar tasks. fit: trains a classifier on (X, y).
     """
@@ -46,10 +49,12 @@ class Situation:
     X: Matrix
     Z: Matrix
     keys: Array
+    copies: Copies
     pool: Array
     labelled: Array
     y: Array
     asked: Array
+    waiting: Array
     n_classes: int
     classifier: Classifier | None
     coverage: Callable[[int], Coverage]
@@ -60,8 +65,9 @@ class Situation:
 
 @dataclass(frozen=True)
 class Asked:
-    """Tasks to ask, most informative first. tasks: indices; informativeness: in [0, 1], never rising.
+    """Tasks to ask, most informative first.
 
+    tasks: indices; informativeness: in [0, 1], never rising, 0 of tasks that only repeat a text that is asked before.
     is_audit: whether a task was drawn at random among all that may be asked.
     """
 
@@ -90,11 +96,30 @@ def choose_order(strategy: str, y: Sequence[str], classes: Collection[str], *, i
 
 
 def ask(order: str, situation: Situation, n: int) -> Ranking:
-    """The n most informative tasks of the pool in an order that `choose_order` named; tasks are indices into X."""
+    """The n most informative tasks of the pool in an order that `choose_order` named; tasks are indices into X.
+
+    Tasks with the same text are one question: one of them is asked, and the others come after everything else. At
+    random they are asked as tasks of their own.
+    """
+    if order == RANDOM:
+        return _ranked(order, situation, n)
+    asked = np.concatenate([situation.asked, situation.waiting])
+    followers = situation.copies.followers(situation.keys, situation.pool, asked, situation.seed)
+    if not len(followers):
+        return _ranked(order, situation, n)
+    is_follower = np.zeros(len(situation.keys), dtype=bool)
+    is_follower[followers] = True
+    ranking = _ranked(order, replace(situation, pool=situation.pool[~is_follower[situation.pool]]), n)
+    last = followers[: n - len(ranking.tasks)]
+    tasks = np.concatenate([ranking.tasks, last])
+    return Ranking(tasks, np.concatenate([ranking.informativeness, np.zeros(len(last))]))
+
+
+def _ranked(order: str, situation: Situation, n: int) -> Ranking:
     if order == COVERAGE:
         return by_order(_covering(situation)[:n])
     if order == MIXED:
-        uncertain = ask(AUTO_ORDER, situation, n).tasks
+        uncertain = _ranked(AUTO_ORDER, situation, n).tasks
         both = np.column_stack([uncertain, _covering(situation)[: len(uncertain)]]).ravel()
         return by_order(both[np.sort(np.unique(both, return_index=True)[1])][:n])
     query = Query(
@@ -121,8 +146,7 @@ def ask_and_audit(order: str, situation: Situation, n: int, audit_share: float) 
     if order == RANDOM:
         return Asked(ranking.tasks, ranking.informativeness, np.ones(len(ranking.tasks), dtype=bool))
     share = audit_share if situation.classifier is not None else 0.0
-    # Another draw at each training: one that nobody has labelled in time must not wait for ever.
-    return with_audits(ranking, situation.pool, share, (situation.seed, len(situation.labelled)))
+    return with_audits(ranking, situation, share)
 
 
 def _covering(situation: Situation) -> Array:
@@ -142,30 +166,35 @@ def _evenness(y: Sequence[str], n_classes: int) -> float:
     return float(entr(shares).sum() / np.log(n_classes)) if n_classes > 1 else 1.0
 
 
-def with_audits(ranking: Ranking, pool: Array, share: float, seed: Sequence[int]) -> Asked:
+def with_audits(ranking: Ranking, situation: Situation, share: float) -> Asked:
     """Give about a share of the places to tasks drawn at random from the whole pool, whatever the strategy thinks.
 
     So the labels of these tasks tell how good the model is on all that is not labelled yet: every task of the pool is
-    as likely to be drawn, also one that the strategy has placed already, which then counts as drawn where it stands.
+    as likely to be drawn, and stands in an audit's place, also where the strategy would have asked it sooner. Were it
+    asked where the strategy wants it, the hard ones among the drawn would be labelled and the others left behind when
+    the next training draws anew. Why this is without bias: docs/status.md.
     """
-    random = np.random.default_rng(seed)
-    is_audit_place = random.random(len(ranking.tasks)) < share
-    drawn = iter(random.choice(pool, int(is_audit_place.sum()), replace=False).tolist())
-    worth = dict(zip(ranking.tasks.tolist(), ranking.informativeness.tolist(), strict=True))
-    strategic = iter(ranking.tasks.tolist())
-    is_audit: dict[int, bool] = {}
-    informativeness: list[float] = []
-    for is_drawn in is_audit_place:
-        task = next(drawn) if is_drawn else None
-        if task is None or task in is_audit:
-            is_audit |= {} if task is None else {task: True}
-            task = next((one for one in strategic if one not in is_audit), None)
-            if task is None:
-                break
-            is_audit[task] = False
-            informativeness.append(worth[task])
-        else:
-            is_audit[task] = True
-            informativeness.append(informativeness[-1] if informativeness else ranking.informativeness[0])
-    tasks = np.fromiter(is_audit, dtype=np.int64, count=len(is_audit))
-    return Asked(tasks, np.array(informativeness), np.fromiter(is_audit.values(), dtype=bool, count=len(tasks)))
+    n, seed = len(ranking.tasks), situation.seed
+    # Whether the audit or the strategy asks in a place, counted from the first task ever asked, is drawn once for all.
+    n_before = len(np.union1d(situation.asked, situation.waiting))
+    is_audit = draws.uniforms(n_before + np.arange(n), seed, "audit places") < share
+    if not is_audit.any():
+        return Asked(ranking.tasks, ranking.informativeness, is_audit)
+    # Another order each time, which knows nothing of what was drawn or passed over before.
+    moment = len(situation.labelled), len(situation.waiting)
+    drawn = situation.pool[draws.first(situation.keys[situation.pool], int(is_audit.sum()), seed, draws.AUDIT, *moment)]
+    is_left = ~np.isin(ranking.tasks, drawn)
+    strategic, worth = _asked_once(Ranking(ranking.tasks[is_left], ranking.informativeness[is_left]), drawn, situation)
+    tasks, informativeness = np.empty(n, dtype=np.int64), np.full(n, np.inf)
+    tasks[is_audit], tasks[~is_audit] = drawn, strategic[: n - len(drawn)]
+    informativeness[~is_audit] = worth[: n - len(drawn)]
+    informativeness[0] = min(informativeness[0], ranking.informativeness[0])
+    return Asked(tasks, np.minimum.accumulate(informativeness), is_audit)
+
+
+def _asked_once(ranking: Ranking, drawn: Array, situation: Situation) -> tuple[Array, Array]:
+    """The strategy's tasks and what they are worth; those whose text was drawn for an audit last, and worth nothing."""
+    texts, drawn_texts = situation.copies.texts_of(ranking.tasks), situation.copies.texts_of(drawn)
+    is_repeated = np.isin(texts, drawn_texts[drawn_texts >= 0])
+    last = np.argsort(is_repeated, kind="stable")
+    return ranking.tasks[last], np.where(is_repeated, 0.0, ranking.informativeness)[last]

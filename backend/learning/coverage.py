@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.learning import draws
 from backend.learning.rows import Matrix
-from backend.learning.strategies.clusters import MAX_FITTED, k_means_centres, nearest, shuffled
+from backend.learning.strategies.clusters import MAX_FITTED, k_means_centres, nearest
 from backend.learning.strategies.diversity import MAX_COMPARED, most_typical
 from backend.learning.types import Array
 
@@ -39,22 +40,24 @@ class Coverage:
         first_of_group = np.searchsorted(sorted_groups, np.arange(n_groups))
         place = np.empty(len(pool), dtype=np.int64)
         place[typical] = np.arange(len(pool)) - first_of_group[sorted_groups]
-        return np.asarray(pool[np.lexsort((-sizes[own], place + n_labels[own]))])
+        return np.asarray(pool[np.lexsort((own, -sizes[own], place + n_labels[own]))])
 
-    def extended(self, Z: Array) -> Coverage:
-        """With more tasks, each at the end of its nearest group. Z: shape (n_more, n_dims)."""
+    def extended(self, Z: Array, keys: Array, seed: int) -> Coverage:
+        """With more tasks, each at the end of its nearest group. Z: shape (n_more, n_dims). keys: shape (n_more,)."""
+        n_known = len(self.groups)
         groups = np.concatenate([self.groups, nearest(Z, self.centres)[0]])
-        order = np.argsort(groups, kind="stable")
+        arrival = np.concatenate([np.arange(n_known), n_known + draws.shuffled(keys, seed, "groups")])
+        order = arrival[np.argsort(groups[arrival], kind="stable")]
         places = np.arange(len(groups)) - np.searchsorted(groups[order], groups[order])
         ranks = np.empty_like(groups)
         ranks[order] = places
         return Coverage(groups, np.concatenate([self.ranks, ranks[len(self.ranks) :]]), self.centres)
 
 
-def cover(Z: Matrix, n_groups: int, seed: int) -> Coverage:
-    """Group similar tasks. Z: shape (n_tasks, n_dims), dense. Fewer groups come out where tasks are alike.
+def cover(Z: Matrix, keys: Array, n_groups: int, seed: int) -> Coverage:
+    """Group similar tasks. Fewer groups come out where tasks are alike.
 
-    Centres are fitted on 10,000 tasks at most.
+    Z: shape (n_tasks, n_dims), dense. keys: shape (n_tasks,). Centres are fitted on 10,000 tasks at most.
     """
     groups: Array = np.zeros(Z.shape[0], dtype=np.int64)
     ranks = groups.copy()
@@ -62,7 +65,7 @@ def cover(Z: Matrix, n_groups: int, seed: int) -> Coverage:
     if Z.shape[0]:
         # Each number of groups starts elsewhere: from the same start the smaller groups would lie inside the larger
         # ones, and those that are left without labels would be the least typical of all.
-        order = shuffled(Z, seed + n_groups)
+        order = draws.shuffled(keys, seed, "groups", n_groups)
         centres = k_means_centres(Z[order[:MAX_FITTED]], n_groups, seed + n_groups)
         used, groups = np.unique(nearest(Z, centres)[0], return_inverse=True)
         centres = centres[used]

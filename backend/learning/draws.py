@@ -15,6 +15,10 @@ import numpy as np
 from backend.learning.rows import blocks
 from backend.learning.types import Array
 
+# Purposes that are named in more than one place: the strategy `random`, and tasks that tell how good a model is.
+RANDOM = "random"
+AUDIT = "audit"
+
 # As many numbers as the processor's cache holds while they are mixed.
 _AT_ONCE = 1 << 14
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -34,12 +38,13 @@ def hashes(keys: Array, seed: int, *purpose: str | int) -> Array:
     digest = blake2b(repr((int(seed), *purpose)).encode(), digest_size=16).digest()
     salts = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
     mixed: Array = np.asarray(keys).astype(np.uint64)
+    scratch = np.empty(min(len(mixed), _AT_ONCE), dtype=np.uint64)
     for block in blocks(len(mixed), _AT_ONCE):
         part = mixed[block]
         part *= _GOLDEN
         for salt in salts:
             part ^= salt
-            _finalise(part)
+            _finalise(part, scratch[: len(part)])
     return mixed
 
 
@@ -83,9 +88,9 @@ def text_keys(contents: Array) -> Array:
     return np.asarray(contents + occurrence * _GOLDEN)
 
 
-def _finalise(values: Array) -> None:
+def _finalise(values: Array, scratch: Array) -> None:
     """Mix the bits in place."""
     for shift, multiplier in zip(_SHIFTS[:2], _MULTIPLIERS, strict=True):
-        values ^= values >> shift
+        values ^= np.right_shift(values, shift, out=scratch)
         values *= multiplier
-    values ^= values >> _SHIFTS[2]
+    values ^= np.right_shift(values, _SHIFTS[2], out=scratch)

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
 from backend.errors import InvalidRequest
+from backend.learning import draws
 from backend.learning.folds import folds
 from backend.learning.rows import Matrix
 from backend.learning.types import Array
@@ -181,8 +182,8 @@ def _macro_f1(cells: Counter[tuple[str, str]], seed: int) -> Estimate:
     value = float(score(np.concatenate([counts, 0 * unseen])))
     shape = np.concatenate([counts, unseen])
     # Gamma weights are Dirichlet weights but for their sum, which F1 cancels.
-    draws = np.random.default_rng(seed).standard_gamma(shape, size=(N_RESAMPLES, len(shape)))
-    low, high = np.percentile(score(draws), [2.5, 97.5])
+    gammas = np.random.default_rng(seed).standard_gamma(shape, size=(N_RESAMPLES, len(shape)))
+    low, high = np.percentile(score(gammas), [2.5, 97.5])
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
@@ -234,21 +235,21 @@ class HeldOut:
         ]
 
 
-def cross_validate(fit: Fit, X: Matrix, y: Array, seed: int, n_folds: int = 5) -> Evaluation:
+def cross_validate(fit: Fit, X: Matrix, y: Array, keys: Array, seed: int, n_folds: int = 5) -> Evaluation:
     """How well models trained on most of the labels predict the others: a biased estimate, unlike the audit.
 
     It describes the tasks that the strategy chose, often harder than the rest and with other shares of labels: good
     for comparing models, not for telling how good one is on the pool. As of `hold_out`.
     """
-    held_out = hold_out(fit, X, y, seed, n_folds)
+    held_out = hold_out(fit, X, y, keys, seed, n_folds)
     return evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
 
 
-def hold_out(fit: Fit, X: Matrix, y: Array, seed: int, n_folds: int = 5) -> HeldOut:
+def hold_out(fit: Fit, X: Matrix, y: Array, keys: Array, seed: int, n_folds: int = 5) -> HeldOut:
     """Each example as a model sees it that was trained on the other folds; no example where there is only one.
 
-    X: shape (n_examples, n_features); y: shape (n_examples,), label names. Each label is spread over the folds as
-    evenly as its number allows. Folds run wherever joblib.parallel_config says, by default here, one by one.
+    X: shape (n_examples, n_features); y, keys: shape (n_examples,), label names and keys. Each label is spread over the
+    folds as evenly as its number allows. Folds run wherever joblib.parallel_config says, by default here, one by one.
     """
     y = np.asarray(y)
     if n_folds < 2:
@@ -258,7 +259,7 @@ def hold_out(fit: Fit, X: Matrix, y: Array, seed: int, n_folds: int = 5) -> Held
     labels = np.unique(y)
     if len(y) < 2:
         return HeldOut(y[:0], labels, np.zeros((0, len(labels))), np.zeros(0, dtype=int))
-    fold_of = folds(y, min(n_folds, len(y)), seed)
+    fold_of = folds(y, keys, min(n_folds, len(y)), seed)
     tested = Parallel()(delayed(_held_out)(fit, X, y, fold_of == fold) for fold in range(fold_of.max() + 1))
     proba, n_learnt = np.zeros((len(y), len(labels))), np.zeros(len(y), dtype=int)
     for fold, (classes, found) in enumerate(tested):
@@ -327,10 +328,10 @@ class BaselinePoint:
     n: int
 
 
-def random_baseline(fit: Fit, X: Matrix, y: Array, seed: int) -> tuple[BaselinePoint, ...]:
+def random_baseline(fit: Fit, X: Matrix, y: Array, keys: Array, seed: int) -> tuple[BaselinePoint, ...]:
     """What labels of tasks drawn at random teach: a point for 10, 20, 40 ... of them, up to 4 of 5.
 
-    X, y: examples that were drawn at random, not chosen. Each point averages a few draws of what is learnt; its
+    X, y, keys: examples that were drawn at random, not chosen. Each point averages a few draws of what is learnt; its
     interval counts each example once. Empty where there are fewer than `BASELINE_EXAMPLES`, or one label only.
     """
     y = np.asarray(y)
@@ -338,7 +339,7 @@ def random_baseline(fit: Fit, X: Matrix, y: Array, seed: int) -> tuple[BaselineP
         return ()
     points, n_learnt = [], BASELINE_FROM
     while n_learnt <= BASELINE_SHARE * len(y):
-        orders = [np.random.default_rng((seed, n_learnt, draw)).permutation(len(y)) for draw in range(BASELINE_DRAWS)]
+        orders = [draws.shuffled(keys, seed, "baseline", n_learnt, draw) for draw in range(BASELINE_DRAWS)]
         usable = [order for order in orders if len(np.unique(y[order[:n_learnt]])) > 1]
         shares = [_share_right(fit, X, y, order[:n_learnt], order[n_learnt:]) for order in usable]
         if shares:

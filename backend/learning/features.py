@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
+from backend.learning import draws
+from backend.learning.draws import text_hashes, text_keys
 from backend.learning.rows import Matrix, Rows, blocks
 from backend.learning.tfidf import Tfidf
 from backend.learning.topics import Topics, fit_topics
@@ -170,13 +172,13 @@ class Features:
     def fit(cls, texts: Sequence[str], encoder: Encoder | None, n_pool: int) -> Features:
         """Learn terms and topics of `texts` (any number, also none), which are a `sample` of a pool."""
         tfidf = Tfidf.fit(texts)
-        some = [texts[place] for place in sample(len(texts), MAX_FITTED_TOPICS)]
+        some = [texts[place] for place in sample(text_keys(text_hashes(texts)), MAX_FITTED_TOPICS)]
         return cls(tfidf, fit_topics(tfidf.transform(some)), encoder, n_pool)
 
     @classmethod
     def fit_transform(cls, texts: Sequence[str], encoder: Encoder | None) -> tuple[Features, TextRows]:
         """Learn terms and topics of a whole pool; gives its rows too."""
-        features = cls.fit([texts[place] for place in sample(len(texts))], encoder, len(texts))
+        features = cls.fit([texts[place] for place in sample(text_keys(text_hashes(texts)))], encoder, len(texts))
         return features, features.transform(texts)
 
     def transform(self, texts: Sequence[str]) -> TextRows:
@@ -196,11 +198,12 @@ class Features:
         return {BOTH: everything, TFIDF: lexical, EMBEDDINGS: everything[n_lexical:]}
 
 
-def sample(n_texts: int, size: int = MAX_FITTED) -> Array:
-    """Which of a pool's texts features are fitted on: all, or so many drawn at random. Ascending places."""
-    if n_texts <= size:
-        return np.arange(n_texts)
-    return np.sort(np.random.default_rng(0).choice(n_texts, size, replace=False))
+def sample(keys: Array, size: int = MAX_FITTED) -> Array:
+    """Which of a pool's texts features are fitted on: all, or so many drawn at random. Ascending places.
+
+    keys: shape (n_texts,), see draws.
+    """
+    return np.sort(draws.first(keys, size, 0, "features"))
 
 
 def _part(rows: sp.csr_matrix, block: slice) -> sp.csr_matrix:

@@ -60,24 +60,25 @@ def n_deciding(n_labels: int) -> int:
     return size
 
 
-def tune(X: Matrix, y: Array, choices: Mapping[str, Array], wanted: str, seed: int) -> Tuning:
+def tune(X: Matrix, y: Array, keys: Array, choices: Mapping[str, Array], wanted: str, seed: int) -> Tuning:
     """Decide on features and calibration from labelled rows in the order in which they were labelled.
 
-    choices: columns by name, the default first (see Features.choices). wanted: one of them, or `auto`: the default,
-    unless another's log loss in cross-validation is lower by more than two standard errors of the difference.
+    keys: shape (n_examples,). choices: columns by name, the default first (see Features.choices). wanted: one of them,
+    or `auto`: the default, unless another's log loss in cross-validation is lower by more than two standard errors of
+    the difference.
     """
     default = next(iter(choices))
     n = n_deciding(len(y))
     names = [wanted if wanted in choices else default]
     if wanted == AUTO and n >= COMPARE_FROM:
         names = list(choices)
-    some, labels = X[:n], y[:n]
+    some, labels, some_keys = X[:n], y[:n], keys[:n]
     if isinstance(some, Rows):
         # Worked out once, not for each fold, nor sent to another machine with what it is worked out from.
         some = Rows(some.views)
     if len(np.unique(labels)) < 2:
         return Tuning(names[0])
-    held_out = {name: _held_out_decisions(some, labels, choices[name], seed) for name in names}
+    held_out = {name: _held_out_decisions(some, labels, some_keys, choices[name], seed) for name in names}
     truth = np.searchsorted(np.unique(labels), labels)
     temperatures = {name: _temperature(decisions, truth) for name, decisions in held_out.items()}
     # Each as sure of itself as it is right: otherwise features that merely make a timid model would win.
@@ -94,11 +95,11 @@ def train(X: Matrix, y: Array, choices: Mapping[str, Array], tuning: Tuning) -> 
     return fit_classifier(X, y, choices[tuning.choice], tuning.temperature)
 
 
-def _held_out_decisions(X: Matrix, y: Array, columns: Array, seed: int) -> Array:
+def _held_out_decisions(X: Matrix, y: Array, keys: Array, columns: Array, seed: int) -> Array:
     """What models that had not seen an example decide of it: shape (n_examples, n_labels), as of a softmax."""
     labels = np.unique(y)
     decisions = np.zeros((len(y), len(labels)))
-    fold_of = folds(y, N_FOLDS, seed)
+    fold_of = folds(y, keys, N_FOLDS, seed)
     # Folds run wherever joblib.parallel_config says, by default here, one by one.
     tested = Parallel()(delayed(_decided)(X, y, columns, fold_of == fold) for fold in range(N_FOLDS))
     for fold, (classes, found) in enumerate(tested):

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from backend.errors import InvalidRequest
+from backend.learning import draws
 from backend.learning.draws import text_hashes
 from backend.learning.features import Encoder, Features
 from backend.learning.guarantee import Goal, Predictions, guarantee, n_audits_needed
@@ -105,8 +106,8 @@ def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) ->
             learnt = turn.labelled[~turn.is_audit]
             if len(turn.labelled) not in wanted or len(np.unique(known.y[learnt])) < 2:
                 continue
-            X, y = known.X[learnt], known.y[learnt]
-            classifier = train(X, y, known.choices, tune(X, y, known.choices, options.features, run.seed))
+            X, y, keys = known.X[learnt], known.y[learnt], known.keys[learnt]
+            classifier = train(X, y, known.choices, tune(X, y, keys, known.choices, options.features, run.seed))
             proba = classifier.predict_proba(known.X)
             predictions = Predictions(classifier.classes[proba.argmax(axis=1)], proba.max(axis=1))
             yield Labeller(turn, predictions)
@@ -121,8 +122,8 @@ def finish(known: Known, labeller: Labeller, budget: int, goal: Goal, seed: Sequ
     is_right = predictions.labels == known.y
     is_open = np.ones(n_tasks, dtype=bool)
     is_open[labeller.labelled] = False
-    drawn = np.random.default_rng(seed).permutation(np.flatnonzero(is_open))
-    drawn = drawn[: max(0, budget - len(labeller.labelled))]
+    left, n = np.flatnonzero(is_open), max(0, budget - len(labeller.labelled))
+    drawn = left[draws.first(known.keys[left], n, seed[0], draws.AUDIT, *seed[1:])]
     is_open[drawn] = False
     is_audited = np.zeros(n_tasks, dtype=bool)
     is_audited[labeller.labelled[labeller.is_audit]] = True

@@ -15,6 +15,7 @@ from backend.errors import InvalidRequest
 from backend.learning import draws
 from backend.learning.asking import AUTO, RANDOM, Asked, Situation, ask_and_audit, choose_order
 from backend.learning.classifier import Classifier
+from backend.learning.copies import Copies
 from backend.learning.coverage import cover
 from backend.learning.features import TextRows
 from backend.learning.learner import n_deciding, train, tune
@@ -66,6 +67,11 @@ class Known:
         """The rows that may be labelled in the order of a seed, which all strategies of that seed share."""
         order = draws.shuffled(self.keys, seed, "order of the data")
         return replace(self, X=self.X[order], y=self.y[order], contents=self.contents[order])
+
+    @cached_property
+    def copies(self) -> Copies:
+        """The tasks whose text others have, too."""
+        return Copies.among(self.contents, np.arange(len(self.contents)))
 
 
 @dataclass(frozen=True)
@@ -129,9 +135,9 @@ def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
 def full_score(known: Known, features: str) -> Score:
     """What the same learner reaches with every label of the train split."""
     known = known.shuffled(seed=0)
-    X, y = known.X, known.y
+    X, y, keys = known.X, known.y, known.keys
     with threadpool_limits(1):
-        classifier = train(X, y, known.choices, tune(X, y, known.choices, features, seed=0))
+        classifier = train(X, y, known.choices, tune(X, y, keys, known.choices, features, seed=0))
         return _score(known, classifier, y)
 
 
@@ -155,11 +161,11 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
     """
     X, Z, y, choices = known.X, known.X.compact, known.y, known.choices
     classes = np.unique(y).tolist()
-    coverage = cache(lambda n_groups: cover(Z, n_groups, run.seed))
+    coverage = cache(lambda n_groups: cover(Z, known.keys, n_groups, run.seed))
     labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
     is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit
     classifier: Classifier | None = None if after is None else after.classifier
-    tuning = tune(X[labelled], y[labelled], choices, options.features, run.seed)
+    tuning = tune(X[labelled], y[labelled], known.keys[labelled], choices, options.features, run.seed)
 
     def fit(rows: Matrix, labels: Array) -> Classifier:
         return train(rows, labels, choices, tuning)
@@ -170,10 +176,12 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
             X=X,
             Z=Z,
             keys=known.keys,
+            copies=known.copies,
             pool=np.setdiff1d(np.arange(len(y)), labelled),
             labelled=labelled,
             y=y[labelled],
             asked=labelled,
+            waiting=labelled[:0],
             n_classes=len(classes),
             classifier=classifier,
             coverage=coverage,
@@ -188,7 +196,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
         met = y[labelled]
         if len(np.unique(met)) > 1:
             if tuning.n_labels != n_deciding(len(met)):
-                tuning = tune(X[labelled], met, choices, options.features, run.seed)
+                tuning = tune(X[labelled], met, known.keys[labelled], choices, options.features, run.seed)
             classifier = fit(X[labelled], met)
         yield Turn(labelled, is_audit, classifier, time.perf_counter() - began)
 

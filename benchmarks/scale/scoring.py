@@ -58,21 +58,24 @@ def scoring(rows: Any, y: np.ndarray) -> Callable[[], Any]:
     """Ranks all tasks by margin with a model of the first labels, as a turn does."""
     from backend.learning.asking import Situation, ask
     from backend.learning.classifier import fit_classifier
+    from backend.learning.copies import Copies
     from backend.learning.coverage import cover
 
-    n_labelled = len(y)
-    labelled = np.arange(n_labelled)
+    n_labelled, keys = len(y), np.arange(len(rows))
+    labelled = keys[:n_labelled]
     situation = Situation(
         X=rows,
         Z=rows.compact,
-        keys=np.arange(len(rows)),
-        pool=np.arange(n_labelled, len(rows)),
+        keys=keys,
+        copies=Copies.among(keys, keys),
+        pool=keys[n_labelled:],
         labelled=labelled,
         y=y,
         asked=labelled,
+        waiting=labelled[:0],
         n_classes=len(LABELS),
         classifier=fit_classifier(rows[:n_labelled], y),
-        coverage=lambda n_groups: cover(rows.compact, n_groups, 0),
+        coverage=lambda n_groups: cover(rows.compact, keys, n_groups, 0),
         fit=fit_classifier,
         batch=WINDOW,
         seed=0,

@@ -56,7 +56,7 @@ FORMS = {"dense": as_dense, "sparse": as_sparse, "rows": as_rows}
 
 
 def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed: Any) -> Query:
-    """A pool of three labels, all of them met. `changed`: fields of the query."""
+    """A pool of three labels, all of them met; tasks are numbered by their places. `changed`: fields of the query."""
     X, y = features(n_labelled + n_tasks, seed=5)
     known, pool = sp.csr_matrix(X[:n_labelled]), sp.csr_matrix(X[n_labelled:])
     fields = {
@@ -64,8 +64,6 @@ def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed
         "Z": X[n_labelled:],
         "X_labelled": known,
         "Z_labelled": X[:n_labelled],
-        "keys": np.arange(n_labelled, n_labelled + n_tasks),
-        "keys_labelled": np.arange(n_labelled),
         "y": y[:n_labelled],
         "n": 10,
         "batch": 4,
@@ -73,6 +71,8 @@ def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed
         "fit": fit_classifier,
     } | changed
     labels = fields["y"]
+    fields.setdefault("keys", np.arange(n_tasks))
+    fields.setdefault("keys_labelled", 1_000 + np.arange(len(labels)))
     if "classifier" not in fields:
         trains = len(np.unique(labels)) > 1
         fields["classifier"] = fit_classifier(fields["X_labelled"], labels) if trains else None

@@ -14,11 +14,12 @@ import pytest
 
 from backend.errors import FeaturesNotStored
 from backend.feature_files import DELETED, HAS_FEATURES, FeatureFiles
+from backend.learning.draws import text_hashes
 from backend.learning.features import Features, TextRows
 from backend.learning.types import Array
 
 TEXTS = ["the cat sleeps", "a dog barks", "the cat and a dog", "", "nothing of this is known", "cat cat dog"]
-ALL = {"tasks", "states", "counts", "columns", "values", "scales", "embedding"}
+ALL = {"tasks", "states", "contents", "counts", "columns", "values", "scales", "embedding"}
 
 
 class Lengths:
@@ -41,7 +42,8 @@ def dense(rows: TextRows) -> Array:
 def fill(files: FeatureFiles, first: int, stop: int) -> None:
     """Add one row a text; task numbers count from 0."""
     rows = FEATURES.transform(TEXTS[first:stop])
-    files.append(range(first, stop), [HAS_FEATURES] * (stop - first), rows, (stop, stop - 1))
+    contents = text_hashes(TEXTS[first:stop])
+    files.append(range(first, stop), [HAS_FEATURES] * (stop - first), contents, rows, (stop, stop - 1))
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_position_moves_on_without_rows(reopen: Callable[[], FeatureFiles]) -> N
 
 def test_states_are_kept(reopen: Callable[[], FeatureFiles]) -> None:
     files = reopen()
-    files.append([5, 6], [DELETED, HAS_FEATURES], FEATURES.transform(["", "a cat"]), (1, 6))
+    files.append([5, 6], [DELETED, HAS_FEATURES], [0, 1], FEATURES.transform(["", "a cat"]), (1, 6))
     assert reopen().states.tolist() == [DELETED, HAS_FEATURES]
 
 

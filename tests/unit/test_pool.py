@@ -277,7 +277,7 @@ def test_groups_follow_the_seed(setting: Setting) -> None:
     setting.hear(*tasks(*range(40)))
     setting.refresh()
     setting.pool.coverage(7, 0)
-    expected = cover(setting.pool.compact, 7, 1)
+    expected = cover(setting.pool.compact, setting.pool.task_ids, 7, 1)
     assert np.array_equal(setting.pool.coverage(7, 1).groups, expected.groups)
 
 
@@ -291,7 +291,7 @@ def test_groups_are_made_again_after_a_refit_of_the_same_size(setting: Setting) 
     setting.hear(task(3, "green tea"), task(4, "red cake"))
     setting.refresh()
     assert setting.pool.X.shape[0] == 4
-    expected = cover(setting.pool.compact, 2, 0)
+    expected = cover(setting.pool.compact, setting.pool.task_ids, 2, 0)
     assert np.array_equal(setting.pool.coverage(2, 0).groups, expected.groups)
 
 

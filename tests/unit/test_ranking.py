@@ -301,3 +301,48 @@ def test_each_training_draws_anew(pool: Pool, classifier: Classifier) -> None:
         window = ranking.rank(pool, learnt, CONFIG, settings, range(1, 11), [], 20, batch=5)
         drawn.add(window.audits)
     assert len(drawn) == 3
+
+
+# -- copies of a text -----------------------------------------------------------------------------------------
+
+
+def test_copies_of_a_labelled_text_come_last_with_the_answer_that_people_gave(
+    store: Store, signer: Signer, tmp_path: Path
+) -> None:
+    texts = [f"{word} number {place}" for place in range(20) for word in ("goal", "bank")] + ["goal number 0"] * 3
+    store.register(KEY, config_xml(), None, 0.0)
+    store.hear(event(tasks=tuple(task(place + 1, text) for place, text in enumerate(texts))), 0.0)
+    pool = make_pool(store, signer, tmp_path)
+    pool.refresh(np.inf)
+    # What people said of task 1 and its copy 41, against what the model would: the last one counts of two.
+    labels = {place: "BA"[place % 2] for place in range(2, 21)} | {1: "A", 41: "B"}
+    rows = pool.X[pool.rows(list(labels))]
+    classifier = fit_classifier(rows, np.array(list(labels.values())))
+    learnt = Learnt(labels, classifier, fit_classifier, "margin")
+    window = ranking.rank(pool, learnt, CONFIG, SETTINGS, sorted(labels), [], 100, batch=5)
+    assert set(window.task_ids[-2:]) == {42, 43}
+    assert window.informativeness[-2:] == [0, 0]
+    assert min(window.informativeness[:-2]) > 0
+    assert window.guesses is not None
+    proba = dict(zip(classifier.classes.tolist(), classifier.predict_proba(pool.X[pool.rows([42])])[0], strict=True))
+    assert window.guesses[-1] == [("B", pytest.approx(proba["B"])), ("A", pytest.approx(proba["A"]))]
+    covering = ranking.rank(pool, Learnt(labels, None, fit_classifier, COVERAGE), CONFIG, SETTINGS, [1], [], 100, 5)
+    assert set(covering.task_ids[-3:]) == {41, 42, 43}
+    assert covering.informativeness[-4] > covering.informativeness[-3] == 0
+
+
+def test_text_of_a_task_that_was_changed_or_deleted_has_no_copies_there(
+    store: Store, signer: Signer, tmp_path: Path
+) -> None:
+    store.register(KEY, config_xml(), None, 0.0)
+    store.hear(event(tasks=tuple(task(place, "the same goal") for place in (1, 2, 3))), 0.0)
+    pool = make_pool(store, signer, tmp_path)
+    pool.refresh(np.inf)
+    assert sorted(pool.task_ids[pool.copies.rows].tolist()) == [1, 2, 3]
+    store.hear(event(tasks=(task(2, "another bank"),)), 1.0)
+    pool.refresh(np.inf)
+    assert sorted(pool.task_ids[pool.copies.rows].tolist()) == [1, 3]
+    # After a restart, too.
+    again = make_pool(store, signer, tmp_path)
+    again.refresh(np.inf)
+    assert sorted(again.task_ids[again.copies.rows].tolist()) == [1, 3]

@@ -14,16 +14,32 @@ from skactiveml.pool import CoreSet
 from sklearn.cluster import KMeans
 
 from backend.learning.rows import Matrix, Rows
-from backend.learning.strategies.clusters import compact, k_means_centres, nearest, shuffled, spread
-from backend.learning.strategies.diversity import k_center, k_means, most_typical, typiclust
+from backend.learning.strategies import diversity
+from backend.learning.strategies.clusters import compact, k_means_centres, nearest, spread
+from backend.learning.strategies.diversity import most_typical
 from backend.learning.types import Array
 from tests.support.queries import FORMS, features
 
-Chooser = Callable[[Matrix, Matrix, int, int], Array]
+Chooser = Callable[..., Array]
+
+
+def k_center(Z: Matrix, known: Matrix, n: int, seed: int, keys: Array | None = None) -> Array:
+    """Tasks are numbered by their places where no keys are given."""
+    return diversity.k_center(Z, known, np.arange(Z.shape[0]) if keys is None else keys, n, seed)
+
+
+def k_means(Z: Matrix, known: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:
+    return diversity.k_means(Z, known, np.arange(Z.shape[0]) if keys is None else keys, n, batch, seed)
+
+
+def typiclust(Z: Matrix, known: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:
+    return diversity.typiclust(Z, known, np.arange(Z.shape[0]) if keys is None else keys, n, batch, seed)
+
+
 CHOOSERS: dict[str, Chooser] = {
     "k_center": k_center,
-    "k_means": lambda Z, known, n, seed: k_means(Z, known, n, 4, seed),
-    "typiclust": lambda Z, known, n, seed: typiclust(Z, known, n, 4, seed),
+    "k_means": lambda Z, known, n, seed, keys=None: k_means(Z, known, n, 4, seed, keys),
+    "typiclust": lambda Z, known, n, seed, keys=None: typiclust(Z, known, n, 4, seed, keys),
 }
 ONE_BATCH: dict[str, Chooser] = {
     "k_center": k_center,
@@ -69,7 +85,7 @@ def test_order_of_the_pool_does_not_matter(choose: Chooser, seed: int) -> None:
     Z, _ = features(80, seed)
     order = np.random.default_rng(seed).permutation(70)
     pool, labelled = Z[10:], Z[:10]
-    assert order[choose(pool[order], labelled, 15, seed)].tolist() == choose(pool, labelled, 15, seed).tolist()
+    assert order[choose(pool[order], labelled, 15, seed, order)].tolist() == choose(pool, labelled, 15, seed).tolist()
 
 
 @choosers
@@ -168,7 +184,7 @@ def test_wide_sparse_features_keep_their_groups_when_compact() -> None:
     wide = np.zeros((200, 2000), np.float32)
     for task, group in enumerate(of):
         wide[task, group * 500 + random.integers(100, size=20)] = 1
-    rows, labelled = compact(FORMS["sparse"](wide), FORMS["sparse"](wide[:3]), 0)
+    rows, labelled = compact(FORMS["sparse"](wide), FORMS["sparse"](wide[:3]), np.arange(200), 0)
     assert rows.shape == (200, 32)
     np.testing.assert_allclose(labelled, rows[:3], atol=1e-5)
     is_same = of[:, None] == of
@@ -180,16 +196,9 @@ def test_wide_sparse_features_keep_their_groups_when_compact() -> None:
 def test_empty_view_beside_another_is_compact() -> None:
     Z, _ = features(10)
     empty = FORMS["sparse"](np.zeros((10, 1000), np.float32))
-    rows, _ = compact(Rows((empty, Z)), Rows((empty[:0], Z[:0])), 0)
+    rows, _ = compact(Rows((empty, Z)), Rows((empty[:0], Z[:0])), np.arange(10), 0)
     assert rows.shape[0] == 10
     assert np.isfinite(rows).all()
-
-
-def test_sample_follows_the_features_not_the_places() -> None:
-    Z, _ = features(50)
-    order = np.random.default_rng(1).permutation(50)
-    assert order[shuffled(Z[order], 0)].tolist() == shuffled(Z, 0).tolist()
-    assert shuffled(Z, 0).tolist() != shuffled(Z, 1).tolist()
 
 
 # -- spread ---------------------------------------------------------------------------------------------------

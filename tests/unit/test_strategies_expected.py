@@ -106,8 +106,9 @@ def test_order_is_nearly_that_of_real_trainings(n_labels: int) -> None:
     known, pool = slice(0, 30), slice(30, 70)
     model = trained(with_ones(X[known]), y[known])
     proba = model.predict_proba(with_ones(X[pool]))
+    known_proba = model.predict_proba(with_ones(X[known]))
     order = expected_error_reduction(
-        X[pool], proba, X[known], model.predict_proba(with_ones(X[known])), len(proba), seed=0
+        X[pool], proba, np.arange(40), X[known], known_proba, np.arange(30), len(proba), seed=0
     )
     left = []
     for task, p in zip(X[pool], proba, strict=True):
@@ -132,7 +133,9 @@ def chosen_by_error(form: Callable[[Array], Matrix] = FORMS["dense"], order: Arr
     model = LogisticRegression(C=10).fit(X[:20], y[:20])
     pool = X[20:] if order is None else X[20:][order]
     proba, known = model.predict_proba(pool), model.predict_proba(X[:20])
-    return expected_error_reduction(form(pool), proba, form(X[:20]), known, 15, seed=1).tolist()
+    keys = np.arange(80) if order is None else order
+    chosen = expected_error_reduction(form(pool), proba, keys, form(X[:20]), known, np.arange(20), 15, seed=1)
+    return chosen.tolist()
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
@@ -155,7 +158,9 @@ def test_tasks_that_were_not_tried_follow() -> None:
     X, _ = features(700)
     scores = np.random.default_rng(0).normal(size=700)
     proba = np.column_stack([expit(scores), 1 - expit(scores)])
-    chosen = expected_error_reduction(X[20:], proba[20:], X[:20], proba[:20], 650, seed=0)
+    chosen = expected_error_reduction(
+        X[20:], proba[20:], np.arange(680), X[:20], proba[:20], np.arange(20), 650, seed=0
+    )
     assert len(set(chosen.tolist())) == 650
     rest = chosen[500:]
     assert (np.diff(np.abs(scores[20:][rest])) >= 0).all()
@@ -164,5 +169,7 @@ def test_tasks_that_were_not_tried_follow() -> None:
 def test_many_labels_lower_the_number_of_tries() -> None:
     X, _ = features(300)
     proba = probabilities(300, 60)
-    chosen = expected_error_reduction(X[100:], proba[100:], X[:100], proba[:100], 30, seed=0)
+    chosen = expected_error_reduction(
+        X[100:], proba[100:], np.arange(200), X[:100], proba[:100], np.arange(100), 30, seed=0
+    )
     assert len(set(chosen.tolist())) == 30

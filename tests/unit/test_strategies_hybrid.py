@@ -14,27 +14,38 @@ from skactiveml.pool import Badge, ContrastiveAL
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
+from backend.learning import draws
 from backend.learning.rows import Matrix
-from backend.learning.strategies import margin
-from backend.learning.strategies.clusters import shuffled, spread
-from backend.learning.strategies.hybrid import badge, cluster_margin, contrastive, density_weighted_margin
+from backend.learning.strategies import hybrid, margin
+from backend.learning.strategies.clusters import spread
+from backend.learning.strategies.hybrid import contrastive, density_weighted_margin
 from backend.learning.types import Array
 from tests.support.queries import FORMS, features, probabilities
 
 forms = pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
-# Each takes (proba, features, seed) of a pool and gives an order.
-CHOOSERS: dict[str, Callable[[Array, Matrix, int], Array]] = {
-    "badge": lambda proba, X, seed: badge(proba, X, 12, seed),
-    "cluster_margin": lambda proba, X, seed: cluster_margin(proba, X, 12, 5, seed),
+
+
+def badge(proba: Array, X: Matrix, n: int, seed: int, keys: Array | None = None) -> Array:
+    """Tasks are numbered by their places where no keys are given."""
+    return hybrid.badge(proba, X, np.arange(len(proba)) if keys is None else keys, n, seed)
+
+
+def cluster_margin(proba: Array, Z: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:
+    return hybrid.cluster_margin(proba, Z, np.arange(len(proba)) if keys is None else keys, n, batch, seed)
+
+
+# Each takes (proba, features, seed) of a pool, and the keys of its tasks, and gives an order.
+Chooser = Callable[..., Array]
+CHOOSERS: dict[str, Chooser] = {
+    "badge": lambda proba, X, seed, keys=None: badge(proba, X, 12, seed, keys),
+    "cluster_margin": lambda proba, X, seed, keys=None: cluster_margin(proba, X, 12, 5, seed, keys),
 }
 choosers = pytest.mark.parametrize("choose", CHOOSERS.values(), ids=list(CHOOSERS))
 
 
 @choosers
 @forms
-def test_form_of_the_features_does_not_matter(
-    choose: Callable[[Array, Matrix, int], Array], form: Callable[[Array], Matrix]
-) -> None:
+def test_form_of_the_features_does_not_matter(choose: Chooser, form: Callable[[Array], Matrix]) -> None:
     X, _ = features(150)
     proba = probabilities(150, 3)
     assert choose(proba, form(X), 1).tolist() == choose(proba, X, 1).tolist()
@@ -43,20 +54,18 @@ def test_form_of_the_features_does_not_matter(
 @choosers
 @given(seed=st.integers(0, 99))
 @settings(max_examples=10)
-def test_order_of_tasks_and_labels_does_not_matter(choose: Callable[[Array, Matrix, int], Array], seed: int) -> None:
+def test_order_of_tasks_and_labels_does_not_matter(choose: Chooser, seed: int) -> None:
     X, _ = features(150, seed)
     proba = probabilities(150, 3, seed)
     tasks = np.random.default_rng(seed).permutation(150)
     expected = choose(proba, X, seed).tolist()
-    assert tasks[choose(proba[tasks], X[tasks], seed)].tolist() == expected
+    assert tasks[choose(proba[tasks], X[tasks], seed, tasks)].tolist() == expected
     assert choose(proba[:, [2, 0, 1]], X, seed).tolist() == expected
 
 
 @pytest.mark.parametrize("n_tasks", [0, 1, 7])
 @choosers
-def test_pool_smaller_than_the_window_is_chosen_whole(
-    choose: Callable[[Array, Matrix, int], Array], n_tasks: int
-) -> None:
+def test_pool_smaller_than_the_window_is_chosen_whole(choose: Chooser, n_tasks: int) -> None:
     X, _ = features(10)
     assert sorted(choose(probabilities(n_tasks, 3), X[:n_tasks], 0).tolist()) == list(range(n_tasks))
 
@@ -90,7 +99,7 @@ def test_window_is_batches_in_order() -> None:
     window = cluster_margin(proba, Z, 30, 10, 0)
     assert cluster_margin(proba, Z, 10, 10, 0).tolist() == window[:10].tolist()
     left = np.setdiff1d(np.arange(300), window[:10])
-    assert left[cluster_margin(proba[left], Z[left], 10, 10, 0)].tolist() == window[10:20].tolist()
+    assert left[cluster_margin(proba[left], Z[left], 10, 10, 0, left)].tolist() == window[10:20].tolist()
 
 
 def test_batch_of_one_is_margin() -> None:
@@ -111,7 +120,9 @@ def test_badge_is_a_draw_over_explicit_gradients(form: Callable[[Array], Matrix]
     distances = euclidean_distances(gradients, squared=True)
     first = int(np.linalg.norm(gradients, axis=1).argmax())
     for seed in range(5):
-        expected = spread(lambda task: distances[task], first, 15, shuffled(X, seed), seed)
+        expected = spread(
+            lambda task: distances[task], first, 15, draws.shuffled(np.arange(60), seed, "gradients"), seed
+        )
         assert badge(proba, form(X), 15, seed).tolist() == expected.tolist()
 
 

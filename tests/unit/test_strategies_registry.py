@@ -34,8 +34,6 @@ NAMES = [
     "contrastive",
     "density_weighted_margin",
 ]
-# Votes leave few different values.
-DRAWS_TIES = ("random", "vote_entropy")
 strategies = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
 by_model = pytest.mark.parametrize(
     "strategy", [pytest.param(one, id=one.name) for one in STRATEGIES.values() if one.needs_model]
@@ -102,11 +100,9 @@ def test_same_seed_gives_exactly_the_same(strategy: Strategy) -> None:
 
 @strategies
 def test_order_of_the_pool_does_not_matter(strategy: Strategy) -> None:
-    if strategy.name in DRAWS_TIES:
-        pytest.skip("draws among equals")
     query = make_query(200)
     order = np.random.default_rng(0).permutation(200)
-    moved = make_query(200, X=query.X[order], Z=query.Z[order])
+    moved = make_query(200, X=query.X[order], Z=query.Z[order], keys=query.keys[order])
     assert order[strategy.choose(moved).tasks].tolist() == strategy.choose(query).tasks.tolist()
 
 
@@ -114,8 +110,6 @@ def test_order_of_the_pool_does_not_matter(strategy: Strategy) -> None:
 def test_names_of_the_labels_do_not_matter(strategy: Strategy) -> None:
     """Renamed so that their columns come in another order."""
     query = make_query(200)
-    if strategy.name in ("vote_entropy", "consensus_entropy", "kl_divergence"):
-        pytest.skip("the members' draw follows the labels' order")
     renamed = make_query(200, y=np.array([{"a": "z", "b": "y", "c": "x"}[label] for label in query.y]))
     assert strategy.choose(renamed).tasks.tolist() == strategy.choose(query).tasks.tolist()
 
@@ -132,8 +126,6 @@ def test_form_of_the_features_does_not_matter(strategy: Strategy) -> None:
 
 @strategies
 def test_shorter_window_is_the_beginning_of_a_longer_one(strategy: Strategy) -> None:
-    if strategy.name == "vote_entropy":
-        pytest.skip("draws among equals")
     longest = strategy.choose(make_query(150, n=60)).tasks.tolist()
     for n in (1, 4, 7, 59):
         assert strategy.choose(make_query(150, n=n)).tasks.tolist() == longest[:n]
@@ -157,14 +149,14 @@ def test_tasks_that_are_all_alike_or_empty(strategy: Strategy) -> None:
     X[:] = X[0]
     for rows in (X, np.zeros_like(X)):
         pool = {"X": sp.csr_matrix(rows), "Z": rows, "X_labelled": sp.csr_matrix(rows), "Z_labelled": rows}
-        check(strategy, make_query(**pool, y=y, classifier=fit_classifier(sp.csr_matrix(features(8)[0]), y)))
+        check(strategy, make_query(8, **pool, y=y, classifier=fit_classifier(sp.csr_matrix(features(8)[0]), y)))
 
 
 @strategies
 def test_nothing_wanted_or_nothing_there(strategy: Strategy) -> None:
     query = make_query()
     check(strategy, make_query(n=0))
-    check(strategy, make_query(X=query.X[:0], Z=query.Z[:0]))
+    check(strategy, make_query(X=query.X[:0], Z=query.Z[:0], keys=query.keys[:0]))
 
 
 @by_model
@@ -173,7 +165,11 @@ def test_without_a_model_the_answer_is_a_sentence(strategy: Strategy, y: list[st
     query = make_query()
     n = len(y)
     alone = make_query(
-        y=np.array(y, dtype=str), X_labelled=query.X_labelled[:n], Z_labelled=query.Z_labelled[:n], classifier=None
+        y=np.array(y, dtype=str),
+        X_labelled=query.X_labelled[:n],
+        Z_labelled=query.Z_labelled[:n],
+        keys_labelled=query.keys_labelled[:n],
+        classifier=None,
     )
     with pytest.raises(InvalidRequest, match=f"^{strategy.name} needs a model .* have {came}$"):
         strategy.choose(alone)
@@ -182,7 +178,8 @@ def test_without_a_model_the_answer_is_a_sentence(strategy: Strategy, y: list[st
 @pytest.mark.parametrize("name", ["random", "k_center", "k_means", "typiclust"])
 def test_without_labels_coverage_still_chooses(name: str) -> None:
     query = make_query()
-    check(pick(name), make_query(y=np.zeros(0, dtype=str), X_labelled=query.X[:0], Z_labelled=query.Z[:0]))
+    nothing = {"X_labelled": query.X[:0], "Z_labelled": query.Z[:0], "keys_labelled": query.keys[:0]}
+    check(pick(name), make_query(y=np.zeros(0, dtype=str), **nothing))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
@@ -213,6 +210,7 @@ def test_broken_view_beside_a_good_one_is_refused() -> None:
         ({"batch": 0}, "have n=10, batch=0"),
         ({"Z": features(59)[0]}, "have 59 of 60 tasks and 12 of 12 labelled ones"),
         ({"Z": features(60, n_columns=30)[0]}, "have 30 and 24 columns"),
+        ({"keys": np.arange(59)}, "have 59 of 60 tasks and 12 of 12 labelled ones"),
         ({"Z_labelled": features(5)[0]}, "have 60 of 60 tasks and 5 of 12 labelled ones"),
     ],
 )

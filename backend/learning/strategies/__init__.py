@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.errors import InvalidRequest
+from backend.learning import draws
 from backend.learning.rows import squared_norms
 from backend.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
 from backend.learning.strategies.diversity import k_center, k_means, typiclust
 from backend.learning.strategies.expected import expected_error_reduction, expected_gradient_length
 from backend.learning.strategies.hybrid import badge, cluster_margin, contrastive, density_weighted_margin
 from backend.learning.strategies.query import Query, Ranking, by_order, by_position, by_value, highest
-from backend.learning.strategies.uncertainty import entropy, least_confidence, margin, random
+from backend.learning.strategies.uncertainty import entropy, least_confidence, margin
 from backend.learning.types import Array
 
 __all__ = [
@@ -73,59 +74,60 @@ def pick(name: str) -> Strategy:
 
 
 def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
-    return lambda query: by_value(measure(query.proba), query.n, query.seed)
+    return lambda query: by_value(measure(query.proba), query)
 
 
 def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
     def rank(query: Query) -> Ranking:
-        members = fit_committee(query.fit, query.X_labelled, query.y, N_MEMBERS, query.seed)
+        members = fit_committee(query.fit, query.X_labelled, query.y, query.keys_labelled, N_MEMBERS, query.seed)
         probas = np.stack([member.predict_proba(query.X) for member in members])
-        return by_value(measure(probas), query.n, query.seed)
+        return by_value(measure(probas), query)
 
     return rank
 
 
 def _random(query: Query) -> Ranking:
-    return by_value(random(query.n_tasks, query.seed), query.n, query.seed)
+    return by_order(draws.first(query.keys, query.n, query.seed, draws.RANDOM))
 
 
 def _k_center(query: Query) -> Ranking:
-    return by_order(k_center(query.Z, query.Z_labelled, query.n, query.seed))
+    return by_order(k_center(query.Z, query.Z_labelled, query.keys, query.n, query.seed))
 
 
 def _k_means(query: Query) -> Ranking:
-    return by_order(k_means(query.Z, query.Z_labelled, query.n, query.batch, query.seed))
+    return by_order(k_means(query.Z, query.Z_labelled, query.keys, query.n, query.batch, query.seed))
 
 
 def _typiclust(query: Query) -> Ranking:
-    return by_order(typiclust(query.Z, query.Z_labelled, query.n, query.batch, query.seed))
+    return by_order(typiclust(query.Z, query.Z_labelled, query.keys, query.n, query.batch, query.seed))
 
 
 def _expected_gradient_length(query: Query) -> Ranking:
     lengths = expected_gradient_length(query.proba, squared_norms(query.X))
-    return by_value(lengths, query.n, query.seed)
+    return by_value(lengths, query)
 
 
 def _expected_error_reduction(query: Query) -> Ranking:
-    known = query.X_labelled, query.proba_labelled
-    return by_order(expected_error_reduction(query.X, query.proba, *known, query.n, query.seed))
+    pool = query.X, query.proba, query.keys
+    known = query.X_labelled, query.proba_labelled, query.keys_labelled
+    return by_order(expected_error_reduction(*pool, *known, query.n, query.seed))
 
 
 def _cluster_margin(query: Query) -> Ranking:
-    return by_order(cluster_margin(query.proba, query.Z, query.n, query.batch, query.seed))
+    return by_order(cluster_margin(query.proba, query.Z, query.keys, query.n, query.batch, query.seed))
 
 
 def _badge(query: Query) -> Ranking:
-    return by_order(badge(query.proba, query.X, query.n, query.seed))
+    return by_order(badge(query.proba, query.X, query.keys, query.n, query.seed))
 
 
 def _contrastive(query: Query) -> Ranking:
     divergences = contrastive(query.proba, query.Z, query.proba_labelled, query.Z_labelled)
-    return by_value(divergences, query.n, query.seed)
+    return by_value(divergences, query)
 
 
 def _density_weighted_margin(query: Query) -> Ranking:
-    return by_value(density_weighted_margin(query.proba, query.Z), query.n, query.seed)
+    return by_value(density_weighted_margin(query.proba, query.Z), query)
 
 
 _ALL = (

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from backend.learning import draws
 from backend.learning.rows import Matrix, inner_blocks, squared_norms, views_of
 from backend.learning.types import Array
 
@@ -18,23 +19,17 @@ MAX_SPARSE_COLUMNS = 256
 N_DIRECTIONS = 32
 
 
-def shuffled(X: Matrix, seed: int) -> Array:
-    """Indices of all tasks in an order that follows from their features and the seed, not from their places.
+def compact(X: Matrix, others: Matrix, keys: Array, seed: int) -> tuple[Array, Array]:
+    """The rows of X and of others, short and dense. Wide sparse views are projected on X's main directions.
 
-    So a sample of the pool stays the same when the pool comes in another order. Returns shape (n_tasks,).
+    keys: of X, whose directions are those of 10,000 tasks at most.
     """
-    direction = np.random.default_rng(seed).standard_normal(X.shape[1], dtype=np.float32)
-    return np.argsort(X @ direction, kind="stable")[np.random.default_rng(seed).permutation(X.shape[0])]
-
-
-def compact(X: Matrix, others: Matrix, seed: int) -> tuple[Array, Array]:
-    """The rows of X and of others, short and dense. Wide sparse views are projected on X's main directions."""
     pairs = zip(views_of(X), views_of(others), strict=True)
-    parts = [_compact_view(view, other, seed) for view, other in pairs]
+    parts = [_compact_view(view, other, keys, seed) for view, other in pairs]
     return np.hstack([part for part, _ in parts]), np.hstack([part for _, part in parts])
 
 
-def _compact_view(view: Any, other: Any, seed: int) -> tuple[Array, Array]:
+def _compact_view(view: Any, other: Any, keys: Array, seed: int) -> tuple[Array, Array]:
     if not sp.issparse(view):
         return np.asarray(view), np.asarray(other)
     if view.shape[1] <= MAX_SPARSE_COLUMNS or not view.nnz:
@@ -42,7 +37,7 @@ def _compact_view(view: Any, other: Any, seed: int) -> tuple[Array, Array]:
     # Not at the top: scikit-learn weighs 100 MB, and the web process, which knows all strategies, does without.
     from sklearn.utils.extmath import randomized_range_finder
 
-    sample = view[shuffled(view, seed)[:MAX_FITTED]]
+    sample = view[draws.first(keys, MAX_FITTED, seed, "directions")]
     size = min(N_DIRECTIONS, sample.shape[0])
     # Halko et al. 2011, with one power iteration.
     directions = randomized_range_finder(sample.T, size=size, n_iter=1, random_state=seed)
@@ -52,8 +47,9 @@ def _compact_view(view: Any, other: Any, seed: int) -> tuple[Array, Array]:
 def k_means_centres(rows: Array, n_clusters: int, seed: int) -> Array:
     """Centres of groups of similar rows: Lloyd's k-means from a k-means++ start.
 
-    rows: shape (n_rows, n_dims), at least 1. Returns shape (min(n_clusters, n_rows), n_dims); rows that are alike
-    can leave centres alike. Source: Arthur and Vassilvitskii 2007.
+    rows: shape (n_rows, n_dims), at least 1, in an order that their tasks' keys decide. Returns shape
+    (min(n_clusters, n_rows), n_dims); rows that are alike can leave centres alike.
+    Source: Arthur and Vassilvitskii 2007.
     """
     norms = squared_norms(rows)
     start = int(np.random.default_rng(seed).integers(len(rows)))

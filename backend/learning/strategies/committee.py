@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import factorial
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.special import entr
 
+from backend.learning import draws
 from backend.learning.classifier import Classifier
 from backend.learning.rows import Matrix, Rows
 from backend.learning.strategies.uncertainty import entropy
 from backend.learning.types import Array
 
+# The probability of at most 0, 1, 2 ... with a mean of 1; nobody draws more often than 18 times.
+_POISSON = np.cumsum(np.exp(-1) / np.array([factorial(times) for times in range(18)]))
+
 
 def fit_committee(
-    fit: Callable[[Matrix, Array], Classifier], X_labelled: Matrix, y: Array, n_members: int, seed: int
+    fit: Callable[[Matrix, Array], Classifier], X_labelled: Matrix, y: Array, keys: Array, n_members: int, seed: int
 ) -> list[Classifier]:
     """Classifiers that each saw another draw, with replacement, of the labelled tasks.
 
+    How often a member sees a task is drawn for each task on its own, so a further label changes nothing for the others.
     Every member sees one example of every label at least, so all know the same labels. Members are trained side by
-    side under `joblib.parallel_config`. Source: Breiman 1996 (bagging); Abe and Mamitsuka 1998.
+    side under `joblib.parallel_config`. Source: Abe and Mamitsuka 1998 (query by bagging); Oza and Russell 2001 (the
+    bootstrap's counts as independent draws from Poisson's distribution of mean 1).
     """
-    random = np.random.default_rng(seed)
-    draws = [_draw(y, random) for _ in range(n_members)]
+    drawn = [_draw(y, draws.uniforms(keys, seed, "committee", member)) for member in range(n_members)]
     # Rows that are worked out when they are looked at know how, which is much to send to another machine.
     X = Rows(X_labelled.views) if isinstance(X_labelled, Rows) else X_labelled
-    return list(Parallel()(delayed(_fit_drawn)(fit, X, y, draw) for draw in draws))
+    return list(Parallel()(delayed(_fit_drawn)(fit, X, y, draw) for draw in drawn))
 
 
 def _fit_drawn(fit: Callable[[Matrix, Array], Classifier], X: Matrix, y: Array, draw: Array) -> Classifier:
     return fit(X[draw], y[draw])
 
 
-def _draw(y: Array, random: np.random.Generator) -> Array:
-    """As many indices as there are labelled tasks, one of each label first."""
-    each = [random.choice(np.flatnonzero(y == label)) for label in np.unique(y)]
-    return np.sort(np.concatenate([np.array(each, dtype=np.int64), random.integers(len(y), size=len(y) - len(each))]))
+def _draw(y: Array, uniforms: Array) -> Array:
+    """Indices of the labelled tasks, each as often as it was drawn. uniforms: shape (n_labelled,), in [0, 1)."""
+    counts = np.searchsorted(_POISSON, uniforms, side="right")
+    for label in np.unique(y):
+        own = np.flatnonzero(y == label)
+        if not counts[own].any():
+            counts[own[uniforms[own].argmax()]] = 1
+    return np.repeat(np.arange(len(y)), counts)
 
 
 def vote_entropy(probas: Array) -> Array:

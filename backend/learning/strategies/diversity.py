@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from backend.learning import draws
 from backend.learning.rows import Matrix, dense_row, squared_norms
-from backend.learning.strategies.clusters import MAX_FITTED, compact, k_means_centres, nearest, shuffled
+from backend.learning.strategies.clusters import MAX_FITTED, compact, k_means_centres, nearest
 from backend.learning.types import Array
 
 MAX_CLUSTERS = 500
@@ -15,26 +16,27 @@ MAX_COMPARED = 500
 N_NEIGHBOURS = 20
 
 
-def k_center(Z: Matrix, Z_labelled: Matrix, n: int, seed: int) -> Array:
+def k_center(Z: Matrix, Z_labelled: Matrix, keys: Array, n: int, seed: int) -> Array:
     """The task farthest from everything labelled or chosen, again and again: the pool is covered in few balls.
 
     Z: shape (n_tasks, n_dims), Z_labelled: shape (n_labelled, n_dims). Returns min(n, n_tasks) indices in the order
-    of choice, ties drawn with the seed. Exact for the greedy algorithm, which is at most 2 times the optimal radius.
-    Source: Sener and Savarese 2018 (CoreSet); Gonzalez 1985.
+    of choice, ties in the tasks' random order. Exact for the greedy algorithm, which is at most 2 times the optimal
+    radius. Source: Sener and Savarese 2018 (CoreSet); Gonzalez 1985.
     """
-    random = np.random.default_rng(seed)
+    tie_break = draws.hashes(keys, seed, "ties")
     n_tasks, norms = Z.shape[0], squared_norms(Z)
     distances = nearest(Z, Z_labelled)[1] if Z_labelled.shape[0] else np.full(n_tasks, np.inf)
     chosen = np.zeros(min(n, n_tasks), dtype=np.int64)
     for place in range(len(chosen)):
-        task = random.choice(np.flatnonzero(distances == distances.max()))
+        farthest = np.flatnonzero(distances == distances.max())
+        task = farthest[tie_break[farthest].argmin()]
         chosen[place] = task
         distances = np.minimum(distances, np.maximum(norms + norms[task] - 2 * (Z @ dense_row(Z, task)), 0))
         distances[chosen[: place + 1]] = -1  # below every other, even a copy
     return chosen
 
 
-def k_means(Z: Matrix, Z_labelled: Matrix, n: int, batch: int, seed: int) -> Array:
+def k_means(Z: Matrix, Z_labelled: Matrix, keys: Array, n: int, batch: int, seed: int) -> Array:
     """The task nearest to each k-means centre, where the centre's cluster has no label; largest cluster first.
 
     Z: shape (n_tasks, n_dims), Z_labelled: shape (n_labelled, n_dims). Returns min(n, n_tasks) indices in the order
@@ -45,10 +47,10 @@ def k_means(Z: Matrix, Z_labelled: Matrix, n: int, batch: int, seed: int) -> Arr
     def nearest_to_centre(rows: Array) -> Array:
         return np.argsort(squared_norms(rows - rows.mean(axis=0)), kind="stable")
 
-    return _by_cluster(Z, Z_labelled, n, batch, seed, nearest_to_centre)
+    return _by_cluster(Z, Z_labelled, keys, n, batch, seed, nearest_to_centre)
 
 
-def typiclust(Z: Matrix, Z_labelled: Matrix, n: int, batch: int, seed: int) -> Array:
+def typiclust(Z: Matrix, Z_labelled: Matrix, keys: Array, n: int, batch: int, seed: int) -> Array:
     """The most typical task of each cluster without a label, largest cluster first.
 
     Z: shape (n_tasks, n_dims), Z_labelled: shape (n_labelled, n_dims). There are as many clusters as labelled and
@@ -57,7 +59,7 @@ def typiclust(Z: Matrix, Z_labelled: Matrix, n: int, batch: int, seed: int) -> A
     looked for in 500 tasks of the cluster; wide sparse features are projected first.
     Source: Hacohen et al. 2022 (TypiClust).
     """
-    return _by_cluster(Z, Z_labelled, n, batch, seed, most_typical)
+    return _by_cluster(Z, Z_labelled, keys, n, batch, seed, most_typical)
 
 
 def most_typical(rows: Array) -> Array:
@@ -77,15 +79,21 @@ def most_typical(rows: Array) -> Array:
 
 
 def _by_cluster(
-    Z: Matrix, Z_labelled: Matrix, n: int, batch: int, seed: int, best_first: Callable[[Array], Array]
+    Z: Matrix,
+    Z_labelled: Matrix,
+    keys: Array,
+    n: int,
+    batch: int,
+    seed: int,
+    best_first: Callable[[Array], Array],
 ) -> Array:
     """One task a cluster, clusters without a label first, then the larger one.
 
     One batch is chosen, then three times as many as are chosen already: few clusterings make a long window, and a
     shorter window is its beginning. best_first: from a cluster's rows to their order.
     """
-    rows, labelled = compact(Z, Z_labelled, seed)
-    order, n = shuffled(rows, seed), min(n, len(rows))
+    rows, labelled = compact(Z, Z_labelled, keys, seed)
+    order, n = draws.shuffled(keys, seed, "clusters"), min(n, len(rows))
     chosen = np.zeros(0, dtype=np.int64)
     while len(chosen) < n:
         covered = np.vstack([labelled, rows[chosen]])

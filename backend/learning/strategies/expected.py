@@ -7,9 +7,9 @@ from joblib import Parallel, delayed
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import softmax
 
+from backend.learning import draws
 from backend.learning.classifier import REGULARISATION_C
 from backend.learning.rows import Matrix, inner, squared_norms
-from backend.learning.strategies.clusters import shuffled
 from backend.learning.strategies.query import highest
 from backend.learning.strategies.uncertainty import margin
 from backend.learning.types import Array
@@ -39,11 +39,19 @@ def expected_gradient_length(proba: Array, norms: Array) -> Array:
 
 
 def expected_error_reduction(
-    X: Matrix, proba: Array, X_labelled: Matrix, proba_labelled: Array, n: int, seed: int
+    X: Matrix,
+    proba: Array,
+    keys: Array,
+    X_labelled: Matrix,
+    proba_labelled: Array,
+    keys_labelled: Array,
+    n: int,
+    seed: int,
 ) -> Array:
     """The tasks whose labels would leave the least entropy in the pool, averaged over the labels as probable.
 
-    X: shape (n_tasks, n_features); proba: shape (n_tasks, n_labels), rows sum to 1; the labelled tasks alike.
+    X: shape (n_tasks, n_features); proba: shape (n_tasks, n_labels), rows sum to 1; keys: shape (n_tasks,);
+    the labelled tasks alike.
     Returns min(n, n_tasks) indices, best first. What is approximate:
     - only the 500 tasks of the highest margin (fewer with more than 20 labels) are tried, the others follow by margin;
     - the entropy is taken over 500 tasks;
@@ -53,10 +61,10 @@ def expected_error_reduction(
     Candidates are tried side by side under `joblib.parallel_config`. Source: Roy and McCallum 2001 (log loss).
     """
     n_candidates = max(MIN_CANDIDATES, min(N_CANDIDATES, MAX_TRIES // proba.shape[1] ** 2))
-    by_margin = highest(margin(proba), max(n, n_candidates), seed)
+    by_margin = highest(margin(proba), keys, max(n, n_candidates), seed)
     candidates, rest = by_margin[:n_candidates], by_margin[n_candidates:]
-    evaluated = shuffled(X, seed)[:N_EVALUATED]
-    known = shuffled(X_labelled, seed)[:MAX_LABELLED]
+    evaluated = draws.first(keys, N_EVALUATED, seed, "evaluated")
+    known = draws.first(keys_labelled, MAX_LABELLED, seed, "labelled")
     covariances, variances = posterior(X[candidates], X[evaluated], X_labelled[known], proba_labelled[known])
     logits = np.log(np.maximum(proba[evaluated], np.finfo(proba.dtype).tiny))
     blocks = np.array_split(np.arange(len(candidates)), min(N_BLOCKS, len(candidates)))
@@ -64,7 +72,7 @@ def expected_error_reduction(
         delayed(expected_entropies)(logits, covariances[:, :, block], proba[candidates[block]], variances[block])
         for block in blocks
     )
-    order = highest(-np.concatenate(entropies), len(candidates), seed)
+    order = highest(-np.concatenate(entropies), keys[candidates], len(candidates), seed)
     return np.concatenate([candidates[order], rest])[:n]
 
 

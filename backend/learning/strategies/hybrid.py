@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import entr
 
+from backend.learning import draws
 from backend.learning.rows import Matrix, dense_row, inner_blocks, squared_norms, weighted_sum
-from backend.learning.strategies.clusters import compact, k_means_centres, nearest, shuffled, spread
+from backend.learning.strategies.clusters import compact, k_means_centres, nearest, spread
 from backend.learning.strategies.query import highest
 from backend.learning.strategies.uncertainty import margin
 from backend.learning.types import Array
@@ -16,7 +17,7 @@ CANDIDATES_A_TASK = 20
 N_NEIGHBOURS = 10
 
 
-def cluster_margin(proba: Array, Z: Matrix, n: int, batch: int, seed: int) -> Array:
+def cluster_margin(proba: Array, Z: Matrix, keys: Array, n: int, batch: int, seed: int) -> Array:
     """Uncertain tasks of many kinds: the most uncertain ones, taken in turns from clusters, smallest cluster first.
 
     proba: shape (n_tasks, n_labels), rows sum to 1. Z: shape (n_tasks, n_dims). Returns min(n, n_tasks) indices,
@@ -26,14 +27,15 @@ def cluster_margin(proba: Array, Z: Matrix, n: int, batch: int, seed: int) -> Ar
     """
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
     informativeness = margin(proba)
-    uncertain = highest(informativeness, n + n_candidates, seed)
-    looked_at = Z[uncertain]
+    uncertain = highest(informativeness, keys, n + n_candidates, seed)
+    looked_at, looked_at_keys = Z[uncertain], keys[uncertain]
     chosen: Array = np.zeros(0, dtype=np.int64)
     left: Array = np.arange(len(uncertain))
     while len(chosen) < n and len(left):
         candidates = left[:n_candidates]
-        order = shuffled(looked_at[candidates], seed)
-        rows, _ = compact(looked_at[candidates[order]], looked_at[:0], seed)
+        order = draws.shuffled(looked_at_keys[candidates], seed, "clusters")
+        in_order = candidates[order]
+        rows, _ = compact(looked_at[in_order], looked_at[:0], looked_at_keys[in_order], seed)
         cluster_of = np.empty(len(candidates), dtype=np.int64)
         cluster_of[order] = nearest(rows, k_means_centres(rows, batch, seed))[0]
         picks = candidates[_in_turns(cluster_of)[:batch]]
@@ -50,7 +52,7 @@ def _in_turns(cluster_of: Array) -> Array:
     return np.asarray(grouped[np.lexsort((own, np.bincount(cluster_of)[own], turn))])
 
 
-def badge(proba: Array, X: Matrix, n: int, seed: int) -> Array:
+def badge(proba: Array, X: Matrix, keys: Array, n: int, seed: int) -> Array:
     """Tasks whose gradients, if the model's answer were right, are long and point apart: a k-means++ draw.
 
     proba: shape (n_tasks, n_labels), rows sum to 1. X: shape (n_tasks, n_features), the features that the model
@@ -67,8 +69,8 @@ def badge(proba: Array, X: Matrix, n: int, seed: int) -> Array:
     def distances(task: int) -> Array:
         return np.asarray(norms + norms[task] - 2 * (errors @ errors[task]) * (X @ dense_row(X, task)))
 
-    first = int(highest(norms, 1, seed)[0])
-    return spread(distances, first, min(n, n_tasks), shuffled(X, seed), seed)
+    first = int(highest(norms, keys, 1, seed)[0])
+    return spread(distances, first, min(n, n_tasks), draws.shuffled(keys, seed, "gradients"), seed)
 
 
 def contrastive(proba: Array, Z: Matrix, proba_labelled: Array, Z_labelled: Matrix) -> Array:

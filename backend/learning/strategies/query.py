@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from backend.errors import InvalidRequest
+from backend.learning import draws
 from backend.learning.classifier import Classifier
 from backend.learning.rows import Matrix, is_finite
 from backend.learning.types import Array
@@ -93,9 +94,9 @@ class Ranking:
     informativeness: Array
 
 
-def by_value(values: Array, n: int, seed: int) -> Ranking:
+def by_value(values: Array, query: Query) -> Ranking:
     """The n tasks of the highest values, which are their informativeness, scaled down where they exceed 1."""
-    tasks = highest(values, n, seed)
+    tasks = highest(values, query.keys, query.n, query.seed)
     return Ranking(tasks, values[tasks] / max(1.0, values.max(initial=0.0)))
 
 
@@ -104,10 +105,10 @@ def by_order(tasks: Array) -> Ranking:
     return Ranking(tasks, by_position(np.arange(len(tasks))))
 
 
-def highest(informativeness: Array, n: int, seed: int) -> Array:
-    """Indices of the n most informative tasks, highest first; ties in an order drawn with the seed.
+def highest(informativeness: Array, keys: Array, n: int, seed: int) -> Array:
+    """Indices of the n most informative tasks, highest first; ties in the tasks' random order.
 
-    informativeness: shape (n_tasks,). Returns shape (min(n, n_tasks),).
+    informativeness, keys: shape (n_tasks,). Returns shape (min(n, n_tasks),).
     """
     n_tasks = len(informativeness)
     if n_tasks > n > 0:
@@ -115,7 +116,7 @@ def highest(informativeness: Array, n: int, seed: int) -> Array:
         candidates = np.flatnonzero(informativeness >= least)
     else:
         candidates = np.arange(n_tasks)
-    tie_break = np.random.default_rng(seed).permutation(len(candidates))
+    tie_break = draws.hashes(keys[candidates], seed, "ties")
     order = np.lexsort((tie_break, -informativeness[candidates]))
     return np.asarray(candidates[order[:n]])
 

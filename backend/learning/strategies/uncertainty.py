@@ -45,8 +45,3 @@ def entropy(proba: Array) -> Array:
     if n_labels < 2:
         return np.zeros(len(proba))
     return np.asarray(np.clip(entr(proba).sum(axis=1) / np.log(n_labels), 0.0, 1.0))
-
-
-def random(n_tasks: int, seed: int) -> Array:
-    """A draw from [0, 1) for each task: asks at random, as every strategy must be compared with."""
-    return np.random.default_rng(seed).random(n_tasks)
