@@ -84,7 +84,7 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         people.open_some()
         store = Store(store_url)
         stack.callback(store.close)
-        until(lambda: _is_published(store, project.key), "the first version is published")
+        until(lambda: is_published(store, project.key), "the first version is published")
         _label_with_faults(schedule, weather, people, processes, storage, store)
         people.open_some()
         # Nobody labels any more: now older predictions are deleted.
@@ -150,7 +150,8 @@ def _label_with_faults(
     until(processes.answers, "the web server answers again", seconds=CONVERGENCE_SECONDS)
 
 
-def _is_published(store: Store, key: str) -> bool:
+def is_published(store: Store, key: str) -> bool:
+    """Whether the project has a version, and Label Studio points to it."""
     try:
         project = store.find(key)
     except sa.exc.SQLAlchemyError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ import pytest
 from backend.store import Store
 from tests.chaos.people import People, texts
 from tests.chaos.processes import PASSWORD, SECRET, USER, Processes
-from tests.chaos.run import CONFIG, CONVERGENCE_SECONDS
+from tests.chaos.run import CONFIG, CONVERGENCE_SECONDS, is_published
 from tests.chaos.server import StudioServer, Weather
 from tests.chaos.worker import STEPS
 from tests.support.fake_label_studio import TOKEN, FakeLabelStudio
@@ -29,6 +30,7 @@ N_ANNOTATORS = 3
 # A worker is killed so often: at each step of a turn by turns, and in between at any line.
 SUBMITS_A_KILL = 50
 WEBHOOKS_LOST = 0.05
+THINKING_SECONDS = (0.05, 0.2)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
@@ -50,7 +52,7 @@ def test_every_label_is_here(request: pytest.FixtureRequest, tmp_path: Path, dat
         people.open_some()
         store = Store(url or f"sqlite:///{processes.model_dir / 'state.sqlite'}")
         stack.callback(store.close)
-        until(lambda: bool(store.find(project.key)), "the project is known")
+        until(lambda: is_published(store, project.key), "the first version is published")
         annotators = [threading.Thread(target=label, args=[people, processes]) for _ in range(N_ANNOTATORS)]
         for thread in annotators:
             thread.start()
@@ -63,8 +65,9 @@ def test_every_label_is_here(request: pytest.FixtureRequest, tmp_path: Path, dat
 
         until(are_equal, "every label is here", seconds=CONVERGENCE_SECONDS)
         assert len(project.annotations) == N_SUBMITS
-        n_labels, n_turns = len(store.annotations(project.key)), store.project(project.key).n_turns
-        print(f"{database}: {n_labels} of {N_SUBMITS} labels, {people.seen.n_submits} webhooks, {n_turns} turns")
+        n_labels, n_versions = len(store.annotations(project.key)), store.project(project.key).last_number
+        assert n_versions > 1, "nothing was pushed meanwhile"
+        print(f"{database}: {n_labels} of {N_SUBMITS} labels, {people.seen.n_submits} webhooks, {n_versions} versions")
 
 
 def label(people: People, processes: Processes) -> None:
@@ -72,6 +75,7 @@ def label(people: People, processes: Processes) -> None:
     with httpx.Client(auth=httpx.BasicAuth(USER, PASSWORD)) as client:
         while (task_id := people.next_task()) is not None:
             people.open_task(client, task_id)
+            time.sleep(people.server.weather.random.uniform(*THINKING_SECONDS))
             people.submit(client, task_id)
             number, is_time = divmod(people.seen.n_submits, SUBMITS_A_KILL)
             if is_time == 0 and number % 2:

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from backend.jobs import ABANDONED_SECONDS, JobClient, JobTablesMissing
 from backend.store import Store
@@ -393,8 +394,17 @@ def delete_tables(jobs: Jobs) -> None:
         for path in jobs.file.parent.glob(f"{jobs.file.name}*"):
             path.unlink()
         return
-    with jobs.store._engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA dbos CASCADE")
+    # The workers' questions may stand against it (PostgreSQL ends one of two that wait for each other).
+    wait_for(lambda: drops_schema(jobs))
+
+
+def drops_schema(jobs: Jobs) -> bool:
+    try:
+        with jobs.store._engine.begin() as connection:
+            connection.exec_driver_sql("DROP SCHEMA dbos CASCADE")
+    except OperationalError:
+        return False
+    return True
 
 
 def test_jobs_whose_tables_were_deleted_run_again_without_a_restart(start_jobs: Callable[..., Jobs]) -> None:
