@@ -38,9 +38,11 @@ from backend.errors import (
     UnsupportedConfig,
 )
 from backend.labeling import (
+    UNREAD,
     Annotation,
     LabelConfig,
     examples,
+    ignored,
     parse_config,
     prediction,
     project_id_of,
@@ -97,6 +99,9 @@ PRUNED_AT_ONCE = 5
 SLICE_SECONDS = 2.0
 # Where nothing has happened for so long, Label Studio is asked after as long again, at most.
 QUIET_SYNC_SECONDS_AT_MOST = 3600.0
+
+# A few tasks without a text are nobody's mistake.
+TASKS_WITHOUT_TEXT_ALLOWED = 3
 
 # What a turn that came to its end leaves of the failures before it.
 _WELL = {
@@ -255,7 +260,11 @@ class Loop:
             if version is not None:
                 logs.add(version=version.name)
             self._store.update(
-                key, n_tasks=pool.n_tasks, n_annotations=len(annotations), **_counted(settings, config, version, labels)
+                key,
+                n_tasks=pool.n_tasks,
+                n_annotations=len(annotations),
+                unread=json.dumps(_unread(config, pool, annotations)),
+                **_counted(settings, config, version, labels),
             )
         progress.n_labels = len(labels)
         reason = _training_reason(project, settings, config, pool, version, labels)
@@ -767,6 +776,25 @@ def _counted(
     counts = dict.fromkeys(config.labels, 0) | Counter(labels.values())
     n_fresh, n_due = _fresh_and_due(settings, version, labels)
     return {"label_counts": json.dumps(counts), "n_fresh": n_fresh, "n_due": n_due}
+
+
+def _unread(config: LabelConfig, pool: Pool, annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
+    """What Label Studio has and nothing is learnt from, for people: reason, number, a task for example, a sentence."""
+    found: list[tuple[str, Sequence[int] | Array, str, str]] = []
+    if len(pool.without_text) > TASKS_WITHOUT_TEXT_ALLOWED:
+        what = f"{len(pool.without_text)} tasks have no text in the field {config.field!r}"
+        found.append(("no_text", pool.without_text, what, "they are neither asked nor trained on"))
+    for reason, task_ids in ignored(annotations, config.why_ignored).items():
+        found.append((reason, task_ids, f"{len(task_ids)} annotations {UNREAD[reason]}", "they do not train"))
+    return [
+        {
+            "reason": reason,
+            "n": len(task_ids),
+            "task_id": int(task_ids[0]),
+            "sentence": f"{what} (task {task_ids[0]}, for example): {so}",
+        }
+        for reason, task_ids, what, so in found
+    ]
 
 
 def _fresh_and_due(settings: ProjectSettings, version: Version | None, labels: Mapping[int, str]) -> tuple[int, int]:

@@ -192,9 +192,9 @@ class Pool:
         return len(self.live) + len(self._without_text)
 
     @property
-    def n_without_text(self) -> int:
-        """How many tasks have no text in the field that the label config names."""
-        return len(self._without_text)
+    def without_text(self) -> Array:
+        """Ids of the tasks that have no text in the field that the label config names."""
+        return self._without_text
 
     # -- fitting ----------------------------------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ def wait_until_ordered(
             if version and version["is_switched"] and not error:
                 bar.end()
                 say(f"Connected: the queue follows {version['name']}, {state['n_tasks']} tasks.")
+                for unread in state.get("unread", []):
+                    say(f"  Not read: {unread['sentence']}.")
                 return str(version["name"])
             # News (this very connecting) make another turn due: the error is the last turn's until that one has ended.
             if error and state["is_parked"]:

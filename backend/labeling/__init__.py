@@ -1,7 +1,7 @@
 """Label configs, tasks, annotations and predictions: the only place that knows Label Studio's JSON."""
 
 from backend.labeling.automatic import MARK, RUN_PREFIX, automatic_prediction, batch_version, is_automatic, run_of
-from backend.labeling.config import LabelConfig, parse_config
+from backend.labeling.config import UNREAD, LabelConfig, parse_config
 from backend.labeling.events import (
     ACTIONS,
     Annotation,
@@ -12,7 +12,7 @@ from backend.labeling.events import (
     read_task,
     utc_time,
 )
-from backend.labeling.examples import examples
+from backend.labeling.examples import examples, ignored
 from backend.labeling.identity import (
     project_id_of,
     project_key,
@@ -27,6 +27,7 @@ __all__ = [
     "MARK",
     "NO_ANSWER_SCORE",
     "RUN_PREFIX",
+    "UNREAD",
     "Annotation",
     "Event",
     "LabelConfig",
@@ -34,6 +35,7 @@ __all__ = [
     "automatic_prediction",
     "batch_version",
     "examples",
+    "ignored",
     "is_automatic",
     "parse_config",
     "prediction",

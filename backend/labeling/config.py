@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from xml.etree.ElementTree import ParseError, XMLParser
 
@@ -21,6 +22,16 @@ _VARIABLE = re.compile(r"\$[\w[\].{}]+", re.ASCII)
 _STEP = re.compile(r"[^.[\]]+")
 # Their answers are about themselves, so one tag is the control and the object; by name, what the control is called.
 _SELF_REFERENCING = {"chat": "ChatMessage", "reactcode": "ReactCode"}
+
+# Why an answer gives no label, and what to say of the annotations.
+OTHER_CONTROL, UNKNOWN_LABEL, OTHER_TYPE = "other_control", "unknown_label", "other_type"
+UNREAD: Mapping[str, str] = MappingProxyType(
+    {
+        UNKNOWN_LABEL: "give a label that is not in the label config",
+        OTHER_CONTROL: "answer another control than the label config's",
+        OTHER_TYPE: "hold something else than one choice",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,19 @@ class LabelConfig:
 
     def label_of(self, result: object) -> str | None:
         """The label that an annotation's result gives; None if it gives none, several, or one not in the config."""
+        choice = self._choice(result)
+        return choice if choice in self.labels else None
+
+    def why_ignored(self, result: object) -> str | None:
+        """Why a result gives no label: one of UNREAD; None if it gives one, or somebody has answered nothing."""
+        if not isinstance(result, list) or not result or self.label_of(result) is not None:
+            return None
+        if not any(isinstance(item, dict) and item.get("from_name") == self.control for item in result):
+            return OTHER_CONTROL
+        return OTHER_TYPE if self._choice(result) is None else UNKNOWN_LABEL
+
+    def _choice(self, result: object) -> str | None:
+        """The one choice that the control's items of a result agree on, in the config or not."""
         if not isinstance(result, list):
             return None
         answers = []
@@ -59,8 +83,8 @@ class LabelConfig:
         if not answers or any(answer != answers[0] for answer in answers):
             return None
         choices = answers[0]
-        if isinstance(choices, list) and len(choices) == 1 and choices[0] in self.labels:
-            return str(choices[0])
+        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], str):
+            return choices[0]
         return None
 
 

@@ -26,6 +26,19 @@ def examples(annotations: Iterable[Annotation], label_of: Callable[[object], str
     return {task_id: _majority(votes[task_id]) for task_id in sorted(votes)}
 
 
+def ignored(annotations: Iterable[Annotation], why_ignored: Callable[[object], str | None]) -> dict[str, list[int]]:
+    """The tasks of annotations that somebody gave and that teach nothing, by the reason that `why_ignored` gives."""
+    annotations = list(annotations)
+    results = {id(annotation.result): annotation.result for annotation in annotations}
+    reasons = {key: why_ignored(result) for key, result in results.items()}
+    found: dict[str, list[int]] = {}
+    for annotation in annotations:
+        reason = None if annotation.was_cancelled else reasons[id(annotation.result)]
+        if reason is not None:
+            found.setdefault(reason, []).append(annotation.task_id)
+    return found
+
+
 def _majority(votes: list[tuple[str, int, str]]) -> str:
     if len(votes) == 1:
         return votes[0][2]

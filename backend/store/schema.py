@@ -41,6 +41,8 @@ projects = sa.Table(
     sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
     sa.Column("n_fresh", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("n_due", sa.BigInteger, nullable=False, server_default="0"),
+    # What was not read in the last turn, and why, e.g. [{"reason": "no_text", "n": 12, "task_id": 5, "sentence": ...}].
+    sa.Column("unread", sa.Text, nullable=False, server_default="[]"),
     # How far a long step has come, e.g. {"what": "sync", "done": 4100, "total": 10000}.
     sa.Column("progress", sa.Text),
     # Somebody told another label config than the one before; events and /setup may tell it late and out of order.

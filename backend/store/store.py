@@ -76,6 +76,7 @@ class Project(Standing):
     label_counts: dict[str, int]
     n_fresh: int
     n_due: int
+    unread: list[dict[str, Any]]
     progress: dict[str, Any] | None
     config_wanted: bool
     wanted_revision: int
@@ -1179,6 +1180,7 @@ def _project(row: Any) -> Project:
     parsed = {
         "extra_params": json.loads(row.extra_params),
         "label_counts": json.loads(row.label_counts),
+        "unread": json.loads(row.unread),
         "progress": None if row.progress is None else json.loads(row.progress),
         "stale_versions": tuple(json.loads(row.stale_versions)),
         "wanted_params": None if row.wanted_params is None else json.loads(row.wanted_params),

@@ -85,6 +85,7 @@ def brief_state(
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,
         "labels": project.label_counts,
+        "unread": [one | {"url": task_url(here, project_id_of(project.key), one["task_id"])} for one in project.unread],
         "next_turn": {"have": project.n_fresh, "need": project.n_due},
         "settings": project.extra_params,
         # Chosen here, and not in Label Studio yet.

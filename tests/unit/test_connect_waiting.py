@@ -86,6 +86,13 @@ def serve() -> Iterator[Callable[..., str]]:
         server.server_close()
 
 
+def test_what_is_not_read_is_said_when_the_project_is_connected(settings: Settings, serve: Callable[..., str]) -> None:
+    said: list[str] = []
+    url = serve(ORDERED | {"unread": [{"reason": "no_text", "sentence": "4 tasks have no text"}]})
+    assert wait_until_ordered(settings, 1, url, said.append) == "al-1"
+    assert said[-1] == "  Not read: 4 tasks have no text."
+
+
 def test_terminal_shows_a_bar_for_each_thing_that_takes_long(settings: Settings, serve: Callable[..., str]) -> None:
     terminal, said = Terminal(), []
     url = serve(WAITING, at_work("sync", 1000), at_work("sync", 5000), at_work("features", 2000), ORDERED)

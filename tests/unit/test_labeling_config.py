@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backend.errors import UnsupportedConfig
-from backend.labeling import LabelConfig, parse_config
+from backend.labeling import UNREAD, LabelConfig, parse_config
 from backend.labeling.config import MAX_CONFIG_CHARACTERS
 from tests.support.build import choice, config_xml
 
@@ -234,6 +234,25 @@ def test_text_at_a_path(path: str, data: dict[str, Any], text: str | None) -> No
 )
 def test_label_of_a_result(result: object, label: str | None) -> None:
     assert CONFIG.label_of(result) == label
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ([choice("A")], None),
+        ([], None),
+        (None, None),
+        ([choice("not in the config")], "unknown_label"),
+        ([choice("A", control="other")], "other_control"),
+        (["A", None, 3], "other_control"),
+        ([choice("A"), choice("B")], "other_type"),
+        ([{"from_name": "topic", "value": {"rating": 3}}], "other_type"),
+        ([{"from_name": "topic", "value": {"choices": ["A", "B"]}}], "other_type"),
+    ],
+)
+def test_reason_why_a_result_gives_no_label(result: object, reason: str | None) -> None:
+    assert CONFIG.why_ignored(result) == reason
+    assert reason is None or reason in UNREAD
 
 
 def test_two_answers_of_one_control_give_no_label() -> None:

@@ -302,7 +302,7 @@ def test_tasks_without_the_texts_field_are_left_out(bench: Bench) -> None:
     project = bench.add()
     without = [
         task["id"]
-        for task in bench.fake.add_tasks(project.id, [{"other": "x"}, {"text": None}, {"text": ["a"]}])["tasks"]
+        for task in bench.fake.add_tasks(project.id, [{"other": "x"}, {"text": None}, {"text": {"a": 1}}])["tasks"]
     ]
 
     state = bench.turn(project)
@@ -557,6 +557,33 @@ def test_renamed_label_loses_its_examples_and_the_model(bench: Bench) -> None:
     assert set(version.learnt.values()) == {"machine"}
     assert not version.has_model
     assert state.error is None
+
+
+def test_what_is_not_read_is_counted_with_a_task_for_example(bench: Bench) -> None:
+    project = bench.add()
+    bench.publish(project, 1)
+    assert bench.store.project(project.key).unread == []
+
+    empty = [task["id"] for task in bench.fake.add_tasks(project.id, [{"body": "elsewhere"}] * 4)["tasks"]]
+    first, second, third, *_ = project.queue() or []
+    bench.fake.annotate(project.id, first, "plant")
+    bench.fake.annotate(project.id, second, "plant")
+    bench.fake.annotate(project.id, third, "animal", from_name="kind")
+    bench.fake.annotate(project.id, third, None)
+    bench.fake.annotate(project.id, third, "plant", skip=True)
+    found = {one["reason"]: one for one in bench.turn(project, after_seconds=400).unread}
+
+    assert {reason: (one["n"], one["task_id"]) for reason, one in found.items()} == {
+        "no_text": (4, empty[0]),
+        "unknown_label": (2, first),
+        "other_control": (1, third),
+    }
+    what = f"4 tasks have no text in the field 'text' (task {empty[0]}, for example)"
+    assert found["no_text"]["sentence"] == f"{what}: they are neither asked nor trained on"
+
+    bench.fake.delete_tasks(project.id, *empty[1:])
+    bench.fake.change_config(project.id, config("animal", "machine", "plant"))
+    assert [one["reason"] for one in bench.turn(project, after_seconds=400).unread] == ["other_control"]
 
 
 def test_config_changed_unheard_is_found_by_the_sync(bench: Bench) -> None:

@@ -170,7 +170,7 @@ def test_task_without_the_text_field_is_no_row(setting: Setting) -> None:
     setting.hear(*tasks(1, 2), Task(3, {"body": "elsewhere"}), Task(4, {"text": None}), Task(5, {"text": ["x"]}))
     assert setting.refresh() == 2
     setting.holds(*tasks(1, 2))
-    assert setting.pool.n_without_text == 3
+    assert len(setting.pool.without_text) == 3
 
 
 def test_task_that_loses_its_text_leaves_and_one_that_gets_it_comes(setting: Setting) -> None:
@@ -179,17 +179,17 @@ def test_task_that_loses_its_text_leaves_and_one_that_gets_it_comes(setting: Set
     setting.hear(Task(1, {}), task(3, "plum pie"))
     setting.refresh()
     setting.holds(*tasks(2), task(3, "plum pie"))
-    assert setting.pool.n_without_text == 1
+    assert len(setting.pool.without_text) == 1
     setting.hear(deleted=(1,))
     setting.refresh()
-    assert setting.pool.n_without_text == 0
+    assert len(setting.pool.without_text) == 0
 
 
 def test_empty_text_is_a_row(setting: Setting) -> None:
     setting.hear(*tasks(1), task(2, ""))
     setting.refresh()
     assert ids(setting.pool) == [1, 2]
-    assert setting.pool.n_without_text == 0
+    assert len(setting.pool.without_text) == 0
 
 
 def test_restarted_worker_takes_up_the_stored_features(setting: Setting) -> None:

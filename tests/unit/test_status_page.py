@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html import escape
@@ -135,6 +136,14 @@ def test_page_shows_what_status_says(client: FlaskClient, project: Store) -> Non
         assert shown in page
     assert f'href="{LS}/projects/3/data?task=1"' in page
     assert "<svg" in page
+
+
+def test_what_is_not_read_stands_on_the_page_and_in_status(client: FlaskClient, project: Store) -> None:
+    unread = {"reason": "no_text", "n": 4, "task_id": 7, "sentence": "4 tasks have no text (task 7, for example)"}
+    project.update(KEY, unread=json.dumps([unread]))
+    assert "4 tasks have no text (task 7, for example)." in get(client)
+    (found,) = client.get("/status").get_json()["projects"][0]["unread"]
+    assert found | {"url": None} == unread | {"url": None}
 
 
 def test_unknown_project_is_a_page_that_says_so(client: FlaskClient) -> None:
