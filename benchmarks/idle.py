@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         studio = LocalLabelStudio(environment, folder / "studio", free_port(), LOGIN, folder / "studio.log")
         backend = BackendProcess(folder / "backend", studio.url, LOGIN.token, LOG_LEVEL="INFO", AL_MAX_PROJECTS="1000")
         with studio:
-            studio.start(lambda line: print(line, file=sys.stderr))
+            studio.start(lambda line: print(line, file=sys.stderr), timeout_seconds=600)
             unconnected = unconnected_percent(studio, min(options.seconds, 60.0))
             try:
                 backend.start()

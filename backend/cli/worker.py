@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from itertools import count
 
 import click
 
@@ -34,7 +33,8 @@ from backend.store import Standing, Store
 
 DRAIN_SECONDS = 20
 KEEP_DONE_JOBS_SECONDS = 3600.0
-# Every so many sweeps, jobs that ended long ago are removed.
+# Every so many sweeps, jobs of dead processes are looked for, and jobs that ended long ago are removed.
+_SWEEPS_TO_RESCUE = 2
 _SWEEPS_TO_FORGET = 60
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     rescue = Rescue(jobs, store.turn_lock)
     log.info("the worker takes turns")
     is_away = False
-    n_sweeps = count()
+    n_sweeps = 0
     try:
         while not stop.wait(settings.sweep_seconds):
             try:
@@ -92,9 +92,11 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                     store.migrate()
                     store.want_syncs()
                 known = sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
-                rescue.look(clock.elapsed())
+                n_sweeps += 1
+                if n_sweeps % _SWEEPS_TO_RESCUE == 0:
+                    rescue.look(clock.elapsed())
                 loop.forget_all_but(known)
-                if next(n_sweeps) % _SWEEPS_TO_FORGET == 0:
+                if n_sweeps % _SWEEPS_TO_FORGET == 0:
                     jobs.forget_done(KEEP_DONE_JOBS_SECONDS)
                 counts.flush(store.add_counts)
                 if is_away:
