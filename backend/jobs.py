@@ -179,7 +179,7 @@ class Rescue:
         self._suspected_at: dict[BegunJob, float] = {}
 
     def look(self, now: float) -> None:
-        """Look which jobs nobody runs any more. To be called every two seconds or so; `now` in seconds (`Clock.elapsed`)."""
+        """Look which jobs nobody runs any more, every two seconds or so. `now`: in seconds (`Clock.elapsed`)."""
         suspected_at = {}
         for job in self._jobs.begun():
             with self._turn_lock(job.project_key) as is_free:
