@@ -1,9 +1,9 @@
 """One turn of the active-learning loop - start reading here.
 
 A turn asks "what is labelled, what has been learnt, what is published?" and closes the difference. It never relies
-on an event: a lost, doubled or late one, or a kill at any line, is repaired by the next turn. It pushes predictions
-first, switches Label Studio to them second and prunes the old ones last, so annotators never meet a version without
-predictions.
+on an event: a lost, doubled or late one, or a kill at any line, is repaired by the next turn. It pushes the first
+predictions, switches Label Studio to them, pushes the rest while nobody waits and prunes the old ones last, so
+annotators never meet a version without predictions (publishing.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapp
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ from backend.errors import (
     BackendError,
     FeaturesNotStored,
     StudioError,
-    StudioRefused,
     StudioUnreachable,
     TurnOvertaken,
     TurnsCutShort,
@@ -44,11 +44,7 @@ from backend.labeling import (
     examples,
     ignored,
     parse_config,
-    prediction,
     project_id_of,
-    score,
-    version_name,
-    version_number,
 )
 from backend.learning import draws
 from backend.learning.asking import choose_order
@@ -60,10 +56,11 @@ from backend.learning.types import Array
 from backend.measuring import keep_predictions, measure
 from backend.models import Models
 from backend.pool import News, Pool
+from backend.publishing import IDLE_SECONDS, Publishing
 from backend.ranking import Learnt, Window, rank, with_checks
 from backend.settings import ProjectSettings, Settings, read_project_settings
 from backend.store import NewVersion, Project, Signer, Standing, Store, Turn, Version, model_kind
-from backend.studio.client import Connection, Studio
+from backend.studio.client import Studio
 from backend.syncing import Sync
 from backend.watching import watch_runs
 
@@ -84,16 +81,11 @@ PARKED_AFTER = 8
 CUT_SHORT_ALLOWED = 2
 # `serve` gives up a process that ends five times in a minute.
 CUT_SHORT_SECONDS = 20.0
-# A window need not be larger than what is labelled until the next turn, and each task of it costs Label Studio 6 ms.
+# A window need not be larger than what is labelled until the next turn, and each task of it costs Label Studio 70 ms.
 WINDOW_AT_LEAST = 50
 WINDOW_GROWTHS = 3
 # The window is topped up when less than this share of it is left.
 TOP_UP_SHARE = 0.5
-# Deleting predictions costs Label Studio 5 ms each, and whoever submits meanwhile waits: older versions' predictions
-# are deleted when nobody has labelled for a while, or when very many wait; a few at a time.
-IDLE_SECONDS = 15.0
-OLDER_VERSIONS_AT_MOST = 50
-PRUNED_AT_ONCE = 5
 # A large comparison, or many new texts, are worked on for so long in one turn; the next turn goes on with them, after
 # other projects had theirs.
 SLICE_SECONDS = 2.0
@@ -156,6 +148,7 @@ class Loop:
         self._store = store
         self._studio = studio
         self._sync = None if studio is None else Sync(store, studio, clock)
+        self._publishing = None if studio is None else Publishing(store, studio, clock, settings.backend_url)
         self._computing = computing
         self._background = background
         self._signer = signer
@@ -281,15 +274,18 @@ class Loop:
             else:
                 if added:
                     progress.done.append(f"topped up {version.name} by {added}")
-        if version is not None and self._studio is not None:
-            self._finish_publishing(self._studio, project, progress, version)
+        step = partial(self._step, key, progress)
+        if version is not None and self._publishing is not None:
+            self._publishing.switch(key, version, step)
         if version is not None and version.has_model:
-            with self._step(key, progress, "measure"):
+            with step("measure"):
                 self._measure(key, settings, pool, version, labels)
         elif self._store.newest_measurement(key) is not None:
             self._store.drop_measurements(key)
-        if version is not None and self._studio is not None:
-            self._prune(self._studio, key, progress, version)
+        if version is not None and self._publishing is not None:
+            progress.is_complete &= self._publishing.push_rest(project, config, version, annotated, step)
+            if self._publishing.prune(key, version, step):
+                progress.done.append("deleted older predictions")
         counted = _counted(settings, config, version, labels)
         return {"activity": _waiting_for(settings, version, labels)} | seen | counted
 
@@ -321,9 +317,10 @@ class Loop:
             window = rank(pool, learnt, config, settings, [*annotated, *checks], [], n, batch)
             window = with_checks(window, checks, n)
         number = self._store.reserve_number(key)
-        if self._studio is not None:
-            with self._step(key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
-                self._push(self._studio, key, config, number, window)
+        pushed = None
+        if self._publishing is not None:
+            with self._step(key, progress, "push", f"pushing the first of {len(window.task_ids)} predictions"):
+                pushed = self._publishing.push_first(key, config, number, window)
         with self._step(key, progress, "record"):
             before = set() if project.version_id is None else self._store.audits(project.version_id)
             now = self._clock.now()
@@ -344,6 +341,7 @@ class Loop:
                     audits=window.audits,
                     late_audits=frozenset(before.difference(annotated, window.task_ids)),
                     guesses=window.guesses_of(),
+                    pushed=pushed,
                 ),
                 is_switched=self._studio is None,
                 turn=progress.turn,
@@ -362,9 +360,9 @@ class Loop:
         annotated: Sequence[int],
         news: News,
     ) -> int:
-        """Push the next tasks under the current version before its window runs dry, or when new tasks beat it."""
-        pushed = self._store.window(version.id)
-        left = [pushed[task_id] for task_id in pool.having_rows(sorted(pushed.keys() - set(annotated)))]
+        """Add the next tasks to the current version's window before it runs dry, or when new tasks beat it."""
+        known = self._store.window(version.id)
+        left = [known[task_id] for task_id in pool.having_rows(sorted(known.keys() - set(annotated)))]
         size = _window_size(settings, len(version.learnt))
         fills_up = len(left) < TOP_UP_SHARE * size or news.n_new > 0
         n_missing = max(0, size - len(left)) if fills_up else 0
@@ -377,19 +375,16 @@ class Loop:
             learnt = Learnt(version.learnt, classifier, _fit(pool, tuning), version.ranked_by)
             n, batch = size if compares else n_missing, _growth(settings, len(version.learnt))
             checks = self._checks(project.key, settings, pool, annotated)
-            window = rank(pool, learnt, config, settings, [*annotated, *checks], sorted(pushed), n, batch)
-            window = with_checks(window, [task_id for task_id in checks if task_id not in pushed], n)
+            window = rank(pool, learnt, config, settings, [*annotated, *checks], sorted(known), n, batch)
+            window = with_checks(window, [task_id for task_id in checks if task_id not in known], n)
             if compares:
                 least = min(left, default=0.0)
                 n_better = sum(value > least for value in window.informativeness)
                 window = _first(window, max(n_missing, n_better))
         if not window.task_ids:
             return 0
-        # Recorded first: a kill before the push is found by the comparison at the next start.
-        self._store.add_to_window(version.id, window.pairs(), window.audits, window.guesses_of())
-        if self._studio is not None:
-            with self._step(project.key, progress, "push", f"pushing {len(window.task_ids)} predictions"):
-                self._push(self._studio, project.key, config, version.number, window)
+        pushed = None if self._publishing is None else frozenset[int]()
+        self._store.add_to_window(version.id, window.pairs(), window.audits, window.guesses_of(), pushed)
         return len(window.task_ids)
 
     def _checks(self, key: str, settings: ProjectSettings, pool: Pool, annotated: Sequence[int]) -> list[int]:
@@ -400,51 +395,6 @@ class Loop:
         checks = np.array([*self._store.automation.checks(key).keys() - set(annotated)], dtype=np.int64)
         return pool.having_rows(checks[draws.shuffled(checks, settings.seed, "order of checks")].tolist())
 
-    def _finish_publishing(self, studio: Studio, project: Project, progress: Progress, version: Version) -> None:
-        """Switch Label Studio to the published version if it is not."""
-        key, project_id = project.key, project_id_of(project.key)
-        latest = self._store.project(key)
-        if latest.is_switched:
-            return
-        with self._step(key, progress, "switch", f"switching to {version.name}"):
-            # Arranged once only: an admin who switches it off afterwards means it.
-            if not latest.is_arranged:
-                studio.arrange(project_id)
-                self._store.update(key, is_arranged=True)
-            is_pushed = bool(self._store.window(version.id))
-            studio.switch(project_id, self._settings.backend_url, version.name, is_pushed=is_pushed)
-            self._store.update(key, is_switched=True)
-
-    def _prune(self, studio: Studio, key: str, progress: Progress, version: Version) -> None:
-        """Delete older versions' predictions while nobody labels: whoever submits meanwhile would wait.
-
-        Label Studio deletes a version without harm only while the connection's title is not the project's version.
-        So the connection has an older name meanwhile; renaming it moves the project along, which is moved back.
-        """
-        project, project_id = self._store.project(key), project_id_of(key)
-        if not is_prune_due(project, self._clock.now()) or not self._store.window(version.id):
-            return
-        older = sorted(project.stale_versions, key=lambda name: version_number(name) or 0)
-        newest = older[-1]
-        if not _is_idle(project, self._clock.now()):
-            # A request that Label Studio began to answer before the switch still shows its predictions.
-            older.remove(newest)
-        connection = self._connection(studio, project_id)
-        if connection is None:
-            return
-        with self._step(key, progress, "prune", f"deleting the predictions of {len(older)} older versions"):
-            self._store.update(key, is_switched=False)
-            studio.rename_connection(project_id, connection, newest)
-            studio.point_to(project_id, version.name)
-            for name in older[:PRUNED_AT_ONCE]:
-                studio.delete_predictions(project_id, name)
-                self._store.drop_stale(key, name)
-                if self._store.project(key).heard_at > project.heard_at:
-                    break
-            studio.rename_connection(project_id, connection, version.name)
-            self._store.update(key, is_switched=True)
-        progress.done.append("deleted older predictions")
-
     def _write_settings(self, project: Project, progress: Progress) -> None:
         """Bring settings that were chosen here into Label Studio, so that it does not tell the old ones again."""
         if project.wanted_params is None or self._studio is None:
@@ -454,10 +404,6 @@ class Loop:
             self._studio.set_extra_params(project_id, self._settings.backend_url, project.wanted_params)
             self._store.settle_settings(project.key, project.wanted_params)
         progress.done.append("wrote the settings into Label Studio")
-
-    def _connection(self, studio: Studio, project_id: int) -> Connection | None:
-        # Asked for each time: an admin may have corrected its address, and renaming sends it along.
-        return studio.find_connection(project_id, self._settings.backend_url)
 
     # -- learning ---------------------------------------------------------------------------------------------
 
@@ -555,25 +501,6 @@ class Loop:
             yield
         except BaseException:
             self._store.update(key, **dict.fromkeys(wishes, True))
-            raise
-
-    def _push(self, studio: Studio, key: str, config: LabelConfig, number: int, window: Window) -> None:
-        nothing: list[tuple[str | None, float | None]] = [(None, None)]
-        guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
-        answers = [(*best, *nothing)[0] for best in guesses]
-        predictions = [
-            {"task": task_id, **prediction(config, version_name(number), score(informativeness), label, probability)}
-            for (task_id, informativeness), (label, probability) in zip(window.pairs(), answers, strict=True)
-        ]
-        try:
-            studio.push(project_id_of(key), predictions)
-        except StudioRefused:
-            # Most likely one of the tasks was deleted and its event lost: only a comparison of everything finds that.
-            self._store.update(key, sync_wanted=True, compared_at=0.0)
-            raise
-        except StudioUnreachable:
-            # Nobody knows which of them arrived.
-            self._store.update(key, sync_wanted=True)
             raise
 
     def _pool(self, key: str, config: LabelConfig) -> Pool:
@@ -698,16 +625,6 @@ def sync_pause(project: Standing, settings: Settings) -> float:
 def is_retry_due(project: Standing, now: float) -> bool:
     """Whether a project whose last turn failed may have another one."""
     return project.retry_at is None or is_due(project.retry_at, RETRY_SECONDS_AT_MOST, now)
-
-
-def is_prune_due(project: Standing, now: float) -> bool:
-    """Whether older versions' predictions should be deleted: nobody labels, or they are too many."""
-    n_stale = len(project.stale_versions)
-    return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > 0 and _is_idle(project, now))
-
-
-def _is_idle(project: Standing, now: float) -> bool:
-    return has_passed(IDLE_SECONDS, project.heard_at, now)
 
 
 def _in_order_of_arrival(labels: Mapping[int, str], annotations: Sequence[Annotation], pool: Pool) -> dict[int, str]:

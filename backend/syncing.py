@@ -193,7 +193,7 @@ class Sync:
         self._store.add_stale(key, stale)
         if current is None:
             return
-        pushed = self._store.tasks(key, list(self._store.window(current.id)))
+        pushed = self._store.tasks(key, sorted(self._store.pushed(current.id)))
         if n_predictions.get(current.name, 0) < len(pushed):
             log.warning("project %s: predictions of %s are missing: pushed anew", key, current.name)
             self._store.want_training(key, self._clock.now())

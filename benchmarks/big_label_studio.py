@@ -44,7 +44,7 @@ WEBHOOK_SECONDS = 1.0
 BULK_WEBHOOK = 5_000
 NO_PAGE = (404, {"detail": "Not found."})
 # Measured on a real one at 10,000 tasks: a prediction of an import, and any change of a connection or a project.
-PREDICTION_SECONDS, CHANGE_SECONDS = 0.0014, 0.1
+PREDICTION_SECONDS, ONE_PREDICTION_SECONDS, CHANGE_SECONDS = 0.0014, 0.07, 0.1
 
 Answer = tuple[int, Any]
 
@@ -208,6 +208,25 @@ class BigLabelStudio:
         if strange:
             return 400, {"detail": "Validation error", "validation_errors": {"non_field_errors": [str(strange[:5])]}}
         self._wait(CHANGE_SECONDS + PREDICTION_SECONDS * len(body))
+        self._keep_predictions(project, body, began)
+        return 201, {"created": len(body)}
+
+    def _create_prediction(self, body: Any, _query: Mapping[str, str]) -> Answer:
+        project, began = self.projects.get(int(body["project"])), time.time()
+        if project is None or not project.has(body["task"]):
+            sentence = f'Invalid pk "{body["task"]}" - object does not exist.'
+            return 400, {"detail": "Validation error", "validation_errors": {"task": [sentence]}}
+        self._wait(ONE_PREDICTION_SECONDS)
+        self._keep_predictions(project, [body], began)
+        project.updated_at[body["task"] - 1 - project.first] = time.time()
+        return 201, body
+
+    def _list_predictions(self, _body: Any, query: Mapping[str, str]) -> Answer:
+        task_id = int(query["task"])
+        theirs = [by_task for project in list(self.projects.values()) for by_task in project.predictions.values()]
+        return 200, [by_task[task_id] for by_task in theirs if task_id in by_task]
+
+    def _keep_predictions(self, project: Project, body: Sequence[dict[str, Any]], began: float) -> None:
         with project.lock:
             for item in body:
                 project.predictions.setdefault(item["model_version"], {})[item["task"]] = item
@@ -221,7 +240,6 @@ class BigLabelStudio:
                 "version": names[0],
             }
             project.log.append(entry)
-        return 201, {"created": len(body)}
 
     def _list_versions(self, _body: Any, _query: Mapping[str, str], project_id: int) -> Answer:
         project = self.projects[project_id]
@@ -507,8 +525,13 @@ def _filtered(project: Project, query: Mapping[str, Any]) -> np.ndarray:
     filters = (query.get("filters") or {}).get("items") or []
     shown = np.ones(project.n_tasks, dtype=bool)
     for item in filters:
-        values = _column(project, item["filter"].rpartition(":")[2])
-        shown &= _OPERATORS[item["operator"]](values, _number(item["value"]))
+        name = item["filter"].rpartition(":")[2]
+        if name == "predictions_model_versions":
+            shown &= np.isin(project.ids, _predicted(project, item["value"]))
+        elif item["operator"] == "in_list":
+            shown &= np.isin(_column(project, name), item["value"])
+        else:
+            shown &= _OPERATORS[item["operator"]](_column(project, name), _number(item["value"]))
     rows = np.flatnonzero(shown)
     for name in reversed(query.get("ordering") or []):
         if name == "tasks:id":
@@ -516,6 +539,13 @@ def _filtered(project: Project, query: Mapping[str, Any]) -> np.ndarray:
         order = np.argsort(_column(project, name.rpartition(":")[2])[rows], kind="stable")
         rows = rows[order[::-1] if name.startswith("-") else order]
     return rows
+
+
+def _predicted(project: Project, parts: Sequence[str]) -> list[int]:
+    """The tasks with a prediction whose version holds one of the texts."""
+    with project.lock:
+        versions = [name for name in project.predictions if any(part in name for part in parts)]
+        return [task_id for name in versions for task_id in project.predictions[name]]
 
 
 def _column(project: Project, name: str) -> np.ndarray:
@@ -547,6 +577,8 @@ _ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
     ("POST", r"/api/tasks/(\d+)/annotations", BigLabelStudio._submit),
     ("GET", r"/api/projects/(\d+)/export", BigLabelStudio._export),
     ("POST", r"/api/projects/(\d+)/import/predictions", BigLabelStudio._import_predictions),
+    ("GET", r"/api/predictions", BigLabelStudio._list_predictions),
+    ("POST", r"/api/predictions", BigLabelStudio._create_prediction),
     ("GET", r"/api/projects/(\d+)/model-versions", BigLabelStudio._list_versions),
     ("DELETE", r"/api/projects/(\d+)/model-versions", BigLabelStudio._delete_version),
     ("GET", r"/api/ml", BigLabelStudio._list_connections),

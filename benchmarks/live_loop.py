@@ -32,6 +32,7 @@ from tests.support.backend_process import BackendProcess
 from tests.support.studio import Annotator, Served, Truth, choice, is_lowest, until
 
 LOGIN = Login(email="admin@example.com", password="password-123", token="0123456789abcdef" * 2 + "01234567")
+THINKING_SECONDS = 1.0
 OWN_STEPS = ("features", "labels", "train", "rank", "record")
 
 
@@ -148,7 +149,8 @@ class Bench:
         connection = {"url": self.noop_url, "project": theirs, "title": "noop"}
         self.admin.call("POST", "/api/ml/", connection)
         self.admin.call("PATCH", f"/api/projects/{theirs}/", {"sampling": "Uncertainty sampling"})
-        times: dict[str, list[float]] = {name: [] for name in ("noop", "idle", "busy", "noop next", "next")}
+        kinds = ("noop", "idle", "busy", "noop steady", "steady", "noop next", "next")
+        times: dict[str, list[float]] = {name: [] for name in kinds}
         self.quiet(ours)
         for _ in range(n):
             # Block by block, so that the machine's noise meets all of them.
@@ -165,13 +167,23 @@ class Bench:
                 served = self.admin.next(ours)
                 time.sleep(pause)
                 times["busy"].append(self.label(self.admin, served))
-        base, base_95 = median_and_95(times["noop"])
-        for name, what in (("idle", "no turn running"), ("busy", "a turn running")):
+            for name, project_id in (("noop steady", theirs), ("steady", ours)):
+                for _ in range(3):
+                    served = self.admin.next(project_id)
+                    time.sleep(THINKING_SECONDS)
+                    times[name].append(self.label(self.admin, served))
+        for name, other, what in (
+            ("idle", "noop", "no turn running"),
+            ("busy", "noop", "0.05 and 0.2 s after the Submit before, whose turn is running"),
+            ("steady", "noop steady", f"{THINKING_SECONDS:.0f} s for each task, every label making a turn"),
+        ):
             mid, high = median_and_95(times[name])
+            base, base_95 = median_and_95(times[other])
             self.row(
-                f"Submit slower than with the no-op backend, {what}",
-                "15 ms median, 50 ms at 95 %",
-                f"{mid - base:+.0f} ms, {high - base_95:+.0f} ms (no-op: {base:.0f}, {base_95:.0f})",
+                f"Submit beside that with the no-op backend, {what}",
+                "1.2 x median, 1.5 x at 95 %",
+                f"{mid / base:.2f} x, {high / base_95:.2f} x ({mid:.0f} and {high:.0f} ms; no-op: {base:.0f}, "
+                f"{base_95:.0f})",
             )
         mid, high = median_and_95(times["next"])
         base, base_95 = median_and_95(times["noop next"])
@@ -180,6 +192,10 @@ class Bench:
             "20 ms median",
             f"{mid - base:+.0f} ms (no-op: {base:.0f}; at 95 %: {high - base_95:+.0f})",
         )
+
+    def counters(self) -> None:
+        wrong, annotated = self.truth.miscounted()
+        self.row("annotated tasks whose annotations Label Studio has miscounted", "0", f"{wrong} of {annotated}")
 
     def burst(self, project_id: int, n: int, seconds: float) -> None:
         state = self.quiet(project_id)
@@ -269,6 +285,7 @@ def main() -> None:
                 }
                 for name in options.sections.split(","):
                     measurements[name]()
+                bench.counters()
                 backend.stop()
         except BaseException:
             print(backend.log()[-3000:], file=sys.stderr)

@@ -27,7 +27,8 @@ from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from backend.errors import DatabaseUnavailable
 from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
-from backend.loop import Loop, is_prune_due, is_retry_due, sync_pause
+from backend.loop import Loop, is_retry_due, sync_pause
+from backend.publishing import is_prune_due
 from backend.settings import Settings, read_settings
 from backend.store import Standing, Store
 
@@ -185,5 +186,6 @@ def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio:
     is_sync_due = has_passed(sync_pause(project, settings), project.synced_at, now)
     if project.is_parked:
         return project.sync_wanted or is_sync_due
-    is_unfinished = project.version_id is not None and not project.is_switched and project.error is None
+    is_published = project.version_id is None or (project.is_switched and project.is_window_pushed)
+    is_unfinished = not is_published and project.error is None
     return project.sync_wanted or is_sync_due or is_unfinished or is_prune_due(project, now)

@@ -300,7 +300,7 @@ def queue(look: ProjectLook) -> Finding:
         return skipped("no version is published yet")
     store, key = look.setup.store, look.theirs.key
     # Predictions go with their tasks.
-    window = {task.id for task in store.tasks(key, sorted(store.window(version.id)))}
+    window = {task.id for task in store.tasks(key, sorted(store.pushed(version.id)))}
     n_pushed = look.setup.studio.model_versions(look.id).get(version.name, 0)
     if n_pushed < len(window):
         return failure(
@@ -339,7 +339,7 @@ def _switch(setup: Setup, key: str) -> None:
         version = store.find_version(project.version_id)
         if version is None:
             raise UnknownProject(f"project {key} has no version any more")
-        is_pushed = bool(store.window(version.id))
+        is_pushed = bool(store.pushed(version.id))
         store.update(key, is_switched=False)
         setup.studio.switch(project_id_of(key), setup.backend_url, version.name, is_pushed=is_pushed)
         store.update(key, is_switched=True)

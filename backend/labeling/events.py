@@ -40,7 +40,8 @@ class Task:
 class Annotation:
     """An answer to one task. `updated_at` is ISO 8601 in UTC, so texts compare like times.
 
-    is_automatic: whether this backend gave it, and no person has changed it since.
+    is_automatic: whether this backend gave it, and no person has changed it since. completed_by: the number of the user
+    who gave it; None where Label Studio does not say.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Annotation:
     was_cancelled: bool
     updated_at: str
     is_automatic: bool = False
+    completed_by: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,14 @@ def read_annotation(item: object) -> Annotation:
         was_cancelled=bool(item.get("was_cancelled")),
         updated_at="" if item.get("updated_at") is None else utc_time(item["updated_at"]),
         is_automatic=is_automatic(item),
+        completed_by=_user(item.get("completed_by")),
     )
+
+
+def _user(value: object) -> int | None:
+    """A user's number, which is all that is kept of people; some answers hold an object in its place."""
+    found = value.get("id") if isinstance(value, dict) else value
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 2**63 else None
 
 
 def _pruned(value: Any, depth: int) -> Any:

@@ -52,6 +52,8 @@ projects = sa.Table(
     sa.Column("version_id", sa.BigInteger),
     sa.Column("last_number", sa.BigInteger, nullable=False, default=0),
     sa.Column("is_switched", sa.Boolean, nullable=False, default=False),
+    # Whether nothing of the version's window is left to be pushed.
+    sa.Column("is_window_pushed", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("is_arranged", sa.Boolean, nullable=False, default=False),
     # Names of older versions whose predictions Label Studio still holds.
     sa.Column("stale_versions", sa.Text, nullable=False, default="[]"),
@@ -100,6 +102,8 @@ annotations = sa.Table(
     sa.Column("is_deleted", sa.Boolean, nullable=False, default=False),
     # Set by this backend, and by no person since.
     sa.Column("is_automatic", sa.Boolean, nullable=False, server_default=sa.false()),
+    # The number of the user who gave it, in Label Studio; none where it did not say.
+    sa.Column("completed_by", sa.BigInteger),
     sa.Index("annotations_by_task", "project_key", "task_id"),
 )
 
@@ -132,7 +136,7 @@ versions = sa.Table(
     sa.UniqueConstraint("project_key", "number"),
 )
 
-# The tasks pushed to Label Studio under a version, in the order in which they are to be asked.
+# The tasks that are asked by a version, in the order in which they are to be asked.
 window = sa.Table(
     "window_tasks",
     metadata,
@@ -143,6 +147,8 @@ window = sa.Table(
     sa.Column("is_audit", sa.Boolean, nullable=False, default=False),
     # What the version held most probable, [[label, probability], ...]; none before the first model.
     sa.Column("guesses", sa.Text),
+    # Whether Label Studio has its prediction.
+    sa.Column("is_pushed", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 
 # What the version that was current had predicted for a task before people labelled it.

@@ -28,6 +28,8 @@ from backend.store.migrations import is_current, migrate
 from backend.store.upserts import upserts
 
 KEPT_TURNS = 200
+# Whoever gave one of so many of the newest annotations is taken to label now.
+PEOPLE_AMONG = 200
 # The most probable labels of each task.
 Guesses = Mapping[int, Sequence[tuple[str, float]]]
 _ROWS_A_STATEMENT = 500
@@ -46,6 +48,7 @@ class Standing:
     sync_wanted: bool
     version_id: int | None
     is_switched: bool
+    is_window_pushed: bool
     stale_versions: tuple[str, ...]
     error: str | None
     n_unfinished: int
@@ -145,7 +148,7 @@ class VersionHead:
 
 @dataclass(frozen=True)
 class WindowTask:
-    """A task that was pushed to be asked. guesses: what the version held most probable; () without a model."""
+    """A task that is to be asked. guesses: what the version held most probable; () without a model."""
 
     task_id: int
     informativeness: float
@@ -157,9 +160,10 @@ class WindowTask:
 class NewVersion:
     """What a turn publishes. `window` holds (task id, informativeness), most informative first.
 
-    guesses: of the window's tasks, what the version holds most probable: (label, probability), the best first.
-    audits: those of the window that were drawn at random. late_audits: those of the version before that are not in
-    the window and may still come: a task that was served before the switch is labelled after it.
+    pushed: those of the window whose predictions Label Studio has; None for all. guesses: of the window's tasks,
+    what the version holds most probable: (label, probability), the best first. audits: those of the window that
+    were drawn at random. late_audits: those of the version before that are not in the window and may still come: a
+    task that was served before the switch is labelled after it.
     """
 
     number: int
@@ -174,6 +178,7 @@ class NewVersion:
     audits: frozenset[int] = frozenset()
     late_audits: frozenset[int] = frozenset()
     guesses: Guesses = field(default_factory=dict)
+    pushed: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -637,14 +642,15 @@ class Store:
                 )
                 .returning(table.c.id)
             ).scalar_one()
-            self._add_to_window(connection, version_id, new.window, new.audits, new.guesses)
+            self._add_to_window(connection, version_id, new.window, new.audits, new.guesses, new.pushed)
+            is_all_pushed = new.pushed is None or all(task_id in new.pushed for task_id, _ in new.window)
             older = sa.select(table.c.number).where(table.c.project_key == key, table.c.id != version_id)
             names = [version_name(number) for number in connection.execute(older).scalars()]
             self._add_stale(connection, key, names)
             published = connection.execute(
                 sa.update(schema.projects)
                 .where(schema.projects.c.key == key, is_still_mine)
-                .values(version_id=version_id, is_switched=is_switched)
+                .values(version_id=version_id, is_switched=is_switched, is_window_pushed=is_all_pushed)
             )
             if turn is not None and published.rowcount == 0:
                 raise TurnOvertaken(f"turn {turn} of project {key} was overtaken by another one: nothing is published")
@@ -748,7 +754,7 @@ class Store:
         return None if row is None else (row.number, row.created_at)
 
     def window(self, version_id: int, among: Sequence[int] | None = None) -> dict[int, float]:
-        """Informativeness of the tasks pushed under a version, most informative first; optionally of some only."""
+        """Informativeness of the tasks of a version's window, most informative first; optionally of some only."""
         table = schema.window.c
         query = sa.select(table.task_id, table.informativeness).where(table.version_id == version_id)
         found: dict[int, float] = {}
@@ -764,17 +770,53 @@ class Store:
         window: Sequence[tuple[int, float]],
         audits: frozenset[int] = frozenset(),
         guesses: Guesses | None = None,
+        pushed: frozenset[int] | None = None,
     ) -> None:
-        """Record tasks that were pushed later under the same version."""
+        """Record tasks that the same version asks beside those it has. pushed: as of NewVersion."""
         with self._write() as connection:
-            self._add_to_window(connection, version_id, window, audits, guesses or {})
+            self._add_to_window(connection, version_id, window, audits, guesses or {}, pushed)
 
-    def next_tasks(self, key: str, version_id: int, n: int) -> list[WindowTask]:
-        """The tasks of a version's window that Label Studio asks next, in that order: without those that were asked."""
+    def pushed(self, version_id: int) -> set[int]:
+        """The tasks of a version's window whose predictions Label Studio has."""
+        table = schema.window.c
+        query = sa.select(table.task_id).where(table.version_id == version_id, table.is_pushed)
+        with self._read() as connection:
+            return set(connection.execute(query).scalars())
+
+    def mark_pushed(self, version_id: int, task_ids: Sequence[int]) -> None:
+        """Note that Label Studio has the predictions of these tasks of a version's window."""
+        table = schema.window
+        with self._write() as connection:
+            for some in _chunks(task_ids):
+                theirs = (table.c.version_id == version_id) & table.c.task_id.in_(some)
+                connection.execute(sa.update(table).where(theirs).values(is_pushed=True))
+
+    def unpushed_tasks(self, key: str, version_id: int) -> list[WindowTask]:
+        """The tasks that are still to be pushed, most informative first: without those that were asked meanwhile."""
+        return self._window_tasks(_is_left(key, version_id) & ~schema.window.c.is_pushed)
+
+    def n_people(self, key: str) -> int:
+        """How many people have given the newest 200 annotations."""
+        table = schema.annotations.c
+        newest = (
+            sa.select(table.completed_by)
+            .where(table.project_key == key, ~table.is_deleted, ~table.is_automatic)
+            .order_by(table.id.desc())
+            .limit(PEOPLE_AMONG)
+            .subquery()
+        )
+        with self._read() as connection:
+            return int(connection.execute(sa.select(sa.func.count(newest.c.completed_by.distinct()))).scalar_one())
+
+    def next_tasks(self, key: str, version_id: int, n: int | None = None) -> list[WindowTask]:
+        """The (first n) tasks of a version's window that are asked next, in that order; nobody has answered these."""
+        return self._window_tasks(_is_left(key, version_id), n)
+
+    def _window_tasks(self, among: Any, n: int | None = None) -> list[WindowTask]:
         table = schema.window.c
         query = (
             sa.select(table.task_id, table.informativeness, table.is_audit, table.guesses)
-            .where(_is_left(key, version_id))
+            .where(among)
             .order_by(table.informativeness.desc(), table.task_id)
             .limit(n)
         )
@@ -786,11 +828,11 @@ class Store:
         ]
 
     def window_sizes(self, key: str, version_id: int) -> tuple[int, int]:
-        """How many tasks were pushed under a version, and how many of them are left to be asked."""
+        """How many tasks a version's window has, and how many of them are left to be asked."""
         count = sa.select(sa.func.count()).select_from(schema.window)
         with self._read() as connection:
-            n_pushed = connection.execute(count.where(schema.window.c.version_id == version_id)).scalar_one()
-            return int(n_pushed), int(connection.execute(count.where(_is_left(key, version_id))).scalar_one())
+            n_all = connection.execute(count.where(schema.window.c.version_id == version_id)).scalar_one()
+            return int(n_all), int(connection.execute(count.where(_is_left(key, version_id))).scalar_one())
 
     def audits(self, version_id: int) -> set[int]:
         """The tasks of a version's window that were drawn at random."""
@@ -1086,6 +1128,7 @@ class Store:
                 "was_cancelled": annotation.was_cancelled,
                 "updated_at": annotation.updated_at,
                 "is_automatic": annotation.is_automatic,
+                "completed_by": annotation.completed_by,
                 "revision": revision,
                 "is_deleted": False,
                 "since": since,
@@ -1136,6 +1179,7 @@ class Store:
         window: Sequence[tuple[int, float]],
         audits: frozenset[int],
         guesses: Guesses,
+        pushed: frozenset[int] | None,
     ) -> None:
         rows = [
             {
@@ -1144,6 +1188,7 @@ class Store:
                 "informativeness": float(informativeness),
                 "is_audit": task_id in audits,
                 "guesses": json.dumps(guesses[task_id]) if task_id in guesses else None,
+                "is_pushed": pushed is None or task_id in pushed,
             }
             for task_id, informativeness in window
         ]

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.store import schema
 
-_ANNOTATION = ("task_id", "result", "was_cancelled", "updated_at", "is_deleted", "is_automatic")
+_ANNOTATION = ("task_id", "result", "was_cancelled", "updated_at", "is_deleted", "is_automatic", "completed_by")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def upserts(dialect: str) -> Upserts:
     tasks, task = schema.tasks.c, insert(schema.tasks)
     is_other_task = tasks.data != task.excluded.data
     annotations, annotation = schema.annotations.c, insert(schema.annotations)
-    is_other = sa.or_(*(annotations[name] != annotation.excluded[name] for name in _ANNOTATION))
+    is_other = sa.or_(*(annotations[name].is_distinct_from(annotation.excluded[name]) for name in _ANNOTATION))
     count = insert(schema.counts)
     return Upserts(
         # An event may come after the one of its deletion.

@@ -351,9 +351,40 @@ class Studio:
     # -- publishing -------------------------------------------------------------------------------------------
 
     def push(self, project_id: int, predictions: Sequence[dict[str, Any]]) -> None:
-        """Import predictions, each with its `task` (about 1.4 ms each on Label Studio's side)."""
+        """Import predictions, each with its `task` (about 1.4 ms each on Label Studio's side).
+
+        Label Studio counts the annotations of all tasks of the project meanwhile, and then writes what it counted: the
+        count of a task that is labelled in between is wrong from then on (measured on 1.23.2).
+        """
         if predictions:
             self._json("POST", f"api/projects/{project_id}/import/predictions", list(predictions))
+
+    def push_one(self, project_id: int, task_id: int, prediction: dict[str, Any]) -> None:
+        """Add one prediction (70 ms), which counts no annotations. The task's time of change becomes now.
+
+        Sent twice it is there twice (measured on 1.23.2).
+        """
+        self._json("POST", "api/predictions/", {**prediction, "task": task_id, "project": project_id})
+
+    def predicted_tasks(self, project_id: int, task_ids: Sequence[int], version: str) -> set[int]:
+        """Those of the tasks that have a prediction of a version."""
+        found: set[int] = set()
+        for first in range(0, len(task_ids), TASKS_A_REQUEST):
+            wanted = [
+                _filter("id", "in_list", list(task_ids[first : first + TASKS_A_REQUEST]), "Number"),
+                # Lets through longer names, too.
+                _filter("predictions_model_versions", "contains", [version], "List"),
+            ]
+            answer = self._list(project_id, TASKS_A_PAGE, ["tasks:id"], wanted)
+            with self._asking():
+                found |= {_listed_task(item).task.id for item in answer.content["tasks"]}
+        return {task_id for task_id in found if version in self._versions_of(task_id)}
+
+    def _versions_of(self, task_id: int) -> set[str]:
+        """The versions of a task's predictions."""
+        found = self._json("GET", f"api/predictions/?task={task_id}")
+        with self._asking():
+            return {str(one["model_version"]) for one in found}
 
     def point_to(self, project_id: int, version: str) -> None:
         """Order the project's queue by a version's predictions; refused if there are none."""

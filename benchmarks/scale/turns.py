@@ -32,7 +32,7 @@ from benchmarks.scale.calls import CallFailedError, Connection
 from tests.support.backend_process import BackendProcess
 
 # Steps that wait for Label Studio, and the measuring that nobody waits for; all others are our share of a turn.
-NOT_OURS = ("sync", "push", "switch", "prune", "rename", "measure")
+NOT_OURS = ("sync", "push", "switch", "rest", "prune", "rename", "measure")
 N_TURNS = 5
 PLOT_SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 

@@ -128,9 +128,9 @@ def turn() -> Picture:
         760,
         372,
         "One turn",
-        "While the annotator goes on labelling by the old version, the worker trains, ranks the pool, pushes the "
-        "window's predictions under a new version and only then switches Label Studio to it; it measures afterwards "
-        "and deletes the old predictions when nobody labels.",
+        "While the annotator goes on labelling by the old version, the worker trains, ranks the pool, pushes the first "
+        "predictions under a new version and only then switches Label Studio to it; it measures afterwards, pushes the "
+        "rest of the window little by little and deletes the old predictions when nobody labels.",
     )
     lanes = {"Annotator": 40, "Label Studio": 116, "web": 192, "worker": 268}
     for name, y in lanes.items():
@@ -149,16 +149,19 @@ def turn() -> Picture:
         (262, 62, "our", "train"),
         (330, 56, "our", "rank"),
         (392, 64, "our", "push"),
-        (500, 66, "good", "switch"),
-        (572, 82, "box", "measure"),
-        (660, 78, "box", "prune"),
+        (462, 64, "good", "switch"),
+        (532, 78, "box", "measure"),
+        (616, 52, "our", "rest"),
+        (674, 64, "box", "prune"),
     ):
         picture.box(x, 278, width, 38, kind, name)
     picture.line((163, 88), (163, 145), (163, 221), (186, 221))
     picture.line((223, 240), (223, 297), (258, 297))
     picture.line((424, 278), (424, 168))
-    picture.texts(432, 206, ("predictions", "of al-13"))
-    picture.line((533, 278), (533, 240), (572, 240), (572, 168))
+    picture.texts(420, 206, ("the first", "of al-13"), "soft end")
+    picture.line((494, 278), (494, 240), (572, 240), (572, 168))
+    picture.line((642, 278), (642, 168))
+    picture.texts(650, 206, ("the others", "of al-13"))
     picture.text(124, 352, "time →")
     picture.text(738, 352, "older predictions are deleted when nobody has labelled for 15 seconds", "end soft")
     return picture

@@ -25,7 +25,7 @@ def differences(server: StudioServer, project: FakeProject, store: Store) -> lis
     if version is None:
         return ["there is no version"]
     annotations = store.annotations(project.key)
-    window = store.window(version.id)
+    window = store.pushed(version.id)
     pushed = theirs["predictions"].get(version.name, Counter())
     open_tasks = theirs["tasks"].keys() - {one for one, _ in theirs["annotations"].values()}
     n_left = len(open_tasks & pushed.keys())
@@ -35,7 +35,7 @@ def differences(server: StudioServer, project: FakeProject, store: Store) -> lis
         "learnt": (version.learnt, examples(annotations, parse_config(ours.label_config).label_of)),
         "project's version": (project.model_version, version.name),
         "connection": ({one["title"] for one in server.fake.connections.values()}, {version.name}),
-        "predictions of the window": (dict(pushed), dict.fromkeys(theirs["tasks"].keys() & window.keys(), 1)),
+        "predictions of the window": (dict(pushed), dict.fromkeys(theirs["tasks"].keys() & window, 1)),
         "older predictions": ([name for name in theirs["predictions"] if name != version.name], []),
         "window's size": (n_left >= min(TOP_UP_SHARE * WINDOW_AT_LEAST, len(open_tasks)), True),
         "sampling": (project.sampling, "Uncertainty sampling"),

@@ -19,7 +19,7 @@ from backend.clock import Clock
 from backend.loop import Loop, Progress
 
 # As the loop names them, in their order.
-STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switch", "measure", "prune")
+STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switch", "measure", "rest", "prune")
 
 
 def kill_at_steps(file: Path) -> None:

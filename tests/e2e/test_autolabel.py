@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backend.loop import IDLE_SECONDS
+from backend.publishing import IDLE_SECONDS
 from tests.support.backend_process import BackendProcess
 from tests.support.bench import ANIMALS, MACHINES, truth
 from tests.support.studio import Annotator, Truth, choice, until

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from backend.examples import example_tasks
-from backend.loop import IDLE_SECONDS
+from backend.publishing import IDLE_SECONDS
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import (
@@ -71,6 +71,32 @@ def test_every_served_task_has_the_lowest_score(admin: Annotator, truth: Truth, 
         admin.submit(served.task_id, GOLD[served.text])
     assert len(versions) > 5
     assert None not in versions
+
+
+def test_no_label_is_lost_or_miscounted_that_is_submitted_beside_pushes(
+    admin: Annotator, colleague: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    before = truth.miscounted()[0]
+    threads = [threading.Thread(target=label_some, args=[one, project, 25]) for one in (admin, colleague)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert truth.labels(project) == 50
+    learnt(backend, project, 50)
+    assert truth.miscounted()[0] == before
+
+
+def test_the_rest_of_the_window_follows_one_prediction_a_task(
+    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+) -> None:
+    label_some(admin, project, 6)
+    state = learnt(backend, project, 6)
+    name, size = state["version"]["name"], state["window"]["size"]
+    until(lambda: truth.predictions(project)[name] == size, "all of the window is there")
+    sql = "SELECT max(n) FROM (SELECT count(*) n FROM prediction WHERE project_id = ? GROUP BY task_id, model_version)"
+    assert truth.ask(sql, project) == [(1,)]
 
 
 def test_two_annotators_get_different_tasks_in_the_promised_order(

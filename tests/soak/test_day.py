@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from threadpoolctl import threadpool_limits
 
 from backend.cli.worker import needs_turn
-from backend.loop import OLDER_VERSIONS_AT_MOST, WINDOW_AT_LEAST, WINDOW_GROWTHS
+from backend.loop import WINDOW_AT_LEAST, WINDOW_GROWTHS
+from backend.publishing import OLDER_VERSIONS_AT_MOST
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store, schema
 from backend.store.store import KEPT_TURNS

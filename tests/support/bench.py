@@ -96,7 +96,8 @@ class Bench:
         """Turns until nothing is left to do, long enough apart for retries and a sync."""
         state = self.turn(project, after_seconds=400)
         for _ in range(5):
-            if state.error is None and state.is_switched and not state.stale_versions:
+            is_published = state.is_switched and state.is_window_pushed
+            if state.error is None and is_published and not state.stale_versions:
                 return state
             state = self.turn(project, after_seconds=400)
         raise AssertionError(f"the turns do not converge: {state}")

@@ -242,7 +242,14 @@ class FakeLabelStudio:
         return self._event("TASKS_DELETED", project, tasks=[{"id": task_id} for task_id in task_ids])
 
     def annotate(
-        self, project_id: int, task_id: int, label: str | None, *, from_name: str = "topic", skip: bool = False
+        self,
+        project_id: int,
+        task_id: int,
+        label: str | None,
+        *,
+        from_name: str = "topic",
+        skip: bool = False,
+        user_id: int = 1,
     ) -> dict[str, Any]:
         """Submit an annotation (label None: an empty one). Gives the webhook."""
         project = self.projects[project_id]
@@ -256,8 +263,8 @@ class FakeLabelStudio:
             "lead_time": None,
             "task": task_id,
             "project": project_id,
-            "completed_by": 1,
-            "updated_by": 1,
+            "completed_by": user_id,
+            "updated_by": user_id,
             "parent_prediction": None,
         }
         project.annotations[annotation["id"]] = annotation
@@ -377,7 +384,12 @@ class FakeLabelStudio:
         project = self.projects[int(query["project"])]
         tasks = list(project.tasks.values())
         for one in wanted.get("filters", {}).get("items", []):
-            tasks = [task for task in tasks if _passes(project, task, one)]
+            if one["filter"] == "filter:tasks:predictions_model_versions":
+                # A part of a name is enough, and one of the values.
+                some = [item for item in project.predictions.values() if _holds(item["model_version"], one["value"])]
+                tasks = [task for task in tasks if task["id"] in {item["task"] for item in some}]
+            else:
+                tasks = [task for task in tasks if _passes(project, task, one)]
         for name in wanted.get("ordering", []):
             column = name.removeprefix("-").removeprefix("tasks:")
             tasks.sort(key=lambda task, column=column: task[column], reverse=name.startswith("-"))
@@ -441,6 +453,22 @@ class FakeLabelStudio:
         self.while_counting()
         for task_id in counted.keys() & project.tasks.keys():
             project.tasks[task_id] |= counted[task_id]
+
+    def _create_prediction(self, body: Any, _query: dict[str, str]) -> httpx.Response:
+        project = self._project_of(body["task"])
+        if project is None:
+            sentence = f'Invalid pk "{body["task"]}" - object does not exist.'
+            return _error(400, "Validation error", {"task": [sentence]})
+        made = self.add_prediction(project.id, body["task"], body["model_version"], body["score"], body["result"])
+        project.tasks[body["task"]]["updated_at"] = self._moment()
+        return httpx.Response(201, json=project.predictions[made])
+
+    def _list_predictions(self, _body: Any, query: dict[str, str]) -> httpx.Response:
+        everything = [one for project in self.projects.values() for one in project.predictions.values()]
+        return httpx.Response(200, json=[one for one in everything if one["task"] == int(query["task"])])
+
+    def _project_of(self, task_id: int) -> FakeProject | None:
+        return next((one for one in self.projects.values() if task_id in one.tasks), None)
 
     def add_prediction(
         self, project_id: int, task_id: int, version: str | None, score: float, result: list[Any] | None = None
@@ -733,6 +761,10 @@ class FakeLabelStudio:
         return formatdate(self._time().timestamp(), usegmt=True)
 
 
+def _holds(name: str | None, parts: list[str]) -> bool:
+    return any(part in (name or "") for part in parts)
+
+
 def _passes(project: FakeProject, task: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether a Data Manager filter lets a task through."""
     if wanted["filter"] == "filter:tasks:annotators":
@@ -743,6 +775,7 @@ def _passes(project: FakeProject, task: dict[str, Any], wanted: dict[str, Any]) 
         "greater": operator.gt,
         "equal": operator.eq,
         "less_or_equal": operator.le,
+        "in_list": lambda one, some: one in some,
     }
     return compare[wanted["operator"]](value, wanted["value"])
 
@@ -805,6 +838,8 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", r"/api/projects/(\d+)/export", FakeLabelStudio._export),
     ("POST", r"/api/projects/(\d+)/import", FakeLabelStudio._import),
     ("POST", r"/api/projects/(\d+)/import/predictions", FakeLabelStudio._import_predictions),
+    ("GET", r"/api/predictions", FakeLabelStudio._list_predictions),
+    ("POST", r"/api/predictions", FakeLabelStudio._create_prediction),
     ("GET", r"/api/projects/(\d+)/model-versions", FakeLabelStudio._model_versions),
     ("DELETE", r"/api/projects/(\d+)/model-versions", FakeLabelStudio._delete_version),
     ("GET", r"/api/ml", FakeLabelStudio._list_connections),

@@ -182,6 +182,15 @@ class Truth:
         """The number of a user."""
         return int(self.ask("SELECT id FROM htx_user WHERE email = ?", email)[0][0])
 
+    def miscounted(self) -> tuple[int, int]:
+        """Of how many annotated tasks Label Studio has the number of annotations wrong, and how many there are."""
+        sql = """
+            SELECT total(t.total_annotations <> c.n), count(*) FROM task t
+            JOIN (SELECT task_id, total(was_cancelled = 0) n FROM task_completion GROUP BY 1) c ON c.task_id = t.id
+        """
+        wrong, annotated = self.ask(sql)[0]
+        return int(wrong), int(annotated)
+
     def labels(self, project_id: int) -> int:
         """How many annotations that were not skipped there are."""
         sql = "SELECT COUNT(*) FROM task_completion WHERE project_id = ? AND was_cancelled = 0"

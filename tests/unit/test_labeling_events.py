@@ -58,7 +58,9 @@ def test_recorded_webhook_names_its_project_and_config(payload: Payload, name: s
 def test_created_annotation_brings_its_task(payload: Payload) -> None:
     event = read_event(payload("annotation_created"))
     assert event is not None
-    assert event.annotations == (Annotation(1, 2001, [choice("A")], False, "2026-11-23T00:36:30.772119Z"),)
+    assert event.annotations == (
+        Annotation(1, 2001, [choice("A")], False, "2026-11-23T00:36:30.772119Z", completed_by=1),
+    )
     assert event.tasks == (Task(2001, {"text": "hello 0"}),)
     assert event.deleted_tasks == event.deleted_annotations == ()
 
@@ -66,7 +68,7 @@ def test_created_annotation_brings_its_task(payload: Payload) -> None:
 def test_skipped_task_is_an_annotation_without_answer(payload: Payload) -> None:
     event = read_event(payload("annotation_created_skipped"))
     assert event is not None
-    assert event.annotations == (Annotation(2, 2002, [], True, "2026-11-23T00:36:31.060818Z"),)
+    assert event.annotations == (Annotation(2, 2002, [], True, "2026-11-23T00:36:31.060818Z", completed_by=1),)
 
 
 def test_updated_annotation_is_newer_than_the_created_one(payload: Payload) -> None:
@@ -296,3 +298,14 @@ def test_any_replaced_part_gives_an_event_or_a_refusal(
     with suppress(InvalidRequest):
         event = read_event(body)
         assert event is None or event.project_key == KEY
+
+
+@pytest.mark.parametrize(
+    ("told", "user_id"), [(7, 7), ({"id": 7}, 7), (None, None), ("x", None), (True, None), (-1, None)]
+)
+def test_user_who_answered_is_kept_as_a_number(payload: Payload, told: object, user_id: int | None) -> None:
+    body = payload("annotation_created")
+    body["annotation"]["completed_by"] = told
+    event = read_event(body)
+    assert event is not None
+    assert [one.completed_by for one in event.annotations] == [user_id]

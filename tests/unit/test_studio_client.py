@@ -69,6 +69,34 @@ def test_predictions_that_may_have_arrived_are_not_sent_again(
     assert fake.names().count("POST /api/projects/1/import/predictions") == 1
 
 
+@pytest.mark.parametrize("how", [500, 503, 429, CLOSED], ids=str)
+def test_a_single_prediction_that_may_have_arrived_is_not_sent_again(
+    studio: Studio, fake: FakeLabelStudio, how: int | str
+) -> None:
+    task_id = next(iter(fake.projects[1].tasks))
+    fake.fail("POST", "/api/predictions", how, takes_effect=True)
+    with pytest.raises(StudioUnreachable):
+        studio.push_one(1, task_id, PREDICTION)
+    assert len(fake.projects[1].predictions) == 1
+
+
+def test_a_prediction_for_a_task_that_is_gone_is_refused(studio: Studio, fake: FakeLabelStudio) -> None:
+    with pytest.raises(StudioRefused, match="does not exist"):
+        studio.push_one(1, 10**9, PREDICTION)
+
+
+def test_predicted_tasks_are_those_of_exactly_that_version(studio: Studio, fake: FakeLabelStudio) -> None:
+    first, second, third = [one["id"] for one in fake.add_tasks(1, [{"text": "a"}] * 3)["tasks"]]
+    fake.add_prediction(1, first, "al-1", 0.5)
+    fake.add_prediction(1, first, "al-12", 0.5)
+    fake.add_prediction(1, second, "al-12", 0.5)
+    fake.add_prediction(1, third, "al-1", 0.5)
+
+    assert studio.predicted_tasks(1, [first, second], "al-1") == {first}
+    assert studio.predicted_tasks(1, [first, second, third], "al-12") == {first, second}
+    assert studio.predicted_tasks(1, [], "al-1") == set()
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_refusal_is_not_repeated(studio: Studio, fake: FakeLabelStudio, status: int) -> None:
     fake.fail("GET", "/api/projects/1", status)

@@ -1,0 +1,197 @@
+"""From a window to Label Studio: its predictions, the switch to their version, and older predictions' end.
+
+Label Studio's bulk import of predictions counts annotations anew, and writes what it counted later: it makes whoever
+submits meanwhile wait, and may overwrite the count of their label. So nothing here imports. Predictions are sent one by
+one, which counts nothing: as many as are asked before the others can be there, then comes the switch, then the others
+little by little. Every step may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+
+from backend.clock import Clock, has_passed
+from backend.errors import StudioRefused, StudioUnreachable
+from backend.labeling import LabelConfig, prediction, project_id_of, score, version_name, version_number
+from backend.ranking import Window
+from backend.store import Project, Standing, Store, Version, WindowTask
+from backend.studio.client import Studio
+
+# What must lie ready while people label, before the others follow. Each of them has a task open that nobody else is
+# given, each takes another one at any moment, and where none is left Label Studio says that there are no more tasks.
+READY_AT_LEAST = 10
+READY_A_PERSON = 3
+# While people label, a pause of so many times what the prediction before it took, so that their Submit meets few.
+PAUSE_SHARE = 3.0
+PAUSE_SECONDS_AT_MOST = 1.0
+LOOK_SECONDS = 0.05
+# So long in one turn; the next one goes on, after other projects had theirs.
+REST_SECONDS = 2.0
+# Deleting predictions costs Label Studio 5 ms each, and whoever submits meanwhile waits: older versions' predictions
+# are deleted when nobody has labelled for a while, or when very many wait; a few at a time.
+IDLE_SECONDS = 15.0
+OLDER_VERSIONS_AT_MOST = 50
+PRUNED_AT_ONCE = 5
+
+# Tells of a step, by its name and what a status page says meanwhile, while the `with` lasts.
+Step = Callable[[str, str | None], AbstractContextManager[None]]
+
+
+class Publishing:
+    """Brings versions into Label Studio. For one turn of a project at once."""
+
+    def __init__(self, store: Store, studio: Studio, clock: Clock, backend_url: str | None) -> None:
+        """backend_url: under which address Label Studio reaches this backend."""
+        self._store = store
+        self._studio = studio
+        self._clock = clock
+        self._backend_url = backend_url
+
+    def push_first(self, key: str, config: LabelConfig, number: int, window: Window) -> frozenset[int]:
+        """Push what must lie ready before anybody is asked by a version that is not recorded yet. Gives these tasks.
+
+        Raises StudioRefused, StudioUnreachable; what was pushed until then is found as an older version's.
+        """
+        guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
+        first = [
+            WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
+            for (task_id, informativeness), best in zip(window.pairs(), guesses, strict=True)
+        ][: self._n_ready(key)]
+        for task in first:
+            self._push(key, config, number, task)
+        return frozenset(task.task_id for task in first)
+
+    def switch(self, key: str, version: Version, step: Step) -> None:
+        """Switch Label Studio to the published version if it is not."""
+        project_id, latest = project_id_of(key), self._store.project(key)
+        if latest.is_switched:
+            return
+        with step("switch", f"switching to {version.name}"):
+            # Arranged once only: an admin who switches it off afterwards means it.
+            if not latest.is_arranged:
+                self._studio.arrange(project_id)
+                self._store.update(key, is_arranged=True)
+            is_pushed = bool(self._store.pushed(version.id))
+            self._studio.switch(project_id, self._backend_url, version.name, is_pushed=is_pushed)
+            self._store.update(key, is_switched=True)
+
+    def push_rest(
+        self, project: Project, config: LabelConfig, version: Version, asked: Collection[int], step: Step
+    ) -> bool:
+        """Push what is left of the published version's window; gives whether nothing is, for now.
+
+        What must lie ready comes at once, the rest little by little while people label. Stops after two seconds, and
+        when something is heard: a label may make another version due. asked: tasks that nobody is to be asked.
+        """
+        key = project.key
+        if _is_in_doubt(project):
+            self._find_pushed(key, version)
+        is_open = [one.task_id not in asked for one in self._store.next_tasks(key, version.id)]
+        left = [one for one in self._store.unpushed_tasks(key, version.id) if one.task_id not in asked]
+        self._note(key, is_all=not left)
+        if not left:
+            return True
+        n_urgent = max(0, self._n_ready(key) - (sum(is_open) - len(left)))
+        until = self._clock.now() + REST_SECONDS
+        with step("rest", f"pushing {len(left)} predictions"):
+            for n_done, task in enumerate(left):
+                if n_done >= n_urgent and self._has_news(project):
+                    return True
+                if n_done >= n_urgent and self._clock.now() >= until:
+                    return False
+                began = self._clock.now()
+                self._push(key, config, version.number, task)
+                self._store.mark_pushed(version.id, [task.task_id])
+                if n_done + 1 >= n_urgent and not is_idle(project, self._clock.now()):
+                    self._pause(project, PAUSE_SHARE * (self._clock.now() - began))
+        self._note(key, is_all=True)
+        return True
+
+    def prune(self, key: str, version: Version, step: Step) -> bool:
+        """Delete older versions' predictions while nobody labels: whoever submits meanwhile would wait.
+
+        Label Studio deletes a version without harm only while the connection's title is not the project's version.
+        So the connection has an older name meanwhile; renaming it moves the project along, which is moved back.
+        Gives whether anything was deleted.
+        """
+        project, project_id, studio = self._store.project(key), project_id_of(key), self._studio
+        if not is_prune_due(project, self._clock.now()) or not self._store.pushed(version.id):
+            return False
+        older = sorted(project.stale_versions, key=lambda name: version_number(name) or 0)
+        newest = older[-1]
+        if not is_idle(project, self._clock.now()):
+            # A request that Label Studio began to answer before the switch still shows its predictions.
+            older.remove(newest)
+        # Asked for each time: an admin may have corrected its address, and renaming sends it along.
+        connection = studio.find_connection(project_id, self._backend_url)
+        if connection is None:
+            return False
+        with step("prune", f"deleting the predictions of {len(older)} older versions"):
+            self._store.update(key, is_switched=False)
+            studio.rename_connection(project_id, connection, newest)
+            studio.point_to(project_id, version.name)
+            for name in older[:PRUNED_AT_ONCE]:
+                studio.delete_predictions(project_id, name)
+                self._store.drop_stale(key, name)
+                if self._store.project(key).heard_at > project.heard_at:
+                    break
+            studio.rename_connection(project_id, connection, version.name)
+            self._store.update(key, is_switched=True)
+        return True
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _n_ready(self, key: str) -> int:
+        """How many tasks must lie ready for those who label."""
+        return max(READY_AT_LEAST, READY_A_PERSON * self._store.n_people(key))
+
+    def _push(self, key: str, config: LabelConfig, number: int, task: WindowTask) -> None:
+        label, probability = task.guesses[0] if task.guesses else (None, None)
+        made = prediction(config, version_name(number), score(task.informativeness), label, probability)
+        try:
+            self._studio.push_one(project_id_of(key), task.task_id, made)
+        except StudioRefused:
+            # Most likely the task was deleted and its event lost: only a comparison of everything finds that.
+            self._store.update(key, sync_wanted=True, compared_at=0.0)
+            raise
+        except StudioUnreachable:
+            # Nobody knows whether it arrived.
+            self._store.update(key, sync_wanted=True)
+            raise
+
+    def _find_pushed(self, key: str, version: Version) -> None:
+        """Note which of the window Label Studio has, though nobody came to note it."""
+        unknown = sorted(self._store.window(version.id).keys() - self._store.pushed(version.id))
+        if unknown:
+            found = self._studio.predicted_tasks(project_id_of(key), unknown, version.name)
+            self._store.mark_pushed(version.id, sorted(found))
+
+    def _note(self, key: str, *, is_all: bool) -> None:
+        if self._store.project(key).is_window_pushed != is_all:
+            self._store.update(key, is_window_pushed=is_all)
+
+    def _has_news(self, project: Project) -> bool:
+        return self._store.project(project.key).revision > project.revision
+
+    def _pause(self, project: Project, seconds: float) -> None:
+        for _ in range(int(min(PAUSE_SECONDS_AT_MOST, seconds) / LOOK_SECONDS)):
+            if self._has_news(project):
+                return
+            self._clock.sleep(LOOK_SECONDS)
+
+
+def is_prune_due(project: Standing, now: float) -> bool:
+    """Whether older versions' predictions should be deleted: nobody labels, or they are too many."""
+    n_stale = len(project.stale_versions)
+    return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > 0 and is_idle(project, now))
+
+
+def is_idle(project: Standing, now: float) -> bool:
+    """Whether nobody has labelled for a while."""
+    return has_passed(IDLE_SECONDS, project.heard_at, now)
+
+
+def _is_in_doubt(project: Project) -> bool:
+    """Whether the turn before was killed or failed: what it sent may have arrived without being noted."""
+    return project.n_unfinished > 1 or project.n_failures > 0
