@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 import click
-import httpx
 
 from backend.cli.connect import connect_project
 from backend.cli.wiring import keep_files_private, make_studio, say_errors, webhook_secrets
@@ -16,8 +15,10 @@ from backend.clock import Clock
 from backend.doctor import Result, Setup, examine
 from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
 from backend.settings import read_settings
+from backend.studio.transport import Limits, bounded_client
 
 ANSWER_SECONDS = 5.0
+ANSWER_BYTES = 16 * 1024 * 1024
 _COLORS = {OK: "green", WARNING: "yellow", FAILURE: "red", SKIPPED: "bright_black"}
 
 
@@ -42,7 +43,7 @@ def doctor(project_ids: tuple[int, ...], backend_url: str | None, fix: bool, as_
         webhook_secrets,
         lambda project_id: connect_project(settings, project_id, url, None, lambda _line: None),
         Clock(),
-        httpx.Client(timeout=ANSWER_SECONDS),
+        bounded_client(Limits(read_seconds=ANSWER_SECONDS, seconds=3 * ANSWER_SECONDS, n_bytes=ANSWER_BYTES)),
     )
     try:
         results = _say(examine(setup, project_ids, fix=fix), quietly=as_json)

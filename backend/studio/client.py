@@ -6,8 +6,8 @@ Every method raises StudioUnreachable (try again later) or StudioRefused (somebo
 from __future__ import annotations
 
 import json
+import math
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,14 +36,10 @@ from backend.labeling import (
     version_number,
 )
 from backend.studio import WEBHOOK_HEADER
-from backend.studio.circuit import Circuit
+from backend.studio.circuit import RETRY_AFTER_AT_MOST, Circuit
 from backend.studio.tokens import ACCESS, LEGACY, token_kind
+from backend.studio.transport import LIMITS, AnswerTooLarge, AnswerTooSlow, bounded_client, ending_after
 
-# To connect, and between two pieces of an answer; and for a whole answer, however it drips.
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 60.0
-ANSWER_SECONDS = 180.0
-ANSWER_BYTES = 256 * 1024 * 1024
 # Repeated where that is safe, within about two seconds: what lasts longer is repeated by the next turn.
 TRIES = 3
 _REPEATABLE = ("GET", "PATCH", "DELETE")
@@ -104,6 +100,10 @@ _MARKUP = re.compile(r"<[^>]{0,200}>")
 
 class _TooLarge(StudioUnreachable):
     """An answer was larger than what is taken."""
+
+
+class _TooSlow(StudioUnreachable):
+    """An answer did not come to its end in time."""
 
 
 @dataclass(frozen=True)
@@ -206,11 +206,7 @@ class Studio:
         self._clock = clock or Clock()
         self._counts = counts or Counts()
         self._circuit = Circuit(self._clock)
-        self._http = httpx_client or httpx.Client(
-            # A redirect could lead the key to another host.
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-        )
+        self._http = httpx_client or bounded_client()
         try:
             self._tokens = SyncClientWrapper(base_url=f"{url}/", api_key=api_key, httpx_client=self._http)
         except ApiError as exc:
@@ -262,6 +258,8 @@ class Studio:
                 continue
             with self._asking():
                 page = [_listed_task(item) for item in answer.content["tasks"]]
+                if page and page[-1].task.id <= after:
+                    raise InvalidRequest("the next page must hold later tasks")
             if page:
                 yield page
                 after = page[-1].task.id
@@ -673,38 +671,21 @@ class Studio:
         return repeat(self._ask_once, method, path, body)
 
     def _ask_once(self, method: str, path: str, body: Any) -> _Answer:
-        with self._circuit.call(), self._counting(method), self._asking():
-            status, headers, content = self._send(method, path, body)
-            if status == 401 and token_kind(self._api_key) != LEGACY:
+        # The token's exchange and its repetition count, too.
+        with self._circuit.call(), self._counting(method), self._asking(), ending_after(LIMITS.seconds):
+            answer = self._send(method, path, body)
+            if answer.status_code == 401 and token_kind(self._api_key) != LEGACY:
                 # The access token may have been revoked before its time.
                 self._tokens._tokens_client._access_token = None
-                status, headers, content = self._send(method, path, body)
-            if status >= 400:
-                raise ApiError(status_code=status, headers=dict(headers), body=_body(content))
+                answer = self._send(method, path, body)
+            headers, content = answer.headers, answer.content
+            if answer.status_code >= 400:
+                raise ApiError(status_code=answer.status_code, headers=dict(headers), body=_body(content))
             return _Answer(json.loads(content) if content else None, len(content), _date(headers.get("date")))
 
-    def _send(self, method: str, path: str, body: Any) -> tuple[int, httpx.Headers, bytes]:
-        request = self._http.build_request(
-            method,
-            f"{self.url}/{path}",
-            json=body,
-            headers={**self._tokens.get_headers(), "Accept": "application/json"},
-        )
-        deadline = time.monotonic() + ANSWER_SECONDS
-        response = self._http.send(request, stream=True)
-        content = bytearray()
-        try:
-            for piece in response.iter_bytes():
-                content += piece
-                if len(content) > ANSWER_BYTES:
-                    raise _TooLarge(f"Label Studio at {self.url} gave an answer of more than {ANSWER_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    raise StudioUnreachable(
-                        f"Label Studio at {self.url} did not come to the end of its answer in {ANSWER_SECONDS:.0f} s"
-                    )
-        finally:
-            response.close()
-        return response.status_code, response.headers, bytes(content)
+    def _send(self, method: str, path: str, body: Any) -> httpx.Response:
+        headers = {**self._tokens.get_headers(), "Accept": "application/json"}
+        return self._http.request(method, f"{self.url}/{path}", json=body, headers=headers)
 
     @contextmanager
     def _counting(self, method: str) -> Iterator[None]:
@@ -736,10 +717,22 @@ class Studio:
             if exc.status_code is None or exc.status_code in _BUSY or exc.status_code >= 500:
                 raise StudioUnreachable(sentence, retry_after=_retry_after(exc, self._clock.now())) from exc
             raise StudioRefused(sentence, code=exc.status_code) from exc
+        except AnswerTooLarge as exc:
+            raise _TooLarge(f"Label Studio at {self.url} {exc}") from exc
+        except AnswerTooSlow as exc:
+            raise _TooSlow(f"Label Studio at {self.url} {exc}") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             reason = str(exc) or type(exc).__name__
             raise StudioUnreachable(f"Label Studio at {self.url} does not answer: {reason}") from exc
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidRequest) as exc:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            InvalidRequest,
+        ) as exc:
             # Broken JSON, half an answer, or a page that is not Label Studio's.
             raise StudioUnreachable(
                 f"Label Studio at {self.url} gave an answer that is not understood: {type(exc).__name__}"
@@ -791,24 +784,25 @@ def _no_connection(project_id: int) -> StudioRefused:
 
 def _is_worth_repeating(exc: BaseException) -> bool:
     """Whether the same call may well succeed in a second. One that says when it wants to be asked again, does not."""
-    return isinstance(exc, StudioUnreachable) and not isinstance(exc, _TooLarge) and exc.retry_after is None
+    return isinstance(exc, StudioUnreachable) and not isinstance(exc, (_TooLarge, _TooSlow)) and exc.retry_after is None
 
 
 def _retry_after(exc: ApiError, now: float) -> float | None:
     """Seconds that the server asks for: a number, or a date (RFC 9110, 10.2.3). None if it asks for none.
 
-    now: what the time is if the server does not tell, by whose clock its date is meant.
+    300 at most: no server puts a project to sleep for years. now: what the time is if the server does not tell, by
+    whose clock its date is meant.
     """
     headers = exc.headers or {}
-    value = headers.get("retry-after")
-    if value is None:
-        return None
+    value = headers.get("retry-after", "")
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    moment, theirs = _date(value), _date(headers.get("date"))
-    return None if moment is None else max(0.0, moment - (now if theirs is None else theirs))
+        moment, theirs = _date(value), _date(headers.get("date"))
+        if moment is None:
+            return None
+        seconds = moment - (now if theirs is None else theirs)
+    return None if math.isnan(seconds) else min(RETRY_AFTER_AT_MOST, max(0.0, seconds))
 
 
 def _text(moment: float | None) -> str | None:
@@ -819,9 +813,9 @@ def _date(value: str | None) -> float | None:
     """A date of HTTP's in seconds since 1970."""
     try:
         moment = parsedate_to_datetime(value or "")
-    except ValueError:
+        return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
+    except (ValueError, TypeError, OverflowError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
 
 
 def _filter(name: str, operator: str, value: Any, kind: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from backend.studio.transport import Bounded
+
 URL = "http://label-studio.test"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 BEGINNING = datetime(2026, 11, 23, 0, 0, 0, 84645, tzinfo=timezone.utc)
@@ -146,7 +148,7 @@ class FakeLabelStudio:
 
     def client(self) -> httpx.Client:
         """A client that talks to this fake."""
-        return httpx.Client(transport=httpx.MockTransport(self.handle))
+        return httpx.Client(transport=Bounded(httpx.MockTransport(self.handle)))
 
     def fail(
         self,

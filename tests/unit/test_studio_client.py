@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import StudioError, StudioRefused, StudioUnreachable
-from backend.studio import client as client_module
 from backend.studio.circuit import FAILURES_ALLOWED, OPEN_SECONDS, RETRY_AFTER_AT_MOST, Circuit
 from backend.studio.client import TRIES, Studio
+from backend.studio.transport import Bounded, Limits, bounded_client
 from tests.support.bench import TWO
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio
@@ -336,30 +336,16 @@ def test_half_an_answer_is_no_answer(peer: Peer) -> None:
     assert len(peer.heard) == TRIES
 
 
-def test_dripping_answer_ends_at_its_deadline(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drip(handler: BaseHTTPRequestHandler) -> None:
-        head(handler, 10_000)
-        for _ in range(10_000):
-            handler.wfile.write(b" ")
-            handler.wfile.flush()
-            time.sleep(0.01)
-
-    peer.answer = drip
-    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.2)
-    with pytest.raises(StudioUnreachable, match="did not come to the end of its answer"):
-        Studio(peer.url, TOKEN, clock=FakeClock()).project(1)
-
-
-def test_endless_answer_is_not_taken_into_memory(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_answer_is_not_taken_into_memory(peer: Peer) -> None:
     def flood(handler: BaseHTTPRequestHandler) -> None:
         head(handler, 10**9)
         while True:
             handler.wfile.write(b" " * 65_536)
 
     peer.answer = flood
-    monkeypatch.setattr(client_module, "ANSWER_BYTES", 200_000)
+    client = bounded_client(Limits(n_bytes=200_000))
     with pytest.raises(StudioUnreachable, match="more than 200000 bytes"):
-        Studio(peer.url, TOKEN, clock=FakeClock()).project(1)
+        Studio(peer.url, TOKEN, httpx_client=client, clock=FakeClock()).project(1)
     assert len(peer.heard) == 1
 
 
@@ -405,11 +391,10 @@ def test_heavy_tasks_are_asked_for_in_smaller_pages(fake: FakeLabelStudio, clock
     assert max(sizes[1:]) < 20_000_000
 
 
-def test_page_that_is_too_large_is_asked_for_in_parts(
-    fake: FakeLabelStudio, studio: Studio, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_that_is_too_large_is_asked_for_in_parts(fake: FakeLabelStudio, clock: FakeClock) -> None:
     project = fake.add_project(TWO, ["x" * 1000 for _ in range(300)])
-    monkeypatch.setattr(client_module, "ANSWER_BYTES", 100_000)
+    transport = Bounded(httpx.MockTransport(fake.handle), Limits(n_bytes=100_000))
+    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=transport), clock=clock)
     found = [one.task.id for page in studio.tasks(project.id) for one in page]
     assert found == sorted(project.tasks)
 
