@@ -34,11 +34,17 @@ A message says the rule and what came. `status` is the HTTP status of an answer 
 
 from __future__ import annotations
 
+from backend.redaction import hide
+
 
 class BackendError(Exception):
     """Something went wrong in the active-learning backend."""
 
     status = 500
+
+    def __str__(self) -> str:
+        """The sentence, without secrets: it may quote what a library or a server said."""
+        return hide(super().__str__())
 
 
 class InvalidRequest(BackendError):

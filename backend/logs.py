@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import threading
 import traceback
@@ -17,25 +16,9 @@ from contextvars import ContextVar
 from datetime import datetime, timezone
 from types import TracebackType
 
+from backend.redaction import hide, know
+
 MAX_CHARACTERS = 8_000
-# Shorter ones would be found by chance.
-_SECRET_AT_LEAST = 6
-_HIDDEN = "***"
-# What looks like a secret, wherever it comes from: tokens, passwords in addresses, headers.
-_SUSPECTS = (
-    (re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"), _HIDDEN),
-    (re.compile(r"\b[0-9a-f]{40,}\b"), _HIDDEN),
-    (
-        re.compile(r"(?i)\b(authorization|cookie|set-cookie|x-[\w-]*secret)(['\"]?\s*[:=]\s*)[^\n,}]+"),
-        rf"\1\2{_HIDDEN}",
-    ),
-    (re.compile(r"(?i)\b(token|bearer|basic)\s+[\w.~+/=-]{16,}"), rf"\1 {_HIDDEN}"),
-    (
-        re.compile(r"""(?i)\b(\w*(?:token|password|secret|api_key))(['"]?\s*[:=]\s*)(?:'[^']*'|"[^"]*"|[^\s'",&}]+)"""),
-        rf"\1\2{_HIDDEN}",
-    ),
-    (re.compile(r"://[^/\s:@]+:[^/\s@]+@"), f"://{_HIDDEN}@"),
-)
 # Their messages hold names, addresses and sentences of ours or of libraries, but no task's text.
 _SAFE = (OSError, ImportError, NameError, AttributeError)
 _SAFE_PACKAGES = ("backend", "httpx", "httpcore", "sqlalchemy", "psycopg", "sqlite3")
@@ -61,9 +44,10 @@ def add(**fields: object) -> None:
 def set_up(level: str, line_format: str = "text", secrets: Iterable[str | None] = ()) -> None:
     """Write log lines to standard error, as `text` or as `json`. Libraries speak from WARNING on.
 
-    secrets: values that are hidden wherever they occur. Errors that nobody catches are logged, too.
+    secrets: further values that are hidden wherever they occur. Errors that nobody catches are logged, too.
     """
-    formatter = _Formatter(line_format == "json", [one for one in secrets if one and len(one) >= _SECRET_AT_LEAST])
+    know(*secrets)
+    formatter = LineFormatter(is_json=line_format == "json")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -75,18 +59,18 @@ def set_up(level: str, line_format: str = "text", secrets: Iterable[str | None] 
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-class _Formatter(logging.Formatter):
-    def __init__(self, is_json: bool, secrets: Iterable[str]) -> None:
+class LineFormatter(logging.Formatter):
+    """Writes records as lines of text or JSON, without secrets."""
+
+    def __init__(self, *, is_json: bool) -> None:
         super().__init__()
         self._is_json = is_json
-        # The longest first: one may be a part of another.
-        self._secrets = sorted(set(secrets), key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        fields = {name: self._clean(str(value)) for name, value in _context.get().items()}
-        message = self._clean(record.getMessage())[:MAX_CHARACTERS]
-        trace = self._clean(_trace(record.exc_info[1])) if record.exc_info and record.exc_info[1] else ""
+        fields = {name: hide(str(value)) for name, value in _context.get().items()}
+        message = hide(record.getMessage())[:MAX_CHARACTERS]
+        trace = hide(trace_of(record.exc_info[1])) if record.exc_info and record.exc_info[1] else ""
         moment = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         if self._is_json:
             line = {"time": moment, "level": record.levelname, "logger": record.name, "message": message, **fields}
@@ -94,20 +78,13 @@ class _Formatter(logging.Formatter):
         about = "".join(f" {name}={value}" for name, value in fields.items())
         return _on_one_line(f"{moment} {record.levelname} {record.name}{about}: {message}") + (trace and f"\n{trace}")
 
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
-        for suspect, instead in _SUSPECTS:
-            text = suspect.sub(instead, text)
-        return text
-
 
 def _on_one_line(text: str) -> str:
     """Without characters that begin another line or move a terminal's cursor."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
-def _trace(exc: BaseException) -> str:
+def trace_of(exc: BaseException) -> str:
     """Frames and types of an exception and of what caused it, indented; messages only where they are safe."""
     lines, chain = [], [exc]
     while (cause := _cause(chain[-1])) is not None and cause not in chain:

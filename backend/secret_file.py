@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from backend.errors import InvalidSettings
+from backend.redaction import know
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def _read_secret(path: Path, at_least: int) -> str | None:
         raise InvalidSettings(f"{path} must hold a secret, it is empty: {_ADVICE}")
     if len(secret) < at_least:
         raise InvalidSettings(f"{path} must hold {at_least} characters or more, it holds {len(secret)}: {_ADVICE}")
+    know(secret)
     return secret
 
 

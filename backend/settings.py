@@ -26,8 +26,11 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from backend.errors import InvalidSettings
+from backend.redaction import know, know_address, know_login
 
 KEY_CHARACTERS = 16
+# What a header takes. Line ends (also Windows') and blanks around, which files and variables often have, are stripped.
+_ASCII = re.compile(r"[\x20-\x7e]+")
 
 _PASSWORD = re.compile(r"//[^/]*@")
 _SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
@@ -66,8 +69,14 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None,
         validation_alias="AL_WEBHOOK_SECRET",
-        description="Secret header of webhooks; `NEW,OLD` accepts both while it is changed. Default: created in "
-        "MODEL_DIR on first start.",
+        description="Secret header of webhooks, 16 characters or more; `NEW,OLD` accepts both while it is changed. "
+        "Default: created in MODEL_DIR on first start.",
+    )
+    allowed_hosts: str | None = Field(
+        None,
+        validation_alias="AL_ALLOWED_HOSTS",
+        description="Further names under which this backend is called (`Host` of requests), separated by commas. "
+        "Without basic auth all but these, AL_BACKEND_URL's, `--host`'s and loopback's are refused.",
     )
     signing_key: SecretStr | None = Field(
         None,
@@ -159,13 +168,88 @@ class Settings(BaseSettings):
         "Kubernetes' secrets are; a variable that is set goes before.",
     )
 
-    @field_validator("label_studio_url", "label_studio_public_url", "backend_url")
+    @field_validator("label_studio_url", "label_studio_public_url", "backend_url", mode="before")
     @classmethod
-    def _without_trailing_slash(cls, value: str | None) -> str | None:
+    def _address(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        value = value.strip()
+        know_address(value)
+        TypeAdapter(HttpUrl).validate_python(value)
+        return value.rstrip("/") or None
+
+    @field_validator(
+        "label_studio_api_key", "basic_auth_pass", "webhook_secret", "signing_key", "database_url", mode="before"
+    )
+    @classmethod
+    def _without_ends(cls, value: Any) -> Any:
+        """Made known as secrets first: whatever is said of them must not repeat them."""
+        given = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(given, str):
+            return value
+        know(given, given.strip())
+        return given.strip() or None
+
+    @field_validator("label_studio_api_key")
+    @classmethod
+    def _is_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _ASCII.fullmatch(value.get_secret_value()):
+            raise PydanticCustomError(
+                "token", "must be a token as Label Studio shows it: ASCII letters, digits and signs on one line"
+            )
+        return value
+
+    @field_validator("basic_auth_user")
+    @classmethod
+    def _is_user(cls, value: str | None) -> str | None:
+        if value is not None and (not _ASCII.fullmatch(value) or ":" in value):
+            raise PydanticCustomError(
+                "user", "must be ASCII characters without a colon, which ends the user's name in basic auth"
+            )
+        return value
+
+    @field_validator("basic_auth_pass")
+    @classmethod
+    def _is_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _ASCII.fullmatch(value.get_secret_value()):
+            raise PydanticCustomError(
+                "password", "must be ASCII characters: Label Studio sends no others in basic auth"
+            )
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        TypeAdapter(HttpUrl).validate_python(value)
-        return value.rstrip("/")
+        keys = split_keys(value.get_secret_value())
+        know(*keys)
+        if not keys or any(len(key) < KEY_CHARACTERS or not _ASCII.fullmatch(key) for key in keys):
+            raise PydanticCustomError(
+                "keys",
+                f"must be one key, or two with a comma between them, of {KEY_CHARACTERS} ASCII characters or more",
+            )
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        # Not at the top: `serve`, which only watches, does without it.
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        know_address(value)
+        rule = "must be an address as SQLAlchemy takes it, postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+        try:
+            address = make_url(value)
+        except (ArgumentError, ValueError):
+            raise PydanticCustomError("database", rule) from None
+        know(None if address.password is None else str(address.password))
+        if not value.isprintable() or address.get_backend_name() not in ("sqlite", "postgresql"):
+            raise PydanticCustomError("database", rule)
+        return value
 
     @field_validator("dask_scheduler")
     @classmethod
@@ -178,6 +262,8 @@ class Settings(BaseSettings):
     def _credentials_are_whole(self) -> Settings:
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
             raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS must be set together: one alone protects nothing")
+        if self.basic_auth_user and self.basic_auth_pass:
+            know_login(self.basic_auth_user, self.basic_auth_pass.get_secret_value())
         return self
 
     @field_validator("log_level", mode="before")
@@ -196,6 +282,11 @@ class Settings(BaseSettings):
     def is_protected(self) -> bool:
         """Whether callers must show credentials."""
         return bool(self.basic_auth_user and self.basic_auth_pass)
+
+    @property
+    def host_names(self) -> list[str]:
+        """Further names under which this backend is called."""
+        return [one.lower() for one in re.split(r"[\s,]+", self.allowed_hosts or "") if one]
 
     @property
     def reached_at(self) -> str:
@@ -278,6 +369,11 @@ class ProjectSettings(BaseModel):
     )
 
 
+def split_keys(given: str) -> list[str]:
+    """The keys of `NEW,OLD`."""
+    return [one for one in map(str.strip, re.split(r"[\r\n,]+", given)) if one]
+
+
 def read_settings(**overrides: Any) -> Settings:
     """The process's settings. Raises InvalidSettings with one sentence that names the variable."""
     try:
@@ -322,7 +418,7 @@ def _sentence(exc: ValidationError) -> str:
         # A rule about several variables says itself which; its input is all of them, secrets included.
         return str(first["msg"]).removeprefix("Value error, ")
     rule = first["msg"] if first["msg"][:2].isupper() else first["msg"][:1].lower() + first["msg"][1:]
-    is_secret = any(word in name.upper() for word in ("KEY", "PASS", "SECRET"))
+    is_secret = any(word in name.upper() for word in ("KEY", "PASS", "SECRET", "DATABASE_URL"))
     # Addresses may carry a password.
     came = "" if is_secret else f", not {_PASSWORD.sub('//***@', ascii(first['input']))[:80]}"
     return f"{name}: {rule}{came}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+from backend import redaction
 from backend.jobs import JobClient
 from backend.store import Signer, Store
 from tests.support.clock import FakeClock
@@ -38,6 +39,12 @@ def payload() -> Callable[[str], dict[str, Any]]:
         return body
 
     return load
+
+
+@pytest.fixture(autouse=True)
+def _knows_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process: what is a secret to one test is a word to others."""
+    monkeypatch.setattr(redaction, "_secrets", redaction._Secrets())
 
 
 def pytest_configure(config: pytest.Config) -> None:

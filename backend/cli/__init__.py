@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
-from backend import __version__
+from backend import __version__, logs
+from backend.redaction import hide
 
 _COMMANDS = (
     "autolabel",
@@ -38,6 +40,19 @@ class _Commands(click.Group):
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(import_module(f"backend.cli.{name}"), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever it says when it fails holds no secret, and no traceback a text of somebody."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as exc:
+            exc.message = hide(exc.message)  # type: ignore[misc]
+            raise
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as exc:
+            click.echo(hide(logs.trace_of(exc)), err=True)
+            raise click.ClickException(f"internal error ({type(exc).__name__}): please report the lines above") from exc
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

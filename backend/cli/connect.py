@@ -16,6 +16,7 @@ from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_secr
 from backend.errors import InvalidSettings, StudioRefused
 from backend.examples import example_config, example_tasks
 from backend.labeling import parse_config
+from backend.redaction import hide
 from backend.settings import Settings, read_project_settings, read_settings
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def wait_until_ordered(
             now = error or state.get("activity", "")
             if now != said and not (progress and not error and bar.is_seen):
                 said = now
-                say(f"  {now}")
+                say(f"  {hide(now)}")
             time.sleep(POLL_SECONDS)
     except _NoStateError:
         say(f"Connected. (The state cannot be read from here: {backend_url}/status does not answer this machine.)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -14,6 +14,7 @@ from backend.cli.wiring import keep_files_private, make_studio, say_errors, webh
 from backend.clock import Clock
 from backend.doctor import Result, Setup, examine
 from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
+from backend.redaction import hide
 from backend.settings import read_settings
 from backend.studio.transport import Limits, bounded_client
 
@@ -59,7 +60,9 @@ def doctor(project_ids: tuple[int, ...], backend_url: str | None, fix: bool, as_
 def _say(results: Iterable[Result], *, quietly: bool) -> list[Result]:
     """Say each result as soon as it is there. Gives all of them."""
     found: list[Result] = []
-    for result in results:
+    for said in results:
+        # It may quote what Label Studio, or another server, answered.
+        result = replace(said, sentence=hide(said.sentence), mended=said.mended and hide(said.mended))
         if not quietly:
             if result.project is not None and (not found or found[-1].project != result.project):
                 click.echo(f"\nProject {result.project}")

@@ -7,20 +7,18 @@ by the process that builds it: `serve` itself, which only watches, needs none of
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
 from backend import logs
 from backend.errors import BackendError, InvalidSettings, SchemaTooNew
 from backend.secret_file import read_or_create_secret
-from backend.settings import KEY_CHARACTERS, Settings
+from backend.settings import KEY_CHARACTERS, Settings, split_keys
 
 if TYPE_CHECKING:
     from backend.counting import Counts
@@ -61,10 +59,8 @@ def exit_code(exc: BackendError) -> int:
 
 
 def set_up_logging(settings: Settings) -> None:
-    """One line an event on standard error, without the secrets of the settings."""
-    given = (settings.label_studio_api_key, settings.basic_auth_pass, settings.webhook_secret, settings.signing_key)
-    secrets = [part for one in given if one is not None for part in one.get_secret_value().split(",")]
-    logs.set_up(settings.log_level, settings.log_format, [*secrets, urlsplit(settings.database_url or "").password])
+    """One line an event on standard error."""
+    logs.set_up(settings.log_level, settings.log_format)
 
 
 def keep_files_private() -> None:
@@ -108,10 +104,8 @@ def make_signer(settings: Settings) -> Signer:
 def webhook_secrets(settings: Settings) -> list[str]:
     """The secrets that webhooks may carry; `connect` sends the first."""
     if settings.webhook_secret is not None:
-        given = settings.webhook_secret.get_secret_value()
-    else:
-        given = read_or_create_secret(settings.model_dir / "webhook.secret", at_least=KEY_CHARACTERS)
-    return [one for one in re.split(r"[\s,]+", given) if one]
+        return split_keys(settings.webhook_secret.get_secret_value())
+    return split_keys(read_or_create_secret(settings.model_dir / "webhook.secret", at_least=KEY_CHARACTERS))
 
 
 def basic_auth(settings: Settings) -> tuple[str, str] | None:

@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection
 from backend.database import PATIENT_SECONDS, open_engine
 from backend.errors import TurnOvertaken, UnknownProject
 from backend.labeling import Annotation, Event, Task, version_name
+from backend.redaction import hide
 from backend.store import schema
 from backend.store.automation import Automation
 from backend.store.locks import open_locks
@@ -342,6 +343,8 @@ class Store:
 
     def update(self, key: str, **columns: Any) -> None:
         """Set columns of the project's row that are not news (activity, error, flags)."""
+        if columns.get("error") is not None:
+            columns["error"] = hide(columns["error"])
         with self._write() as connection:
             connection.execute(sa.update(schema.projects).where(schema.projects.c.key == key).values(**columns))
 
@@ -970,7 +973,7 @@ class Store:
             "started_at": turn.started_at,
             "seconds": turn.seconds,
             "steps": json.dumps(turn.steps),
-            "outcome": turn.outcome,
+            "outcome": hide(turn.outcome),
             "version": turn.version,
             "n_labels": turn.n_labels,
         }

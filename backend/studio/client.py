@@ -35,6 +35,7 @@ from backend.labeling import (
     utc_time,
     version_number,
 )
+from backend.redaction import know
 from backend.studio import WEBHOOK_HEADER
 from backend.studio.circuit import RETRY_AFTER_AT_MOST, Circuit
 from backend.studio.tokens import ACCESS, LEGACY, token_kind
@@ -684,7 +685,10 @@ class Studio:
             return _Answer(json.loads(content) if content else None, len(content), _date(headers.get("date")))
 
     def _send(self, method: str, path: str, body: Any) -> httpx.Response:
-        headers = {**self._tokens.get_headers(), "Accept": "application/json"}
+        credentials = self._tokens.get_headers()
+        # An access token may be new.
+        know(credentials.get("Authorization", "").rpartition(" ")[2])
+        headers = {**credentials, "Accept": "application/json"}
         return self._http.request(method, f"{self.url}/{path}", json=body, headers=headers)
 
     @contextmanager

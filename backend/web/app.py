@@ -17,6 +17,7 @@ from backend.clock import Clock
 from backend.database import UNAVAILABLE, UNSTORABLE
 from backend.errors import BackendError, DatabaseUnavailable, InvalidRequest
 from backend.jobs import JobClient
+from backend.redaction import hide
 from backend.settings import Settings
 from backend.store import Signer, Store
 from backend.web.answers import RETRY_AFTER_SECONDS, answer_error, say
@@ -65,7 +66,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     here = app.extensions["parts"] = Parts(settings, store, jobs, signer, clock or Clock())
-    guard = Guard(settings, webhook_secrets, host)
+    guard = app.extensions["guard"] = Guard(settings, webhook_secrets, host)
 
     def note_shed(path: str) -> None:
         here.counts.add("label_studio_al_requests_shed_total")
@@ -91,7 +92,7 @@ def create_app(
     @app.before_request
     def _start() -> None:
         request.environ["al.began"] = time.perf_counter()
-        guard.check()
+        guard.check(request.path, request.method, request.headers)
         request.environ["al.is_let_in"] = True
 
     @app.after_request
@@ -141,7 +142,7 @@ def _answer_unstorable(_exc: Exception) -> Response:
 
 
 def _answer_http_error(exc: HTTPException) -> Response:
-    response = jsonify(error=exc.description or exc.name)
+    response = jsonify(error=hide(exc.description or exc.name))
     response.status_code = exc.code or 500
     if exc.response is None and exc.code == 405:
         response.headers["Allow"] = ", ".join(sorted(getattr(exc, "valid_methods", None) or []))

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from flask import request
+from werkzeug.datastructures import Authorization, Headers
 
 from backend.errors import Forbidden, Unauthorized
 from backend.settings import Settings
@@ -19,7 +19,10 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-    """Checks each request: basic auth where it is configured, the secret header on webhooks, no foreign web pages."""
+    """Checks each request: by which name it calls, basic auth, the secret header on webhooks, no foreign web pages.
+
+    All of it from the headers, before a body is read.
+    """
 
     def __init__(self, settings: Settings, webhook_secrets: Sequence[str], host: str) -> None:
         """webhook_secrets: all that are valid. host: the address that is listened on."""
@@ -30,47 +33,55 @@ class Guard:
         # where an operator asked for protection.
         self._demands_secret = settings.is_protected or settings.webhook_secret is not None
         self._secrets = webhook_secrets
-        own = urlsplit(settings.backend_url or "").hostname
-        self._names = {*_LOOPBACK_NAMES, *([own] if own else [])}
-        self._checks_host = not settings.is_protected and _is_loopback(host)
+        named = (urlsplit(settings.backend_url or "").hostname, host, *settings.host_names)
+        self._names = {*_LOOPBACK_NAMES, *(one.lower() for one in named if one)}
+        # A browser sends no credentials of ours under a name that somebody else has pointed at us.
+        self._checks_host = not settings.is_protected or bool(settings.host_names)
 
-    def check(self) -> None:
+    def check(self, path: str, method: str, headers: Headers) -> None:
         """Raises Unauthorized, Forbidden."""
-        if request.path == "/health":
+        if path == "/health":
             return
-        self._check_page()
-        if request.path == "/webhook" and (WEBHOOK_HEADER in request.headers or self._demands_secret):
-            given = request.headers.get(WEBHOOK_HEADER, "")
+        self._check_page(method, headers)
+        if path == "/webhook" and (WEBHOOK_HEADER in headers or self._demands_secret):
+            given = headers.get(WEBHOOK_HEADER, "")
             # All comparisons are always made.
             matches = [_is_same(given, secret) for secret in self._secrets]
             if any(matches):
                 return
             # "Start training" comes from Label Studio's ML API, which sends basic auth instead.
-            if not (self._is_protected and request.authorization):
+            if not (self._is_protected and "Authorization" in headers):
                 raise Unauthorized(
                     f"a webhook must carry the header {WEBHOOK_HEADER} with this backend's secret: "
                     "run label-studio-al connect"
                 )
         if self._is_protected:
-            sent = request.authorization
+            sent = Authorization.from_header(headers.get("Authorization"))
             # Both comparisons are always made, in constant time.
             is_user = _is_same((sent.username if sent else None) or "", self._user)
             is_password = _is_same((sent.password if sent else None) or "", self._password)
             if not (is_user and is_password):
                 raise Unauthorized("the configured user and password are needed (basic auth)")
 
-    def _check_page(self) -> None:
+    def _check_page(self, method: str, headers: Headers) -> None:
         """A web page that somebody visits must not reach us through their browser."""
-        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        host = _host_name(headers.get("Host", ""))
         if self._checks_host and not (host in self._names or _is_loopback(host)):
             raise Forbidden(
-                "without BASIC_AUTH_USER and BASIC_AUTH_PASS only this machine's names are answered to: "
-                "set them, or AL_BACKEND_URL"
+                "this backend is not called by that name: give it in AL_BACKEND_URL or AL_ALLOWED_HOSTS, or set "
+                "BASIC_AUTH_USER and BASIC_AUTH_PASS"
             )
-        origin = request.headers.get("Origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
-        if request.method not in _READING and (is_foreign or request.headers.get("Sec-Fetch-Site") == "cross-site"):
+        origin = headers.get("Origin")
+        is_foreign = origin is not None and urlsplit(origin).netloc != headers.get("Host")
+        if method not in _READING and (is_foreign or headers.get("Sec-Fetch-Site") == "cross-site"):
             raise Forbidden("requests of other web pages are refused")
+
+
+def _host_name(sent: str) -> str:
+    try:
+        return urlsplit(f"//{sent}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_same(given: str, expected: str) -> bool:

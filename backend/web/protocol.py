@@ -15,6 +15,7 @@ from backend.database import UNAVAILABLE
 from backend.errors import ArtifactRejected, InvalidRequest
 from backend.labeling import parse_config, read_event, read_project_key
 from backend.learning.model import Model
+from backend.redaction import hide
 from backend.store import Project
 from backend.web.parts import Known, Parts, parts
 
@@ -119,7 +120,8 @@ def job_status() -> ResponseReturnValue:
         version = here.store.find_version(project.version_id)
         is_done = project.wanted_revision <= (-1 if version is None else version.revision)
         state = "finished" if is_done else "started"
-    return jsonify(job_status=state, error=project.error, created_at=None, enqueued_at=None)
+    error = None if project.error is None else hide(project.error)
+    return jsonify(job_status=state, error=error, created_at=None, enqueued_at=None)
 
 
 @protocol.get("/versions")

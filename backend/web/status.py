@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from backend import __version__
 from backend.labeling import project_id_of, score, version_name
 from backend.learning.reasons import CHECK, why_asked
+from backend.redaction import hide
 from backend.store import Measurement, Project, Turn, VersionHead, WindowTask
 from backend.web.parts import Parts, parts
 
@@ -73,9 +74,9 @@ def brief_state(
         "key": project.key,
         "title": project.title,
         "url": _project_url(here, project),
-        "activity": project.activity,
+        "activity": hide(project.activity),
         "progress": project.progress,
-        "error": project.error,
+        "error": None if project.error is None else hide(project.error),
         "retry_at": _time(project.retry_at),
         "unreachable_since": _time(project.unreachable_since),
         # Turns failed again and again: only news, or a restart of the worker, start another one.
@@ -189,7 +190,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
     return {
         "started_at": _time(turn.started_at),
         "seconds": round(turn.seconds, 3),
-        "outcome": turn.outcome,
+        "outcome": hide(turn.outcome),
         "n_labels": turn.n_labels,
         "steps": {name: round(seconds, 3) for name, seconds in turn.steps.items()},
     }

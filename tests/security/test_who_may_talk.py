@@ -1,0 +1,86 @@
+"""Who may talk to us: names under which we are called, and what is taken before it is known who sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from backend.jobs import JobClient
+from backend.settings import read_settings
+from backend.store import Signer, Store
+from backend.web import create_app
+
+SECRET = "a secret that only tests know"
+EVERYWHERE = "0.0.0.0"
+PROTECTED = {"basic_auth_user": "annotators", "basic_auth_pass": "a password"}
+
+
+@pytest.fixture
+def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
+    """A client of a backend that listens on the given address, with the given settings."""
+
+    def make(host: str, **given: Any) -> FlaskClient:
+        settings = read_settings(model_dir=tmp_path, **given)
+        return create_app(settings, store, jobs, signer, [SECRET], host=host).test_client()
+
+    return make
+
+
+def status_of(client: FlaskClient, host: str, path: str = "/status") -> int:
+    return client.get(path, headers={"Host": host}).status_code
+
+
+@pytest.mark.parametrize("listens", ["127.0.0.1", EVERYWHERE, "::", "10.0.0.7", "al.internal"])
+@pytest.mark.parametrize(
+    "name",
+    ["evil.example", "evil.example:9090", "localhost.evil.example", "127.0.0.1.evil.example", "", "[::1", "@", "a b"],
+)
+def test_without_credentials_foreign_names_are_refused_wherever_we_listen(
+    make_client: Callable[..., FlaskClient], listens: str, name: str
+) -> None:
+    client = make_client(listens)
+    assert status_of(client, name) == 403
+    assert client.post("/projects/3.17/pause", headers={"Host": name}).status_code == 403
+    assert client.post("/setup", json={}, headers={"Host": name}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("localhost:9090", {}),
+        ("127.0.0.1:9090", {}),
+        ("[::1]:9090", {}),
+        ("host.docker.internal:9090", {}),
+        ("backend.internal:9090", {"backend_url": "http://backend.internal:9090"}),
+        ("BACKEND.internal", {"backend_url": "http://backend.internal:9090"}),
+        ("one.internal", {"allowed_hosts": "one.internal, 10.0.0.9"}),
+        ("10.0.0.9:9090", {"allowed_hosts": "one.internal, 10.0.0.9"}),
+    ],
+)
+def test_own_names_are_answered_wherever_we_listen(
+    make_client: Callable[..., FlaskClient], name: str, given: dict[str, str]
+) -> None:
+    assert status_of(make_client(EVERYWHERE, **given), name) == 200
+
+
+def test_the_address_that_is_listened_on_is_a_name_of_ours(make_client: Callable[..., FlaskClient]) -> None:
+    assert status_of(make_client("10.0.0.7"), "10.0.0.7:9090") == 200
+
+
+def test_with_credentials_every_name_is_answered_unless_names_are_listed(
+    make_client: Callable[..., FlaskClient],
+) -> None:
+    auth = ("annotators", "a password")
+    headers = {"Host": "some.name"}
+    assert make_client(EVERYWHERE, **PROTECTED).get("/status", auth=auth, headers=headers).status_code == 200
+    listed = make_client(EVERYWHERE, **PROTECTED, allowed_hosts="other.name")
+    assert listed.get("/status", auth=auth, headers=headers).status_code == 403
+
+
+def test_health_answers_under_every_name(make_client: Callable[..., FlaskClient]) -> None:
+    """Probes of orchestrators call by address; it tells nothing."""
+    assert status_of(make_client(EVERYWHERE), "10.1.2.3:9090", "/health") == 200
