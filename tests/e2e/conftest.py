@@ -19,7 +19,8 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLabe
     install(environment_path(), print)
     folder = tmp_path_factory.mktemp("label-studio")
     with LocalLabelStudio(environment_path(), folder / "data", free_port(), LOGIN, folder / "server.log") as server:
-        server.start(print)
+        # It takes half a minute where nothing else runs.
+        server.start(print, timeout_seconds=600)
         yield server
 
 
