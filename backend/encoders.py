@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -22,6 +24,8 @@ from backend.learning.types import Array
 
 NONE = "none"
 WORDLLAMA = "wordllama"
+_TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
+_WEIGHTS = Path("weights", "l2_supercat_256.safetensors")
 # At once, and on one worker of a cluster: the tokenizer's answer weighs 10 kB a text of 240 characters.
 TEXTS_AT_ONCE = 500
 
@@ -60,29 +64,39 @@ class _Named(ABC):
 class WordLlamaEncoder(_Named):
     """The mean of a text's token vectors, 256 dimensions; the weights come with the package `wordllama`.
 
-    tokenizer: of the package `tokenizers`. vectors: shape (n_tokens, n_dimensions), float32, by a token's number.
+    tokenizer: of the package `tokenizers`. vectors: shape (n_tokens, n_dimensions), float16, by a token's number; they
+    stay in the package's file, whose pages all processes of a machine share. Its own code would load 70 MB instead.
     Computed as one sparse product: tokenizing is most of the work.
     """
 
     def __init__(self) -> None:
-        wordllama = importlib.import_module("wordllama")
-        folder = Path(str(wordllama.__file__)).parent
-        model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-        self.tokenizer = model.tokenizer
+        found = importlib.util.find_spec(WORDLLAMA)
+        if found is None or found.origin is None:
+            raise ModuleNotFoundError(f"no package {WORDLLAMA}", name=WORDLLAMA)
+        folder = Path(found.origin).parent
+        self.tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(str(folder / _TOKENIZER))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.vectors: Array = model.embedding
+        self.vectors = _map_tensor(folder / _WEIGHTS, "embedding.weight")
         super().__init__(WORDLLAMA, self.vectors.shape[1])
 
     def _encode(self, texts: Sequence[str]) -> Array:
         found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         tokens = [np.asarray(one.ids, dtype=np.int32) for one in found]
         ends = np.cumsum([0, *map(len, tokens)])
-        columns = np.concatenate([*tokens, np.zeros(0, dtype=np.int32)])
-        counts = sp.csr_matrix(
-            (np.ones(len(columns), dtype=np.float32), columns, ends), shape=(len(texts), len(self.vectors))
-        )
-        return unit_rows(np.asarray(counts @ self.vectors))
+        known, columns = np.unique(np.concatenate([*tokens, np.zeros(0, dtype=np.int32)]), return_inverse=True)
+        counts = sp.csr_matrix((np.ones(len(columns), dtype=np.float32), columns, ends), shape=(len(texts), len(known)))
+        return unit_rows(np.asarray(counts @ self.vectors[known].astype(np.float32)))
+
+
+def _map_tensor(path: Path, name: str) -> Array:
+    """A tensor of a safetensors file, which begins with the size of its JSON header; read-only, on disk."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        found = json.loads(file.read(size))[name]
+    if found["dtype"] != "F16":
+        raise ValueError(f"{name} of {path.name} must be F16, not {found['dtype']}")
+    return np.memmap(path, "<f2", "r", offset=8 + size + found["data_offsets"][0], shape=tuple(found["shape"]))
 
 
 class ModelEncoder(_Named):

@@ -99,7 +99,7 @@ def _meaning(encoder: Encoder | None) -> Pipeline:
     counts.vocabulary_ = {token: token for token in range(n_tokens)}
     counts.fixed_vocabulary_ = True
     vectors = TruncatedSVD(n_dimensions)
-    vectors.components_ = encoder.vectors.T
+    vectors.components_ = np.asarray(encoder.vectors, dtype=np.float32).T
     return Pipeline(
         [
             ("tokens", FunctionTransformer(encoder.tokenizer.encode_batch_fast, kw_args={"add_special_tokens": False})),

@@ -18,8 +18,18 @@ from tests.support.studio import until
 class BackendProcess:
     """A running backend: web server and worker."""
 
-    def __init__(self, folder: Path, label_studio_url: str, token: str | None, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        label_studio_url: str,
+        token: str | None,
+        *,
+        python: str | Path = sys.executable,
+        **environment: str,
+    ) -> None:
+        """python: of the environment that it runs in."""
         self.folder = folder
+        self.python = str(python)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
@@ -37,7 +47,7 @@ class BackendProcess:
     def start(self) -> BackendProcess:
         """Start it and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "backend", "serve", "--port", str(self.port)]
+        command = [self.python, "-m", "backend", "serve", "--port", str(self.port)]
         with (self.folder / "backend.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -71,7 +81,7 @@ class BackendProcess:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another `label-studio-al` command with the same settings."""
-        command = [sys.executable, "-m", "backend", *arguments]
+        command = [self.python, "-m", "backend", *arguments]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=180, check=False)
 
     def connect(self, project_id: int, *arguments: str) -> None:
