@@ -146,7 +146,7 @@ def read_annotation(item: object) -> Annotation:
             if isinstance(item, dict)
         ],
         was_cancelled=bool(item.get("was_cancelled")),
-        updated_at="" if item.get("updated_at") is None else utc_time(item["updated_at"]),
+        updated_at="" if item.get("updated_at") is None else utc_time(item["updated_at"], "annotation.updated_at"),
         is_automatic=is_automatic(item),
         completed_by=_user(item.get("completed_by")),
     )
@@ -167,8 +167,8 @@ def _pruned(value: Any, depth: int) -> Any:
     return value
 
 
-def utc_time(value: object) -> str:
-    """A time of Label Studio's as text that can be compared. Raises InvalidRequest.
+def utc_time(value: object, name: str) -> str:
+    """A time of Label Studio's as text that can be compared. Raises InvalidRequest, which says what it is the name of.
 
     UTC with microseconds, which Label Studio leaves out where they are 0.
     """
@@ -176,7 +176,7 @@ def utc_time(value: object) -> str:
         time = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
         utc = time.replace(tzinfo=time.tzinfo or timezone.utc).astimezone(timezone.utc)
     except (ValueError, OverflowError):
-        raise InvalidRequest(f"updated_at must be an ISO 8601 time, not {str(value)[:40]!r}") from None
+        raise InvalidRequest(f"{name} must be an ISO 8601 time, not {str(value)[:40]!r}") from None
     return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

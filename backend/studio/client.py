@@ -810,7 +810,7 @@ def _retry_after(exc: ApiError, now: float) -> float | None:
 
 
 def _text(moment: float | None) -> str | None:
-    return None if moment is None else utc_time(datetime.fromtimestamp(moment, timezone.utc).isoformat())
+    return None if moment is None else utc_time(datetime.fromtimestamp(moment, timezone.utc).isoformat(), "Date")
 
 
 def _date(value: str | None) -> float | None:
@@ -845,7 +845,7 @@ def _answers(task: dict[str, Any]) -> Answers:
 
 
 def _listed_task(item: dict[str, Any]) -> ListedTask:
-    return ListedTask(read_task(item), utc_time(item["updated_at"]))
+    return ListedTask(read_task(item), utc_time(item["updated_at"], "task.updated_at"))
 
 
 def _connection(item: dict[str, Any]) -> Connection:
