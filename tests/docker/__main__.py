@@ -143,7 +143,7 @@ class _Check:
         self.one_shot("secrets")
         if "postgres" in self.services:
             self.postgres = database.start(
-                self.services["postgres"], self.volumes.made["secrets"], self.work / "postgres"
+                self.services["postgres"], self.volumes.made["database-secrets"], self.work / "postgres"
             )
         self.studio = self.start_label_studio()
         self.start("backend", "backend")

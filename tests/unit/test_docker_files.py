@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from compose_spec import PyCompose
 
 from backend.cli import main
@@ -84,6 +85,47 @@ def test_our_containers_may_do_no_more_than_they_need(files: tuple[Path, ...]) -
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["init"], name
+
+
+@every_file
+def test_every_container_has_limits(files: tuple[Path, ...]) -> None:
+    for name, service in services(files).items():
+        assert service["pids_limit"] <= 512, name
+        assert re.fullmatch(r"[1-4]g", service["mem_limit"]), name
+    assert {service["mem_limit"] for service in services(files, BACKEND_MEMORY="8g").values()} >= {"8g"}
+
+
+@every_file
+def test_temporary_files_have_no_more_room_than_they_need(files: tuple[Path, ...]) -> None:
+    two_bodies = 2 * Settings().max_body_bytes // 1024**2
+    for name, service in ours(files).items():
+        (mount,) = (mount for mount in service["tmpfs"] if mount.startswith("/tmp:"))
+        megabytes = int(re.search(r"size=(\d+)m", mount)[1])
+        assert megabytes == (two_bodies if name == "backend" else 16), name
+
+
+def test_the_database_sees_no_secret_but_its_own(tmp_path: Path) -> None:
+    found = services(CLUSTER)
+    seen = {mount.split(":")[0]: mount.split(":")[1] for mount in found["postgres"]["volumes"]}
+    folder = seen.pop("database-secrets")
+    assert seen == {"postgres": "/var/lib/postgresql"}
+    assert found["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"] == f"{folder}/POSTGRES_PASSWORD"
+    # The command writes into that volume, and nothing else into it.
+    written = {mount.split(":")[1]: tmp_path / mount.split(":")[0] for mount in found["secrets"]["volumes"]}
+    command = [str(written.get(word, word)) for word in found["secrets"]["command"]]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert [file.name for file in (tmp_path / "database-secrets").iterdir()] == ["POSTGRES_PASSWORD"]
+    others = [name for name, service in found.items() if "database-secrets" in json.dumps(service.get("volumes", []))]
+    assert sorted(others) == ["postgres", "secrets"]
+    # A new volume takes over the owner of the image's folder.
+    steps = [arguments for keyword, arguments in instructions(DOCKERFILE.read_text()) if keyword == "RUN"]
+    assert any("--owner 10001 --group 0 --mode 0750 /secrets /database-secrets" in step for step in steps)
+
+
+def test_images_can_be_pinned_by_digest() -> None:
+    pins = {"LABEL_STUDIO_IMAGE": "heartexlabs/label-studio@sha256:1", "POSTGRES_IMAGE": "postgres@sha256:2"}
+    found = services(CLUSTER, **pins)
+    assert {found["label-studio"]["image"], found["postgres"]["image"]} == set(pins.values())
 
 
 @every_file

@@ -104,3 +104,12 @@ def test_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert done.exit_code != 0
     assert "no secrets can be kept in" in done.output
     assert "Traceback" not in done.output
+
+
+def test_the_database_gets_its_password_alone(tmp_path: Path) -> None:
+    own, database = tmp_path / "own", tmp_path / "database"
+    done = CliRunner().invoke(main, ["secrets", str(own), "--database", str(database)])
+    assert done.exit_code == 0
+    (password,) = contents(database).values()
+    assert contents(own)["pgpass"] == f"*:*:*:active_learning:{password}\n"
+    assert "POSTGRES_PASSWORD" not in contents(own)
