@@ -140,14 +140,16 @@ class Loop:
         computing: Computing,
         background: Executor,
         counts: Counts | None = None,
+        webhook_keys: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """studio: None without a token; then versions are only served to /predict, and nothing is pushed.
 
         background: where features of large pools are fitted again while turns go on. counts: where turns are counted.
+        webhook_keys: what projects' webhook secrets are made from, none where that is not known.
         """
         self._store = store
         self._studio = studio
-        self._sync = None if studio is None else Sync(store, studio, clock)
+        self._sync = None if studio is None else Sync(store, studio, clock, settings.backend_url, webhook_keys)
         self._publishing = None if studio is None else Publishing(store, studio, clock, settings.backend_url)
         self._computing = computing
         self._background = background

@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None,
         validation_alias="AL_WEBHOOK_SECRET",
-        description="Secret header of webhooks, 16 characters or more; `NEW,OLD` accepts both while it is changed. "
-        "Default: created in MODEL_DIR on first start.",
+        description="Key from which each project's webhook secret is made, 16 characters or more; `NEW,OLD` accepts "
+        "both while it is changed. Default: created in MODEL_DIR on first start.",
     )
     allowed_hosts: str | None = Field(
         None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from backend.clock import SKEW_SECONDS, Clock, has_passed
 from backend.errors import StudioRefused
 from backend.labeling import project_id_of, version_number
 from backend.store import Project, Store
+from backend.studio import webhook_secret
 from backend.studio.client import Studio, StudioProject
 
 # Between two comparisons of everything. What happens meanwhile is asked for by its time of change.
@@ -33,10 +34,22 @@ log = logging.getLogger(__name__)
 class Sync:
     """Makes the store equal to Label Studio, except where something newer was heard meanwhile."""
 
-    def __init__(self, store: Store, studio: Studio, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        studio: Studio,
+        clock: Clock,
+        backend_url: str | None = None,
+        webhook_keys: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """backend_url: this backend's address. webhook_keys: what projects' webhook secrets are made from."""
         self._store = store
         self._studio = studio
         self._clock = clock
+        self._backend_url = backend_url
+        self._webhook_keys = webhook_keys
+        # Projects whose webhooks this process has looked at.
+        self._renewed: set[str] = set()
         # What the last comparison left, by project: see _difference.
         self._known_differences: dict[str, tuple[int, int]] = {}
 
@@ -58,6 +71,8 @@ class Sync:
         Returns whether nothing is left to compare: a first or daily comparison of many tasks takes several calls.
         """
         theirs = self.config(key)
+        # First: what was refused until now is read below.
+        self._renew_webhooks(key)
         project = self._store.project(key)
         if project.comparing_since is None and self._must_compare(theirs, project):
             project = self._begin_comparison(key, theirs)
@@ -66,6 +81,18 @@ class Sync:
         self._check_published(theirs, self._store.project(key))
         self._store.update(key, synced_at=self._clock.now())
         return True
+
+    def _renew_webhooks(self, key: str) -> None:
+        """Once a process: webhooks that carry a secret of an earlier release, or of an older key, get the new one."""
+        keys = () if key in self._renewed else self._webhook_keys()
+        if not keys:
+            return
+        try:
+            if self._studio.renew_webhooks(project_id_of(key), self._backend_url, webhook_secret(keys[0], key)):
+                log.warning("project %s: its webhook carried another secret than the project's: replaced", key)
+        except StudioRefused as exc:
+            log.error("project %s: its webhook could not be looked at: %s", key, exc)
+        self._renewed.add(key)
 
     # -- everything -------------------------------------------------------------------------------------------
 

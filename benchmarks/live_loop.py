@@ -23,9 +23,10 @@ from pathlib import Path
 import httpx
 import psutil
 
-from backend.cli.wiring import webhook_secrets
+from backend.cli.wiring import webhook_keys
+from backend.labeling import project_key
 from backend.settings import Settings
-from backend.studio import WEBHOOK_HEADER
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.studio.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, free_port, install
 from benchmarks.texts import LABELS, make_texts
 from tests.support.backend_process import BackendProcess
@@ -202,7 +203,8 @@ class Bench:
         project = self.admin.call("GET", f"/api/projects/{project_id}/")
         labelled = {row[0] for row in self.truth.ask("SELECT task_id FROM task_completion")}
         ids = [task for task in self.admin.task_ids(project_id) if task not in labelled][:n]
-        secret = webhook_secrets(Settings(model_dir=self.backend.folder))[0]
+        key = webhook_keys(Settings(model_dir=self.backend.folder))[0]
+        secret = webhook_secret(key, project_key(project_id, project["created_at"]))
         known, began, slowest = len(state["turns"]), time.perf_counter(), 0.0
         newest = state["turns"][0]["started_at"]
         with httpx.Client(base_url=self.backend.url, headers={WEBHOOK_HEADER: secret}, timeout=10) as client:

@@ -12,12 +12,13 @@ import click
 import httpx
 
 from backend.cli.progress import Bar
-from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_secrets
+from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_keys
 from backend.errors import InvalidSettings, StudioRefused
 from backend.examples import example_config, example_tasks
 from backend.labeling import parse_config
 from backend.redaction import hide
 from backend.settings import Settings, read_project_settings, read_settings
+from backend.studio import webhook_secret
 
 if TYPE_CHECKING:
     from backend.studio.client import Connection, Studio
@@ -79,7 +80,8 @@ def connect_project(
     parse_config(project.label_config)
     say(f'Project {project_id} "{project.title}" of {settings.label_studio_url}')
     # Before the connection: Label Studio makes an open webhook for a new connection, unless there is one.
-    studio.replace_webhook(project_id, backend_url, webhook_secrets(settings)[0])
+    secret = webhook_secret(webhook_keys(settings)[0], project.key)
+    studio.replace_webhook(project_id, backend_url, secret)
     say("  webhook: limited to labels and tasks, with a secret header")
     connection = studio.connect(project_id, backend_url, extra_params)
     say(f"  model: {backend_url} (connection {connection.id})")

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import click
 
 from backend.cli.connect import connect_project
-from backend.cli.wiring import keep_files_private, make_studio, say_errors, webhook_secrets
+from backend.cli.wiring import keep_files_private, make_studio, say_errors, webhook_keys
 from backend.clock import Clock
 from backend.doctor import Result, Setup, examine
 from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
@@ -41,7 +41,7 @@ def doctor(project_ids: tuple[int, ...], backend_url: str | None, fix: bool, as_
         settings,
         url,
         make_studio,
-        webhook_secrets,
+        webhook_keys,
         lambda project_id: connect_project(settings, project_id, url, None, lambda _line: None),
         Clock(),
         bounded_client(Limits(read_seconds=ANSWER_SECONDS, seconds=3 * ANSWER_SECONDS, n_bytes=ANSWER_BYTES)),

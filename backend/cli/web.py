@@ -17,7 +17,7 @@ from backend.cli.wiring import (
     make_signer,
     open_store,
     set_up_logging,
-    webhook_secrets,
+    webhook_keys,
 )
 from backend.settings import read_settings
 
@@ -42,10 +42,10 @@ def run_web(host: str, port: int) -> None:
     from backend.jobs import JobClient
     from backend.web import create_app
 
-    signer, secrets = make_signer(settings), webhook_secrets(settings)
+    signer, keys = make_signer(settings), webhook_keys(settings)
     store = open_store(settings, STORE_PATIENCE_SECONDS)
     jobs = JobClient(settings.jobs_url, patience_seconds=JOBS_PATIENCE_SECONDS)
-    app = create_app(settings, store, jobs, signer, secrets, host=host)
+    app = create_app(settings, store, jobs, signer, keys, host=host)
     server = waitress.create_server(
         app,
         host=host,

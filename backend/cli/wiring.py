@@ -101,11 +101,18 @@ def make_signer(settings: Settings) -> Signer:
     return Signer(read_or_create_secret(settings.model_dir / "signing.key", at_least=KEY_CHARACTERS))
 
 
-def webhook_secrets(settings: Settings) -> list[str]:
-    """The secrets that webhooks may carry; `connect` sends the first."""
+def webhook_keys(settings: Settings, *, create: bool = True) -> list[str]:
+    """What projects' webhook secrets are made from: by `connect` from the first, those of the others are valid, too.
+
+    create: make one where none is. The worker does not: on a machine of its own it would not be the web server's.
+    """
     if settings.webhook_secret is not None:
         return split_keys(settings.webhook_secret.get_secret_value())
-    return split_keys(read_or_create_secret(settings.model_dir / "webhook.secret", at_least=KEY_CHARACTERS))
+    # Not the `webhook.secret` of earlier releases, which Label Studio has shown to its users.
+    path = settings.model_dir / "webhook.key"
+    if not create and not os.path.lexists(path):
+        return []
+    return split_keys(read_or_create_secret(path, at_least=KEY_CHARACTERS))
 
 
 def basic_auth(settings: Settings) -> tuple[str, str] | None:

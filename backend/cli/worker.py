@@ -20,6 +20,7 @@ from backend.cli.wiring import (
     open_store,
     say_errors,
     set_up_logging,
+    webhook_keys,
 )
 from backend.clock import Clock, has_passed
 from backend.computing import Computing
@@ -76,7 +77,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     # Settings may have been corrected.
     store.unpark()
     background = ThreadPoolExecutor(1, thread_name_prefix="features")
-    loop = Loop(store, studio, signer, settings, clock, computing, background, counts)
+    keys = partial(webhook_keys, settings, create=False)
+    loop = Loop(store, studio, signer, settings, clock, computing, background, counts, keys)
     jobs = JobClient(settings.jobs_url)
     run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)

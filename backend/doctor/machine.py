@@ -15,7 +15,7 @@ from backend.doctor.findings import Finding, failure, ok, skipped, warning
 from backend.doctor.setup import Setup, known_projects
 from backend.encoders import NONE, find_encoder
 from backend.errors import InvalidSettings
-from backend.studio import WEBHOOK_HEADER
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.studio.local import LABEL_STUDIO_VERSION
 from backend.studio.tokens import token_kind
 
@@ -175,21 +175,20 @@ def credentials(setup: Setup) -> Finding:
 
 
 def secret(setup: Setup) -> Finding:
-    """Whether the running backend takes the webhook secret that is known here."""
+    """Whether the running backend takes webhook secrets that are made from the key that is known here."""
     if setup.running_at is None:
         return skipped(_NOT_REACHED)
-    # An action that it ignores.
-    answer = setup.http.post(
-        f"{setup.running_at}/webhook", json={"action": "DOCTOR"}, headers={WEBHOOK_HEADER: setup.secrets[0]}
-    )
+    # An action that it ignores, whatever the project.
+    headers = {WEBHOOK_HEADER: webhook_secret(setup.webhook_keys[0], "doctor")}
+    answer = setup.http.post(f"{setup.running_at}/webhook", json={"action": "DOCTOR"}, headers=headers)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         return failure(
-            "the running backend refuses the webhook secret that is known here: start both with the same MODEL_DIR or "
-            "AL_WEBHOOK_SECRET"
+            "the running backend refuses webhook secrets made from the key that is known here: start both with the "
+            "same MODEL_DIR or AL_WEBHOOK_SECRET"
         )
     if answer.is_error:
         return failure(f"the running backend takes no webhooks: {_said(answer)}")
-    return ok("the running backend takes the webhook secret that is known here")
+    return ok("the running backend takes the webhook secrets that are known here")
 
 
 def _said(answer: httpx.Response) -> str:

@@ -186,7 +186,7 @@ def round_trip(look: ProjectLook) -> Finding:
 
 def webhook(look: ProjectLook) -> Finding:
     """Whether one webhook tells this backend what it needs, with the right secret."""
-    secrets = look.setup.secrets
+    secrets = look.secrets
     repair = partial(look.setup.studio.replace_webhook, look.id, look.url, secrets[0])
     advice = f"run label-studio-al connect --project {look.id} (or doctor --fix)"
     if not look.webhooks:
@@ -205,7 +205,7 @@ def webhook(look: ProjectLook) -> Finding:
         if missing:
             faults.append(f"the webhook does not tell {', '.join(missing)}")
         if one.secret is not None and one.secret not in secrets:
-            faults.append("the webhook carries a secret that is not this backend's, so it is refused")
+            faults.append("the webhook carries a secret that is not the project's, so it is refused")
         if one.secret is None and _demands_secret(look.setup):
             faults.append("the webhook carries no secret, and this backend demands one")
     if faults:
@@ -219,7 +219,7 @@ def webhook(look: ProjectLook) -> Finding:
 
 def other_webhooks(look: ProjectLook) -> Finding:
     """Whether webhooks of this backend's are left that lead to an address that it had."""
-    secrets = look.setup.secrets
+    secrets = look.secrets
     left = [one for one in look.all_webhooks if one not in look.webhooks and one.secret in secrets]
     if left:
         return warning(

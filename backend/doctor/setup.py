@@ -14,6 +14,7 @@ from backend.errors import AddressRefused, DatabaseUnavailable, InvalidSettings
 from backend.labeling import project_id_of
 from backend.settings import Settings
 from backend.store import Project, Store, Version
+from backend.studio import webhook_secret
 from backend.studio.about import About, ask_about
 from backend.studio.client import Connection, Studio, StudioProject, Webhook, our_connection
 
@@ -29,7 +30,7 @@ class Setup:
         settings: Settings,
         backend_url: str,
         make_studio: Callable[[Settings], Studio | None],
-        read_secrets: Callable[[Settings], list[str]],
+        read_keys: Callable[[Settings], list[str]],
         connect: Callable[[int], object],
         clock: Clock,
         http: httpx.Client,
@@ -45,7 +46,7 @@ class Setup:
         self.clock = clock
         self.http = http
         self._make_studio = make_studio
-        self._read_secrets = read_secrets
+        self._read_keys = read_keys
 
     @cached_property
     def studio(self) -> Studio:
@@ -61,9 +62,9 @@ class Setup:
         return ask_about(self.http, self.settings.label_studio_url or ""), self.clock.now()
 
     @cached_property
-    def secrets(self) -> list[str]:
-        """The secrets that webhooks may carry; made now if there are none."""
-        return self._read_secrets(self.settings)
+    def webhook_keys(self) -> list[str]:
+        """What projects' webhook secrets are made from; made now if there is none."""
+        return self._read_keys(self.settings)
 
     @cached_property
     def running_at(self) -> str | None:
@@ -117,6 +118,11 @@ class ProjectLook:
     def theirs(self) -> StudioProject:
         """The project as Label Studio has it."""
         return self.setup.studio.project(self.id)
+
+    @cached_property
+    def secrets(self) -> list[str]:
+        """What the project's webhooks may carry; `connect` sends the first."""
+        return [webhook_secret(key, self.theirs.key) for key in self.setup.webhook_keys]
 
     @cached_property
     def address_refused(self) -> AddressRefused | None:

@@ -538,6 +538,17 @@ class Studio:
         else:
             self._json("POST", "api/webhooks/", {**wanted, "project": project_id})
 
+    def renew_webhooks(self, project_id: int, backend_url: str | None, secret: str) -> bool:
+        """Give this secret to the webhooks to this backend that carry another one. Returns whether there were any."""
+        connection = self.find_connection(project_id, backend_url)
+        if connection is None:
+            return False
+        ours = self._webhooks_to(project_id, connection.url.rstrip("/"))
+        if all(one.secret in (None, secret) for one in ours):
+            return False
+        self.replace_webhook(project_id, connection.url.rstrip("/"), secret)
+        return True
+
     def arrange(self, project_id: int) -> None:
         """Make the project's queue follow the scores and show predictions to annotators."""
         self._json("PATCH", f"api/projects/{project_id}/", {"sampling": SAMPLING, "show_collab_predictions": True})

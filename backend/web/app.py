@@ -53,20 +53,20 @@ def create_app(
     store: Store,
     jobs: JobClient,
     signer: Signer,
-    webhook_secrets: Sequence[str],
+    webhook_keys: Sequence[str],
     *,
     host: str = "127.0.0.1",
     clock: Clock | None = None,
 ) -> Flask:
     """The app, wired from its parts. It never trains and never calls Label Studio.
 
-    webhook_secrets: all that are valid. host: the address that is listened on.
+    webhook_keys: what projects' webhook secrets may be made from. host: the address that is listened on.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     here = app.extensions["parts"] = Parts(settings, store, jobs, signer, clock or Clock())
-    guard = app.extensions["guard"] = Guard(settings, webhook_secrets, host)
+    guard = app.extensions["guard"] = Guard(settings, webhook_keys, host)
 
     def note_shed(path: str) -> None:
         here.counts.add("label_studio_al_requests_shed_total")
@@ -92,7 +92,7 @@ def create_app(
     @app.before_request
     def _start() -> None:
         request.environ["al.began"] = time.perf_counter()
-        guard.check(request.path, request.method, request.headers)
+        request.environ["al.webhook_of"] = guard.check(request.path, request.method, request.headers)
         request.environ["al.is_let_in"] = True
 
     @app.after_request

@@ -11,7 +11,7 @@ from werkzeug.datastructures import Authorization, Headers
 
 from backend.errors import Forbidden, Unauthorized
 from backend.settings import Settings
-from backend.studio import WEBHOOK_HEADER
+from backend.studio import WEBHOOK_HEADER, project_of_secret
 
 # Names under which a container reaches its host's loopback.
 _LOOPBACK_NAMES = ("localhost", "host.docker.internal", "gateway.docker.internal")
@@ -24,35 +24,33 @@ class Guard:
     All of it from the headers, before a body is read.
     """
 
-    def __init__(self, settings: Settings, webhook_secrets: Sequence[str], host: str) -> None:
-        """webhook_secrets: all that are valid. host: the address that is listened on."""
+    def __init__(self, settings: Settings, webhook_keys: Sequence[str], host: str) -> None:
+        """webhook_keys: what projects' webhook secrets may be made from. host: the address that is listened on."""
         self._user = settings.basic_auth_user or ""
         self._password = settings.basic_auth_pass.get_secret_value() if settings.basic_auth_pass else ""
         self._is_protected = settings.is_protected
         # Label Studio sends its own webhooks without any credentials, so the header can only be demanded
         # where an operator asked for protection.
         self._demands_secret = settings.is_protected or settings.webhook_secret is not None
-        self._secrets = webhook_secrets
+        self._keys = webhook_keys
         named = (urlsplit(settings.backend_url or "").hostname, host, *settings.host_names)
         self._names = {*_LOOPBACK_NAMES, *(one.lower() for one in named if one)}
         # A browser sends no credentials of ours under a name that somebody else has pointed at us.
         self._checks_host = not settings.is_protected or bool(settings.host_names)
 
-    def check(self, path: str, method: str, headers: Headers) -> None:
-        """Raises Unauthorized, Forbidden."""
+    def check(self, path: str, method: str, headers: Headers) -> str | None:
+        """The project whose webhook secret came along, if one did. Raises Unauthorized, Forbidden."""
         if path == "/health":
-            return
+            return None
         self._check_page(method, headers)
         if path == "/webhook" and (WEBHOOK_HEADER in headers or self._demands_secret):
-            given = headers.get(WEBHOOK_HEADER, "")
-            # All comparisons are always made.
-            matches = [_is_same(given, secret) for secret in self._secrets]
-            if any(matches):
-                return
+            project_key = project_of_secret(headers.get(WEBHOOK_HEADER, ""), self._keys)
+            if project_key is not None:
+                return project_key
             # "Start training" comes from Label Studio's ML API, which sends basic auth instead.
             if not (self._is_protected and "Authorization" in headers):
                 raise Unauthorized(
-                    f"a webhook must carry the header {WEBHOOK_HEADER} with this backend's secret: "
+                    f"a webhook must carry the header {WEBHOOK_HEADER} with the project's secret: "
                     "run label-studio-al connect"
                 )
         if self._is_protected:
@@ -62,6 +60,7 @@ class Guard:
             is_password = _is_same((sent.password if sent else None) or "", self._password)
             if not (is_user and is_password):
                 raise Unauthorized("the configured user and password are needed (basic auth)")
+        return None
 
     def _check_page(self, method: str, headers: Headers) -> None:
         """A web page that somebody visits must not reach us through their browser."""

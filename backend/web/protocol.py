@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from backend import logs
 from backend.answering import answer, name_of, read_setup, read_tasks, register
 from backend.database import UNAVAILABLE
-from backend.errors import ArtifactRejected, InvalidRequest
+from backend.errors import ArtifactRejected, Forbidden, InvalidRequest
 from backend.labeling import parse_config, read_event, read_project_key
 from backend.learning.model import Model
 from backend.redaction import hide
@@ -78,6 +78,9 @@ def webhook() -> ResponseReturnValue:
         log.info("webhook %s does not concern the model: ignored", str(action)[:60])
         return jsonify(status="ignored")
     logs.add(project=event.project_key)
+    sender = request.environ["al.webhook_of"]
+    if sender not in (None, event.project_key):
+        raise Forbidden(f"a webhook with project {sender}'s secret cannot tell of project {event.project_key}")
     here = parts()
     here.catch_up()
     project = here.store.hear(event, here.clock.now())

@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from backend.cli.wiring import webhook_keys
+from backend.settings import Settings
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.studio.local import free_port
 from benchmarks.big_label_studio import RunningStudio
 from benchmarks.scale.bench import (
@@ -147,7 +150,7 @@ def plan_of(
 ) -> Plan:
     """Labels of a project at a steady rate, and what else is asked meanwhile."""
     first_row = min(N_LABELLED, n_tasks // 2)
-    project = project_of(studio, project_id)
+    project, key = project_of(studio, project_id), webhook_keys(Settings(model_dir=backend.folder))[0]
     set_up = {
         "project": project["key"],
         "schema": project["label_config"],
@@ -157,6 +160,7 @@ def plan_of(
     }
     return Plan(
         url=backend.url,
+        headers={WEBHOOK_HEADER: webhook_secret(key, project["key"])},
         project=project,
         texts=str(bench.texts.folder),
         first_row=first_row,

@@ -38,9 +38,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send. project: as webhooks carry it; the task of event i is row `first_row + i`."""
+    """What to send. project: as webhooks carry it; the task of event i is row `first_row + i`. headers: of all."""
 
     url: str
+    headers: dict[str, str]
     project: dict[str, Any]
     texts: str
     first_row: int
@@ -70,6 +71,7 @@ class Sent:
 
 def send_all(
     url: str,
+    headers: dict[str, str],
     method: str,
     path: str,
     began: float,
@@ -77,7 +79,7 @@ def send_all(
     body: Callable[[int], bytes | None],
 ) -> Sent:
     """Send numbered requests at their moments (seconds after `began`), over one kept connection."""
-    connection, sent = Connection(url, timeout=10), Sent([], [])
+    connection, sent = Connection(url, headers, timeout=10), Sent([], [])
     for number, offset in moments:
         content, planned = body(number), began + offset
         time.sleep(max(0.0, planned - time.perf_counter()))
@@ -101,7 +103,7 @@ def follow(plan: Plan) -> dict[str, dict[str, Any]]:
         return _event(template, plan.project, texts, plan.first_row + number, number)
 
     def run(name: str, *what: Any) -> None:
-        results[name] = send_all(plan.url, *what)
+        results[name] = send_all(plan.url, plan.headers, *what)
 
     threads = []
     for place in range(plan.n_connections):

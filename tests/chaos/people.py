@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from backend.labeling import version_number
-from backend.studio import WEBHOOK_HEADER
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from tests.chaos.server import StudioServer
 from tests.support.fake_label_studio import FakeProject
 
@@ -47,14 +47,14 @@ class People:
     """Annotators of one project, and its admin."""
 
     def __init__(
-        self, server: StudioServer, project: FakeProject, backend_url: str, auth: tuple[str, str], secret: str
+        self, server: StudioServer, project: FakeProject, backend_url: str, auth: tuple[str, str], webhook_key: str
     ) -> None:
         self.server = server
         self._project = project
         self.project_key = project.key
         self._url = backend_url
         self._auth = httpx.BasicAuth(*auth)
-        self._secret = secret
+        self._webhook_key = webhook_key
         self._random = random.Random(server.weather.random.random())
         self._kept: dict[str, Any] | None = None
         self._locked: set[int] = set()
@@ -178,7 +178,7 @@ class People:
     def _call(
         self, client: httpx.Client, method: str, path: str, body: dict[str, Any] | None, seconds: float
     ) -> dict[str, Any] | None:
-        headers = {WEBHOOK_HEADER: self._secret} if path == "/webhook" else {}
+        headers = {WEBHOOK_HEADER: webhook_secret(self._webhook_key, self._project.key)} if path == "/webhook" else {}
         try:
             response = client.request(method, self._url + path, json=body, headers=headers, timeout=seconds)
         except httpx.HTTPError:

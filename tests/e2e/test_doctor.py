@@ -96,7 +96,7 @@ def connect_twice(admin: Annotator, project_id: int, backend: BackendProcess) ->
 
 MENDED = [
     (delete_webhook, "webhook", "no webhook tells"),
-    (change_secret, "webhook", "a secret that is not this backend's"),
+    (change_secret, "webhook", "a secret that is not the project's"),
     (sample_sequentially, "sampling", 'the project\'s sampling is "Sequential sampling"'),
     (hide_predictions, "predictions", "hidden from annotators"),
     (point_elsewhere, "model version", '"my own model"'),

@@ -22,7 +22,6 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.studio import WEBHOOK_HEADER
 from backend.web.openapi import PATHS
 from tests.support.backend_process import BackendProcess
 
@@ -69,8 +68,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendProcess
 @pytest.fixture(scope="module")
 def send(backend: BackendProcess) -> Iterator[Callable[..., httpx.Response]]:
     """Sends a request as somebody who may come in, and judges the answer."""
-    headers = {WEBHOOK_HEADER: SECRET}
-    with httpx.Client(base_url=backend.url, auth=(USER, PASSWORD), headers=headers, timeout=ANSWER_SECONDS) as client:
+    with httpx.Client(base_url=backend.url, auth=(USER, PASSWORD), timeout=ANSWER_SECONDS) as client:
 
         def sent(method: str, path: str, **what: Any) -> httpx.Response:
             response = client.request(method, path, **what)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from backend.cli import main
-from backend.cli.wiring import make_signer, webhook_secrets
+from backend.cli.wiring import make_signer, webhook_keys
 from backend.errors import ArtifactRejected, InvalidSettings
 from backend.models import Models
 from backend.settings import Settings, read_settings
@@ -21,7 +21,7 @@ from tests.support.build import config_xml
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio
 
-READS: dict[str, Callable[[Settings], object]] = {"signing.key": make_signer, "webhook.secret": webhook_secrets}
+READS: dict[str, Callable[[Settings], object]] = {"signing.key": make_signer, "webhook.key": webhook_keys}
 
 
 def dangling(path: Path) -> None:

@@ -160,14 +160,14 @@ def test_two_secrets_differ(tmp_path: Path) -> None:
 
 
 def test_secret_written_by_hand_is_taken_without_its_line_end(tmp_path: Path) -> None:
-    path = tmp_path / "webhook.secret"
+    path = tmp_path / "webhook.key"
     path.write_text("chosen by the operator\n", encoding="ascii")
     assert read_or_create_secret(path) == "chosen by the operator"
 
 
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_empty_secret_is_never_used(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "webhook.secret"
+    path = tmp_path / "webhook.key"
     path.write_text(content, encoding="ascii")
     try:
         secret = read_or_create_secret(path)

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from backend.cli import main
 from backend.examples import example_tasks
-from backend.studio import WEBHOOK_HEADER
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.studio.client import SAMPLING, Studio
 from tests.support.bench import TEXTS, TWO
 from tests.support.clock import FakeClock
@@ -54,7 +54,7 @@ def test_webhook_carries_the_secret(fake: FakeLabelStudio, url: str) -> None:
         assert done.exit_code == 0, done.output
         (hook,) = fake.webhooks.values()
         assert hook["url"] == f"{url}/webhook"
-        assert hook["headers"] == {WEBHOOK_HEADER: SECRET}
+        assert hook["headers"] == {WEBHOOK_HEADER: webhook_secret(SECRET, project.key)}
         assert not hook["send_for_all_actions"]
         (connection,) = fake.connections.values()
         assert connection["url"] == url

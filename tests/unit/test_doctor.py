@@ -26,7 +26,7 @@ from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
 from backend.jobs import JobClient
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
-from backend.studio import WEBHOOK_HEADER
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.studio.client import Studio
 from backend.web import create_app
 from tests.support.bench import Bench
@@ -46,7 +46,7 @@ class Ward:
     project: FakeProject
     settings: Settings
     http: httpx.Client
-    secrets: list[str]
+    keys: list[str]
     serve: Callable[[Settings], None]
     token: str = TOKEN
     backend_url: str = BACKEND_URL
@@ -66,7 +66,7 @@ class Ward:
             self.settings,
             self.backend_url,
             self.studio,
-            lambda _settings: self.secrets,
+            lambda _settings: self.keys,
             lambda project_id: connect_project(self.settings, project_id, self.backend_url, None, lambda _: None),
             self.bench.clock,
             self.http,
@@ -130,7 +130,7 @@ def ward(
     ward = Ward(bench, bench.add(), settings, http, [SECRET], serve)
     fake.connections.clear()
     monkeypatch.setattr(connect_module, "make_studio", ward.studio)
-    monkeypatch.setattr(connect_module, "webhook_secrets", lambda _settings: ward.secrets)
+    monkeypatch.setattr(connect_module, "webhook_keys", lambda _settings: ward.keys)
     connect_project(settings, ward.project.id, BACKEND_URL, None, lambda _: None)
     bench.publish(ward.project, 2)
     yield ward
@@ -223,7 +223,7 @@ def lose_predictions(ward: Ward) -> None:
 MENDED = [
     (break_webhook, "webhook", FAILURE, "no webhook tells http://localhost:9090"),
     (double_webhook, "webhook", FAILURE, "there are 2 webhooks"),
-    (steal_secret, "webhook", FAILURE, "a secret that is not this backend's"),
+    (steal_secret, "webhook", FAILURE, "a secret that is not the project's"),
     (forget_an_action, "webhook", FAILURE, "does not tell ANNOTATION_UPDATED, ANNOTATIONS_CREATED"),
     (switch_webhook_off, "webhook", FAILURE, "switched off"),
     (sample_sequentially, "sampling", FAILURE, 'sampling is "Sequential sampling"'),
@@ -349,7 +349,7 @@ def recreated(ward: Ward) -> None:
 
 
 def other_secret(ward: Ward) -> None:
-    ward.secrets = ["of another MODEL_DIR"]
+    ward.keys = ["of another MODEL_DIR"]
 
 
 def failing_turns(ward: Ward) -> None:
@@ -435,7 +435,7 @@ def test_what_depends_on_a_failure_is_not_looked_at(ward: Ward) -> None:
 def test_webhook_never_gets_a_secret_that_the_running_backend_refuses(ward: Ward) -> None:
     other_secret(ward)
     assert ward.results(fix=True)["webhook"].state == SKIPPED
-    assert ward.webhook()["headers"] == {WEBHOOK_HEADER: SECRET}
+    assert ward.webhook()["headers"] == {WEBHOOK_HEADER: webhook_secret(SECRET, ward.project.key)}
 
 
 def test_deleted_task_of_the_window_is_not_missed(ward: Ward) -> None:

@@ -10,19 +10,22 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.cli.wiring import webhook_secrets
+from backend.cli.wiring import webhook_keys
 from backend.errors import InvalidSettings
 from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
-from backend.studio import WEBHOOK_HEADER
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.web import create_app
 from backend.web.openapi import PATHS
 from backend.web.parts import CATCH_UP_SECONDS
 from tests.support.clock import FakeClock
 
-SECRET = "the secret of webhooks"
-OLD_SECRET = "the secret of last month"
+KEY = "the key of webhooks"
+OLD_KEY = "the key of last month"
+# Of the project whose payloads are in tests/payloads.
+SECRET = webhook_secret(KEY, "2.1795394190")
+OLD_SECRET = webhook_secret(OLD_KEY, "2.1795394190")
 OPEN = {}
 PROTECTED = {"basic_auth_user": "annotators", "basic_auth_pass": "pass:with: colons"}
 LOGIN = ("annotators", "pass:with: colons")
@@ -36,7 +39,7 @@ def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -
 
     def make(clock: FakeClock | None = None, **given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, jobs, signer, [SECRET, OLD_SECRET], clock=clock).test_client()
+        return create_app(settings, store, jobs, signer, [KEY, OLD_KEY], clock=clock).test_client()
 
     return make
 
@@ -128,7 +131,7 @@ def test_open_backend_takes_webhooks_without_a_secret(
     assert make_client().post("/webhook", json=webhook).status_code == 200
 
 
-@pytest.mark.parametrize("given", [OPEN, PROTECTED, {"webhook_secret": SECRET}], ids=["open", "protected", "secret"])
+@pytest.mark.parametrize("given", [OPEN, PROTECTED, {"webhook_secret": KEY}], ids=["open", "protected", "secret"])
 def test_right_secret_is_let_in_and_a_wrong_one_never(
     make_client: Callable[..., FlaskClient], webhook: dict[str, Any], given: dict[str, str]
 ) -> None:
@@ -140,7 +143,7 @@ def test_right_secret_is_let_in_and_a_wrong_one_never(
         assert SECRET not in answer.text
 
 
-@pytest.mark.parametrize("given", [PROTECTED, {"webhook_secret": SECRET}], ids=["protected", "secret"])
+@pytest.mark.parametrize("given", [PROTECTED, {"webhook_secret": KEY}], ids=["protected", "secret"])
 def test_missing_secret_is_refused_with_the_way_to_mend_it(
     make_client: Callable[..., FlaskClient], webhook: dict[str, Any], given: dict[str, str]
 ) -> None:
@@ -163,7 +166,7 @@ def test_start_training_comes_in_with_basic_auth(
 def test_basic_auth_does_not_replace_the_secret_where_only_a_secret_is_set(
     make_client: Callable[..., FlaskClient], webhook: dict[str, Any]
 ) -> None:
-    client = make_client(webhook_secret=SECRET)
+    client = make_client(webhook_secret=KEY)
     assert client.post("/webhook", json=webhook, auth=LOGIN).status_code == 401
 
 
@@ -185,11 +188,11 @@ def test_two_secrets_are_valid_while_one_is_changed(
     assert answer.status_code == 200
 
 
-def test_all_secrets_of_the_setting_are_accepted_and_the_first_is_sent(tmp_path: Path) -> None:
+def test_keys_are_those_of_the_setting_or_of_the_file(tmp_path: Path) -> None:
     settings = read_settings(model_dir=tmp_path, webhook_secret="the-new-secret-one,the-old-secret-one")
-    assert webhook_secrets(settings) == ["the-new-secret-one", "the-old-secret-one"]
-    (tmp_path / "webhook.secret").write_text("a new secret one\nan old secret one\n")
-    assert webhook_secrets(read_settings(model_dir=tmp_path)) == ["a new secret one", "an old secret one"]
+    assert webhook_keys(settings) == ["the-new-secret-one", "the-old-secret-one"]
+    (tmp_path / "webhook.key").write_text("a new secret one\nan old secret one\n")
+    assert webhook_keys(read_settings(model_dir=tmp_path)) == ["a new secret one", "an old secret one"]
 
 
 def test_no_route_answers_without_credentials_where_they_are_configured(
