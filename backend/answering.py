@@ -76,15 +76,15 @@ def read_tasks(body: Mapping[str, Any], settings: Settings) -> list[Any]:
     return tasks
 
 
-def name_of(version: tuple[int, int] | None) -> str:
-    """The name of a project's current version, from its id and number; None before the first."""
-    return version_name(FIRST_VERSION if version is None else version[1])
+def name_of(store: Store, version: tuple[int, str] | None) -> str:
+    """The name of a project's current version, of which id and name are given; None before the first."""
+    return version_name(FIRST_VERSION, store.installation) if version is None else version[1]
 
 
 def answer(
     store: Store,
     clock: Clock,
-    version: tuple[int, int] | None,
+    version: tuple[int, str] | None,
     model: Model | None,
     config: LabelConfig,
     tasks: Sequence[Any],
@@ -92,7 +92,7 @@ def answer(
 ) -> list[dict[str, Any]]:
     """Labels and scores of tasks: exactly one prediction a task, in order. Raises Overloaded if it takes too long.
 
-    version: id and number of the project's current version. model: None where the version has none. checks: tasks that
+    version: id and name of the project's current version. model: None where the version has none. checks: tasks that
     people are to label without being told what the model says.
     """
     until = clock.elapsed() + PREDICT_SECONDS
@@ -109,13 +109,13 @@ def answer(
 
 def _predictions(
     store: Store,
-    version: tuple[int, int] | None,
+    version: tuple[int, str] | None,
     model: Model | None,
     config: LabelConfig,
     tasks: Sequence[Any],
     checks: Collection[int],
 ) -> list[dict[str, Any]]:
-    name = name_of(version)
+    name = name_of(store, version)
     texts = [_text(config, task) for task in tasks]
     answered = [place for place, text in enumerate(texts) if text is not None]
     results = [prediction(config, name, NO_ANSWER_SCORE, None, None) for _ in tasks]

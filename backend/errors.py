@@ -13,6 +13,7 @@ BackendError
 ├── StudioError             Label Studio could not be asked, or refused
 │   ├── StudioUnreachable   no answer, or a server error: worth another try
 │   ├── StudioRefused       Label Studio said no: another try needs a change first
+│   │   └── NotConnected    the project's model connection is gone, or another backend's
 │   └── AddressRefused      Label Studio does not accept the address of this backend
 ├── ArtifactRejected        a stored model is torn, foreign or of another release
 ├── FeaturesNotStored       the disk does not take the features of a pool
@@ -123,6 +124,10 @@ class StudioRefused(StudioError):
         """code: the HTTP status that Label Studio answered."""
         super().__init__(message)
         self.code = code
+
+
+class NotConnected(StudioRefused):
+    """Connect the project again: its model page in Label Studio, or `label-studio-al connect`."""
 
 
 class AddressRefused(StudioError):

@@ -399,11 +399,12 @@ class Loop:
 
     def _write_settings(self, project: Project, progress: Progress) -> None:
         """Bring settings that were chosen here into Label Studio, so that it does not tell the old ones again."""
-        if project.wanted_params is None or self._studio is None:
+        if project.wanted_params is None or self._studio is None or self._publishing is None:
             return
         project_id = project_id_of(project.key)
         with self._step(project.key, progress, "settings", "writing the settings into Label Studio"):
-            self._studio.set_extra_params(project_id, self._settings.backend_url, project.wanted_params)
+            connection = self._publishing.find_connection(project.key)
+            self._studio.set_extra_params(project_id, connection, project.wanted_params)
             self._store.settle_settings(project.key, project.wanted_params)
         progress.done.append("wrote the settings into Label Studio")
 
@@ -480,6 +481,8 @@ class Loop:
                 self._clearing(key, "sync_wanted", "config_wanted"),
             ):
                 is_synced = self._sync.run(key, until)
+                if is_synced and self._publishing is not None:
+                    self._publishing.find_connection(key)
             if is_synced:
                 progress.done.append("synced")
             else:

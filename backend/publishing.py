@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager
 
 from backend.clock import Clock, has_passed
 from backend.errors import StudioRefused, StudioUnreachable
-from backend.labeling import LabelConfig, prediction, project_id_of, score, version_name, version_number
+from backend.labeling import LabelConfig, prediction, project_id_of, score, version_name
 from backend.ranking import Window
 from backend.store import Project, Standing, Store, Version, WindowTask
-from backend.studio.client import Studio
+from backend.studio.client import Connection, Studio
 
 # What must lie ready while people label, before the others follow. Each of them has a task open that nobody else is
 # given, each takes another one at any moment, and where none is left Label Studio says that there are no more tasks.
@@ -48,18 +48,26 @@ class Publishing:
         self._clock = clock
         self._backend_url = backend_url
 
+    def find_connection(self, key: str) -> Connection:
+        """The project's connection over which Label Studio reaches this backend. Raises NotConnected without one."""
+        current = self._store.current_name(key)
+        versions = [] if current is None else [current[1]]
+        return self._studio.our_connection(project_id_of(key), self._backend_url, versions)
+
     def push_first(self, key: str, config: LabelConfig, number: int, window: Window) -> frozenset[int]:
         """Push what must lie ready before anybody is asked by a version that is not recorded yet. Gives these tasks.
 
         Raises StudioRefused, StudioUnreachable; what was pushed until then is found as an older version's.
         """
+        self.find_connection(key)
+        name = version_name(number, self._store.installation)
         guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
         first = [
             WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
             for (task_id, informativeness), best in zip(window.pairs(), guesses, strict=True)
         ][: self._n_ready(key)]
         for task in first:
-            self._push(key, config, number, task)
+            self._push(key, config, name, task)
         return frozenset(task.task_id for task in first)
 
     def switch(self, key: str, version: Version, step: Step) -> None:
@@ -70,6 +78,7 @@ class Publishing:
         with step("switch", f"switching to {version.name}"):
             # Arranged once only: an admin who switches it off afterwards means it.
             if not latest.is_arranged:
+                self.find_connection(key)
                 self._studio.arrange(project_id)
                 self._store.update(key, is_arranged=True)
             is_pushed = bool(self._store.pushed(version.id))
@@ -92,6 +101,7 @@ class Publishing:
         self._note(key, is_all=not left)
         if not left:
             return True
+        self.find_connection(key)
         n_urgent = max(0, self._n_ready(key) - (sum(is_open) - len(left)))
         until = self._clock.now() + REST_SECONDS
         with step("rest", f"pushing {len(left)} predictions"):
@@ -101,7 +111,7 @@ class Publishing:
                 if n_done >= n_urgent and self._clock.now() >= until:
                     return False
                 began = self._clock.now()
-                self._push(key, config, version.number, task)
+                self._push(key, config, version.name, task)
                 self._store.mark_pushed(version.id, [task.task_id])
                 if n_done + 1 >= n_urgent and not is_idle(project, self._clock.now()):
                     self._pause(project, PAUSE_SHARE * (self._clock.now() - began))
@@ -118,15 +128,13 @@ class Publishing:
         project, project_id, studio = self._store.project(key), project_id_of(key), self._studio
         if not is_prune_due(project, self._clock.now()) or not self._store.pushed(version.id):
             return False
-        older = sorted(project.stale_versions, key=lambda name: version_number(name) or 0)
+        older = sorted(project.stale_versions, key=_number)
         newest = older[-1]
         if not is_idle(project, self._clock.now()):
             # A request that Label Studio began to answer before the switch still shows its predictions.
             older.remove(newest)
         # Asked for each time: an admin may have corrected its address, and renaming sends it along.
-        connection = studio.find_connection(project_id, self._backend_url)
-        if connection is None:
-            return False
+        connection = self.find_connection(key)
         with step("prune", f"deleting the predictions of {len(older)} older versions"):
             self._store.update(key, is_switched=False)
             studio.rename_connection(project_id, connection, newest)
@@ -137,6 +145,9 @@ class Publishing:
                 if self._store.project(key).heard_at > project.heard_at:
                     break
             studio.rename_connection(project_id, connection, version.name)
+            if studio.project(project_id).model_version != version.name:
+                # A connection that leads elsewhere may bear the title that it had as ours.
+                studio.point_to(project_id, version.name)
             self._store.update(key, is_switched=True)
         return True
 
@@ -146,9 +157,9 @@ class Publishing:
         """How many tasks must lie ready for those who label."""
         return max(READY_AT_LEAST, READY_A_PERSON * self._store.n_people(key))
 
-    def _push(self, key: str, config: LabelConfig, number: int, task: WindowTask) -> None:
+    def _push(self, key: str, config: LabelConfig, name: str, task: WindowTask) -> None:
         label, probability = task.guesses[0] if task.guesses else (None, None)
-        made = prediction(config, version_name(number), score(task.informativeness), label, probability)
+        made = prediction(config, name, score(task.informativeness), label, probability)
         try:
             self._studio.push_one(project_id_of(key), task.task_id, made)
         except StudioRefused:
@@ -179,6 +190,11 @@ class Publishing:
             if self._has_news(project):
                 return
             self._clock.sleep(LOOK_SECONDS)
+
+
+def _number(name: str) -> int:
+    """Where an older version's name stands in their order, whichever release gave it."""
+    return int(name.split("-")[1])
 
 
 def is_prune_due(project: Standing, now: float) -> bool:

@@ -213,10 +213,14 @@ class Sync:
         key = project.key
         n_predictions = self._studio.model_versions(theirs.id)
         # A version that was given out before our store was lost must not be given out again.
-        numbers = [version_number(name) or 0 for name in (theirs.model_version, *n_predictions)]
+        numbers = [
+            version_number(name, self._store.installation) or 0 for name in (theirs.model_version, *n_predictions)
+        ]
         self._store.skip_numbers(key, max(numbers))
         current = self._store.find_version(project.version_id)
-        stale = [name for name in n_predictions if version_number(name) and (current is None or name != current.name)]
+        # Only what bears this installation's name: "al-3" may be anybody's import.
+        ours = [name for name in n_predictions if version_number(name, self._store.installation)]
+        stale = [name for name in ours if current is None or name != current.name]
         self._store.add_stale(key, stale)
         if current is None:
             return

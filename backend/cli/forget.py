@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,11 @@ from backend.cli.wiring import make_studio, open_store, say_errors
 from backend.database import UNAVAILABLE, set_aside_files
 from backend.errors import InvalidSettings, StudioError, TurnRunning, UnknownProject
 from backend.jobs import JobClient
+from backend.labeling import project_id_of
 from backend.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from backend.store import Store
 
 # A turn takes seconds; the first one of a large pool works in slices of two.
 TURN_SECONDS = 60.0
@@ -20,7 +25,7 @@ TURN_SECONDS = 60.0
 @click.command()
 @click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--disconnect", is_flag=True, help="Also remove the model connection and the webhook in Label Studio.")
+@click.option("--disconnect", is_flag=True, help="Also undo in Label Studio what this backend made there.")
 @say_errors
 def forget(project_id: int, yes: bool, disconnect: bool) -> None:
     """Remove a project's texts, labels, models and features from this backend. Label Studio keeps its own."""
@@ -35,12 +40,12 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
             click.echo(f"Project {key}: {counts['tasks']} tasks, {counts['annotations']} annotations, models, features")
         if not yes:
             click.confirm("Remove all this? It cannot be undone; Label Studio keeps its own copy.", abort=True)
-        if disconnect:
-            _disconnect(settings, project_id)
         for key in keys:
             with store.turn_lock(key, TURN_SECONDS) as is_mine:
                 if not is_mine:
                     raise TurnRunning(f"a turn of project {key} is running: try again in a minute")
+                if disconnect:
+                    _disconnect(settings, store, key)
                 store.forget(key)
             shutil.rmtree(settings.model_dir / "features" / key, ignore_errors=True)
             # Their tables are made by the first worker; jobs name the project's number only.
@@ -58,12 +63,14 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
         store.close()
 
 
-def _disconnect(settings: Settings, project_id: int) -> None:
+def _disconnect(settings: Settings, store: Store, key: str) -> None:
     studio = make_studio(settings)
     if studio is None:
         raise InvalidSettings("--disconnect needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY")
-    studio.disconnect(project_id, settings.reached_at)
-    click.echo("The connection and the webhook in Label Studio are removed.")
+    current, project = store.current_name(key), store.project(key)
+    versions = {*project.stale_versions, *([] if current is None else [current[1]])}
+    studio.disconnect(project_id_of(key), settings.reached_at, versions)
+    click.echo("In Label Studio, the connection, the webhook, the tabs, the sampling and the predictions are undone.")
 
 
 def _warn_if_connected(settings: Settings, project_id: int) -> None:

@@ -80,7 +80,8 @@ def open_store(settings: Settings, patience_seconds: float | None = None) -> Sto
         settings.model_dir.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise InvalidSettings(f"MODEL_DIR: {settings.model_dir} cannot be made: {exc.strerror}") from exc
-    store = Store(settings.store_url, patience_seconds=patience_seconds or PATIENT_SECONDS)
+    patience = patience_seconds or PATIENT_SECONDS
+    store = Store(settings.store_url, patience_seconds=patience, installation=make_signer(settings).installation)
     try:
         try:
             store.migrate()
@@ -133,6 +134,7 @@ def make_studio(settings: Settings, counts: Counts | None = None) -> Studio | No
         settings.label_studio_api_key.get_secret_value(),
         basic_auth=basic_auth(settings),
         counts=counts,
+        installation=make_signer(settings).installation,
     )
 
 

@@ -142,7 +142,8 @@ class ProjectLook:
     @cached_property
     def connection(self) -> Connection | None:
         """The connection to this backend."""
-        return our_connection(self.connections, self.setup.backend_url)
+        versions = [] if self.version is None else [self.version.name]
+        return our_connection(self.connections, self.setup.backend_url, self.setup.studio.installation, versions)
 
     @property
     def url(self) -> str:

@@ -83,8 +83,9 @@ def _quality(measurement: Measurement | None) -> list[str]:
         ("cross-validation: accuracy", _estimate(crossed["accuracy"]), str(crossed["n"])),
         ("cross-validation: macro-F1", _estimate(crossed["macro_f1"]), str(crossed["n"])),
     ]
+    version = version_name(measurement.version, "")
     return [
-        f"Measured on {_day(measurement.created_at)}, of {version_name(measurement.version)} with "
+        f"Measured on {_day(measurement.created_at)}, of {version} with "
         f"{measurement.n_labels} labels. Intervals are 95 %.",
         _table(("measure", "value", "tasks"), rows),
         "The audit is of tasks that were drawn at random and predicted before somebody labelled them: an unbiased "

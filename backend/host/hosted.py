@@ -52,12 +52,12 @@ class Hosted:
             if is_news:
                 log.info("project %s is set up", project.key)
                 self._ask_turn(project)
-            return name_of(self._store.current_number(project.key))
+            return name_of(self._store, self._store.current_name(project.key))
 
     def version_of(self, key: str) -> str:
         """The name of a project's current version, also of a project that is not known."""
         with _answering():
-            return name_of(self._store.current_number(read_project_key(key)))
+            return name_of(self._store, self._store.current_name(read_project_key(key)))
 
     def key_of(self, project_id: str) -> str:
         """The identity of the project with this number in Label Studio; of several, the one that was made last.
@@ -107,10 +107,10 @@ class Hosted:
 
     def _current(self, project: Project) -> tuple[tuple[int, int] | None, Model | None]:
         while True:
-            version = self._store.current_number(project.key)
+            version = self._store.current_name(project.key)
             model = None if version is None else self._model(project, version[0])
             # A version that a turn has just replaced is gone with its model: the next one is there.
-            if model is not None or self._store.current_number(project.key) == version:
+            if model is not None or self._store.current_name(project.key) == version:
                 return version, model
 
     def _model(self, project: Project, version_id: int) -> Model | None:

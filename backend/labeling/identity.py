@@ -9,7 +9,7 @@ from backend.errors import InvalidRequest
 
 VERSION_PREFIX = "al-"
 _KEY = re.compile(r"[0-9]{1,18}\.[0-9]{1,18}")
-_VERSION = re.compile(re.escape(VERSION_PREFIX) + r"([0-9]{1,9})")
+_VERSION = re.compile(re.escape(VERSION_PREFIX) + r"([0-9]{1,9})(?:-([a-z2-7]{1,16}))?")
 
 
 def project_key(project_id: object, created_at: object) -> str:
@@ -42,12 +42,16 @@ def project_id_of(key: str) -> int:
     return int(key.partition(".")[0])
 
 
-def version_name(number: int) -> str:
-    """The model version that Label Studio shows."""
-    return f"{VERSION_PREFIX}{number}"
+def version_name(number: int, installation: str) -> str:
+    """The model version that Label Studio shows: "al-12-k3f9a".
+
+    installation: which backend has published it (`Signer.installation`). Empty for one of a release that named its
+    versions "al-12", as anybody may name an import.
+    """
+    return f"{VERSION_PREFIX}{number}-{installation}" if installation else f"{VERSION_PREFIX}{number}"
 
 
-def version_number(name: object) -> int | None:
-    """The number in a name that `version_name` gave; None for every other name."""
+def version_number(name: object, installation: str) -> int | None:
+    """The number in a name that `version_name` gave for this installation; None for every other name."""
     match = _VERSION.fullmatch(name) if isinstance(name, str) else None
-    return int(match[1]) if match else None
+    return int(match[1]) if match and (match[2] or "") == installation else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import io
@@ -23,6 +24,11 @@ class Signer:
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
+
+    @property
+    def installation(self) -> str:
+        """A short name of whoever holds this key, five letters and digits: the same after the database was lost."""
+        return base64.b32encode(self.key_for("naming the installation"))[:5].decode().lower()
 
     def dump(self, value: Any, kind: str) -> bytes:
         """The object as bytes that only this key's holder can have written, for this kind of use."""

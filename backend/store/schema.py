@@ -133,6 +133,8 @@ versions = sa.Table(
     sa.Column("features_id", sa.Integer),
     sa.Column("artifact", sa.LargeBinary),
     sa.Column("late_audits", sa.Text, nullable=False, default="[]"),
+    # Whose name Label Studio shows; empty for versions of a release that did not tell.
+    sa.Column("installation", sa.String(16), nullable=False, server_default=""),
     sa.UniqueConstraint("project_key", "number"),
 )
 

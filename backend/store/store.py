@@ -117,11 +117,12 @@ class Version:
     learnt: dict[int, str]
     features_id: int | None
     has_model: bool
+    installation: str = ""
 
     @property
     def name(self) -> str:
         """The model version that Label Studio shows."""
-        return version_name(self.number)
+        return version_name(self.number, self.installation)
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,12 @@ class VersionHead:
     labels: tuple[str, ...]
     label_counts: dict[str, int]
     has_model: bool
+    installation: str = ""
 
     @property
     def name(self) -> str:
         """The model version that Label Studio shows."""
-        return version_name(self.number)
+        return version_name(self.number, self.installation)
 
     @property
     def n_labels(self) -> int:
@@ -233,8 +235,9 @@ class Published:
 class Store:
     """The state of every project. Safe to use from several threads and processes."""
 
-    def __init__(self, url: str, *, patience_seconds: float = PATIENT_SECONDS) -> None:
-        """patience_seconds: how long a write waits for others' writes."""
+    def __init__(self, url: str, *, patience_seconds: float = PATIENT_SECONDS, installation: str = "") -> None:
+        """patience_seconds: how long a write waits for others' writes. installation: under whose name it publishes."""
+        self.installation = installation
         self._engine = open_engine(url, patience_seconds=patience_seconds)
         self._insert: Callable[..., Any] = (
             postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
@@ -642,13 +645,15 @@ class Store:
                     features_id=new.features_id,
                     artifact=new.artifact,
                     late_audits=json.dumps(sorted(new.late_audits)),
+                    installation=self.installation,
                 )
                 .returning(table.c.id)
             ).scalar_one()
             self._add_to_window(connection, version_id, new.window, new.audits, new.guesses, new.pushed)
             is_all_pushed = new.pushed is None or all(task_id in new.pushed for task_id, _ in new.window)
-            older = sa.select(table.c.number).where(table.c.project_key == key, table.c.id != version_id)
-            names = [version_name(number) for number in connection.execute(older).scalars()]
+            columns = (table.c.number, table.c.installation)
+            older = sa.select(*columns).where(table.c.project_key == key, table.c.id != version_id)
+            names = [version_name(row.number, row.installation) for row in connection.execute(older)]
             self._add_stale(connection, key, names)
             published = connection.execute(
                 sa.update(schema.projects)
@@ -687,6 +692,7 @@ class Store:
             table.learnt,
             table.features_id,
             table.artifact.is_not(None).label("has_model"),
+            table.installation,
         ).where(table.id == version_id)
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
@@ -706,7 +712,7 @@ class Store:
     def current_versions(self, key: str | None = None) -> dict[str, VersionHead]:
         """The current version of each project that has one, by the project's key; optionally of one project only."""
         table = schema.versions.c
-        names = ("id", "number", "created_at", "ranked_by", "labels", "label_counts")
+        names = ("id", "number", "created_at", "ranked_by", "labels", "label_counts", "installation")
         query = sa.select(
             table.project_key, *(table[name] for name in names), table.artifact.is_not(None).label("has_model")
         ).join(schema.projects, schema.projects.c.version_id == table.id)
@@ -723,21 +729,22 @@ class Store:
                 tuple(json.loads(row.labels)),
                 json.loads(row.label_counts),
                 row.has_model,
+                row.installation,
             )
             for row in rows
         }
 
-    def current_number(self, key: str) -> tuple[int, int] | None:
-        """Id and number of the project's current version; None before the first."""
+    def current_name(self, key: str) -> tuple[int, str] | None:
+        """Id and name of the project's current version; None before the first."""
         projects, versions = schema.projects.c, schema.versions.c
         query = (
-            sa.select(versions.id, versions.number)
+            sa.select(versions.id, versions.number, versions.installation)
             .join_from(schema.projects, schema.versions, projects.version_id == versions.id)
             .where(projects.key == key)
         )
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else (row.id, row.number)
+        return None if row is None else (row.id, version_name(row.number, row.installation))
 
     def version_artifact(self, version_id: int) -> tuple[bytes | None, int | None] | None:
         """A version's signed model and the id of its features; None if a newer version has replaced it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -23,7 +23,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from backend.clock import Clock
 from backend.counting import Counts
-from backend.errors import AddressRefused, InvalidRequest, StudioError, StudioRefused, StudioUnreachable
+from backend.errors import AddressRefused, InvalidRequest, NotConnected, StudioError, StudioRefused, StudioUnreachable
 from backend.labeling import (
     ACTIONS,
     RUN_PREFIX,
@@ -52,6 +52,7 @@ TASKS_A_REQUEST = 100
 PAGE_BYTES = 16 * 1024 * 1024
 PROJECTS_A_PAGE = 100
 SAMPLING = "Uncertainty sampling"
+UNSORTED = "Sequential sampling"
 TAB_TITLE = "Most informative first"
 AUTOMATIC_TAB_TITLE = "Labelled automatically"
 ADDRESS_ADVICE = (
@@ -193,15 +194,17 @@ class Studio:
         httpx_client: httpx.Client | None = None,
         clock: Clock | None = None,
         counts: Counts | None = None,
+        installation: str = "",
     ) -> None:
         """basic_auth: what Label Studio must send to this backend. httpx_client: a seam for tests.
 
-        counts: where calls are counted.
+        counts: where calls are counted. installation: what the names of this backend's versions tell.
 
         Of the SDK we use the tokens only: it repeats every failed call, also those that may have taken effect. Its
         typed methods make an object of 40 fields of every answer's item, and importing them costs 80 MB.
         """
         self.url = url
+        self.installation = installation
         self._api_key = api_key
         self._basic_auth = basic_auth
         self._clock = clock or Clock()
@@ -397,11 +400,9 @@ class Studio:
         renaming cannot do it. is_pushed: whether the version has predictions, without which Label Studio refuses it.
         """
         # Asked for each time: an admin may have corrected its address, and renaming sends it along.
-        connection = self.find_connection(project_id, backend_url)
-        if is_pushed and (connection is None or self.project(project_id).model_version != connection.title):
+        connection = self.our_connection(project_id, backend_url, [version])
+        if is_pushed and self.project(project_id).model_version != connection.title:
             self.point_to(project_id, version)
-        if connection is None:
-            raise _no_connection(project_id)
         self.rename_connection(project_id, connection, version)
 
     def rename_connection(self, project_id: int, connection: Connection, version: str) -> None:
@@ -411,11 +412,8 @@ class Studio:
         """
         self._change_connection(project_id, connection, {"title": version})
 
-    def set_extra_params(self, project_id: int, backend_url: str | None, extra_params: dict[str, Any]) -> None:
+    def set_extra_params(self, project_id: int, connection: Connection, extra_params: dict[str, Any]) -> None:
         """Replace the project's settings that an admin typed when connecting the model."""
-        connection = self.find_connection(project_id, backend_url)
-        if connection is None:
-            raise _no_connection(project_id)
         self._change_connection(project_id, connection, {"title": connection.title, "extra_params": extra_params})
 
     def delete_predictions(self, project_id: int, version: str) -> None:
@@ -465,10 +463,22 @@ class Studio:
         with self._asking():
             return [_connection(item) for item in found]
 
-    def find_connection(self, project_id: int, backend_url: str | None) -> Connection | None:
-        """The connection that is ours: by address, else by a version of ours, else the only one."""
-        found = self.connections(project_id)
-        return our_connection(found, backend_url) or (found[0] if len(found) == 1 else None)
+    def find_connection(
+        self, project_id: int, backend_url: str | None, versions: Collection[str] = ()
+    ) -> Connection | None:
+        """The connection over which Label Studio reaches this backend, if there is one: see `our_connection`."""
+        return our_connection(self.connections(project_id), backend_url, self.installation, versions)
+
+    def our_connection(self, project_id: int, backend_url: str | None, versions: Collection[str]) -> Connection:
+        """The same; raises NotConnected where there is none."""
+        connection = self.find_connection(project_id, backend_url, versions)
+        if connection is None:
+            raise NotConnected(
+                f"project {project_id} has no ML backend connection to this backend (it was removed, or leads to "
+                "another one): nothing is pushed or changed there. To go on, add this backend's URL on its model page, "
+                f"or run label-studio-al connect --project {project_id}"
+            )
+        return connection
 
     def connect(self, project_id: int, backend_url: str, extra_params: dict[str, Any] | None) -> Connection:
         """Create the project's connection to this backend, or bring it up to date. Raises AddressRefused.
@@ -484,7 +494,7 @@ class Studio:
             values |= {"auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password}
         found = self.connections(project_id)
         at_this_url = [one for one in found if one.url.rstrip("/") == backend_url]
-        moved = [one for one in found if one.is_lost and version_number(one.title) is not None]
+        moved = [one for one in found if one.is_lost and version_number(one.title, self.installation) is not None]
         known = next(iter(at_this_url + moved), None)
         if known is None:
             made = self._json("POST", "api/ml/", {"title": "Active learning", **values})
@@ -493,14 +503,23 @@ class Studio:
         with self._asking():
             return _connection(made)
 
-    def disconnect(self, project_id: int, backend_url: str) -> None:
-        """Remove the project's connection to this backend, and the webhook to it."""
-        connection = self.find_connection(project_id, backend_url)
+    def disconnect(self, project_id: int, backend_url: str, versions: Collection[str]) -> None:
+        """Undo what connecting and publishing made: connection, webhook, tabs, sampling and our predictions.
+
+        versions: names of this backend's versions that do not tell whose they are (see `version_number`).
+        """
+        connection = self.find_connection(project_id, backend_url, versions)
         if connection is not None:
-            self._json("DELETE", f"api/ml/{connection.id}")
+            self.remove_connection(connection.id)
             backend_url = connection.url.rstrip("/")
         for webhook in self._webhooks_to(project_id, backend_url):
             self.remove_webhook(webhook)
+        self._remove_tabs(project_id, (TAB_TITLE, AUTOMATIC_TAB_TITLE))
+        if self.project(project_id).sampling == SAMPLING:
+            self._json("PATCH", f"api/projects/{project_id}/", {"sampling": UNSORTED})
+        for name in self.model_versions(project_id):
+            if version_number(name, self.installation) is not None or name in versions:
+                self.delete_predictions(project_id, name)
 
     def remove_connection(self, connection_id: int) -> None:
         """Remove a connection. Label Studio keeps the project's version."""
@@ -626,6 +645,13 @@ class Studio:
             "hiddenColumns": {"explore": hidden, "labeling": hidden},
         }
         self._json("POST", "api/dm/views/", {"project": project_id, "data": data})
+
+    def _remove_tabs(self, project_id: int, titles: Sequence[str]) -> None:
+        tabs = self._json("GET", f"api/dm/views?project={project_id}")
+        with self._asking():
+            ids = [int(tab["id"]) for tab in tabs if (tab.get("data") or {}).get("title") in titles]
+        for tab_id in ids:
+            self._json("DELETE", f"api/dm/views/{tab_id}/")
 
     def _webhooks_to(self, project_id: int, backend_url: str) -> list[Webhook]:
         return [one for one in self.webhooks(project_id) if one.url == f"{backend_url}/webhook"]
@@ -780,21 +806,25 @@ class Studio:
         return f"Label Studio at {self.url} answered {exc.status_code}: {detail}"
 
 
-def our_connection(found: Sequence[Connection], backend_url: str | None) -> Connection | None:
-    """The connection that is to this backend: by address, else by a version of ours."""
-    tests: list[Callable[[Connection], bool]] = [
-        lambda one: one.url.rstrip("/") == backend_url,
-        lambda one: version_number(one.title) is not None,
-        lambda one: version_number(one.model_version) is not None,
-    ]
-    return next((one for is_ours in tests for one in found if is_ours(one)), None)
+def our_connection(
+    found: Sequence[Connection], backend_url: str | None, installation: str, versions: Collection[str] = ()
+) -> Connection | None:
+    """The connection over which Label Studio reaches this backend: /setup answered there with a name of ours.
 
+    Label Studio calls /health and /setup of each connection whenever they are listed, and keeps the version that was
+    answered (measured on 1.23.2). So this also finds connections to addresses that only Label Studio knows, and one
+    that was edited to lead to another backend is not ours, whatever its title says. backend_url: a connection to this
+    address is ours before anybody has answered. versions: names of an older release, which tell nobody's.
+    """
 
-def _no_connection(project_id: int) -> StudioRefused:
-    return StudioRefused(
-        f"project {project_id} has no ML backend connection to this backend: add this backend's "
-        f"URL on its model page, or run label-studio-al connect --project {project_id}"
-    )
+    def has_answered(one: Connection) -> bool:
+        return version_number(one.model_version, installation) is not None or one.model_version in versions
+
+    def is_at_our_address(one: Connection) -> bool:
+        return one.url.rstrip("/") == backend_url
+
+    ours = [one for one in found if has_answered(one) or is_at_our_address(one)]
+    return max(ours, key=is_at_our_address, default=None)
 
 
 def _is_worth_repeating(exc: BaseException) -> bool:

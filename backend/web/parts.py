@@ -37,13 +37,13 @@ class Resting(sa.exc.TimeoutError):
 
 @dataclass(frozen=True)
 class Known:
-    """A project, and id and number of its current version: None before the first.
+    """A project, and id and name of its current version: None before the first.
 
     checks: tasks that people are to label without being told what the model says.
     """
 
     project: Project
-    version: tuple[int, int] | None
+    version: tuple[int, str] | None
     checks: frozenset[int] = frozenset()
 
 
@@ -75,7 +75,7 @@ class Parts:
         try:
             self.check_rest()
             checks = frozenset(self.store.automation.checks(key))
-            known = Known(self.store.project(key), self.store.current_number(key), checks)
+            known = Known(self.store.project(key), self.store.current_name(key), checks)
         except UNAVAILABLE as exc:
             if key not in self._last_known:
                 raise

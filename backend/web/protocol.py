@@ -183,7 +183,7 @@ def _body() -> dict[str, Any]:
 
 def _version_name(known: Known) -> str:
     """The name of the project's current version."""
-    return name_of(known.version)
+    return name_of(parts().store, known.version)
 
 
 def ask_turn(here: Parts, project: Project) -> None:

@@ -105,7 +105,7 @@ def brief_state(
             "labels": {label: version.label_counts.get(label, 0) for label in version.labels},
         },
         # Of a model; without one, what was measured before says nothing.
-        "quality": None if version is None or not version.has_model else _quality(measured),
+        "quality": None if version is None or not version.has_model else _quality(measured, version),
     }
 
 
@@ -151,12 +151,13 @@ def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
     }
 
 
-def _quality(newest: Measurement | None) -> dict[str, Any] | None:
+def _quality(newest: Measurement | None, version: VersionHead) -> dict[str, Any] | None:
     """What the newest measurement reports: of which version, when, and how good it was."""
     if newest is None:
         return None
     about = {
-        "version": version_name(newest.version),
+        # What was measured last may be of the version before.
+        "version": version.name if version.number == newest.version else version_name(newest.version, ""),
         "n_labels": newest.n_labels,
         "measured_at": _time(newest.created_at),
     }

@@ -76,7 +76,7 @@ def waits_of(rows: Sequence[TurnRow], log: Sequence[Mapping[str, Any]], ended: f
     found = []
     for turn, following in zip(turns, [*turns[1:], None], strict=True):
         n_due = (turn.n_labels or 0) + growth(turn.n_labels or 0)
-        published_at = appeared.get(f"al-{turn.version}")
+        published_at = next((at for name, at in appeared.items() if name.startswith(f"al-{turn.version}-")), None)
         if published_at is None or n_due > len(stored):
             continue
         due = max(published_at, stored[n_due - 1])

@@ -6,7 +6,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-from backend.labeling import examples, parse_config, version_number
+from backend.labeling import examples, parse_config
+from backend.labeling.identity import VERSION_PREFIX
 from backend.loop import TOP_UP_SHARE, WINDOW_AT_LEAST
 from backend.store import Store
 from tests.chaos.people import People
@@ -73,7 +74,7 @@ def wrongs(
 def _theirs(server: StudioServer, project: FakeProject) -> dict[str, Any]:
     predictions: dict[str, Counter[int]] = {}
     for one in project.predictions.values():
-        if version_number(one["model_version"]) is not None:
+        if one["model_version"].startswith(VERSION_PREFIX):
             predictions.setdefault(one["model_version"], Counter())[one["task"]] += 1
     annotations = {one["id"]: (one["task"], _label(one["result"])) for one in project.annotations.values()}
     return {"tasks": dict(project.tasks), "annotations": annotations, "predictions": predictions}

@@ -48,8 +48,12 @@ class Bench:
     def restart(self, store: Store | None = None, *, with_studio: bool | None = None) -> None:
         """A new worker process: nothing in memory."""
         self.with_studio = self.with_studio if with_studio is None else with_studio
-        studio = Studio(URL, TOKEN, httpx_client=self.fake.client(), clock=self.clock) if self.with_studio else None
+        studio = self._open_studio() if self.with_studio else None
         self.loop = Loop(store or self.store, studio, self.signer, self.settings, self.clock, Computing(1), AtOnce())
+
+    def _open_studio(self) -> Studio:
+        installation = self.store.installation
+        return Studio(URL, TOKEN, httpx_client=self.fake.client(), clock=self.clock, installation=installation)
 
     def add(self, label_config: str = TWO, texts: list[str] | None = None, **params: Any) -> FakeProject:
         """A connected project."""

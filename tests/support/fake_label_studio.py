@@ -685,6 +685,11 @@ class FakeLabelStudio:
         self.tabs[tab_id] = {"id": tab_id, "order": 0, "user": 1, **body}
         return httpx.Response(201, json=self.tabs[tab_id])
 
+    def _delete_tab(self, _body: Any, _query: dict[str, str], tab_id: int) -> httpx.Response:
+        if self.tabs.pop(tab_id, None) is None:
+            return httpx.Response(404, html=PAGE_404)
+        return httpx.Response(204)
+
     # -- JSON -------------------------------------------------------------------------------------------------
 
     def _project(self, project: FakeProject) -> dict[str, Any]:
@@ -857,4 +862,5 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("DELETE", r"/api/annotations/(\d+)", FakeLabelStudio._delete_annotation),
     ("GET", r"/api/dm/views", FakeLabelStudio._list_tabs),
     ("POST", r"/api/dm/views", FakeLabelStudio._create_tab),
+    ("DELETE", r"/api/dm/views/(\d+)", FakeLabelStudio._delete_tab),
 ]

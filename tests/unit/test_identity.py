@@ -98,13 +98,17 @@ def test_key_is_written_in_ascii_digits() -> None:
         read_project_key("٣.١٧٩")
 
 
+@pytest.mark.parametrize("installation", ["", "k3f9a"])
 @given(number=st.integers(0, 999_999_999))
-def test_version_name_is_read_back(number: int) -> None:
-    assert version_number(version_name(number)) == number
+def test_version_name_is_read_back(installation: str, number: int) -> None:
+    name = version_name(number, installation)
+    assert version_number(name, installation) == number
+    assert version_number(name, "other") is None
 
 
 @pytest.mark.parametrize(
     "name", [None, 3, "", "al-", "al-x", "xal-3", "al-3 ", "al-3\n", "al--3", "AL-3", "v1", ["al-3"]]
 )
 def test_other_models_names_are_not_ours(name: object) -> None:
-    assert version_number(name) is None
+    assert version_number(name, "") is None
+    assert version_number(name, "k3f9a") is None

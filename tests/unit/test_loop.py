@@ -43,7 +43,7 @@ class Killed(BaseException):
 def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
     """What must be equal after every way to get there; the version's number may differ."""
     row, version = bench.store.project(project.key), bench.version(project)
-    ours = [item for item in project.predictions.values() if version_number(item["model_version"]) is not None]
+    ours = [item for item in project.predictions.values() if version_number(item["model_version"], "") is not None]
     return {
         "learnt": version.learnt,
         "labels": version.labels,

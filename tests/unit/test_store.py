@@ -422,7 +422,7 @@ def test_published_version_is_the_current_one(store: Store) -> None:
     assert version == Version(version.id, 1, 5.0, 0, "margin", ("A", "B"), {7: "A"}, features, has_model=True)
     assert version.name == "al-1"
     assert store.version(version.id) == version
-    assert store.current_number(KEY) == (version.id, 1)
+    assert store.current_name(KEY) == (version.id, "al-1")
     assert store.version_artifact(version.id) == (b"model", features)
     assert store.window(version.id) == {3: 0.9, 4: 0.5}
     project = store.project(KEY)
@@ -437,8 +437,8 @@ def test_version_may_have_no_model_and_no_window(store: Store) -> None:
 
 
 def test_project_without_a_version_has_no_number(store: Store) -> None:
-    assert store.current_number(KEY) is None
-    assert store.current_number("9.9") is None
+    assert store.current_name(KEY) is None
+    assert store.current_name("9.9") is None
 
 
 def test_publishing_removes_older_versions_and_their_features(store: Store) -> None:
@@ -447,7 +447,7 @@ def test_publishing_removes_older_versions_and_their_features(store: Store) -> N
     new_features = store.save_features(KEY, "text", b"new", 0.0)
     assert store.features_artifact(old_features) == b"old"
     new = publish(store, features_id=new_features)
-    assert store.current_number(KEY) == (new.id, 2)
+    assert store.current_name(KEY) == (new.id, "al-2")
     assert store.version_artifact(old.id) is None
     assert store.window(old.id) == {}
     assert store.features_artifact(old_features) is None
@@ -481,8 +481,8 @@ def test_reader_never_meets_a_half_published_version(store: Store, database: str
 
     def read() -> None:
         while not stop.is_set():
-            found = reader.current_number(KEY)
-            if found is None or found[1] < 1:
+            found = reader.current_name(KEY)
+            if found is None or not found[1]:
                 broken.append(found)
 
     thread = threading.Thread(target=read)

@@ -413,7 +413,7 @@ CALLS: list[Callable[[Studio], object]] = [
     lambda studio: studio.connections(1),
     lambda studio: studio.connect(1, "http://localhost:9090", None),
     lambda studio: studio.replace_webhook(1, "http://localhost:9090", "secret"),
-    lambda studio: studio.disconnect(1, "http://localhost:9090"),
+    lambda studio: studio.disconnect(1, "http://localhost:9090", []),
     lambda studio: studio.add_tab(1),
     lambda studio: studio.find_project("texts"),
 ]
@@ -451,6 +451,6 @@ def test_connection_of_another_backend_is_left_alone(studio: Studio, fake: FakeL
 def test_disconnecting_removes_connection_and_webhook(studio: Studio, fake: FakeLabelStudio) -> None:
     studio.replace_webhook(1, "http://localhost:9090", "secret")
     studio.connect(1, "http://localhost:9090", None)
-    studio.disconnect(1, "http://localhost:9090")
+    studio.disconnect(1, "http://localhost:9090", [])
     assert (fake.connections, fake.webhooks) == ({}, {})
-    studio.disconnect(1, "http://localhost:9090")
+    studio.disconnect(1, "http://localhost:9090", [])
