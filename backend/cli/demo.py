@@ -18,9 +18,9 @@ from platformdirs import user_data_path
 
 from backend import logs
 from backend.cli.connect import connect_project, make_example_project, wait_until_ordered
-from backend.cli.serve import make_processes, watch
 from backend.cli.wiring import say_errors
 from backend.errors import BackendError, PortInUse, ProcessFailed, StudioUnreachable
+from backend.keeping import make_processes, watch
 from backend.settings import read_settings
 from backend.studio.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, install, port_is_free
 

@@ -17,6 +17,7 @@ import click
 
 from backend import logs
 from backend.errors import BackendError, InvalidSettings, SchemaTooNew
+from backend.keeping import CANNOT_START, PARENT_PIPE
 from backend.secret_file import read_or_create_secret
 from backend.settings import KEY_CHARACTERS, Settings, split_keys
 
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from backend.counting import Counts
     from backend.store import Signer, Store
     from backend.studio.client import Studio
-
-# `serve` hands the reading end of a pipe to its children: it closes when `serve` dies, however it dies.
-PARENT_PIPE = "AL_PARENT_PIPE"
-
-# What another start cannot mend ends a process with this code, and `serve` does not start it again.
-CANNOT_START = 3
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from backend.cli.serve import Watched, watch
 from backend.errors import ProcessFailed
+from backend.keeping import Watched, watch
 
 # A worker that keeps ending is tried again after so long: somebody may have mended what ended it.
 REST_SECONDS = 60.0

@@ -19,7 +19,7 @@ LAYERS = (
     ("feature_files", "jobs", "store", "studio"),
     ("labeling", "encoders"),
     ("learning",),
-    ("waking",),
+    ("waking", "keeping"),
     (
         "computing",
         "counting",

@@ -20,7 +20,7 @@ from sklearn.metrics import f1_score
 
 import backend.simulate.experiment
 from backend.cli import main
-from backend.cli.wiring import CANNOT_START
+from backend.keeping import CANNOT_START
 from backend.learning.features import Features
 from backend.learning.strategies import STRATEGIES
 from backend.simulate import plot
