@@ -58,12 +58,26 @@ def read_setup(body: Mapping[str, Any]) -> Setup:
 def register(store: Store, settings: Settings, setup: Setup, now: float) -> tuple[Project, bool]:
     """The project as it was set up, and whether that is news. Raises TooManyProjects."""
     before = store.find(setup.key)
-    if before is None and len(store.projects()) >= settings.max_projects:
+    if before is None:
+        _make_room(store, settings)
+    project = store.register(setup.key, setup.label_config, setup.extra_params, now)
+    return project, before is None or before.revision != project.revision
+
+
+def _make_room(store: Store, settings: Settings) -> None:
+    """Raises TooManyProjects where one more is too many.
+
+    Whoever reaches this backend can name projects that do not exist: they take no room from those that Label Studio has
+    confirmed. Of the others so many are kept, the newest.
+    """
+    known = store.projects()
+    unconfirmed = [one for one in known if settings.has_studio and not one.is_confirmed]
+    if len(known) - len(unconfirmed) >= settings.max_projects:
         raise TooManyProjects(
             f"{settings.max_projects} projects are known, which is the limit (AL_MAX_PROJECTS): forget some"
         )
-    project = store.register(setup.key, setup.label_config, setup.extra_params, now)
-    return project, before is None or before.revision != project.revision
+    if len(unconfirmed) >= settings.max_projects:
+        store.forget(min(unconfirmed, key=lambda one: one.heard_at).key)
 
 
 def read_tasks(body: Mapping[str, Any], settings: Settings) -> list[Any]:

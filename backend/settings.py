@@ -113,7 +113,10 @@ class Settings(BaseSettings):
         50_000, ge=1, validation_alias="AL_MAX_TASKS", description="Most tasks in one request for predictions."
     )
     max_projects: int = Field(
-        1_000, ge=1, validation_alias="AL_MAX_PROJECTS", description="Most projects that are made known."
+        1_000,
+        ge=1,
+        validation_alias="AL_MAX_PROJECTS",
+        description="Most projects that are made known, of those that Label Studio confirms where it can be asked.",
     )
     web_threads: int = Field(
         8, ge=1, le=256, validation_alias="AL_WEB_THREADS", description="Requests answered at once."

@@ -1,13 +1,14 @@
 """The web server's process: waitress with threads around the Flask app.
 
-waitress reads requests without a thread each, bodies on disk, so slow clients hold nothing up; and it is one process,
-so a killed one leaves nobody behind on its port.
+waitress reads requests without a thread each, large bodies on disk, so slow clients hold nothing up; and it is one
+process, so a killed one leaves nobody behind on its port.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 import waitress
 
@@ -41,13 +42,16 @@ def run_web(host: str, port: int) -> None:
     end_with_parent()
     from backend.jobs import JobClient
     from backend.web import create_app
+    from backend.web.intake import Intake
 
     signer, keys = make_signer(settings), webhook_keys(settings)
     store = open_store(settings, STORE_PATIENCE_SECONDS)
     jobs = JobClient(settings.jobs_url, patience_seconds=JOBS_PATIENCE_SECONDS)
     app = create_app(settings, store, jobs, signer, keys, host=host)
+    dispatchers: dict[int, Any] = {}
     server = waitress.create_server(
         app,
+        map=dispatchers,
         host=host,
         port=port,
         threads=settings.web_threads,
@@ -58,6 +62,7 @@ def run_web(host: str, port: int) -> None:
         max_request_body_size=settings.max_body_bytes,
         ident=None,
     )
+    Intake(app.extensions["guard"], settings.max_body_bytes).attach(dispatchers)
     app.extensions["gate"].n_waiting = lambda: len(server.task_dispatcher.queue)
     is_over = threading.Event()
     keep_up = threading.Thread(target=app.extensions["parts"].keep_up, args=[is_over], name="keep-up", daemon=True)

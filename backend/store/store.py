@@ -91,6 +91,11 @@ class Project(Standing):
     n_failures: int
     wanted_params: dict[str, Any] | None
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether Label Studio was asked for it and has it."""
+        return self.synced_at is not None or self.title is not None
+
 
 @dataclass(frozen=True)
 class Change:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 RETRY_AFTER_SECONDS = 1
+# In a request's environment: whether its body was thrown away because too many bytes of others were there.
+NO_ROOM = "al.no_room"
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Gate:
         path = environ.get("PATH_INFO", "")
         if path == "/health":
             return self._app(environ, start_response)
-        if self.n_waiting() > self._max_waiting:
+        if environ.get(NO_ROOM) or self.n_waiting() > self._max_waiting:
             return self._shed(path, start_response)
         with self._taking(int(environ.get("CONTENT_LENGTH") or 0)) as has_room:
             if not has_room:

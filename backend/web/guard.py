@@ -71,9 +71,16 @@ class Guard:
                 "BASIC_AUTH_USER and BASIC_AUTH_PASS"
             )
         origin = headers.get("Origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc != headers.get("Host")
+        is_foreign = origin is not None and _place(origin) != headers.get("Host")
         if method not in _READING and (is_foreign or headers.get("Sec-Fetch-Site") == "cross-site"):
             raise Forbidden("requests of other web pages are refused")
+
+
+def _place(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _host_name(sent: str) -> str:

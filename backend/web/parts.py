@@ -21,6 +21,8 @@ from backend.models import Models
 from backend.settings import Settings
 from backend.store import Project, Signer, Store
 
+# What others can cause as often as they like is said so often, with how many there were.
+SELDOM_SECONDS = 60.0
 # A database that did not answer is not asked for so long: each request would wait for it.
 REST_SECONDS = 1.0
 # Under an overload something is missed all the time: Label Studio is asked in between only.
@@ -66,6 +68,8 @@ class Parts:
     _catches_up_at: float = field(init=False, default=-math.inf)
     _rests_until: float = field(init=False, default=-math.inf)
     _silent_until: float = field(init=False, default=-math.inf)
+    # When a sentence of each kind may be said again, and how many were not said.
+    _unsaid: dict[str, tuple[float, int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.models = Models(self.store, self.signer)
@@ -104,6 +108,16 @@ class Parts:
             return False
         self._silent_until = self.clock.elapsed() + 1.0
         return True
+
+    def say_seldom(self, kind: str, sentence: str, *what: object) -> None:
+        """Log the first of a kind, then one a minute at most, with how many were left out. Kinds are few."""
+        until, n_unsaid = self._unsaid.get(kind, (-math.inf, 0))
+        if self.clock.elapsed() < until:
+            self._unsaid[kind] = (until, n_unsaid + 1)
+            return
+        self._unsaid[kind] = (self.clock.elapsed() + SELDOM_SECONDS, 0)
+        left_out = f" ({n_unsaid} more like it since the last line)" if n_unsaid else ""
+        log.warning(sentence + left_out, *what)
 
     def check_rest(self) -> None:
         """Raises Resting while the database is left alone."""

@@ -75,7 +75,7 @@ def webhook() -> ResponseReturnValue:
     parts().counts.add("label_studio_al_events_total", action="other" if event is None else event.action)
     if event is None:
         action = request.get_json()["action"]
-        log.info("webhook %s does not concern the model: ignored", str(action)[:60])
+        log.debug("webhook %s does not concern the model: ignored", str(action)[:60])
         return jsonify(status="ignored")
     logs.add(project=event.project_key)
     sender = request.environ["al.webhook_of"]
@@ -85,7 +85,8 @@ def webhook() -> ResponseReturnValue:
     here.catch_up()
     project = here.store.hear(event, here.clock.now())
     if project is None:
-        log.warning("webhook %s of project %s, which was never set up here: ignored", event.action, event.project_key)
+        sentence = "webhook %s of project %s, which was never set up here: ignored"
+        here.say_seldom("unknown project", sentence, event.action, event.project_key)
         return jsonify(status="ignored", reason="this project is not connected")
     if project.revision > project.seen_revision:
         ask_turn(here, project)

@@ -13,6 +13,8 @@ from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
+from backend.web.parts import SELDOM_SECONDS
+from tests.support.clock import FakeClock
 
 SECRET = "a secret that only tests know"
 EVERYWHERE = "0.0.0.0"
@@ -84,3 +86,45 @@ def test_with_credentials_every_name_is_answered_unless_names_are_listed(
 def test_health_answers_under_every_name(make_client: Callable[..., FlaskClient]) -> None:
     """Probes of orchestrators call by address; it tells nothing."""
     assert status_of(make_client(EVERYWHERE), "10.1.2.3:9090", "/health") == 200
+
+
+def test_webhooks_of_unknown_projects_write_a_line_a_minute(
+    make_client: Callable[..., FlaskClient], payload: Callable[[str], dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    client, event = make_client("127.0.0.1"), payload("annotation_created")
+    clock = client.application.extensions["parts"].clock = FakeClock()
+
+    def tell(n: int) -> list[str]:
+        caplog.clear()
+        for number in range(n):
+            event["project"]["id"] = 1000 + number
+            assert client.post("/webhook", json=event).get_json()["status"] == "ignored"
+        return [one.getMessage() for one in caplog.records if "never set up here" in one.getMessage()]
+
+    assert len(tell(300)) == 1
+    clock.advance(SELDOM_SECONDS)
+    (line,) = tell(1)
+    assert "299 more" in line
+
+
+def test_made_up_projects_take_no_room_from_those_that_label_studio_confirms(
+    make_client: Callable[..., FlaskClient], payload: Callable[[str], dict[str, Any]], store: Store
+) -> None:
+    client = make_client(
+        "127.0.0.1", max_projects=2, label_studio_url="http://label-studio.internal", label_studio_api_key="a token"
+    )
+    clock = client.application.extensions["parts"].clock = FakeClock()
+
+    def set_up(key: str) -> int:
+        clock.advance(1.0)
+        return client.post("/setup", json={**payload("setup"), "project": key}).status_code
+
+    assert set_up("1.1") == 200
+    store.sync_config("1.1", payload("setup")["schema"], "a title")
+    assert [set_up(f"{number}.9") for number in range(100, 150)] == [200] * 50
+    assert set_up("2.1") == 200
+    store.sync_config("2.1", payload("setup")["schema"], "another title")
+    # No more of them are kept than real ones may be, the newest.
+    assert sorted(store.keys()) == ["1.1", "149.9", "2.1"]
+    assert set_up("3.1") == 429
+    assert set_up("1.1") == 200
