@@ -56,10 +56,10 @@ from backend.learning.types import Array
 from backend.measuring import keep_predictions, measure
 from backend.models import Models
 from backend.pool import News, Pool
-from backend.publishing import IDLE_SECONDS, Publishing
+from backend.publishing import IDLE_SECONDS, Publishing, n_ready
 from backend.ranking import Learnt, Window, rank, with_checks
 from backend.settings import ProjectSettings, Settings, read_project_settings
-from backend.store import NewVersion, Project, Signer, Standing, Store, Turn, Version, model_kind
+from backend.store import NewVersion, Project, Signer, Standing, Store, Turn, Version, WindowTask, model_kind
 from backend.studio.client import Studio
 from backend.syncing import Sync
 from backend.watching import watch_runs
@@ -316,7 +316,8 @@ class Loop:
             learnt = Learnt(labels, classifier, _fit(pool, tuning), order)
             n, batch = _window_size(settings, len(labels)), _growth(settings, len(labels))
             checks = self._checks(key, settings, pool, annotated)
-            window = rank(pool, learnt, config, settings, [*annotated, *checks], [], n, batch)
+            shown = self._shown(project, checks)
+            window = rank(pool, learnt, config, settings, [*annotated, *checks], [], n, batch, shown)
             window = with_checks(window, checks, n)
         number = self._store.reserve_number(key)
         pushed = None
@@ -388,6 +389,14 @@ class Loop:
         pushed = None if self._publishing is None else frozenset[int]()
         self._store.add_to_window(version.id, window.pairs(), window.audits, window.guesses_of(), pushed)
         return len(window.task_ids)
+
+    def _shown(self, project: Project, checks: Sequence[int]) -> list[WindowTask]:
+        """What the published version asks first beside the checks: people may have these tasks before them by now."""
+        if project.version_id is None:
+            return []
+        n = n_ready(self._store, project.key)
+        first = self._store.next_tasks(project.key, project.version_id, n + len(checks))
+        return [one for one in first if one.task_id not in checks][:n]
 
     def _checks(self, key: str, settings: ProjectSettings, pool: Pool, annotated: Sequence[int]) -> list[int]:
         """Tasks that were held back from a run of automatic labels, to be labelled by people before all others.

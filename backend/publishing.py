@@ -65,7 +65,7 @@ class Publishing:
         first = [
             WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
             for (task_id, informativeness), best in zip(window.pairs(), guesses, strict=True)
-        ][: self._n_ready(key)]
+        ][: n_ready(self._store, key)]
         for task in first:
             self._push(key, config, name, task)
         return frozenset(task.task_id for task in first)
@@ -102,7 +102,7 @@ class Publishing:
         if not left:
             return True
         self.find_connection(key)
-        n_urgent = max(0, self._n_ready(key) - (sum(is_open) - len(left)))
+        n_urgent = max(0, n_ready(self._store, key) - (sum(is_open) - len(left)))
         until = self._clock.now() + REST_SECONDS
         with step("rest", f"pushing {len(left)} predictions"):
             for n_done, task in enumerate(left):
@@ -153,10 +153,6 @@ class Publishing:
 
     # -- inside -----------------------------------------------------------------------------------------------
 
-    def _n_ready(self, key: str) -> int:
-        """How many tasks must lie ready for those who label."""
-        return max(READY_AT_LEAST, READY_A_PERSON * self._store.n_people(key))
-
     def _push(self, key: str, config: LabelConfig, name: str, task: WindowTask) -> None:
         label, probability = task.guesses[0] if task.guesses else (None, None)
         made = prediction(config, name, score(task.informativeness), label, probability)
@@ -195,6 +191,11 @@ class Publishing:
 def _number(name: str) -> int:
     """Where an older version's name stands in their order, whichever release gave it."""
     return int(name.split("-")[1])
+
+
+def n_ready(store: Store, key: str) -> int:
+    """How many tasks must lie ready for those who label: they may have these before them when the version changes."""
+    return max(READY_AT_LEAST, READY_A_PERSON * store.n_people(key))
 
 
 def is_prune_due(project: Standing, now: float) -> bool:

@@ -16,9 +16,12 @@ from backend.learning.strategies import MEASURES, by_position
 from backend.learning.types import Array
 from backend.pool import Pool
 from backend.settings import ProjectSettings
+from backend.store import WindowTask
 
 # Also where every label trains a model: several people label at once, and a turn takes a moment.
 BATCH_AT_LEAST = 10
+# Far less than people see, far more than rounding loses of a score near 1.
+LEAST_DIFFERENCE = 1e-12
 # What the model hesitates between.
 GUESSES = 2
 
@@ -64,8 +67,12 @@ def rank(
     pushed: Sequence[int],
     n: int,
     batch: int,
+    shown: Sequence[WindowTask] = (),
 ) -> Window:
-    """The n most informative tasks that nobody has annotated and that were not pushed yet, some of them at random."""
+    """The n most informative tasks that nobody has annotated and that were not pushed yet, some of them at random.
+
+    shown: tasks of the version before that people may have before them (see Situation).
+    """
     candidates = pool.open_rows(annotated, pushed)
     classifier = learnt.classifier
     if not len(candidates):
@@ -87,10 +94,14 @@ def rank(
         fit=learnt.fit,
         batch=max(BATCH_AT_LEAST, batch),
         seed=settings.seed,
+        shown=pool.rows([one.task_id for one in shown]),
+        shown_audits=pool.rows([one.task_id for one in shown if one.is_audit]),
     )
     asked = ask_and_audit(learnt.order, situation, n, settings.audit_share)
     worth = asked.informativeness
-    if learnt.order not in MEASURES:
+    if learnt.order in MEASURES:
+        worth = _apart(worth)
+    else:
         # Tasks that repeat a text stay behind all that others may add later.
         worth = by_position(len(pushed) + np.arange(len(asked.tasks))) * (worth > 0)
     guesses = None
@@ -100,6 +111,17 @@ def rank(
     task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
     audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
     return Window(task_ids, [float(value) for value in worth], guesses, audits)
+
+
+def _apart(worth: Array) -> Array:
+    """The same order, but no two tasks worth the same, unless they are worth nothing. worth: in [0, 1], never rising.
+
+    Of equal scores Label Studio asks the task of the lowest id first: the order of an import would break ties, and
+    decide which audits are labelled before the next training.
+    """
+    n = len(worth)
+    apart = worth * (1 - n * LEAST_DIFFERENCE) + np.arange(n)[::-1] * LEAST_DIFFERENCE
+    return np.where(worth > 0, apart, 0.0)
 
 
 def _given(situation: Situation, tasks: Array) -> list[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import entr
@@ -34,6 +34,10 @@ EVEN = 0.8
 MIXED_LABELS_A_CLASS = 40
 
 
+def _no_tasks() -> Array:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class Situation:
     """What is known when tasks are chosen.
@@ -43,7 +47,8 @@ class Situation:
     be asked. labelled: indices of the labelled tasks, y: their labels.
     asked: of all that were asked, skipped ones too. waiting: of those that are about to be asked, before any other.
     n_classes: labels of the config. batch: tasks that are asked before the next training. coverage: makes that many
-    groups of similar tasks. fit: trains a classifier on (X, y).
+    groups of similar tasks. fit: trains a classifier on (X, y). shown: tasks that the version before asks first, which
+    people may have before them by now; shown_audits: those of them that were drawn at random, in their order.
     """
 
     X: Matrix
@@ -61,6 +66,8 @@ class Situation:
     fit: Callable[[Matrix, Array], Classifier]
     batch: int
     seed: int
+    shown: Array = field(default_factory=_no_tasks)
+    shown_audits: Array = field(default_factory=_no_tasks)
 
 
 @dataclass(frozen=True)
@@ -177,12 +184,12 @@ def with_audits(ranking: Ranking, situation: Situation, share: float) -> Asked:
     n, seed = len(ranking.tasks), situation.seed
     # Whether the audit or the strategy asks in a place, counted from the first task ever asked, is drawn once for all.
     n_before = len(np.union1d(situation.asked, situation.waiting))
-    is_audit = draws.uniforms(n_before + np.arange(n), seed, "audit places") < share
+    places = np.flatnonzero(draws.uniforms(n_before + np.arange(n), seed, "audit places") < share)
+    drawn = _drawn(situation, len(places))
+    is_audit = np.zeros(n, dtype=bool)
+    is_audit[places[: len(drawn)]] = True
     if not is_audit.any():
         return Asked(ranking.tasks, ranking.informativeness, is_audit)
-    # Another order each time, which knows nothing of what was drawn or passed over before.
-    moment = len(situation.labelled), len(situation.waiting)
-    drawn = situation.pool[draws.first(situation.keys[situation.pool], int(is_audit.sum()), seed, draws.AUDIT, *moment)]
     is_left = ~np.isin(ranking.tasks, drawn)
     strategic, worth = _asked_once(Ranking(ranking.tasks[is_left], ranking.informativeness[is_left]), drawn, situation)
     tasks, informativeness = np.empty(n, dtype=np.int64), np.full(n, np.inf)
@@ -190,6 +197,20 @@ def with_audits(ranking: Ranking, situation: Situation, share: float) -> Asked:
     informativeness[~is_audit] = worth[: n - len(drawn)]
     informativeness[0] = min(informativeness[0], ranking.informativeness[0])
     return Asked(tasks, np.minimum.accumulate(informativeness), is_audit)
+
+
+def _drawn(situation: Situation, n: int) -> Array:
+    """At most n tasks for the audit's places, the first place first.
+
+    Whoever has a task open answers it, whatever is drawn meanwhile. So those that the version before shows stay what
+    they are: its audits come first, and what its strategy asks is not drawn, or the hard ones would pass for audits.
+    """
+    kept = situation.shown_audits[np.isin(situation.shown_audits, situation.pool)][:n]
+    left = situation.pool[~np.isin(situation.pool, situation.shown)]
+    # Another order each time, which knows nothing of what was drawn or passed over before.
+    moment = len(situation.labelled), len(situation.waiting)
+    drawn = left[draws.first(situation.keys[left], n - len(kept), situation.seed, draws.AUDIT, *moment)]
+    return np.concatenate([kept, drawn])
 
 
 def _asked_once(ranking: Ranking, drawn: Array, situation: Situation) -> tuple[Array, Array]:

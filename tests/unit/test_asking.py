@@ -170,6 +170,46 @@ def test_audits_tell_the_truth_of_what_is_not_labelled() -> None:
     assert abs(np.mean(errors)) < WIDTH * np.std(errors) / np.sqrt(len(errors))
 
 
+def test_audits_tell_the_truth_where_the_next_task_is_open_before_the_model_is_trained() -> None:
+    """Each label trains a model. The strategy asks what the model gets wrong; its window holds 40 of 100 tasks."""
+    n_tasks, is_wrong, errors, n_labels = 100, np.arange(100) < 30, [], 0
+    for seed in range(150):
+        draw, asked, opened = np.random.default_rng(seed), list[int](), NONE
+        window = Asked(NONE, np.zeros(0), np.zeros(0, dtype=bool))
+        for _ in range(20):
+            is_shown = ~np.isin(window.tasks, asked)
+            is_shown &= is_shown.cumsum() <= 10
+            shown, shown_audits = window.tasks[is_shown], window.tasks[is_shown & window.is_audit]
+            now = replace(situation(np.zeros(n_tasks), asked, seed=seed), shown=shown, shown_audits=shown_audits)
+            order = draw.permutation(now.pool)
+            wanted = order[np.argsort(~is_wrong[order], kind="stable")][:40]
+            window = with_audits(Ranking(wanted, np.linspace(1, 0, 40)), now, 0.2)
+            if not len(opened):
+                opened = window.tasks[:1]
+            task = int(opened[0])
+            if task in window.tasks[window.is_audit]:
+                errors.append(is_wrong[task] - float(is_wrong[now.pool].mean()))
+            asked.append(task)
+            opened = window.tasks[~np.isin(window.tasks, asked)][:1]
+            n_labels += 1
+    assert len(errors) / n_labels == pytest.approx(0.2, abs=0.05)
+    assert abs(np.mean(errors)) < WIDTH * np.std(errors) / np.sqrt(len(errors))
+
+
+def test_what_people_may_have_open_stays_what_it_is() -> None:
+    now = replace(situation(np.zeros(60), asked=[59]), shown=np.arange(10, 20), shown_audits=np.array([17, 12]))
+    window = with_audits(favourites(60, now.pool[:40]), now, 0.3)
+    audits = window.tasks[window.is_audit].tolist()
+    assert audits[:2] == [17, 12]
+    assert set(audits[2:]).isdisjoint(range(10, 20))
+    assert len(audits) > 5
+    # Where nothing else is left, the strategy asks it.
+    rest = replace(now, pool=np.arange(10, 20))
+    window = with_audits(favourites(60, rest.pool), rest, 1.0)
+    assert window.tasks[window.is_audit].tolist() == [17, 12]
+    assert sorted(window.tasks.tolist()) == list(range(10, 20))
+
+
 def test_share_of_the_places_is_kept_however_often_the_window_is_made_anew() -> None:
     asked: list[int] = []
     n_audits = 0

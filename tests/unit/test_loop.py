@@ -1515,6 +1515,23 @@ def test_audit_that_was_served_before_the_switch_counts_after_it(bench: Bench) -
     assert all(kept[task_id] for task_id in drawn)
 
 
+def test_what_people_may_have_open_at_a_switch_stays_what_it_is(bench: Bench) -> None:
+    project = bench.add(audit_share=0.4, strategy="margin", seed=1)
+    bench.publish(project, 1)
+    before = bench.version(project)
+    shown = bench.store.next_tasks(project.key, before.id, 11)[1:]
+    bench.label(project, 1)
+    bench.turn(project)
+
+    version = bench.version(project)
+    assert version.id != before.id
+    audits = bench.store.audits(version.id)
+    kept = [one.task_id for one in shown if one.is_audit]
+    assert 0 < len(kept) < len(shown) < len(audits | {one.task_id for one in shown})
+    assert [task_id for task_id in project.queue() or [] if task_id in audits][: len(kept)] == kept
+    assert audits & {one.task_id for one in shown} == set(kept)
+
+
 def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
     project = bench.add()
     bench.publish(project, 1)

@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 from backend import ranking
 from backend.errors import InvalidRequest
-from backend.labeling import LabelConfig, parse_config
+from backend.labeling import LabelConfig, parse_config, score
 from backend.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_order
 from backend.learning.classifier import Classifier, fit_classifier
 from backend.learning.strategies import MEASURES, STRATEGIES
@@ -279,6 +279,26 @@ def test_audits_do_not_change_the_rule_that_worth_falls(pool: Pool, classifier: 
     assert sorted(window.task_ids) == list(range(11, N + 1))
     assert window.informativeness == sorted(window.informativeness, reverse=True)
     assert all(0 <= value <= 1 for value in window.informativeness)
+
+
+@pytest.mark.parametrize("ranked_by", MEASURES)
+def test_no_two_tasks_have_one_score_which_label_studio_would_ask_in_the_order_of_their_ids(
+    store: Store, signer: Signer, tmp_path: Path, ranked_by: str
+) -> None:
+    # The model has met none of these words: it says the same of all.
+    texts = ["goal", "bank"] * 5 + [f"unheard{place}" for place in range(60)]
+    store.register(KEY, config_xml(), None, 0.0)
+    store.hear(event(tasks=tuple(task(place, text) for place, text in enumerate(texts, start=1))), 0.0)
+    pool = make_pool(store, signer, tmp_path)
+    pool.refresh(np.inf)
+    rows = pool.X[pool.rows(range(1, 11))]
+    classifier = fit_classifier(rows, np.array(["A", "B"] * 5))
+    for settings in (SETTINGS, ProjectSettings(audit_share=0.5)):
+        window = rank(pool, classifier, ranked_by, CONFIG, settings, range(1, 11), [], 40)
+        scores = [score(value) for value in window.informativeness]
+        assert scores == sorted(set(scores))
+        assert all(0 <= one <= 1 for one in scores)
+        assert window.task_ids != sorted(window.task_ids)
 
 
 def test_random_strategy_is_all_audit(pool: Pool, classifier: Classifier) -> None:
