@@ -105,7 +105,7 @@ class Hosted:
             self._store.want_training(project.key, self._clock.now())
             self._ask_turn(project)
 
-    def _current(self, project: Project) -> tuple[tuple[int, int] | None, Model | None]:
+    def _current(self, project: Project) -> tuple[tuple[int, str] | None, Model | None]:
         while True:
             version = self._store.current_name(project.key)
             model = None if version is None else self._model(project, version[0])
