@@ -78,6 +78,12 @@ class Settings(BaseSettings):
         description="Further names under which this backend is called (`Host` of requests), separated by commas. "
         "Without basic auth all but these, AL_BACKEND_URL's, `--host`'s and loopback's are refused.",
     )
+    ca_bundle: Path | None = Field(
+        None,
+        validation_alias="AL_CA_BUNDLE",
+        description="File (PEM) of further authorities whose certificates are trusted, for a Label Studio with a "
+        "private one. `REQUESTS_CA_BUNDLE` does the same; `SSL_CERT_FILE` replaces the well-known authorities.",
+    )
     signing_key: SecretStr | None = Field(
         None,
         validation_alias="AL_SIGNING_KEY",

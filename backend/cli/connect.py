@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,16 @@ import httpx
 
 from backend.cli.progress import Bar
 from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_keys
-from backend.errors import InvalidSettings, StudioRefused
+from backend.errors import InvalidSettings, StudioError, StudioRefused
 from backend.examples import example_config, example_tasks
 from backend.labeling import parse_config
 from backend.redaction import hide
 from backend.settings import Settings, read_project_settings, read_settings
 from backend.studio import webhook_secret
+from backend.studio.transport import tls_context
 
 if TYPE_CHECKING:
-    from backend.studio.client import Connection, Studio
+    from backend.studio.client import Connection, Studio, StudioProject
 
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.3
@@ -73,23 +75,49 @@ def connect_project(
     extra_params: dict[str, Any] | None,
     say: Callable[[str], None],
 ) -> Connection:
-    """Make the connection, the webhook, the sampling and the tab what they must be."""
+    """Make the connection, the webhook, the sampling and the tab what they must be.
+
+    Where Label Studio refuses one of them, what was made before it is removed again. Raises StudioError.
+    """
     studio = _open_studio(settings)
     read_project_settings(extra_params)
     project = studio.project(project_id)
     parse_config(project.label_config)
     say(f'Project {project_id} "{project.title}" of {settings.label_studio_url}')
-    # Before the connection: Label Studio makes an open webhook for a new connection, unless there is one.
     secret = webhook_secret(webhook_keys(settings)[0], project.key)
-    studio.replace_webhook(project_id, backend_url, secret)
+    studio.try_address(project_id, backend_url)
+    studio.try_webhook_address(project_id, backend_url)
+    with _all_or_nothing(studio, project):
+        # Before the connection: Label Studio makes an open webhook for a new connection, unless there is one.
+        studio.replace_webhook(project_id, backend_url, secret)
+        connection = studio.connect(project_id, backend_url, extra_params)
+        studio.arrange(project_id)
+        studio.add_tab(project_id)
     say("  webhook: limited to labels and tasks, with a secret header")
-    connection = studio.connect(project_id, backend_url, extra_params)
     say(f"  model: {backend_url} (connection {connection.id})")
-    studio.arrange(project_id)
     say('  queue: "Uncertainty sampling", predictions shown to annotators')
-    studio.add_tab(project_id)
     say('  tab: "Most informative first"')
     return connection
+
+
+@contextmanager
+def _all_or_nothing(studio: Studio, project: StudioProject) -> Iterator[None]:
+    """Remove connections and webhooks that are made inside of the block if it fails, and set the queue back."""
+    connections = {one.id for one in studio.connections(project.id)}
+    webhooks = {one.id for one in studio.webhooks(project.id)}
+    try:
+        yield
+    except StudioError:
+        # What cannot be undone is left: why it failed is what people must read.
+        with suppress(StudioError):
+            for connection in studio.connections(project.id):
+                if connection.id not in connections:
+                    studio.remove_connection(connection.id)
+            for webhook in studio.webhooks(project.id):
+                if webhook.id not in webhooks:
+                    studio.remove_webhook(webhook)
+            studio.set_queue(project.id, project.sampling, project.shows_predictions)
+        raise
 
 
 def wait_until_ordered(
@@ -140,7 +168,9 @@ def _state(settings: Settings, project_id: int, backend_url: str) -> dict[str, A
     """What /status says of a project; empty while it does not know it. Raises _NoStateError."""
     auth = basic_auth(settings)
     try:
-        answer = httpx.get(f"{backend_url}/status", auth=httpx.BasicAuth(*auth) if auth else None, timeout=5)
+        trusted = tls_context(settings.ca_bundle)
+        login = httpx.BasicAuth(*auth) if auth else None
+        answer = httpx.get(f"{backend_url}/status", auth=login, timeout=5, verify=trusted)
         answer.raise_for_status()
         states: list[dict[str, Any]] = [one for one in answer.json()["projects"] if one["project"] == project_id]
     except (httpx.HTTPError, ValueError, KeyError) as exc:

@@ -44,7 +44,9 @@ def doctor(project_ids: tuple[int, ...], backend_url: str | None, fix: bool, as_
         webhook_keys,
         lambda project_id: connect_project(settings, project_id, url, None, lambda _line: None),
         Clock(),
-        bounded_client(Limits(read_seconds=ANSWER_SECONDS, seconds=3 * ANSWER_SECONDS, n_bytes=ANSWER_BYTES)),
+        bounded_client(
+            Limits(read_seconds=ANSWER_SECONDS, seconds=3 * ANSWER_SECONDS, n_bytes=ANSWER_BYTES), settings.ca_bundle
+        ),
     )
     try:
         results = _say(examine(setup, project_ids, fix=fix), quietly=as_json)

@@ -128,6 +128,7 @@ def make_studio(settings: Settings, counts: Counts | None = None) -> Studio | No
         settings.label_studio_url,
         settings.label_studio_api_key.get_secret_value(),
         basic_auth=basic_auth(settings),
+        ca_bundle=settings.ca_bundle,
         counts=counts,
         installation=make_signer(settings).installation,
     )

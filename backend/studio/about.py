@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from backend.errors import StudioRefused, StudioUnreachable
+from backend.studio.transport import tls_advice
 
 _PATH = "/api/version/"
 
@@ -33,7 +34,7 @@ def ask_about(http: httpx.Client, url: str) -> About:
         answer.raise_for_status()
         return About(str(answer.json()["release"]), _seconds(answer.headers.get("Date")))
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        reason = str(exc).partition("\n")[0] or type(exc).__name__
+        reason = tls_advice(str(exc)) or str(exc).partition("\n")[0] or type(exc).__name__
         raise StudioUnreachable(
             f"Label Studio at {url} does not answer ({reason}): start it, or correct LABEL_STUDIO_URL"
         ) from exc

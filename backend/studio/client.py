@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,7 +40,7 @@ from backend.redaction import know
 from backend.studio import WEBHOOK_HEADER
 from backend.studio.circuit import RETRY_AFTER_AT_MOST, Circuit
 from backend.studio.tokens import ACCESS, LEGACY, token_kind
-from backend.studio.transport import LIMITS, AnswerTooLarge, AnswerTooSlow, bounded_client, ending_after
+from backend.studio.transport import LIMITS, AnswerTooLarge, AnswerTooSlow, bounded_client, ending_after, tls_advice
 
 # Repeated where that is safe, within about two seconds: what lasts longer is repeated by the next turn.
 TRIES = 3
@@ -192,6 +193,7 @@ class Studio:
         *,
         basic_auth: tuple[str, str] | None = None,
         httpx_client: httpx.Client | None = None,
+        ca_bundle: Path | None = None,
         clock: Clock | None = None,
         counts: Counts | None = None,
         installation: str = "",
@@ -210,7 +212,7 @@ class Studio:
         self._clock = clock or Clock()
         self._counts = counts or Counts()
         self._circuit = Circuit(self._clock)
-        self._http = httpx_client or bounded_client()
+        self._http = httpx_client or bounded_client(ca_bundle=ca_bundle)
         try:
             self._tokens = SyncClientWrapper(base_url=f"{url}/", api_key=api_key, httpx_client=self._http)
         except ApiError as exc:
@@ -570,7 +572,12 @@ class Studio:
 
     def arrange(self, project_id: int) -> None:
         """Make the project's queue follow the scores and show predictions to annotators."""
-        self._json("PATCH", f"api/projects/{project_id}/", {"sampling": SAMPLING, "show_collab_predictions": True})
+        self.set_queue(project_id, SAMPLING, True)
+
+    def set_queue(self, project_id: int, sampling: str | None, shows_predictions: bool) -> None:
+        """How the project's queue is ordered, and whether annotators see predictions."""
+        wanted = {"sampling": sampling, "show_collab_predictions": shows_predictions}
+        self._json("PATCH", f"api/projects/{project_id}/", wanted)
 
     def add_tab(self, project_id: int) -> None:
         """Add the Data Manager tab "Most informative first", unless it is there."""
@@ -763,7 +770,7 @@ class Studio:
         except AnswerTooSlow as exc:
             raise _TooSlow(f"Label Studio at {self.url} {exc}") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            reason = str(exc) or type(exc).__name__
+            reason = tls_advice(str(exc)) or str(exc) or type(exc).__name__
             raise StudioUnreachable(f"Label Studio at {self.url} does not answer: {reason}") from exc
         except (
             ValueError,

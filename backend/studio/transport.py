@@ -6,18 +6,22 @@ out. Its network layer, httpcore, can be given one's own sockets: these know how
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from ssl import SSLContext
+from pathlib import Path
+from ssl import SSLContext, SSLError
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import httpx
+
+from backend.errors import InvalidSettings
 
 _ends_at: ContextVar[float] = ContextVar("_ends_at", default=float("inf"))
 # A server that takes what it is sent little by little is looked at in between.
@@ -52,12 +56,46 @@ class Limits:
 LIMITS = Limits()
 
 
-def bounded_client(limits: Limits = LIMITS) -> httpx.Client:
-    """A client that keeps to limits, uses the proxy that the environment names, and follows no redirect."""
-    transport = Bounded(_Transport(), limits)
+def bounded_client(limits: Limits = LIMITS, ca_bundle: Path | None = None) -> httpx.Client:
+    """A client that keeps to limits, uses the proxy that the environment names, and follows no redirect.
+
+    ca_bundle: see `tls_context`.
+    """
+    transport = Bounded(_Transport(tls_context(ca_bundle)), limits)
     timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds)
     # A redirect could lead the key to another host.
     return httpx.Client(transport=transport, timeout=timeout, follow_redirects=False)
+
+
+def tls_context(ca_bundle: Path | None = None) -> SSLContext:
+    """What every connection trusts: the authorities of ca_bundle (a file, or a folder as OpenSSL makes it), too.
+
+    Without it REQUESTS_CA_BUNDLE's. SSL_CERT_FILE's take the place of the well-known ones. Raises InvalidSettings.
+    """
+    name, given = "AL_CA_BUNDLE", ca_bundle
+    if given is None and os.environ.get("REQUESTS_CA_BUNDLE"):
+        name, given = "REQUESTS_CA_BUNDLE", Path(os.environ["REQUESTS_CA_BUNDLE"])
+    source: tuple[str, object] = ("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE"))
+    try:
+        context = httpx.create_ssl_context()
+        if given is not None:
+            source = (name, given)
+            context.load_verify_locations(**{"capath" if given.is_dir() else "cafile": str(given)})
+    except OSError as exc:
+        why = exc.strerror if type(exc) is not SSLError and exc.strerror else "no certificates are in it"
+        raise InvalidSettings(f"{source[0]}: {source[1]} must be a file of certificates (PEM): {why}") from exc
+    return context
+
+
+def tls_advice(reason: str) -> str | None:
+    """What to do about an error of a connection whose other end shows a certificate that is not trusted."""
+    if "CERTIFICATE_VERIFY_FAILED" not in reason:
+        return None
+    why = reason.partition("failed: ")[2].partition(" (_ssl")[0] or "it cannot be verified"
+    return (
+        f"its certificate is not trusted here ({why}): give the file of its authority in AL_CA_BUNDLE, "
+        "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+    )
 
 
 @contextmanager
@@ -131,8 +169,8 @@ def _joined(pieces: Iterable[bytes], is_packed: bool, at_most: int) -> bytes:
 class _Transport(httpx.BaseTransport):
     """httpx's own transport, with sockets that know when their exchange has to end."""
 
-    def __init__(self) -> None:
-        self._shared: dict[str, Any] = {"ssl_context": httpx.create_ssl_context(), "network_backend": _Sockets()}
+    def __init__(self, trusted: SSLContext) -> None:
+        self._shared: dict[str, Any] = {"ssl_context": trusted, "network_backend": _Sockets()}
         self._pools: dict[str | None, httpcore.ConnectionPool] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
