@@ -6,7 +6,8 @@ A job is named by its project and by how many turns the project had begun when i
 webhooks ask for the same job, and what is heard after a turn has begun asks for the next one.
 
 DBOS's own threads ask the database ten times a second and more, which takes 5 to 8 % of a core where nothing happens.
-So they are ended, and one thread looks when somebody has asked for a job (`backend.waking`).
+So they are ended, and one thread looks when somebody has asked for a job (`backend.waking`) or one has ended here. It
+sleeps only after a look that came to its end and found nothing to begin, and never longer than for the time of a sweep.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
-from dbos._queue import Queue, queue_worker_thread
+from dbos._core import WorkflowHandleFuture, execute_dequeued_workflow
+from dbos._queue import Queue
 from dbos._serialization import DefaultSerializer, deserialize_value
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
@@ -31,18 +33,20 @@ from sqlalchemy.exc import OperationalError
 from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, open_engine, set_aside, unavailable
 from backend.errors import TurnOvertaken, UnknownProject
 from backend.store import Store
-from backend.waking import Waker, open_waker, tell
+from backend.waking import open_waker, tell
 
 QUEUE = "turns"
 _WORKFLOW = "turn"
 _APPLICATION = "label-studio-al"
 # The jobs' contract, not the package's release: a job that one release asked for may be run by the next one.
 _JOBS_VERSION = "1"
-POLL_SECONDS = 0.1
-# Where nobody asked for a job, and nothing runs here, the jobs are looked at so seldom.
-IDLE_POLL_SECONDS = 5.0
-# So long after the end of a job here, the next one of its project may become free.
-_BUSY_SECONDS = 1.0
+# Between two looks at the jobs, however much happens; longer after looks that failed.
+LOOK_SECONDS = 0.1
+FAILED_LOOK_SECONDS_AT_MOST = 1.0
+# Should a notice be lost on its way (a broken connection, a process that died), the jobs are looked at all the same.
+UNTOLD_LOOK_SECONDS = 5.0
+# Workers that look at once on PostgreSQL fail each other's looks now and then.
+_FAILED_LOOKS_TO_SAY = 5
 # A job that is running while nobody has its project's turn, at every look for so long, runs no more: a living process
 # is without the turn for milliseconds at the beginning and at the end of a job.
 ABANDONED_SECONDS = 2.0
@@ -110,6 +114,8 @@ class JobClient:
 
     def begun(self) -> list[BegunJob]:
         """The jobs that are running, or were running when their process died."""
+        if not _is_any(self._engine, "PENDING"):
+            return []
         found = self._client.list_workflows(queue_name=QUEUE, status="PENDING", load_input=False, load_output=False)
         return [BegunJob(job.workflow_id, job.queue_partition_key or "", job.dequeued_at) for job in found]
 
@@ -198,13 +204,14 @@ class JobRunner:
     def __init__(self, url: str, run_turn: Callable[[str], None], n_threads: int) -> None:
         _never_unpickle()
         self._engine = open_engine(url)
+        # Of its own for each start: whoever has the name of a living process would take its jobs away.
+        self._executor_id = str(uuid.uuid4())
         config: DBOSConfig = {
             "name": _APPLICATION,
             "system_database_engine": self._engine,
             "application_version": _JOBS_VERSION,
             "serializer": _Plain(),
-            # Of its own for each start: whoever has the name of a living process would take its jobs away.
-            "executor_id": str(uuid.uuid4()),
+            "executor_id": self._executor_id,
             # Nobody here waits for a job's result.
             "use_listen_notify": False,
             "log_level": "WARNING",
@@ -216,15 +223,18 @@ class JobRunner:
         logging.getLogger("dbos").handlers.clear()
         logging.getLogger("dbos").propagate = True
         self._n_threads = n_threads
-        self._pause = _Pause(open_waker(url))
+        self._waker = open_waker(url)
+        self._is_over = threading.Event()
         self._looking = threading.Thread(target=self._look_for_jobs, name="jobs", daemon=True)
+        self._lock = threading.Lock()
+        self._n_running = 0
+        self._has_ended = threading.Event()
 
         @DBOS.workflow(name=_WORKFLOW)
         def turn(project_key: object) -> None:
             if not isinstance(project_key, str):
                 raise TypeError(f"a job's input must be a project's key, not {type(project_key).__name__}")
-            with self._pause.running():
-                run_turn(project_key)
+            run_turn(project_key)
 
     def start(self) -> None:
         """Begin to run jobs."""
@@ -234,7 +244,7 @@ class JobRunner:
         for polling in (*self._dbos.background_thread_stop_events, self._dbos._background_jobs_stop_event):
             polling.set()
         # DBOS waits up to a minute between two tries to reach a database that was away, and the queue with it. It has
-        # no setting for that, as its client has. What fails instead is looked at again at the next poll, or rescued.
+        # no setting for that, as its client has. What fails instead is looked at again at once, or rescued.
         self._dbos._sys_db._retry_connection_errors = False
         self._queue = self._register_queue()
         self._looking.start()
@@ -246,71 +256,70 @@ class JobRunner:
 
     def _register_queue(self) -> Queue:
         return DBOS.register_queue(
-            QUEUE,
-            partition_concurrency=1,
-            worker_concurrency=self._n_threads,
-            polling_interval_sec=POLL_SECONDS,
-            on_conflict="always_update",
+            QUEUE, partition_concurrency=1, worker_concurrency=self._n_threads, on_conflict="always_update"
         )
 
     def _look_for_jobs(self) -> None:
-        # It takes our pause for the event that tells it to stop, and sleeps by waiting for that. It ends early while
-        # the queue has no row: where its table is made anew.
-        while not self._pause.is_set():
-            queue_worker_thread(cast(threading.Event, self._pause), self._dbos, self._queue)
-            self._pause.wait(POLL_SECONDS)
+        n_failed = 0
+        while not self._is_over.wait(min(FAILED_LOOK_SECONDS_AT_MOST, LOOK_SECONDS * (1 + n_failed))):
+            try:
+                is_all = self._begin_jobs()
+                n_failed = 0
+            except Exception as exc:
+                n_failed += 1
+                if n_failed == _FAILED_LOOKS_TO_SAY:
+                    log.warning("the jobs cannot be looked at: %s", type(exc).__name__)
+                continue
+            if is_all:
+                self._waker.wait(UNTOLD_LOOK_SECONDS, lambda: self._is_over.is_set() or self._has_ended.is_set())
+
+    def _begin_jobs(self) -> bool:
+        """Begin what waits and may begin here; whether nothing was found: what changes that from now on is told."""
+        if self._has_ended.is_set():
+            # What ends from here on is seen by the next look. Other processes may wait for it, too.
+            self._has_ended.clear()
+            try:
+                tell(self._engine)
+            except BaseException:
+                self._has_ended.set()
+                raise
+        n_free = self._n_threads - self._n_running
+        if n_free <= 0 or not _is_any(self._engine, "ENQUEUED"):
+            return True
+        claim, jobs = str(uuid.uuid4()), self._dbos._sys_db
+        ids = jobs.start_queued_partitioned_workflows(
+            self._queue, self._executor_id, _JOBS_VERSION, n_free, owner_xid=claim
+        )
+        # Jobs that are not begun after all are rescued.
+        for status in jobs.get_workflow_statuses(ids) if ids else []:
+            self._begin(status, claim)
+        return not ids
+
+    def _begin(self, status: Any, claim: str) -> None:
+        try:
+            handle = execute_dequeued_workflow(self._dbos, status, claim)
+        except Exception as exc:
+            log.error("the job %s cannot be begun: %s", status["workflow_uuid"], exc)
+            self._has_ended.set()
+            return
+        if isinstance(handle, WorkflowHandleFuture):
+            with self._lock:
+                self._n_running += 1
+            # Called when the end is recorded.
+            handle.future.add_done_callback(self._end)
+
+    def _end(self, _future: object) -> None:
+        with self._lock:
+            self._n_running -= 1
+        self._has_ended.set()
 
     def stop(self, timeout_seconds: int) -> None:
         """Take no more jobs and wait for the running ones."""
-        self._pause.end()
+        self._is_over.set()
         self._looking.join()
-        self._pause.close()
+        self._waker.close()
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout_seconds)
         self._engine.dispose()
-
-
-class _Pause:
-    """Between two looks at the jobs: until one may wait for this process."""
-
-    def __init__(self, waker: Waker) -> None:
-        self._waker = waker
-        self._is_over = threading.Event()
-        self._lock = threading.Lock()
-        self._n_running = 0
-        self._busy_until = 0.0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """A job runs here: others may wait for its end."""
-        with self._lock:
-            self._n_running += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_running -= 1
-                self._busy_until = time.monotonic() + _BUSY_SECONDS
-
-    def is_set(self) -> bool:
-        """Whether no more jobs are looked for."""
-        return self._is_over.is_set()
-
-    def wait(self, timeout: float) -> bool:
-        """Wait so many seconds and, where nothing happens, until somebody asks for a job; True if it is over."""
-        if not self._is_over.wait(timeout) and not self._is_busy():
-            self._waker.wait(IDLE_POLL_SECONDS, lambda: self._is_over.is_set() or self._is_busy())
-        return self._is_over.is_set()
-
-    def _is_busy(self) -> bool:
-        return self._n_running > 0 or time.monotonic() < self._busy_until
-
-    def end(self) -> None:
-        """Let the waiting end."""
-        self._is_over.set()
-
-    def close(self) -> None:
-        """Let go of the database, when nobody waits any more."""
-        self._waker.close()
 
 
 class _Plain(DBOSPortableJSONSerializer):
@@ -338,6 +347,21 @@ def _never_unpickle() -> None:
 
 def _refuse_pickle(_serializer: DefaultSerializer, _text: str) -> NoReturn:
     raise TypeError("a job's row must hold JSON: nothing from the database is unpickled")
+
+
+def _any_job(schema: str | None) -> sa.Select[tuple[int]]:
+    jobs = sa.table("workflow_status", sa.column("queue_name"), sa.column("status"), schema=schema)
+    return sa.select(sa.literal(1)).where(jobs.c.queue_name == QUEUE, jobs.c.status == sa.bindparam("status")).limit(1)
+
+
+# Compiled once: DBOS makes its questions anew each time, which is most of what an idle worker would use.
+_ANY_JOB = {"sqlite": _any_job(None), "postgresql": _any_job("dbos")}
+
+
+def _is_any(engine: sa.Engine, status: str) -> bool:
+    """Whether there is a job of a status."""
+    with engine.connect() as connection:
+        return connection.execute(_ANY_JOB[engine.dialect.name], {"status": status}).first() is not None
 
 
 def _name_missing_tables(context: ExceptionContext) -> None:

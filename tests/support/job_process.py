@@ -2,7 +2,8 @@
 
 <store> and <jobs> are databases' addresses, <n> how many jobs run at once. A job writes "begin <project> <process>"
 to <folder>/log, goes on while <folder>/hold-<project> exists, fails if <folder>/fail-<project> exists, and writes
-"end <project> <process>". While <folder>/forever-<project> exists, it asks for its project's next job.
+"end <project> <process>". While <folder>/forever-<project> exists, it asks for its project's next job. While
+<folder>/conflict exists, a look for jobs fails as PostgreSQL fails one of two at once, and adds a byte to that file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+
+import sqlalchemy as sa
+from psycopg.errors import SerializationFailure
+from sqlalchemy.exc import OperationalError
 
 from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
 from backend.store import Store
@@ -60,9 +65,22 @@ class EndlessTurns(Turns):
         return False
 
 
+def make_looks_conflict(file: Path) -> None:
+    """Let the database refuse every look for jobs while the file exists."""
+
+    def conflict(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "queue_partition_key" in statement and "RECURSIVE" in statement and file.exists():
+            with file.open("a") as count:
+                count.write("x")
+            raise OperationalError(statement, {}, SerializationFailure())
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", conflict)
+
+
 def main(folder: Path, store_url: str, jobs_url: str, n_threads: int) -> None:
     """Run jobs."""
     logging.basicConfig(level=logging.WARNING)
+    make_looks_conflict(folder / "conflict")
     store, jobs = Store(store_url), JobClient(jobs_url)
     turns = EndlessTurns(folder, store)
     runner = JobRunner(jobs_url, partial(take_turn_alone, store, jobs, turns.take_turn), n_threads)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from backend.jobs import ABANDONED_SECONDS, JobClient, JobTablesMissing
 from backend.store import Store
+from backend.waking import open_waker
 from tests.support.build import config_xml
 from tests.support.postgres import Postgres
 
@@ -73,17 +76,17 @@ class Jobs:
     def __init__(self, folder: Path, url: str | None = None, n_workers: int = 1, n_threads: int = 4) -> None:
         self.folder = folder
         self._store_url = url or f"sqlite:///{folder / 'state.sqlite'}"
-        self._jobs_url = url or f"sqlite:///{folder / 'jobs.sqlite'}"
+        self.url = url or f"sqlite:///{folder / 'jobs.sqlite'}"
         self.file = None if url else folder / "jobs.sqlite"
         self.store = Store(self._store_url)
         self.store.migrate()
-        self.client = JobClient(self._jobs_url)
+        self.client = JobClient(self.url)
         self.workers: list[Worker] = []
         self.start(n_workers, n_threads)
 
     def start(self, n_workers: int = 1, n_threads: int = 4) -> None:
         """All at once."""
-        started = [Worker(self.folder, self._store_url, self._jobs_url, n_threads) for _ in range(n_workers)]
+        started = [Worker(self.folder, self._store_url, self.url, n_threads) for _ in range(n_workers)]
         self.workers += started
         for worker in started:
             worker.wait_until_ready()
@@ -386,6 +389,51 @@ def test_projects_that_always_have_news_share_one_thread(start_jobs: Callable[..
     # Drawn at random: 10 each, give or take 3 (a standard deviation of the binomial distribution).
     assert min(shares) >= 1, shares
     assert max(shares) <= 25, shares
+
+
+def test_look_that_failed_is_made_again_until_one_succeeds(start_jobs: Callable[..., Jobs]) -> None:
+    jobs = start_jobs()
+    conflict = jobs.folder / "conflict"
+    conflict.touch()
+    jobs.client.ask("asked", 0)
+    # Pauses that double would be minutes by then.
+    wait_for(lambda: conflict.stat().st_size >= 20)
+    conflict.unlink()
+    wait_for(lambda: jobs.ran("asked") == ["begin", "end"])
+
+
+def test_end_of_a_job_is_told_to_workers_that_wait_for_it(start_jobs: Callable[..., Jobs]) -> None:
+    jobs = start_jobs()
+    hold = jobs.hold("first")
+    jobs.client.ask("first", 0)
+    wait_for(lambda: jobs.ran("first") == ["begin"])
+    with closing(open_waker(jobs.url)) as other, ThreadPoolExecutor(1) as threads:
+        # The first waiting may end at once.
+        other.wait(0.1, lambda: False)
+        is_over = threading.Event()
+        waiting = threads.submit(other.wait, 10 * LONGEST_WAIT_SECONDS, is_over.is_set)
+        hold.unlink()
+        try:
+            waiting.result(LONGEST_WAIT_SECONDS)
+        finally:
+            is_over.set()
+
+
+QUIET = """
+import sys, threading, time
+from backend.jobs import JobRunner
+runner = JobRunner(sys.argv[1], print, 4)
+runner.start()
+while (names := sorted(one.name for one in threading.enumerate())) != ["MainThread", "jobs"]:
+    print(names, flush=True)
+    time.sleep(0.1)
+runner.stop(0)
+"""
+
+
+def test_no_thread_of_dbos_asks_the_database_over_and_over(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", QUIET, f"sqlite:///{tmp_path / 'jobs.sqlite'}"]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=LONGEST_WAIT_SECONDS)
 
 
 def delete_tables(jobs: Jobs) -> None:
