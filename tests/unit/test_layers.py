@@ -26,6 +26,7 @@ LAYERS = (
         "database",
         "clock",
         "logs",
+        "memory",
         "redaction",
         "secret_file",
         "settings",
