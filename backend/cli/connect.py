@@ -60,10 +60,14 @@ def connect(
     if project_id is None:
         project_id = _find_or_make_example(settings, say)
     # Null: there was nothing to connect; it was not waited for, or has not come in time.
-    done: dict[str, Any] = {"project": project_id, "backend_url": url, "connection": None, "ordered_by": None}
+    done: dict[str, Any] = {
+        "project": project_id, "backend_url": url, "connection": None, "ordered_by": None, "unread": None
+    }  # fmt: skip
     if project_id is not None:
         done["connection"] = connect_project(settings, project_id, url, _read_assignments(assignments), say).id
-        done["ordered_by"] = wait_until_ordered(settings, project_id, url, say) if wait else None
+        ordered = wait_until_ordered(settings, project_id, url, say) if wait else None
+        if ordered is not None:
+            done |= {"ordered_by": ordered["version"]["name"], "unread": ordered["unread"]}
     if as_json:
         click.echo(json.dumps(done))
 
@@ -122,10 +126,10 @@ def _all_or_nothing(studio: Studio, project: StudioProject) -> Iterator[None]:
 
 def wait_until_ordered(
     settings: Settings, project_id: int, backend_url: str, say: Callable[[str], None], bar: Bar | None = None
-) -> str | None:
+) -> dict[str, Any] | None:
     """Say what the backend does until the queue follows its scores. Raises StudioRefused with its error.
 
-    Returns the version that orders the queue; None if that cannot be seen, or not in time.
+    Returns the project's state, with the version that orders the queue; None if that cannot be seen, or not in time.
     """
     bar = bar or Bar()
     said, seen, deadline = "", None, time.monotonic() + WAIT_SECONDS
@@ -136,9 +140,9 @@ def wait_until_ordered(
             if version and version["is_switched"] and not error:
                 bar.end()
                 say(f"Connected: the queue follows {version['name']}, {state['n_tasks']} tasks.")
-                for unread in state.get("unread", []):
+                for unread in state["unread"]:
                     say(f"  Not read: {unread['sentence']}.")
-                return str(version["name"])
+                return state
             # News (this very connecting) make another turn due: the error is the last turn's until that one has ended.
             if error and state["is_parked"]:
                 raise StudioRefused(error)

@@ -78,7 +78,8 @@ def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> No
             settings = read_settings()
             project_id = make_example_project(settings, say)
             connect_project(settings, project_id, backend_url, None, say)
-            version = wait_until_ordered(settings, project_id, backend_url, say)
+            ordered = wait_until_ordered(settings, project_id, backend_url, say)
+            version = None if ordered is None else ordered["version"]["name"]
             if as_json:
                 click.echo(json.dumps(_ready(studio_url, backend_url, project_id, login, version)))
             else:

@@ -8,6 +8,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from backend import __version__
+from backend.labeling import UNREAD
 
 openapi = Blueprint("openapi", __name__)
 
@@ -37,6 +38,16 @@ _PREDICTION = _object(
     score={"type": "number", "minimum": 0, "maximum": 1},
     model_version=_TEXT,
 )
+_UNREAD = _object(
+    ("reason", "n", "task_id", "url", "sentence"),
+    reason={"enum": ["no_text", *UNREAD]},
+    n={"type": "integer", "minimum": 1},
+    task_id={"type": "integer"},
+    url=_nullable(_TEXT),
+    sentence=_TEXT,
+)
+# Beside what docs/status.md tells of.
+_STATE = _object(("key", "unread"), key=_KEY, unread=_list(_UNREAD))
 _JOB = _object(("status",), status=_TEXT, job=_TEXT, reason=_TEXT)
 _ONE_OR_SEVERAL = {"anyOf": [_OBJECT, _list(_OBJECT)]}
 _EVENT = _object(
@@ -94,14 +105,14 @@ PATHS: dict[str, dict[str, Any]] = {
         )
     },
     "/projects/{key}": {
-        "get": _page(_route("A project's page; for others, its state.", _OBJECT)) | {"parameters": [_KEY_IN_PATH]}
+        "get": _page(_route("A project's page; for others, its state.", _STATE)) | {"parameters": [_KEY_IN_PATH]}
     },
     "/projects/{key}/retrain": {"post": _action("Publish a new version whatever the growth.")},
     "/projects/{key}/pause": {"post": _action("Take no turns until somebody resumes.")},
     "/projects/{key}/resume": {"post": _action("Take turns again.")},
     "/projects/{key}/settings": {"post": _action("Use other settings, named as the extra params are.")},
     "/health": {"get": _route("Whether the server is up; needs no credentials.", _object(("status",), status=_TEXT))},
-    "/status": {"get": _route("The state of every project.", _object(("projects",), projects=_list(_OBJECT)))},
+    "/status": {"get": _route("The state of every project.", _object(("projects",), projects=_list(_STATE)))},
     "/metrics": {
         "get": _route("Counts and the state of every project, for Prometheus.", _TEXT, media="text/plain"),
     },

@@ -33,11 +33,17 @@ WAITING: dict[str, Any] = {
     "activity": "comparing with Label Studio",
     "n_tasks": 0,
 }
-ORDERED = {**WAITING, "version": {"name": "al-1", "is_switched": True}, "n_tasks": 10_000}
+ORDERED = {**WAITING, "version": {"name": "al-1", "is_switched": True}, "n_tasks": 10_000, "unread": []}
 
 
 def at_work(what: str, done: int, total: int = 10_000, activity: str = "at work") -> dict[str, Any]:
     return {**WAITING, "activity": activity, "progress": {"what": what, "done": done, "total": total}}
+
+
+def ordered_by(settings: Settings, project_id: int, url: str, say: Callable[[str], None], *bar: Bar) -> str | None:
+    """The version for whose order was waited."""
+    state = wait_until_ordered(settings, project_id, url, say, *bar)
+    return None if state is None else state["version"]["name"]
 
 
 class Terminal(io.StringIO):
@@ -89,14 +95,14 @@ def serve() -> Iterator[Callable[..., str]]:
 def test_what_is_not_read_is_said_when_the_project_is_connected(settings: Settings, serve: Callable[..., str]) -> None:
     said: list[str] = []
     url = serve(ORDERED | {"unread": [{"reason": "no_text", "sentence": "4 tasks have no text"}]})
-    assert wait_until_ordered(settings, 1, url, said.append) == "al-1"
+    assert ordered_by(settings, 1, url, said.append) == "al-1"
     assert said[-1] == "  Not read: 4 tasks have no text."
 
 
 def test_terminal_shows_a_bar_for_each_thing_that_takes_long(settings: Settings, serve: Callable[..., str]) -> None:
     terminal, said = Terminal(), []
     url = serve(WAITING, at_work("sync", 1000), at_work("sync", 5000), at_work("features", 2000), ORDERED)
-    assert wait_until_ordered(settings, 1, url, said.append, Bar(terminal)) == "al-1"
+    assert ordered_by(settings, 1, url, said.append, Bar(terminal)) == "al-1"
     drawn = terminal.getvalue()
     assert "Reading tasks" in drawn
     assert "1000/10000" in drawn
@@ -128,7 +134,7 @@ def test_first_reading_may_take_as_long_as_it_goes_on(
     monkeypatch.setattr(connect_module, "WAIT_SECONDS", 0.3)
     monkeypatch.setattr(connect_module, "POLL_SECONDS", 0.1)
     url = serve(*(at_work("sync", n) for n in range(8)), ORDERED)
-    assert wait_until_ordered(settings, 1, url, lambda _: None, Bar(io.StringIO())) == "al-1"
+    assert ordered_by(settings, 1, url, lambda _: None, Bar(io.StringIO())) == "al-1"
 
 
 def test_what_stands_still_is_waited_for_no_longer(
@@ -151,7 +157,7 @@ def test_error_of_an_earlier_turn_is_waited_with_while_another_turn_is_due(
 ) -> None:
     url = serve({**WAITING, "error": "Label Studio does not answer"}, ORDERED)
     said: list[str] = []
-    assert wait_until_ordered(settings, 1, url, said.append) == "al-1"
+    assert ordered_by(settings, 1, url, said.append) == "al-1"
     assert "  Label Studio does not answer" in said
 
 
@@ -169,10 +175,11 @@ def test_machines_get_one_json_document_and_people_their_words_beside_it(
     studio = Studio(URL, TOKEN, httpx_client=fake.client(), clock=FakeClock())
     monkeypatch.setattr(connect_module, "make_studio", lambda _settings: studio)
     monkeypatch.setenv("MODEL_DIR", str(tmp_path))
-    url = serve(ORDERED)
+    unread = [{"reason": "no_text", "n": 4, "task_id": 7, "sentence": "4 tasks have no text"}]
+    url = serve(ORDERED | {"unread": unread})
     done = CliRunner().invoke(main, ["connect", "--project", "1", "--backend-url", url, "--json"])
     assert done.exit_code == 0, done.output
     [connection] = fake.connections
-    expected = {"project": 1, "backend_url": url, "connection": connection, "ordered_by": "al-1"}
+    expected = {"project": 1, "backend_url": url, "connection": connection, "ordered_by": "al-1", "unread": unread}
     assert json.loads(done.stdout) == expected
     assert "the queue follows al-1" in done.stderr
