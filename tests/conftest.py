@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from backend import redaction
 from backend.jobs import JobClient
@@ -19,6 +20,7 @@ from tests.support.postgres import Postgres, empty
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from xdist.remote import Producer
 
 # A busy machine is no defect: nothing here measures time.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -26,7 +28,7 @@ hypothesis.settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 PAYLOADS = TESTS / "payloads"
-# Their tests share what takes long to start, and take minutes: these folders are worth one group each, longest first.
+# Their tests share what takes long to start: each of these folders is worth one process, the longest first.
 LONG_FOLDERS = ("e2e", "chaos", "host", "fuzz", "browser", "soak")
 
 
@@ -51,21 +53,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_databases: runs on SQLite and on PostgreSQL")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share out the tests over processes: a file's stay together, so do all that drive the one real Label Studio.
+    """The longest first, so that no process is left with them at the end."""
+    places = {name: place for place, name in enumerate(LONG_FOLDERS)}
+    items.sort(key=lambda item: places.get(_together(item.nodeid), len(places)))
 
-    The longest groups first, so that no process is left with one at the end.
-    """
 
-    def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(TESTS).parts[0]
-        return LONG_FOLDERS.index(folder) if folder in LONG_FOLDERS else len(LONG_FOLDERS)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Share out the tests over processes: a file's stay together, so do all that drive the one real Label Studio."""
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = _together  # type: ignore[method-assign]
+    return scheduler
 
-    for item in items:
-        group = [*LONG_FOLDERS, str(item.path)][place(item)]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=place)
+
+def _together(nodeid: str) -> str:
+    """What a test shares a process with: its folder, if that is a long one, or else its file."""
+    path = Path(nodeid.partition("::")[0])
+    return path.parts[1] if path.parts[1] in LONG_FOLDERS else str(path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
