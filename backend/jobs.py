@@ -349,7 +349,7 @@ def _refuse_pickle(_serializer: DefaultSerializer, _text: str) -> NoReturn:
     raise TypeError("a job's row must hold JSON: nothing from the database is unpickled")
 
 
-def _any_job(schema: str | None) -> sa.Select[tuple[int]]:
+def _any_job(schema: str | None) -> sa.Select[int]:
     jobs = sa.table("workflow_status", sa.column("queue_name"), sa.column("status"), schema=schema)
     return sa.select(sa.literal(1)).where(jobs.c.queue_name == QUEUE, jobs.c.status == sa.bindparam("status")).limit(1)
 
