@@ -43,7 +43,7 @@ def project_id_of(key: str) -> int:
 
 
 def version_name(number: int, installation: str) -> str:
-    """The model version that Label Studio shows: "al-12-k3f9a".
+    """The model version that Label Studio shows: "al-12-k3f7a".
 
     installation: which backend has published it (`Signer.installation`). Empty for one of a release that named its
     versions "al-12", as anybody may name an import.

@@ -218,6 +218,6 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any
 
 
 def version_number(name: str | None) -> int:
-    """12 of al-12-k3f9a; -1 for anything else."""
+    """12 of al-12-k3f7a; -1 for anything else."""
     match = re.fullmatch(r"al-(\d+)(?:-[a-z2-7]+)?", name or "")
     return int(match[1]) if match else -1
