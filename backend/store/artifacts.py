@@ -23,7 +23,8 @@ class Signer:
     """Turns objects into signed bytes and back (HMAC-SHA256, checked before anything is unpickled)."""
 
     def __init__(self, key: str) -> None:
-        self._key = key.encode()
+        # A variable that is not UTF-8 is read with halves of surrogate pairs.
+        self._key = key.encode("utf-8", "surrogatepass")
 
     @property
     def installation(self) -> str:
