@@ -28,8 +28,9 @@ hypothesis.settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 PAYLOADS = TESTS / "payloads"
-# Their tests share what takes long to start: each of these folders is worth one process, the longest first.
-LONG_FOLDERS = ("e2e", "chaos", "host", "fuzz", "browser", "soak")
+# Their tests start servers, and wait for what these do: one process runs them, one after the other, so that they do not
+# wait for each other's.
+SERVER_FOLDERS = ("e2e", "chaos", "host", "fuzz", "browser", "soak")
 
 
 @pytest.fixture(scope="session")
@@ -54,22 +55,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that no process is left with them at the end."""
-    places = {name: place for place, name in enumerate(LONG_FOLDERS)}
-    items.sort(key=lambda item: places.get(_together(item.nodeid), len(places)))
+    """Those with servers first: they take the longest, and no process may be left with them at the end."""
+    items.sort(key=lambda item: _together(item.nodeid) != "servers")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Share out the tests over processes: a file's stay together, so do all that drive the one real Label Studio."""
+    """Share out the tests over processes: a file's stay together, and so do all that start servers."""
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = _together  # type: ignore[method-assign]
     return scheduler
 
 
 def _together(nodeid: str) -> str:
-    """What a test shares a process with: its folder, if that is a long one, or else its file."""
+    """What a test shares a process with."""
     path = Path(nodeid.partition("::")[0])
-    return path.parts[1] if path.parts[1] in LONG_FOLDERS else str(path)
+    return "servers" if path.parts[1] in SERVER_FOLDERS else str(path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
