@@ -189,8 +189,9 @@ class Publishing:
 
 
 def _number(name: str) -> int:
-    """Where an older version's name stands in their order, whichever release gave it."""
-    return int(name.split("-")[1])
+    """Where an older version's name stands in their order, whichever release gave it; runs of labels come first."""
+    number = name.split("-")[1]
+    return int(number) if number.isdecimal() else 0
 
 
 def n_ready(store: Store, key: str) -> int:

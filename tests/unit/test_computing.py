@@ -219,7 +219,7 @@ def test_committee_is_the_same_on_the_cluster(clustered: Computing, cluster: Cou
     X, y = examples(120, 4)
     # As the loop's: a closure.
     here, there, n_made = same_on(
-        clustered, cluster, lambda: fit_committee(lambda X, y: fit_classifier(X, y), X, y, 5, 3)
+        clustered, cluster, lambda: fit_committee(lambda X, y: fit_classifier(X, y), X, y, np.arange(len(y)), 5, 3)
     )
     assert n_made == 5
     for one, other in zip(here, there, strict=True):
@@ -240,7 +240,8 @@ def test_expected_error_reduction_is_the_same_on_the_cluster(clustered: Computin
     X, y = examples(400, 3)
     model = fit_classifier(X[:60], y[:60])
     pool, labelled = X[60:], X[:60]
-    args = pool, model.predict_proba(pool), labelled, model.predict_proba(labelled), 50, 1
+    keys = np.arange(len(y))
+    args = pool, model.predict_proba(pool), keys[60:], labelled, model.predict_proba(labelled), keys[:60], 50, 1
     here, there, n_made = same_on(clustered, cluster, lambda: expected_error_reduction(*args))
     assert n_made == 16
     assert np.array_equal(here, there)
