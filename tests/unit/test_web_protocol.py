@@ -485,9 +485,9 @@ def test_ten_thousand_tasks_in_one_request(connected: FlaskClient, store: Store,
 class SlowClock(FakeClock):
     """Each look at it costs half a minute."""
 
-    def now(self) -> float:
+    def elapsed(self) -> float:
         self.advance(30.0)
-        return super().now()
+        return super().elapsed()
 
 
 def test_predictions_that_would_come_too_late_are_given_up_with_a_sentence(
