@@ -400,7 +400,7 @@ BROKEN_TASKS: list[Any] = [
     {"id": 3},
     {"id": 4, "data": []},
     {"id": 5, "data": {"text": None}},
-    {"id": 6, "data": {"text": ["a", "b"]}},
+    {"id": 6, "data": {"text": ["a", {"b": "c"}]}},
     {"id": 7, "data": {"text": True}},
     "a text",
     None,
