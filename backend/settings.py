@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     backend_url: str | None = Field(
         None,
         validation_alias="AL_BACKEND_URL",
-        description="Address of this backend, as Label Studio reaches it. Default: `http://localhost:PORT`.",
+        description="Address of this backend, as Label Studio reaches it; behind a proxy with its sub-path. Default: "
+        "`http://localhost:PORT`.",
     )
     basic_auth_user: str | None = Field(
         None, validation_alias="BASIC_AUTH_USER", description="User that Label Studio must send."
@@ -77,6 +78,14 @@ class Settings(BaseSettings):
         validation_alias="AL_ALLOWED_HOSTS",
         description="Further names under which this backend is called (`Host` of requests), separated by commas. "
         "Without basic auth all but these, AL_BACKEND_URL's, `--host`'s and loopback's are refused.",
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        validation_alias="AL_TRUSTED_PROXIES",
+        description="Proxies in front of this backend whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are "
+        "believed; with 0 nobody's are (docs/proxy.md).",
     )
     ca_bundle: Path | None = Field(
         None,

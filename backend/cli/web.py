@@ -61,8 +61,11 @@ def run_web(host: str, port: int) -> None:
         max_request_header_size=HEADER_BYTES,
         max_request_body_size=settings.max_body_bytes,
         ident=None,
+        # Left to `Proxies`, which knows sub-paths and counts proxies.
+        clear_untrusted_proxy_headers=not settings.trusted_proxies,
     )
-    Intake(app.extensions["guard"], settings.max_body_bytes).attach(dispatchers)
+    guard, proxies = app.extensions["guard"], app.extensions["proxies"]
+    Intake(guard, proxies, settings.max_body_bytes).attach(dispatchers)
     app.extensions["gate"].n_waiting = lambda: len(server.task_dispatcher.queue)
     is_over = threading.Event()
     keep_up = threading.Thread(target=app.extensions["parts"].keep_up, args=[is_over], name="keep-up", daemon=True)

@@ -48,6 +48,7 @@ MACHINE: tuple[Check[Setup], ...] = (
     Check("token", machine.token, ("label studio",)),
     Check("backend", machine.backend),
     Check("credentials", machine.credentials),
+    Check("proxy", machine.proxy, ("credentials",)),
     Check("secret", machine.secret, ("disk",)),
 )
 PROJECT: tuple[Check[ProjectLook], ...] = (

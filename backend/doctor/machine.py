@@ -164,14 +164,30 @@ def credentials(setup: Setup) -> Finding:
         return ok("no user and password are asked for, and the backend's address is this machine's own")
     if without.status_code != httpx.codes.UNAUTHORIZED:
         return failure(f"the running backend does not ask for the user and password that are set here: {advice}")
-    password = setup.settings.basic_auth_pass
-    user = (setup.settings.basic_auth_user or "", password.get_secret_value() if password else "")
-    with_them = setup.http.get(f"{setup.running_at}/status", auth=httpx.BasicAuth(*user))
+    with_them = setup.http.get(f"{setup.running_at}/status", auth=_login(setup))
     if with_them.status_code == httpx.codes.UNAUTHORIZED:
         return failure(f"the running backend refuses the user and password that are set here: {advice}")
     if with_them.is_error:
         return failure(f"the running backend does not work: {_said(with_them)}")
     return ok("the backend asks for the user and password that are set here")
+
+
+def proxy(setup: Setup) -> Finding:
+    """Whether the running backend knows under which address it is asked, for the status page's links and cookie."""
+    if setup.running_at != setup.backend_url:
+        return skipped(f"this machine does not reach the backend at {setup.backend_url}")
+    answer = setup.http.get(f"{setup.backend_url}/openapi.json", auth=_login(setup))
+    try:
+        believed = str(answer.json()["servers"][0]["url"])
+    except (ValueError, KeyError, IndexError, TypeError):
+        return failure(f"the running backend does not say where it is ({_said(answer)}): start it again")
+    if httpx.URL(believed) != httpx.URL(setup.backend_url):
+        return warning(
+            f"asked at {setup.backend_url}, the backend believes that it is {believed}, so links or buttons of its "
+            "pages do not work there: have the proxy send X-Forwarded-Proto, -Host and -Prefix, set AL_TRUSTED_PROXIES "
+            "to the number of proxies, and start the backend again"
+        )
+    return ok(f"the backend knows that it is asked at {setup.backend_url}")
 
 
 def secret(setup: Setup) -> Finding:
@@ -189,6 +205,11 @@ def secret(setup: Setup) -> Finding:
     if answer.is_error:
         return failure(f"the running backend takes no webhooks: {_said(answer)}")
     return ok("the running backend takes the webhook secrets that are known here")
+
+
+def _login(setup: Setup) -> httpx.BasicAuth | None:
+    user, password = setup.settings.basic_auth_user, setup.settings.basic_auth_pass
+    return httpx.BasicAuth(user, password.get_secret_value()) if user and password else None
 
 
 def _said(answer: httpx.Response) -> str:

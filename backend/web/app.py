@@ -28,6 +28,7 @@ from backend.web.openapi import openapi
 from backend.web.page import page
 from backend.web.parts import Parts, parts
 from backend.web.protocol import protocol
+from backend.web.proxies import Proxies
 from backend.web.status import status
 
 # For browsers: nothing of ours is to be framed, guessed, cached or run elsewhere.
@@ -74,7 +75,8 @@ def create_app(
             here.miss()
 
     gate = app.extensions["gate"] = Gate(app.wsgi_app, settings.web_queue, settings.max_body_bytes, note_shed)
-    app.wsgi_app = _named(gate)  # type: ignore[method-assign, assignment]
+    proxies = app.extensions["proxies"] = Proxies(gate, settings)
+    app.wsgi_app = _named(proxies)  # type: ignore[method-assign, assignment]
     app.register_blueprint(protocol)
     app.register_blueprint(status)
     app.register_blueprint(metrics)

@@ -20,11 +20,12 @@ from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
 from waitress.server import BaseWSGIServer
 from waitress.task import WSGITask
 from waitress.utilities import RequestEntityTooLarge
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import EnvironHeaders
 
 from backend.errors import BackendError
 from backend.web.gate import NO_ROOM
 from backend.web.guard import Guard
+from backend.web.proxies import Proxies
 
 # Smaller bodies stay in memory, and are not counted: a webhook of one label always finds room.
 SMALL_BYTES = 64 * 1024
@@ -36,8 +37,9 @@ LARGEST_ELSEWHERE = 1024 * 1024
 class Intake:
     """The room for bodies that are being received or worked on: so many bytes together, but one alone always fits."""
 
-    def __init__(self, guard: Guard, max_body_bytes: int) -> None:
+    def __init__(self, guard: Guard, proxies: Proxies, max_body_bytes: int) -> None:
         self._guard = guard
+        self._proxies = proxies
         self._max_body_bytes = max_body_bytes
         self._n_bytes = 0
         self._lock = threading.Lock()
@@ -53,13 +55,19 @@ class Intake:
         """The size of the largest body that a route takes."""
         return self._max_body_bytes if path in LARGE_ROUTES else min(self._max_body_bytes, LARGEST_ELSEWHERE)
 
-    def lets_in(self, path: str, method: str, headers: Headers) -> bool:
-        """Whether the app would not turn this request away because of who sends it."""
+    def look(self, path: str, method: str, headers: dict[str, str]) -> tuple[str, bool]:
+        """The route that a request is for, and whether the app would let it in from who sends it.
+
+        headers: as WSGI names them, without HTTP_.
+        """
+        environ = {"PATH_INFO": path, **{f"HTTP_{name}": value for name, value in headers.items()}}
+        self._proxies.restore(environ)
+        route = environ["PATH_INFO"]
         try:
-            self._guard.check(path, method, headers)
+            self._guard.check(route, method, EnvironHeaders(environ))
         except (BackendError, ValueError):
-            return False
-        return True
+            return route, False
+        return route, True
 
     def take(self, n_bytes: int) -> bool:
         """Whether there is room, which is then taken until `give_back`."""
@@ -83,6 +91,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def __init__(self, intake: Intake, adj: Any) -> None:
         super().__init__(adj)
         self._intake = intake
+        self._route = ""
         self._give_back: Callable[[], object] = lambda: None
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -90,13 +99,14 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         super().parse_header(header_plus)
         if self.body_rcv is None:
             return
-        headers = Headers([(name.replace("_", "-"), value) for name, value in self.headers.items()])
-        if not self._intake.lets_in(self.path, self.command, headers):
+        self._route, is_let_in = self._intake.look(self.path, self.command, self.headers)
+        if not is_let_in:
             self._throw_away()
             return
         # A body that comes in chunks does not say how large it is.
-        n_bytes = self._intake.largest(self.path) if self.chunked else self.content_length
-        if SMALL_BYTES < n_bytes <= self._intake.largest(self.path):
+        largest = self._intake.largest(self._route)
+        n_bytes = largest if self.chunked else self.content_length
+        if SMALL_BYTES < n_bytes <= largest:
             self.has_room = self._intake.take(n_bytes)
             if self.has_room:
                 # Also where the connection breaks and nobody closes the request.
@@ -107,9 +117,9 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def received(self, data: bytes) -> int:
         """Take in what has come."""
         consumed: int = super().received(data)
-        n_bytes = max(self.content_length, self.body_bytes_received)
-        if self.body_rcv is not None and self.error is None and n_bytes > self._intake.largest(self.path):
-            self.error = RequestEntityTooLarge(f"exceeds {self._intake.largest(self.path)} bytes")
+        n_bytes, largest = max(self.content_length, self.body_bytes_received), self._intake.largest(self._route)
+        if self.body_rcv is not None and self.error is None and n_bytes > largest:
+            self.error = RequestEntityTooLarge(f"exceeds {largest} bytes")
             self.completed = True
         return consumed
 

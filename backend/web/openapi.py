@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from backend import __version__
@@ -172,6 +172,7 @@ def describe() -> ResponseReturnValue:
     return jsonify(
         openapi="3.1.0",
         info={"title": "label-studio-active-learning", "version": __version__},
+        servers=[{"url": request.root_url.rstrip("/")}],
         components={"securitySchemes": {"basic": {"type": "http", "scheme": "basic"}}},
         paths=PATHS,
     )

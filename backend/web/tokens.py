@@ -25,7 +25,13 @@ def keep_visit(response: Response) -> Response:
     """Give the browser its cookie."""
     if "visit" in g:
         response.set_cookie(
-            COOKIE, g.visit, httponly=True, samesite="Strict", secure=request.is_secure, max_age=TOKEN_SECONDS
+            COOKIE,
+            g.visit,
+            path=request.script_root or "/",
+            httponly=True,
+            samesite="Strict",
+            secure=request.is_secure,
+            max_age=TOKEN_SECONDS,
         )
     return response
 

@@ -5,6 +5,7 @@ A test compares the files with what this writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -102,7 +103,7 @@ def _table(head: str, fields: dict[str, FieldInfo]) -> str:
 def _meaning_and_default(field: FieldInfo) -> tuple[str, str]:
     """A default that cannot be shown as a value stands in the description's last sentence."""
     meaning, _, stated = (field.description or "").partition(" Default: ")
-    meaning = meaning.replace("docs/strategies.md", "[strategies](strategies.md)")
+    meaning = re.sub(r"docs/(\w+)\.md", r"[\1](\1.md)", meaning)
     if stated or field.default is None:
         return meaning, stated.removesuffix(".")
     return meaning, f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"

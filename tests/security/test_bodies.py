@@ -34,7 +34,7 @@ class Served:
     def __init__(self, app: Any, dispatchers: dict[int, Any], server: Any) -> None:
         self.port = server.effective_port
         self.url = f"http://127.0.0.1:{self.port}"
-        Intake(app.extensions["guard"], MAX_BODY).attach(dispatchers)
+        Intake(app.extensions["guard"], app.extensions["proxies"], MAX_BODY).attach(dispatchers)
 
     def begin(self, path: str, n_bytes: int, headers: dict[str, str]) -> socket.socket:
         """Headers of a POST, and no body yet."""
@@ -76,7 +76,13 @@ def serve(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Iter
         settings = read_settings(model_dir=tmp_path, max_body_bytes=MAX_BODY, **given)
         app, dispatchers = create_app(settings, store, jobs, signer, [KEY]), dict[int, Any]()
         server = waitress.create_server(
-            app, map=dispatchers, host="127.0.0.1", port=0, threads=2, max_request_body_size=MAX_BODY + 1
+            app,
+            map=dispatchers,
+            host="127.0.0.1",
+            port=0,
+            threads=2,
+            max_request_body_size=MAX_BODY + 1,
+            clear_untrusted_proxy_headers=not settings.trusted_proxies,
         )
         served = Served(app, dispatchers, server)
         threads.append(threading.Thread(target=run, args=(server, dispatchers), daemon=True))
@@ -106,6 +112,19 @@ def test_body_of_an_unknown_sender_is_not_kept(serve: Callable[..., Served], kep
     with httpx.Client(base_url=served.url, auth=LOGIN, timeout=PATIENCE) as client:
         client.post("/predict", content=b" " * (LARGEST_ELSEWHERE - 1))
     assert kept, "a known sender's is"
+
+
+def test_behind_a_proxy_bodies_are_judged_as_the_app_judges_them(serve: Callable[..., Served], kept: list[str]) -> None:
+    served = serve(trusted_proxies=1, backend_url="https://labels.example.org/active-learning")
+    with httpx.Client(base_url=f"{served.url}/active-learning", timeout=PATIENCE) as client:
+        foreign = {"X-Forwarded-Host": "evil.example", "Host": "localhost"}
+        assert client.post("/predict", content=b" " * MAX_BODY, headers=foreign).status_code == 403
+        assert kept == []
+        ours = {"X-Forwarded-Host": "labels.example.org", "Host": "backend"}
+        # As large as this route takes, and no more than others take.
+        assert client.post("/predict", content=b" " * MAX_BODY, headers=ours).status_code == 415
+        assert client.post("/setup", content=b" " * (LARGEST_ELSEWHERE + 1), headers=ours).status_code == 413
+    assert kept
 
 
 def test_body_that_smuggles_a_request_stays_a_body(serve: Callable[..., Served]) -> None:

@@ -44,10 +44,10 @@ class BackendProcess:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> BackendProcess:
-        """Start it and wait until it answers."""
+    def start(self, *options: str) -> BackendProcess:
+        """Start it and wait until it answers. options: of `serve`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [self.python, "-m", "backend", "serve", "--port", str(self.port)]
+        command = [self.python, "-m", "backend", "serve", "--port", str(self.port), *options]
         with (self.folder / "backend.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True

@@ -46,7 +46,9 @@ def connect(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["connect", "--no-wait", *arguments])
 
 
-@pytest.mark.parametrize("url", [BACKEND_URL, "http://localhost:9090", "http://al.example.com"])
+@pytest.mark.parametrize(
+    "url", [BACKEND_URL, "http://localhost:9090", "http://al.example.com", "https://al.example.com/sub/path"]
+)
 def test_webhook_carries_the_secret(fake: FakeLabelStudio, url: str) -> None:
     project = fake.add_project(TWO, TEXTS)
     for _ in range(2):

@@ -510,6 +510,44 @@ def test_open_webhook_is_a_failure_where_a_secret_is_demanded_and_else_a_warning
     assert "this backend demands one" in ward.results()["webhook"].sentence
 
 
+# -- a proxy in front ------------------------------------
+
+OUTSIDE = "https://labels.example.org/active-learning"
+
+
+def put_behind_a_proxy(ward: Ward, **given: Any) -> None:
+    """One as docs/proxy.md has it; given: the backend's settings."""
+    served = protect(ward.settings).model_dump(exclude_unset=True)
+    ward.settings = read_settings(**{**served, "backend_url": OUTSIDE, **given})
+    ward.backend_url = OUTSIDE
+    ward.serve(ward.settings)
+    inner = ward.http
+
+    def passed_on(request: httpx.Request) -> httpx.Response:
+        if request.url.host != "labels.example.org":
+            return inner.send(request)
+        forwarded = {"Proto": "https", "Host": "labels.example.org", "Prefix": "/active-learning"}
+        headers = {**request.headers, **{f"X-Forwarded-{name}": value for name, value in forwarded.items()}}
+        path = request.url.raw_path.decode().removeprefix("/active-learning")
+        return inner.request(request.method, f"{BACKEND_URL}{path}", headers=headers | {"Host": "localhost:9090"})
+
+    ward.http = httpx.Client(transport=httpx.MockTransport(passed_on))
+
+
+def test_proxy_whose_headers_are_believed_is_well(ward: Ward) -> None:
+    put_behind_a_proxy(ward, trusted_proxies=1)
+    found = ward.results()["proxy"]
+    assert (found.state, found.sentence) == (OK, f"the backend knows that it is asked at {OUTSIDE}")
+
+
+def test_proxy_whose_headers_are_not_believed_is_said(ward: Ward) -> None:
+    put_behind_a_proxy(ward)
+    found = ward.results()["proxy"]
+    assert found.state == WARNING
+    assert "believes that it is http://localhost:9090/active-learning" in found.sentence
+    assert "set AL_TRUSTED_PROXIES" in found.sentence
+
+
 def test_no_secret_is_in_any_sentence(ward: Ward) -> None:
     ward.settings = protect(ward.settings)
     for harm in (steal_secret, no_right, blocked):

@@ -62,11 +62,13 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "LOG_LEVEL": "ERROR",
         "AL_LOG_FORMAT": "json",
         "AL_THREADS": "2",
+        "AL_WORKER_THREADS": "3",
+        "AL_TRUSTED_PROXIES": "1",
         "AL_DASK_SCHEDULER": "tcp://cluster:8786",
         "AL_SECRETS_DIR": str(tmp_path),
     } | dict.fromkeys(SECRETS, "hidden and long enough")
     for name in ENV_NAMES.values():
-        monkeypatch.setenv(name, values.get(name, "4321" if name != "AL_WORKER_THREADS" else "3"))
+        monkeypatch.setenv(name, values.get(name, "4321"))
     monkeypatch.setenv("AL_WEB_THREADS", "7")
     settings = read_settings()
     for field, name in ENV_NAMES.items():
