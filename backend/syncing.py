@@ -50,7 +50,8 @@ class Sync:
         self._webhook_keys = webhook_keys
         # Projects whose webhooks this process has looked at.
         self._renewed: set[str] = set()
-        # What the last comparison left, by project: see _difference.
+        # By project, see _difference: what made a comparison necessary, and what such a comparison has left as it was.
+        self._compared_for: dict[str, tuple[int, int]] = {}
         self._known_differences: dict[str, tuple[int, int]] = {}
 
     def config(self, key: str) -> StudioProject:
@@ -123,7 +124,8 @@ class Sync:
     def _differs(self, theirs: StudioProject, project: Project) -> bool:
         """Whether the numbers of tasks and annotations differ although all changes were read.
 
-        People label meanwhile: only a difference that stays the same is one. One that a comparison has left is known.
+        People label meanwhile: only a difference that stays the same is one. One that a comparison has left, though it
+        was made for it, is known: what is heard late during a comparison is left to the next one.
         """
         key, before = project.key, None
         pause = min(COMPARE_AGAIN_SECONDS_AT_MOST, COMPARE_AGAIN_SECONDS_A_TASK * theirs.n_tasks)
@@ -143,6 +145,7 @@ class Sync:
             "project %s: %d tasks and %d annotations there, %+d and %+d here: all is compared",
             *(key, theirs.n_tasks, theirs.n_annotations, -difference[0], -difference[1]),
         )
+        self._compared_for[key] = difference
         return True
 
     def _difference(self, key: str, theirs: StudioProject) -> tuple[int, int]:
@@ -172,7 +175,9 @@ class Sync:
         self._compare_annotations(key, since)
         self._store.finish_comparison(key, since, self._clock.now())
         self._store.update(key, progress=None)
-        self._known_differences[key] = self._difference(key, self._studio.project(project_id_of(key)))
+        left = self._difference(key, self._studio.project(project_id_of(key)))
+        if self._compared_for.pop(key, None) == left:
+            self._known_differences[key] = left
         return True
 
     # -- changes ----------------------------------------------------------------------------------------------

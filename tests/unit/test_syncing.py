@@ -315,6 +315,20 @@ def test_difference_that_a_comparison_leaves_is_compared_once(
     assert caplog.text.count("all is compared") == 1
 
 
+def test_tasks_that_are_heard_of_late_during_a_comparison_go_with_the_next(setting: Setting) -> None:
+    setting.run()
+    late = read_event(setting.fake.add_tasks(1, [{"text": "deleted before its webhook comes"}]))
+    assert late is not None
+    setting.fake.delete_tasks(1, max(setting.project.tasks))
+    setting.run(seconds_later=COMPARE_SECONDS, until=AT_ONCE)
+    setting.store.hear(late, setting.clock.now())
+    while not setting.run(until=AT_ONCE):
+        pass
+    assert not setting.is_equal()
+    assert setting.run()
+    assert setting.is_equal()
+
+
 def test_labels_that_come_while_it_is_counted_cause_no_comparison(
     setting: Setting, caplog: pytest.LogCaptureFixture
 ) -> None:
