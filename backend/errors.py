@@ -29,6 +29,7 @@ BackendError
 ├── PortInUse               another program listens there
 ├── HostNotInstalled        label-studio-ml, the official server, is not there
 └── ProcessFailed           a process that `serve` watches ended and does not come up again
+    └── CannotStart         another start would end the same way
 
 A message says the rule and what came. `status` is the HTTP status of an answer that carries the error.
 """
@@ -195,3 +196,7 @@ class HostNotInstalled(BackendError):
 
 class ProcessFailed(BackendError):
     """A process of the backend keeps ending: its log says why."""
+
+
+class CannotStart(ProcessFailed):
+    """A process of the backend ends at its start, and will at the next: correct what it says."""

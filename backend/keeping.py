@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from backend import logs
-from backend.errors import ProcessFailed
+from backend.errors import CannotStart, ProcessFailed
 
 # The reading end of a pipe that the children get: it closes when this process dies, however it dies.
 PARENT_PIPE = "AL_PARENT_PIPE"
@@ -79,7 +79,7 @@ def watch(processes: Sequence[Watched], stop: threading.Event) -> None:
 def _start_again(watched: Watched, pipe: int) -> None:
     code = watched.process.returncode if watched.process else None
     if code == CANNOT_START:
-        raise ProcessFailed(f"the {watched.name} process cannot start: it says why above")
+        raise CannotStart(f"the {watched.name} process cannot start: it says why above")
     now = time.monotonic()
     watched.ends = [*(moment for moment in watched.ends if now - moment < 60), now]
     if len(watched.ends) >= ENDS_A_MINUTE:
@@ -112,7 +112,8 @@ def main(arguments: Sequence[str]) -> None:
     try:
         watch(make_processes(host, int(port), with_worker=worker == "worker"), stop)
     except ProcessFailed as exc:
-        sys.exit(f"Error: {exc}")
+        print(f"Error: {exc}", file=sys.stderr)
+        sys.exit(CANNOT_START if isinstance(exc, CannotStart) else 1)
 
 
 if __name__ == "__main__":

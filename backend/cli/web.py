@@ -44,8 +44,8 @@ def run_web(host: str, port: int) -> None:
     from backend.web import create_app
     from backend.web.intake import Intake
 
-    signer, keys = make_signer(settings), webhook_keys(settings)
     store = open_store(settings, STORE_PATIENCE_SECONDS)
+    signer, keys = make_signer(settings), webhook_keys(settings)
     jobs = JobClient(settings.jobs_url, patience_seconds=JOBS_PATIENCE_SECONDS)
     app = create_app(settings, store, jobs, signer, keys, host=host)
     dispatchers: dict[int, Any] = {}

@@ -63,6 +63,19 @@ def keep_files_private() -> None:
     os.umask(0o077)
 
 
+def make_folder(settings: Settings, *, must_be_writable: bool = True) -> None:
+    """MODEL_DIR. Raises InvalidSettings where it cannot be made, or this user may not write there."""
+    folder = settings.model_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InvalidSettings(f"MODEL_DIR: {folder} cannot be made: {exc.strerror}") from exc
+    if must_be_writable and not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidSettings(
+            f"MODEL_DIR: {folder} cannot be written to: let this user write there, or set MODEL_DIR to another folder"
+        )
+
+
 def open_store(settings: Settings, patience_seconds: float | None = None) -> Store:
     """The store, with its tables. Raises DatabaseUnavailable, SchemaTooNew.
 
@@ -71,10 +84,7 @@ def open_store(settings: Settings, patience_seconds: float | None = None) -> Sto
     from backend.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, set_aside, unavailable
     from backend.store import Store
 
-    try:
-        settings.model_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InvalidSettings(f"MODEL_DIR: {settings.model_dir} cannot be made: {exc.strerror}") from exc
+    make_folder(settings, must_be_writable=settings.database_url is None)
     patience = patience_seconds or PATIENT_SECONDS
     store = Store(settings.store_url, patience_seconds=patience, installation=make_signer(settings).installation)
     try:

@@ -15,6 +15,7 @@ import click
 from backend.cli.wiring import (
     end_with_parent,
     keep_files_private,
+    make_folder,
     make_signer,
     make_studio,
     open_store,
@@ -58,6 +59,8 @@ def worker() -> None:
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
     """Take turns until `stop` is set."""
+    # Features are there, wherever the database is.
+    make_folder(settings)
     clock = Clock()
     computing = Computing(settings.threads, settings.dask_scheduler)
     signer = make_signer(settings)
