@@ -19,7 +19,8 @@ pytestmark = pytest.mark.e2e
 
 GOLD = {task["text"]: task["gold"] for task in example_tasks()}
 LABELS = sorted(set(GOLD.values()))
-SUBMIT_SECONDS = 1.1
+# Far more than a Submit takes on a busy machine, far less than Label Studio waits for a backend that does not answer.
+SUBMIT_SECONDS = 5.0
 STEPS = ("before push", "after push", "before record", "after record", "before switch", "after switch")
 
 

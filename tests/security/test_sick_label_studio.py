@@ -88,12 +88,24 @@ def sends(*pieces: bytes, forever: bytes = b"", pause_seconds: float = 0.0) -> C
 
 def packed(content: bytes, encoding: str, status: str = "200 OK") -> bytes:
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Encoding: {encoding}\r\n"
-    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
+    # It answers a connection's first request only.
+    return f"{head}Connection: close\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+_clients: list[httpx.Client] = []
 
 
 def studio_at(url: str, token: str = TOKEN, limits: Limits | None = None) -> Studio:
-    limits = limits or Limits(seconds=SECONDS, n_bytes=MEGABYTE)
-    return Studio(url, token, httpx_client=bounded_client(limits), clock=FakeClock())
+    client = bounded_client(limits or Limits(seconds=SECONDS, n_bytes=MEGABYTE))
+    _clients.append(client)
+    return Studio(url, token, httpx_client=client, clock=FakeClock())
+
+
+@pytest.fixture(autouse=True)
+def _close_clients() -> Iterator[None]:
+    yield
+    while _clients:
+        _clients.pop().close()
 
 
 def personal_token() -> str:

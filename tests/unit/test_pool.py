@@ -167,7 +167,7 @@ def test_task_that_label_studio_no_longer_lists_leaves(setting: Setting) -> None
 
 
 def test_task_without_the_text_field_is_no_row(setting: Setting) -> None:
-    setting.hear(*tasks(1, 2), Task(3, {"body": "elsewhere"}), Task(4, {"text": None}), Task(5, {"text": ["x"]}))
+    setting.hear(*tasks(1, 2), Task(3, {"body": "elsewhere"}), Task(4, {"text": None}), Task(5, {"text": [[]]}))
     assert setting.refresh() == 2
     setting.holds(*tasks(1, 2))
     assert len(setting.pool.without_text) == 3
