@@ -478,7 +478,7 @@ class Loop:
             self._clock.sleep(SETTLE_POLL_SECONDS)
 
     def _is_sync_due(self, project: Project) -> bool:
-        is_old = has_passed(sync_pause(project, self._settings), project.synced_at, self._clock.now())
+        is_old = is_sync_old(project, self._settings, self._clock.now())
         # Of a turn that was cut short nobody knows what it has done.
         return project.sync_wanted or is_old or project.n_unfinished > 1
 
@@ -633,10 +633,11 @@ def _pause(exc: Exception, project: Project) -> float | None:
     return min(RETRY_SECONDS_AT_MOST, grown)
 
 
-def sync_pause(project: Standing, settings: Settings) -> float:
-    """Seconds between two questions to Label Studio what changed: more of them where nothing happens for long."""
+def is_sync_old(project: Standing, settings: Settings, now: float) -> bool:
+    """Whether Label Studio was not asked for long what changed: for longer where nothing happens for long."""
     quiet = 0.0 if project.synced_at is None else project.synced_at - project.heard_at
-    return max(settings.sync_seconds, min(QUIET_SYNC_SECONDS_AT_MOST, quiet))
+    pause = max(settings.sync_seconds, min(QUIET_SYNC_SECONDS_AT_MOST, quiet))
+    return has_passed(pause, project.synced_at, now)
 
 
 def is_retry_due(project: Standing, now: float) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from threadpoolctl import threadpool_limits
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from backend import redaction
@@ -150,6 +151,13 @@ def signer() -> Signer:
 def clock() -> FakeClock:
     """A clock that stands still until the test moves it."""
     return FakeClock()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """A few tasks are clustered faster by one thread than by several that wait for a busy processor."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 @pytest.fixture(scope="session")

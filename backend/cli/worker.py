@@ -23,13 +23,13 @@ from backend.cli.wiring import (
     set_up_logging,
     webhook_keys,
 )
-from backend.clock import Clock, has_passed
+from backend.clock import Clock
 from backend.computing import Computing
 from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from backend.errors import DatabaseUnavailable
 from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
-from backend.loop import Loop, is_retry_due, sync_pause
+from backend.loop import Loop, is_retry_due, is_sync_old
 from backend.publishing import is_prune_due
 from backend.settings import Settings, read_settings
 from backend.store import Standing, Store
@@ -188,7 +188,7 @@ def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio:
         return True
     if not has_studio:
         return False
-    is_sync_due = has_passed(sync_pause(project, settings), project.synced_at, now)
+    is_sync_due = is_sync_old(project, settings, now)
     if project.is_parked:
         return project.sync_wanted or is_sync_due
     is_published = project.version_id is None or (project.is_switched and project.is_window_pushed)

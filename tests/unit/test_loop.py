@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from backend.cli.worker import needs_turn
 from backend.computing import Computing
 from backend.labeling import version_number
 from backend.learning.strategies import STRATEGIES
-from backend.loop import QUIET_SYNC_SECONDS_AT_MOST, Loop, sync_pause
+from backend.loop import QUIET_SYNC_SECONDS_AT_MOST, Loop, is_sync_old
 from backend.models import Models
 from backend.publishing import OLDER_VERSIONS_AT_MOST
 from backend.settings import Settings, read_settings
@@ -34,6 +33,8 @@ from tests.support.fake_label_studio import (
     FakeLabelStudio,
     FakeProject,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Killed(BaseException):
@@ -73,13 +74,6 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
 def shown(project: FakeProject) -> list[dict[str, Any]]:
     """The predictions that annotators see: those of the project's version."""
     return [item for item in project.predictions.values() if item["model_version"] == project.model_version]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """A few tasks are clustered faster by one thread than by several that wait for a busy processor."""
-    with threadpool_limits(limits=1):
-        yield
 
 
 @pytest.fixture
@@ -784,12 +778,15 @@ def test_webhook_that_was_lost_is_repaired_by_the_sync(bench: Bench) -> None:
 def test_news_that_only_the_sync_finds_end_a_projects_quiet(bench: Bench) -> None:
     project = bench.add()
     bench.turn(project)
-    assert sync_pause(bench.turn(project, after_seconds=5_000), bench.settings) == QUIET_SYNC_SECONDS_AT_MOST
+    state = bench.turn(project, after_seconds=5_000)
+    assert state.synced_at is not None
+    assert not is_sync_old(state, bench.settings, state.synced_at + QUIET_SYNC_SECONDS_AT_MOST - 1)
 
     bench.fake.annotate(project.id, next(iter(project.tasks)), "animal")
     state = bench.turn(project, after_seconds=5_000)
 
-    assert sync_pause(state, bench.settings) == bench.settings.sync_seconds
+    assert state.synced_at is not None
+    assert is_sync_old(state, bench.settings, state.synced_at + bench.settings.sync_seconds)
 
 
 def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) -> None:

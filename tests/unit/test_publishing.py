@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from threadpoolctl import threadpool_limits
 
 from backend.cli.worker import needs_turn
 from backend.publishing import IDLE_SECONDS, READY_A_PERSON, READY_AT_LEAST
@@ -21,6 +20,8 @@ from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio,
 PUSH_SECONDS = 0.07
 PUSH = ("POST", "/api/predictions")
 SWITCH = ("PATCH", r"/api/ml/\d+")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Killed(BaseException):
@@ -38,12 +39,6 @@ class SlowLabelStudio(FakeLabelStudio):
         if request.method == "POST" and request.url.path == "/api/predictions/":
             self.clock.advance(PUSH_SECONDS)
         return super().handle(request)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    with threadpool_limits(limits=1):
-        yield
 
 
 @pytest.fixture
