@@ -485,9 +485,15 @@ class Loop:
     def _hear_studio(self, project: Project, progress: Progress, until: float) -> Project:
         """Read from Label Studio what is due to be read; gives the project as it is then."""
         key = project.key
-        if self._sync is None or not (self._is_sync_due(project) or project.config_wanted):
+        if self._sync is None:
             return project
-        if self._is_sync_due(project):
+        is_due, are_claims, is_synced = self._is_sync_due(project), bool(self._store.claims(key)), True
+        if not (is_due or are_claims or project.config_wanted):
+            return project
+        if are_claims:
+            with self._step(key, progress, "check", "asking Label Studio what was changed or deleted"):
+                is_due |= not self._sync.check(key)
+        if is_due:
             with (
                 self._step(key, progress, "sync", "comparing with Label Studio"),
                 self._clearing(key, "sync_wanted", "config_wanted"),
@@ -497,12 +503,13 @@ class Loop:
                     self._publishing.find_connection(key)
             if is_synced:
                 progress.done.append("synced")
-            else:
-                progress.is_complete = False
-                self._store.update(key, sync_wanted=True)
-        else:
+        elif project.config_wanted:
             with self._clearing(key, "config_wanted"):
                 self._sync.config(key)
+        if not is_synced or self._store.claims(key):
+            # There is more to compare, or something was claimed while Label Studio answered.
+            progress.is_complete = False
+            self._store.update(key, sync_wanted=True)
         before, project = project, self._store.project(key)
         if project.revision > before.revision:
             # Something has happened there, whether an event told of it or not: long enough ago to prune.

@@ -75,12 +75,29 @@ class Sync:
         # First: what was refused until now is read below.
         self._renew_webhooks(key)
         project = self._store.project(key)
-        if project.comparing_since is None and self._must_compare(theirs, project):
+        n_claims = len(self._store.claims(key))
+        if project.comparing_since is None and (n_claims > MAX_TASKS_BY_ID or self._must_compare(theirs, project)):
             project = self._begin_comparison(key, theirs)
         if project.comparing_since is not None and not self._compare(project, theirs.n_tasks, until):
             return False
         self._check_published(theirs, self._store.project(key))
         self._store.update(key, synced_at=self._clock.now())
+        return True
+
+    def check(self, key: str) -> bool:
+        """Ask about the tasks of which events claimed that they, or labels of theirs, were changed or deleted.
+
+        What Label Studio says of them is taken over. Returns False, and asks nothing, where they are so many that
+        everything must be compared: see `run`.
+        """
+        claimed = self._store.claims(key)
+        if len(claimed) > MAX_TASKS_BY_ID:
+            return False
+        theirs, since = self.config(key), self._store.project(key).revision
+        listed = self._studio.tasks_among(theirs.id, claimed)
+        self._store.sync_tasks(key, listed, since, set(claimed).difference(one.id for one in listed))
+        self._compare_annotations(key, since, claimed)
+        self._store.settle_claims(key, since)
         return True
 
     def _renew_webhooks(self, key: str) -> None:
@@ -206,10 +223,15 @@ class Sync:
             found |= self._studio.answers(project_id, sorted(ours.keys() - found.keys()))
         among = found.keys() if task_ids is None else found.keys() & set(task_ids)
         listed = [one for task_id in among for one in found[task_id].annotations]
-        unlisted = [one for task_id in ours.keys() - found.keys() for one in ours[task_id]]
+        unlisted = [(one, task_id) for task_id in ours.keys() - found.keys() for one in ours[task_id]]
         gone = [one for task_id in ours.keys() & found.keys() for one in ours[task_id]]
-        gone += [one for one in unlisted if self._studio.annotation(one) is None]
+        gone += [one for one, task_id in unlisted if not self._has_annotation(one, task_id)]
         self._store.compare_annotations(key, listed, set(gone).difference(one.id for one in listed), since)
+
+    def _has_annotation(self, annotation_id: int, task_id: int) -> bool:
+        """Whether Label Studio has an annotation of that number, on that task: numbers are given over all projects."""
+        theirs = self._studio.annotation(annotation_id)
+        return theirs is not None and theirs.task_id == task_id
 
     # -- what is published ------------------------------------------------------------------------------------
 

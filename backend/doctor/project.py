@@ -299,8 +299,8 @@ def queue(look: ProjectLook) -> Finding:
     if version is None:
         return skipped("no version is published yet")
     store, key = look.setup.store, look.theirs.key
-    # Predictions go with their tasks.
-    window = {task.id for task in store.tasks(key, sorted(store.pushed(version.id)))}
+    # Predictions go with their tasks. Of some of these Label Studio is still to be asked whether they are gone.
+    window = {task.id for task in store.tasks(key, sorted(store.pushed(version.id).difference(store.claims(key))))}
     n_pushed = look.setup.studio.model_versions(look.id).get(version.name, 0)
     if n_pushed < len(window):
         return failure(

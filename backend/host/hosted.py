@@ -90,7 +90,7 @@ class Hosted:
             if event is None:
                 return {"status": "ignored"}
             logs.add(project=event.project_key)
-            project = self._store.hear(event, self._clock.now())
+            project = self._store.hear(event, self._clock.now(), adds_only=self._settings.has_studio)
             if project is None:
                 log.warning("webhook %s of project %s, never set up here: ignored", event.action, event.project_key)
                 return {"status": "ignored", "reason": "this project is not connected"}

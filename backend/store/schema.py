@@ -107,6 +107,15 @@ annotations = sa.Table(
     sa.Index("annotations_by_task", "project_key", "task_id"),
 )
 
+# Tasks of which events said that they, or labels of theirs, were changed or deleted: Label Studio is to be asked.
+claims = sa.Table(
+    "claims",
+    metadata,
+    _belongs_to_project(primary_key=True),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+)
+
 features = sa.Table(
     "features",
     metadata,

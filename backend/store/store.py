@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,16 +23,16 @@ from backend.labeling import Annotation, Event, Task, version_name
 from backend.redaction import hide
 from backend.store import schema
 from backend.store.automation import Automation
+from backend.store.claims import additions
 from backend.store.locks import open_locks
 from backend.store.migrations import is_current, migrate
-from backend.store.upserts import upserts
+from backend.store.upserts import chunks, upserts
 
 KEPT_TURNS = 200
 # Whoever gave one of so many of the newest annotations is taken to label now.
 PEOPLE_AMONG = 200
 # The most probable labels of each task.
 Guesses = Mapping[int, Sequence[tuple[str, float]]]
-_ROWS_A_STATEMENT = 500
 
 
 @dataclass(frozen=True)
@@ -435,8 +434,11 @@ class Store:
 
     # -- hearing ----------------------------------------------------------------------------------------------
 
-    def hear(self, event: Event, now: float) -> Project | None:
-        """Write an event's rows. Returns the project, or None if it was never set up here (nothing is written)."""
+    def hear(self, event: Event, now: float, *, adds_only: bool = False) -> Project | None:
+        """Write an event's rows. Returns the project, or None if it was never set up here (nothing is written).
+
+        adds_only: delete and change nothing that is there. What the event says of that is kept in `claims`.
+        """
         known = self.find(event.project_key)
         if known is None or (event.is_bare and event.label_config in (None, known.label_config)):
             # Our own switches come back as PROJECT_UPDATED: only another label config is news.
@@ -453,11 +455,26 @@ class Store:
             if project is None:
                 return None
             revision = project.revision
+            if adds_only:
+                event, claimed = additions(connection, event)
+                self._keep_claims(connection, event.project_key, claimed, revision)
             self._keep_tasks(connection, event.project_key, event.tasks, revision)
             self._keep_annotations(connection, event.project_key, event.annotations, revision)
             self._mark_deleted(connection, event.project_key, event.deleted_tasks, revision)
             self._mark_annotations_deleted(connection, event.project_key, event.deleted_annotations, revision)
         return project
+
+    def claims(self, key: str) -> list[int]:
+        """Tasks of which events said more than Label Studio has been asked about, ascending."""
+        table = schema.claims.c
+        query = sa.select(table.task_id).where(table.project_key == key).order_by(table.task_id)
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def settle_claims(self, key: str, since: int) -> None:
+        """Forget what was claimed up to revision `since`: Label Studio was asked after that."""
+        with self._write() as connection:
+            self._settle_claims(connection, key, since)
 
     # -- syncing ----------------------------------------------------------------------------------------------
 
@@ -473,10 +490,19 @@ class Store:
                 )
             )
 
-    def sync_tasks(self, key: str, batch: Sequence[Task], since: int) -> None:
-        """Keep tasks that Label Studio listed, unless something newer than revision `since` was heard of them."""
+    def sync_tasks(self, key: str, batch: Sequence[Task], since: int, gone: Collection[int] = ()) -> None:
+        """Keep tasks that Label Studio listed, and mark those deleted that it has no more.
+
+        Neither where something newer than revision `since` was heard of them.
+        """
+        table = schema.tasks.c
+        ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since)
         with self._comparing(key) as (connection, revision, changes):
             changes.append(self._keep_tasks(connection, key, batch, revision, since))
+            for some in chunks(sorted(gone)):
+                known = connection.execute(sa.select(table.id).where(ours & table.id.in_(some))).scalars().all()
+                self._mark_deleted(connection, key, known, revision)
+                changes.append(len(known))
 
     def compare_tasks(self, key: str, batch: Sequence[Task], after: int, through: int | None, since: int) -> None:
         """As `sync_tasks`, where the batch is all that Label Studio has of the ids above `after` up to `through`.
@@ -503,16 +529,17 @@ class Store:
         ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since)
         with self._comparing(key) as (connection, revision, changes):
             changes.append(self._keep_annotations(connection, key, listed, revision, since))
-            for some in _chunks(sorted(gone)):
+            for some in chunks(sorted(gone)):
                 known = connection.execute(sa.select(table.id).where(ours & table.id.in_(some))).scalars().all()
                 self._mark_annotations_deleted(connection, key, known, revision)
                 changes.append(len(known))
 
     def finish_comparison(self, key: str, since: int, now: float) -> None:
-        """Note that everything was compared. Marks of what was deleted before revision `since` are needed no more."""
+        """Note that everything was compared. Marks and claims from before revision `since` are needed no more."""
         with self._write() as connection:
             columns = {"compared_at": now, "comparing_since": None, "compared_through": 0, "purged_revision": since}
             self._raise_revision(connection, key, **columns)
+            self._settle_claims(connection, key, since)
             for table in (schema.tasks, schema.annotations):
                 old_marks = (table.c.project_key == key) & table.c.is_deleted & (table.c.revision <= since)
                 connection.execute(sa.delete(table).where(old_marks))
@@ -554,7 +581,7 @@ class Store:
         with self._read() as connection:
             return [
                 Task(row.id, json.loads(row.data))
-                for some in _chunks(task_ids)
+                for some in chunks(task_ids)
                 for row in connection.execute(query.where(table.id.in_(some)))
             ]
 
@@ -581,7 +608,7 @@ class Store:
         )
         found: dict[int, list[int]] = {}
         with self._read() as connection:
-            for some in [None] if task_ids is None else _chunks(task_ids):
+            for some in [None] if task_ids is None else chunks(task_ids):
                 part = query if some is None else query.where(table.task_id.in_(some))
                 for task_id, annotation_id in connection.execute(part):
                     found.setdefault(task_id, []).append(annotation_id)
@@ -774,7 +801,7 @@ class Store:
         query = sa.select(table.task_id, table.informativeness).where(table.version_id == version_id)
         found: dict[int, float] = {}
         with self._read() as connection:
-            for some in [None] if among is None else _chunks(among):
+            for some in [None] if among is None else chunks(among):
                 part = query if some is None else query.where(table.task_id.in_(some))
                 found.update({row.task_id: row.informativeness for row in connection.execute(part)})
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
@@ -802,7 +829,7 @@ class Store:
         """Note that Label Studio has the predictions of these tasks of a version's window."""
         table = schema.window
         with self._write() as connection:
-            for some in _chunks(task_ids):
+            for some in chunks(task_ids):
                 theirs = (table.c.version_id == version_id) & table.c.task_id.in_(some)
                 connection.execute(sa.update(table).where(theirs).values(is_pushed=True))
 
@@ -1155,6 +1182,15 @@ class Store:
         of = self._upserts
         return connection.execute(of.heard_annotation if since is None else of.listed_annotation, rows).rowcount
 
+    def _keep_claims(self, connection: Connection, key: str, task_ids: Collection[int], revision: int) -> None:
+        rows = [{"project_key": key, "task_id": task_id, "revision": revision} for task_id in sorted(task_ids)]
+        if rows:
+            connection.execute(self._upserts.claim, rows)
+
+    def _settle_claims(self, connection: Connection, key: str, since: int) -> None:
+        table = schema.claims.c
+        connection.execute(sa.delete(schema.claims).where(table.project_key == key, table.revision <= since))
+
     def _mark_deleted(self, connection: Connection, key: str, task_ids: Sequence[int], revision: int) -> None:
         if not task_ids:
             return
@@ -1166,7 +1202,7 @@ class Store:
         statement = self._insert(schema.tasks).on_conflict_do_update(index_elements=["project_key", "id"], set_=mark)
         connection.execute(statement, rows)
         table = schema.annotations
-        for some in _chunks(task_ids):
+        for some in chunks(task_ids):
             predicted = schema.outcomes.c
             connection.execute(
                 sa.delete(schema.outcomes).where(predicted.project_key == key, predicted.task_id.in_(some))
@@ -1263,9 +1299,3 @@ def _parse(text: str, parsed: dict[str, list[Any]]) -> list[Any]:
     if text not in parsed:
         parsed[text] = json.loads(text)
     return parsed[text]
-
-
-def _chunks(ids: Sequence[int]) -> Iterator[list[int]]:
-    remaining = iter(ids)
-    while some := list(islice(remaining, _ROWS_A_STATEMENT)):
-        yield some

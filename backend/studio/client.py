@@ -244,17 +244,25 @@ class Studio:
                 told_at=_text(answer.told_at),
             )
 
-    def tasks(self, project_id: int, after: int = 0, changed_after: str | None = None) -> Iterator[list[ListedTask]]:
+    def tasks(
+        self,
+        project_id: int,
+        after: int = 0,
+        changed_after: str | None = None,
+        among: Sequence[int] | None = None,
+    ) -> Iterator[list[ListedTask]]:
         """A project's tasks by ascending id, from the one after `after` on, in pages of 1,000 (0.3 to 0.6 s each).
 
         changed_after: only what changed after this time of Label Studio's. Annotating a task changes it, and so does
-        deleting an annotation; importing or deleting predictions does not (measured on 1.23.2).
+        deleting an annotation; importing or deleting predictions does not (measured on 1.23.2). among: only these.
         """
         size = TASKS_A_PAGE
         while True:
             wanted = [_filter("id", "greater", after, "Number")]
             if changed_after is not None:
                 wanted.append(_filter("updated_at", "greater", changed_after, "Datetime"))
+            if among is not None:
+                wanted.append(_filter("id", "in_list", list(among), "Number"))
             try:
                 answer = self._list(project_id, size, ["tasks:id"], wanted)
             except _TooLarge:
@@ -273,6 +281,11 @@ class Studio:
                 return
             # About a page's worth of bytes next time.
             size = max(1, min(TASKS_A_PAGE, size * PAGE_BYTES // max(1, answer.n_bytes)))
+
+    def tasks_among(self, project_id: int, task_ids: Sequence[int]) -> list[Task]:
+        """Those of the tasks that the project has."""
+        chunks = (task_ids[first : first + TASKS_A_REQUEST] for first in range(0, len(task_ids), TASKS_A_REQUEST))
+        return [one.task for some in chunks for page in self.tasks(project_id, among=some) for one in page]
 
     def newest_change(self, project_id: int) -> str | None:
         """Label Studio's time of the newest change of a task or its annotations; None without tasks."""

@@ -83,7 +83,7 @@ def webhook() -> ResponseReturnValue:
         raise Forbidden(f"a webhook with project {sender}'s secret cannot tell of project {event.project_key}")
     here = parts()
     here.catch_up()
-    project = here.store.hear(event, here.clock.now())
+    project = here.store.hear(event, here.clock.now(), adds_only=here.settings.has_studio)
     if project is None:
         sentence = "webhook %s of project %s, which was never set up here: ignored"
         here.say_seldom("unknown project", sentence, event.action, event.project_key)

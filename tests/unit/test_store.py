@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.errors import UnknownProject
-from backend.labeling import Annotation, Task
+from backend.labeling import Annotation, Event, Task
 from backend.store import NewVersion, Store, Turn, Version
 from backend.store.store import KEPT_TURNS
 from tests.support.build import KEY, OTHER_KEY, annotation, choice, config_xml, event, task
@@ -293,6 +293,94 @@ def test_failed_event_leaves_nothing_behind(store: Store) -> None:
         store.hear(event(tasks=(task(1),), annotations=(unwritable,)), 200.0)
     assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
     assert revision(store) == 0
+
+
+# -- claims ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelled(store: Store) -> Store:
+    """Of four tasks, the first has a label, the second a deleted one; the fourth is deleted."""
+    told = event(tasks=tuple(map(task, range(1, 5))), annotations=(annotation(1, 1), annotation(2, 2)))
+    store.hear(told, 0.0)
+    store.hear(event(deleted_annotations=(2,), deleted_tasks=(4,)), 0.0)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("told", "claimed"),
+    [
+        (event(deleted_annotations=(1,)), [1]),
+        (event(deleted_tasks=(1, 3)), [1, 3]),
+        (event(annotations=(annotation(1, 1, "B", second=9),)), [1]),
+        (event(annotations=(annotation(1, 3, "B", second=9),)), [1, 3]),
+        (event(annotations=(annotation(7, 1, "B", second=9),)), [1]),
+        (event(annotations=(annotation(2, 2, "B", second=9),)), [2]),
+        (event(tasks=(task(1, "changed"),)), []),
+        (event(deleted_tasks=(4, 9), deleted_annotations=(2, 9)), []),
+    ],
+    ids=[
+        "deletion",
+        "deletion of tasks",
+        "correction",
+        "the same number on another task",
+        "a second label",
+        "a deleted label",
+        "another text",
+        "what is not there",
+    ],
+)
+def test_event_that_only_adds_leaves_what_is_there_as_it_is(labelled: Store, told: Event, claimed: list[int]) -> None:
+    before = labels_of(labelled), changes(labelled)
+    heard = labelled.hear(told, 200.0, adds_only=True)
+    assert heard is not None
+    assert (labels_of(labelled), changes(labelled)) == before
+    assert labelled.claims(KEY) == claimed
+    labelled.settle_claims(KEY, heard.revision - 1)
+    assert labelled.claims(KEY) == claimed
+    labelled.settle_claims(KEY, heard.revision)
+    assert labelled.claims(KEY) == []
+
+
+def test_event_that_only_adds_adds(labelled: Store) -> None:
+    told = event(tasks=(task(3), task(5)), annotations=(annotation(3, 3), annotation(5, 5), annotation(6, 2, "B")))
+    labelled.hear(told, 0.0, adds_only=True)
+    assert labelled.task_ids(KEY) == [1, 2, 3, 5]
+    assert sorted(labels_of(labelled)) == [1, 3, 5, 6]
+    assert labelled.claims(KEY) == []
+
+
+def test_thousands_of_claims_in_one_event(store: Store) -> None:
+    ids = range(1, 2_501)
+    told = event(tasks=tuple(map(task, ids)), annotations=tuple(annotation(one, one) for one in ids))
+    store.hear(told, 0.0, adds_only=True)
+    assert store.counts(KEY) == {"tasks": 2_500, "annotations": 2_500}
+    assert store.claims(KEY) == []
+    store.hear(event(deleted_annotations=tuple(ids)), 0.0, adds_only=True)
+    assert store.claims(KEY) == list(ids)
+
+
+def test_later_claim_of_a_task_outlives_the_answer_to_an_earlier_one(labelled: Store) -> None:
+    first = labelled.hear(event(deleted_annotations=(1,)), 0.0, adds_only=True)
+    labelled.hear(event(deleted_annotations=(1,)), 0.0, adds_only=True)
+    assert first is not None
+    labelled.settle_claims(KEY, first.revision)
+    assert labelled.claims(KEY) == [1]
+
+
+def test_comparison_of_everything_settles_what_was_claimed_before_it(labelled: Store) -> None:
+    labelled.hear(event(deleted_annotations=(1,)), 0.0, adds_only=True)
+    since = revision(labelled)
+    labelled.hear(event(deleted_tasks=(3,)), 0.0, adds_only=True)
+    compare(labelled, [task(1), task(2), task(3)], [], since)
+    assert labels_of(labelled) == {}
+    assert labelled.claims(KEY) == [3]
+
+
+def test_claims_are_forgotten_with_their_project(labelled: Store) -> None:
+    labelled.hear(event(deleted_tasks=(1,)), 0.0, adds_only=True)
+    labelled.forget(KEY)
+    assert labelled.claims(KEY) == []
 
 
 # -- syncing --------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from backend.errors import StudioUnreachable
@@ -368,4 +370,70 @@ def test_our_own_clock_may_be_set(setting: Setting, seconds: float) -> None:
     setting.fake.annotate(1, setting.ids[1], "A")
     setting.fake.delete_tasks(1, setting.ids[2])
     assert setting.run()
+    assert setting.is_equal()
+
+
+# -- what events claim ----------------------------------------------------------------------------------------
+
+
+def tell(setting: Setting, webhook: dict[str, Any]) -> None:
+    event = read_event(webhook)
+    assert event is not None
+    setting.store.hear(event, setting.clock.now(), adds_only=True)
+
+
+def test_claims_are_asked_for_in_hundreds(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "TASKS_A_REQUEST", 10)
+    for task_id in setting.ids:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    tell(setting, setting.fake.delete_tasks(1, *setting.ids[:12]))
+    tell(setting, setting.fake.delete_annotations(1, *list(setting.project.annotations)[:11]))
+    setting.fake.calls.clear()
+    assert setting.sync.check(setting.key)
+    assert setting.is_equal()
+    assert [call.path for call in setting.fake.calls] == [
+        "/api/projects/1",
+        *["/api/tasks"] * 3,
+        *["/api/projects/1/export"] * 3,
+    ]
+
+
+def test_text_comes_along_with_what_is_asked_for(setting: Setting) -> None:
+    setting.fake.annotate(1, setting.ids[4], "A")
+    setting.run()
+    setting.fake.change_data(1, setting.ids[4], {"text": "changed"})
+    tell(setting, setting.fake.delete_annotations(1, *setting.project.annotations))
+    assert setting.sync.check(setting.key)
+    assert setting.is_equal()
+
+
+def test_comparison_that_had_begun_before_many_claims_is_followed_by_another(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.syncing.MAX_TASKS_BY_ID", 3)
+    for task_id in setting.ids[:5]:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    assert not setting.run(seconds_later=COMPARE_SECONDS, until=AT_ONCE)
+    tell(setting, setting.fake.delete_annotations(1, *setting.project.annotations))
+    assert not setting.sync.check(setting.key)
+    assert setting.run()
+    assert len(setting.store.claims(setting.key)) == 5
+    assert setting.run()
+    assert setting.store.claims(setting.key) == []
+    assert setting.is_equal()
+
+
+def test_label_whose_number_label_studio_gave_on_another_task_goes(setting: Setting) -> None:
+    """Numbers are given over all projects: one of another project's is no sign that ours is there."""
+    setting.run()
+    other = setting.fake.add_project(config_xml(), ["another project's text"])
+    theirs = setting.fake.annotate(other.id, next(iter(other.tasks)), "A")["annotation"]
+    forged = setting.fake.annotate(1, setting.ids[0], "A")
+    setting.fake.delete_annotations(1, *setting.project.annotations)
+    forged["annotation"] |= {"id": theirs["id"], "task": 99_999}
+    del forged["task"]
+    tell(setting, forged)
+    assert setting.run(seconds_later=COMPARE_SECONDS)
     assert setting.is_equal()
