@@ -23,11 +23,11 @@ FROM python:3.13-slim-trixie
 LABEL org.opencontainers.image.title="label-studio-active-learning" \
       org.opencontainers.image.description="A live active-learning loop for Label Studio" \
       org.opencontainers.image.licenses="Apache-2.0"
-# These folders give new volumes their owner. Group 0, as Label Studio's image has it: docker-compose.yml shares
-# one file with it.
+# These folders give new volumes their owner. Group 0, as Label Studio's image and PostgreSQL's have it: each is given
+# one file.
 RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/sbin/nologin backend \
     && install --directory --owner 10001 --group 0 --mode 0700 /data \
-    && install --directory --owner 10001 --group 0 --mode 0750 /secrets /database-secrets
+    && install --directory --owner 10001 --group 0 --mode 0750 /secrets /label-studio-secrets /database-secrets
 COPY --from=build /opt/backend /opt/backend
 ENV PATH=/opt/backend/bin:$PATH \
     MODEL_DIR=/data \

@@ -25,30 +25,35 @@ FOR_GROUP = 0o640
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
+    "--label-studio",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for what Label Studio's container sees, and no other secret.  [default: FOLDER]",
+)
+@click.option(
     "--database",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for PostgreSQL's own password, which its container sees and no other secret.  [default: FOLDER]",
 )
 @say_errors
-def secrets(folder: Path, database: Path | None) -> None:
+def secrets(folder: Path, label_studio: Path | None, database: Path | None) -> None:
     """Make random secrets in FOLDER, for AL_SECRETS_DIR and for Label Studio's first start; those that exist stay.
 
     LABEL_STUDIO_PASSWORD, where it is set, is the password of Label Studio's first user.
     """
     try:
-        make_secrets(folder, database or folder, os.environ.get("LABEL_STUDIO_PASSWORD", ""))
+        make_secrets(folder, label_studio or folder, database or folder, os.environ.get("LABEL_STUDIO_PASSWORD", ""))
     except OSError as exc:
         raise InvalidSettings(f"no secrets can be kept in {exc.filename or folder}: {exc.strerror}") from exc
     click.echo(f"The secrets are in {folder}")
 
 
-def make_secrets(folder: Path, database: Path, password: str) -> None:
+def make_secrets(folder: Path, label_studio: Path, database: Path, password: str) -> None:
     """Each secret in a file of its name. password: Label Studio's first user's; "" for a random one.
 
-    database: where the database's server reads its password.
+    label_studio, database: where their containers read what is theirs.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    database.mkdir(parents=True, exist_ok=True)
+    for place in (folder, label_studio, database):
+        place.mkdir(parents=True, exist_ok=True)
     for name in OWN:
         read_or_create_secret(folder / name)
     values = {
@@ -56,7 +61,7 @@ def make_secrets(folder: Path, database: Path, password: str) -> None:
         "LABEL_STUDIO_USER_TOKEN": read_or_create_secret(folder / "LABEL_STUDIO_API_KEY", TOKEN_BYTES),
     }
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in values.items()]
-    _write(folder / "label-studio.env", "".join(lines), FOR_GROUP)
+    _write(label_studio / "label-studio.env", "".join(lines), FOR_GROUP)
     postgres = read_or_create_secret(folder / "postgres.secret")
     _write(database / "POSTGRES_PASSWORD", postgres, FOR_GROUP)
     _write(folder / "pgpass", f"*:*:*:{POSTGRES_USER}:{postgres}\n", 0o600)

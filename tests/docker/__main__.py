@@ -188,12 +188,12 @@ class _Check:
         service = self.services["label-studio"]
         data = self.work / "label-studio"
         data.mkdir(exist_ok=True)
-        folder = str(self.volumes.made["secrets"])
-        sources = service["environment"]["ENV_INJECT_SOURCES"].replace("/secrets", folder)
+        folder = str(self.volumes.made["label-studio-secrets"])
+        sources = service["environment"]["ENV_INJECT_SOURCES"].replace("/label-studio-secrets", folder)
         # What its image's user may read.
         as_its_user = ["setpriv", "--reuid=1001", "--regid=0", "--clear-groups", "--bounding-set=-all", "cat"]
         assert subprocess.run([*as_its_user, sources], capture_output=True, check=False).returncode == 0
-        hidden = f"{folder}/AL_SIGNING_KEY"
+        hidden = self.volumes.made["secrets"] / "AL_SIGNING_KEY"
         assert subprocess.run([*as_its_user, hidden], capture_output=True, check=False).returncode != 0
         environment = {
             "PATH": f"{environment_path()}/bin:/usr/bin:/bin",

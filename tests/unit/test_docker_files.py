@@ -104,22 +104,33 @@ def test_temporary_files_have_no_more_room_than_they_need(files: tuple[Path, ...
         assert megabytes == (two_bodies if name == "backend" else 16), name
 
 
-def test_the_database_sees_no_secret_but_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "variable", "file", "others"),
+    [
+        ("postgres", "POSTGRES_PASSWORD_FILE", "POSTGRES_PASSWORD", {"postgres": "/var/lib/postgresql"}),
+        ("label-studio", "ENV_INJECT_SOURCES", "label-studio.env", {"label-studio": "/label-studio/data"}),
+    ],
+)
+def test_neighbours_see_no_secret_but_their_own(
+    tmp_path: Path, name: str, variable: str, file: str, others: dict[str, str]
+) -> None:
     found = services(CLUSTER)
-    seen = {mount.split(":")[0]: mount.split(":")[1] for mount in found["postgres"]["volumes"]}
-    folder = seen.pop("database-secrets")
-    assert seen == {"postgres": "/var/lib/postgresql"}
-    assert found["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"] == f"{folder}/POSTGRES_PASSWORD"
+    seen = {mount.split(":")[0]: mount.split(":")[1] for mount in found[name]["volumes"]}
+    (volume,) = set(seen) - set(others)
+    folder = seen.pop(volume)
+    assert seen == others
+    assert found[name]["environment"][variable] == f"{folder}/{file}"
     # The command writes into that volume, and nothing else into it.
     written = {mount.split(":")[1]: tmp_path / mount.split(":")[0] for mount in found["secrets"]["volumes"]}
     command = [str(written.get(word, word)) for word in found["secrets"]["command"]]
     assert CliRunner().invoke(main, command).exit_code == 0
-    assert [file.name for file in (tmp_path / "database-secrets").iterdir()] == ["POSTGRES_PASSWORD"]
-    others = [name for name, service in found.items() if "database-secrets" in json.dumps(service.get("volumes", []))]
-    assert sorted(others) == ["postgres", "secrets"]
+    assert [path.name for path in (tmp_path / volume).iterdir()] == [file]
+    assert file not in [path.name for path in (tmp_path / "secrets").iterdir()]
+    mounted = [one for one, service in found.items() if volume in json.dumps(service.get("volumes", []))]
+    assert sorted(mounted) == sorted([name, "secrets"])
     # A new volume takes over the owner of the image's folder.
     steps = [arguments for keyword, arguments in instructions(DOCKERFILE.read_text()) if keyword == "RUN"]
-    assert any("--owner 10001 --group 0 --mode 0750 /secrets /database-secrets" in step for step in steps)
+    assert any("--owner 10001 --group 0 --mode 0750" in step and f" {folder}" in step for step in steps)
 
 
 def test_images_can_be_pinned_by_digest() -> None:
