@@ -25,6 +25,7 @@ from typing import Any, Literal, NoReturn
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from dbos._core import WorkflowHandleFuture, execute_dequeued_workflow
+from dbos._error import DBOSWorkflowFunctionNotFoundError
 from dbos._queue import Queue
 from dbos._serialization import DefaultSerializer, deserialize_value
 from sqlalchemy.engine import ExceptionContext
@@ -54,6 +55,8 @@ ABANDONED_SECONDS = 2.0
 _TURN_LOCK_SECONDS = 2.0
 # While the database is away, DBOS would say so ten times a second.
 _SAY_AGAIN_SECONDS = 60.0
+# What is wrong with a job's row, and not with this process or the database.
+_NOBODY_CAN_RUN = (TypeError, DBOSWorkflowFunctionNotFoundError)
 _DONE = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 # What PostgreSQL says of a schema, a table and a column that are not there: DBOS makes its tables step by step.
@@ -300,6 +303,11 @@ class JobRunner:
             handle = execute_dequeued_workflow(self._dbos, status, claim)
         except Exception as exc:
             log.error("the job %s cannot be begun: %s", status["workflow_uuid"], exc)
+            if isinstance(exc, _NOBODY_CAN_RUN):
+                # DBOS 3.4 does not end jobs whose serializer or function it does not know: the rescue would not, either.
+                self._dbos._sys_db.update_workflow_outcome(
+                    status["workflow_uuid"], "ERROR", error=str(exc), owner_xid=claim
+                )
             self._has_ended.set()
             return
         if isinstance(handle, WorkflowHandleFuture):

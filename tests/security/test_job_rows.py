@@ -164,6 +164,33 @@ def test_forged_inputs_are_refused_without_being_unpickled_and_the_next_turns_ru
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("forged", [{"serialization": "of another program"}, {"name": "no job of ours"}])
+def test_job_that_nobody_can_run_ends_as_failed_with_a_sentence(
+    url: str, worker: Worker, change: Callable[..., None], forged: dict[str, str]
+) -> None:
+    jobs = JobClient(url)
+    jobs.ask(KEY, 0)
+    change(f"turn:{KEY}:0", **forged)
+    with worker:
+        wait_for(lambda: jobs.is_spent(KEY, 0))
+        jobs.ask(KEY, 1)
+        wait_for(lambda: worker.ran)
+    assert jobs.begun() == []
+    jobs.close()
+    engine = open_engine(url)
+    schema = "dbos" if engine.dialect.name == "postgresql" else None
+    ended, given = (
+        sa.Table(name, sa.MetaData(), schema=schema, autoload_with=engine)
+        for name in ("workflow_status", "workflow_output")
+    )
+    with engine.connect() as connection:
+        mine = sa.select(ended.c.status).where(ended.c.workflow_uuid == f"turn:{KEY}:0")
+        assert connection.execute(mine).scalar_one() == "ERROR"
+        why = sa.select(given.c.error).where(given.c.workflow_uuid == f"turn:{KEY}:0")
+        assert next(iter(forged.values())) in connection.execute(why).scalar_one()
+    engine.dispose()
+
+
 def test_forged_results_are_not_unpickled_by_whoever_looks_at_jobs(
     url: str, worker: Worker, change: Callable[..., None], mark: Path
 ) -> None:
