@@ -304,7 +304,7 @@ class JobRunner:
         except Exception as exc:
             log.error("the job %s cannot be begun: %s", status["workflow_uuid"], exc)
             if isinstance(exc, _NOBODY_CAN_RUN):
-                # DBOS 3.4 does not end jobs whose serializer or function it does not know: the rescue would not, either.
+                # DBOS 3.4 does not end jobs whose serializer or function it does not know: nor would the rescue.
                 self._dbos._sys_db.update_workflow_outcome(
                     status["workflow_uuid"], "ERROR", error=str(exc), owner_xid=claim
                 )

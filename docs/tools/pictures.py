@@ -141,9 +141,9 @@ def turn() -> Picture:
         (372, 160, "box", "labels on"),
     ):
         picture.box(x, 50, width, 38, kind, name)
-    picture.box(542, 50, 196, 38, "good", "label filled in by al-13")
-    picture.box(124, 126, 440, 38, "box", "the queue follows version al-12")
-    picture.box(568, 126, 170, 38, "good", "follows al-13")
+    picture.box(542, 50, 196, 38, "good", "filled in by al-13-k3f7a")
+    picture.box(124, 126, 440, 38, "box", "the queue follows version al-12-k3f7a")
+    picture.box(568, 126, 170, 38, "good", "follows al-13-k3f7a")
     picture.box(190, 202, 66, 38, "our", "stores")
     for x, width, kind, name in (
         (262, 62, "our", "train"),
@@ -158,10 +158,10 @@ def turn() -> Picture:
     picture.line((163, 88), (163, 145), (163, 221), (186, 221))
     picture.line((223, 240), (223, 297), (258, 297))
     picture.line((424, 278), (424, 168))
-    picture.texts(420, 206, ("the first", "of al-13"), "soft end")
+    picture.texts(420, 206, ("the first", "of al-13-k3f7a"), "soft end")
     picture.line((494, 278), (494, 240), (572, 240), (572, 168))
     picture.line((642, 278), (642, 168))
-    picture.texts(650, 206, ("the others", "of al-13"))
+    picture.texts(650, 206, ("the others", "of al-13-k3f7a"))
     picture.text(124, 352, "time →")
     picture.text(738, 352, "older predictions are deleted when nobody has labelled for 15 seconds", "end soft")
     return picture
