@@ -6,14 +6,15 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-# What is installed changes less often than this project: its layer is kept.
+# What is installed changes less often than this project: its layer is kept. "sync" installs what is in the lock and
+# nothing else: label-studio-sdk declares packages that requirements/without.txt leaves out.
 COPY requirements/uv.txt requirements/run.txt requirements/build.txt requirements/
 RUN python -m venv /opt/tools \
     && /opt/tools/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt \
     && /opt/tools/bin/uv pip install --quiet --python /opt/tools --require-hashes -r requirements/build.txt \
     && python -m venv --without-pip /opt/backend \
-    && /opt/tools/bin/uv pip install --quiet --python /opt/backend --require-hashes --only-binary :all: \
-        --compile-bytecode -r requirements/run.txt
+    && /opt/tools/bin/uv pip sync --quiet --python /opt/backend --require-hashes --only-binary :all: \
+        --compile-bytecode requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY backend backend
 RUN /opt/tools/bin/python -m hatchling build --target wheel --directory /opt/dist \

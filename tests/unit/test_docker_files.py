@@ -50,6 +50,16 @@ def test_last_stage_is_not_root_and_copies_no_build_tools() -> None:
     assert {"HEALTHCHECK", "ENTRYPOINT"} <= {keyword for keyword, _ in last}
 
 
+def test_image_has_what_the_lock_has_and_resolves_nothing() -> None:
+    """What requirements/without.txt leaves out is declared by others, and has no hash."""
+    runs = " ".join(arguments for keyword, arguments in instructions(DOCKERFILE.read_text()) if keyword == "RUN")
+    (lock,) = (step for step in re.split("&&", runs) if "requirements/run.txt" in step)
+    (wheel,) = (step for step in re.split("&&", runs) if "/opt/dist/*.whl" in step)
+    assert " pip sync " in lock
+    assert "--require-hashes" in lock
+    assert " --no-deps " in wheel
+
+
 def test_image_sets_only_settings_that_exist() -> None:
     text = DOCKERFILE.read_text()
     assert "MODEL_DIR=/data" in text
