@@ -59,7 +59,8 @@ def run_web(host: str, port: int) -> None:
         channel_timeout=SILENCE_SECONDS,
         cleanup_interval=5,
         max_request_header_size=HEADER_BYTES,
-        max_request_body_size=settings.max_body_bytes,
+        # waitress refuses bodies of this size already.
+        max_request_body_size=settings.max_body_bytes + 1,
         ident=None,
         # Left to `Proxies`, which knows sub-paths and counts proxies.
         clear_untrusted_proxy_headers=not settings.trusted_proxies,
