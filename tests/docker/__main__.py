@@ -150,7 +150,7 @@ class _Check:
         for number in range(workers):
             self.start("worker", f"worker-{number + 1}")
         until(self.backend_answers, "the backend answers", 90)
-        until(lambda: self.answers(f"{LABEL_STUDIO}/health", self.studio), "Label Studio answers", 180)
+        until(lambda: self.answers(f"{LABEL_STUDIO}/health", self.studio), "Label Studio answers", 600)
         self.one_shot("backend", self.image.healthcheck)
 
     def start(self, service: str, name: str) -> None:
