@@ -197,6 +197,8 @@ class Bench:
     def counters(self) -> None:
         wrong, annotated = self.truth.miscounted()
         self.row("annotated tasks whose annotations Label Studio has miscounted", "0", f"{wrong} of {annotated}")
+        refused = sum("[ERROR]" in line and "database is locked" in line for line in self.studio.log_path.open())
+        self.row("requests of anybody that met another's write in SQLite", "-", f"{refused}")
 
     def burst(self, project_id: int, n: int, seconds: float) -> None:
         state = self.quiet(project_id)

@@ -25,6 +25,8 @@ from tests.support.fake_label_studio import TOKEN, FakeLabelStudio
 from tests.support.postgres import Postgres
 from tests.support.studio import until
 
+# Several schedules start their processes at once.
+START_SECONDS = 180.0
 CONVERGENCE_SECONDS = 30.0
 SUBMIT_SECONDS = 1.1
 CHOICES = "".join(f'<Choice value="{label}"/>' for label in LABELS)
@@ -80,7 +82,7 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         storage = Storage(processes, store_url, postgres)
         processes.start()
         stack.callback(processes.stop)
-        until(processes.answers, "the web server answers")
+        until(processes.answers, "the web server answers", START_SECONDS)
         people.open_some()
         store = Store(store_url)
         stack.callback(store.close)

@@ -16,7 +16,7 @@ from tests.support.postgres import Postgres
 # Chosen so that together they hold many kinds of faults; `make chaos` runs hundreds of others.
 SQLITE_SEEDS = (3, 5, 10, 13, 17, 22)
 POSTGRESQL_SEEDS = (0, 4, 7, 9, 10)
-AT_ONCE = 4
+AT_ONCE = 3
 
 
 def steps_in_one_run(half: int) -> Schedule:

@@ -46,6 +46,7 @@ def test_thirty_tasks_come_in_the_promised_order_with_their_label_filled_in(
     backend.connect(project_id)
     me = truth.user_id(LOGIN.email)
     context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(120_000)
     stream = LabellingPage(context.new_page(), label_studio.url)
     stream.log_in(LOGIN)
     before = truth.queue(project_id, me)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
 from backend.studio.client import Studio
 from backend.studio.local import LocalLabelStudio
+from backend.studio.transport import bounded_client
 from tests.e2e.conftest import LOGIN
 from tests.support.studio import Annotator, choice
 
 pytestmark = pytest.mark.e2e
 
 
-def test_labels_are_found_whatever_a_task_s_counter_says(admin: Annotator, label_studio: LocalLabelStudio) -> None:
+@pytest.fixture
+def studio(label_studio: LocalLabelStudio) -> Iterator[Studio]:
+    with bounded_client() as client:
+        yield Studio(label_studio.url, LOGIN.token, httpx_client=client)
+
+
+def test_labels_are_found_whatever_a_task_s_counter_says(
+    admin: Annotator, label_studio: LocalLabelStudio, studio: Studio
+) -> None:
     project_id = admin.create_project("counters", ["A", "B"], [f"text {n}" for n in range(6)])
     labelled, skipped, cleared, uncounted, *open_tasks = admin.task_ids(project_id)
-    studio = Studio(label_studio.url, LOGIN.token)
     for task_id in (labelled, cleared, uncounted):
         admin.submit(task_id, "A")
     admin.skip(skipped)

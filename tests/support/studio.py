@@ -205,16 +205,22 @@ def is_lowest(served: Served, before: tuple[str | None, dict[int, float]], after
     )
 
 
+# Of a wait, how exactly its end is seen.
+LOOKS_SHARE = 0.02
+SECONDS_BETWEEN_LOOKS = 0.3
+
+
 def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Ask again and again until it is so."""
-    deadline = time.monotonic() + seconds
+    """Ask again and again until it is so, less often the longer it takes: to ask costs whoever is asked, too."""
+    began = time.monotonic()
     while True:
         found = condition()
         if found:
             return found
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(min(SECONDS_BETWEEN_LOOKS, 0.02 + LOOKS_SHARE * waited))
 
 
 def version_number(name: str | None) -> int:
