@@ -22,6 +22,8 @@ MAX_CHARACTERS = 8_000
 # Their messages hold names, addresses and sentences of ours or of libraries, but no task's text.
 _SAFE = (OSError, ImportError, NameError, AttributeError)
 _SAFE_PACKAGES = ("backend", "httpx", "httpcore", "sqlalchemy", "psycopg", "sqlite3")
+# Not printable by Unicode's word: no-break space, soft hyphen, and what joins letters in Persian, Hindi and emoji.
+_HARMLESS = "\u00a0\u00ad\u200c\u200d"
 
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})  # noqa: B039 - never changed
 
@@ -76,12 +78,21 @@ class LineFormatter(logging.Formatter):
             line = {"time": moment, "level": record.levelname, "logger": record.name, "message": message, **fields}
             return json.dumps(line | ({"exception": trace} if trace else {}))
         about = "".join(f" {name}={value}" for name, value in fields.items())
-        return _on_one_line(f"{moment} {record.levelname} {record.name}{about}: {message}") + (trace and f"\n{trace}")
+        return on_one_line(f"{moment} {record.levelname} {record.name}{about}: {message}") + (trace and f"\n{trace}")
 
 
-def _on_one_line(text: str) -> str:
-    """Without characters that begin another line or move a terminal's cursor."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+def on_one_line(text: str) -> str:
+    """Without characters that begin another line, move a terminal's cursor or turn the direction of reading."""
+    return "".join(one if one.isprintable() or one in _HARMLESS else _escaped(one) for one in text)
+
+
+def on_lines(text: str) -> str:
+    """The same of a text whose line ends are ours."""
+    return "\n".join(map(on_one_line, text.split("\n")))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def trace_of(exc: BaseException) -> str:
@@ -94,7 +105,7 @@ def trace_of(exc: BaseException) -> str:
             lines.append(f"  {frame.filename}:{frame.lineno} in {frame.name}")
         is_safe = isinstance(one, _SAFE) or type(one).__module__.partition(".")[0] in _SAFE_PACKAGES
         said = str(one).partition("\n")[0] if is_safe else "(message withheld: it may hold texts)"
-        lines.append(_on_one_line(f"  {type(one).__name__}: {said}")[:MAX_CHARACTERS])
+        lines.append(on_one_line(f"  {type(one).__name__}: {said}")[:MAX_CHARACTERS])
     return "\n".join(lines)
 
 

@@ -80,7 +80,8 @@ def know_login(user: str, password: str) -> None:
 
 def know_address(address: str) -> None:
     """Hide the password that an address may carry, as it stands there and as it is meant."""
-    found = re.search(r"://[^/\s:@]*:([^/]+)@", address)
+    # To the last @: who forgets to quote a password has its signs in the address.
+    found = re.search(r"://[^/\s:@]*:(.+)@", address, re.DOTALL)
     if found is not None:
         know(found[1], unquote(found[1]))
 

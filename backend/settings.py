@@ -32,7 +32,6 @@ KEY_CHARACTERS = 16
 # What a header takes. Line ends (also Windows') and blanks around, which files and variables often have, are stripped.
 _ASCII = re.compile(r"[\x20-\x7e]+")
 
-_PASSWORD = re.compile(r"//[^/]*@")
 _SCHEDULER = re.compile(r"tcp://([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 
 
@@ -193,7 +192,10 @@ class Settings(BaseSettings):
             return value
         value = value.strip()
         know_address(value)
-        TypeAdapter(HttpUrl).validate_python(value)
+        address = TypeAdapter(HttpUrl).validate_python(value)
+        if address.username or address.password:
+            # Pages and Label Studio show it, and as a header it would take the token's place.
+            raise PydanticCustomError("address", "must not hold a user or a password")
         return value.rstrip("/") or None
 
     @field_validator(
@@ -436,7 +438,7 @@ def _sentence(exc: ValidationError) -> str:
         # A rule about several variables says itself which; its input is all of them, secrets included.
         return str(first["msg"]).removeprefix("Value error, ")
     rule = first["msg"] if first["msg"][:2].isupper() else first["msg"][:1].lower() + first["msg"][1:]
-    is_secret = any(word in name.upper() for word in ("KEY", "PASS", "SECRET", "DATABASE_URL"))
-    # Addresses may carry a password.
-    came = "" if is_secret else f", not {_PASSWORD.sub('//***@', ascii(first['input']))[:80]}"
-    return f"{name}: {rule}{came}"
+    # A user may be given with the password behind it, and an address with both in front.
+    came = ascii(first["input"])
+    is_secret = "@" in came or any(word in name.upper() for word in ("KEY", "PASS", "AUTH", "SECRET", "DATABASE_URL"))
+    return f"{name}: {rule}" + ("" if is_secret else f", not {came[:80]}")

@@ -19,6 +19,7 @@ from backend.encoders import find_encoder
 from backend.errors import InvalidSettings, NotPossible, PlanOutdated, TurnRunning, UnknownProject
 from backend.labeling import LabelConfig, parse_config, project_id_of
 from backend.learning.guarantee import DELTA, MAX_ERROR
+from backend.logs import on_one_line
 from backend.planning import Case, Plan, fingerprint, make_plan
 from backend.pool import Pool
 from backend.settings import Settings, read_project_settings, read_settings
@@ -116,7 +117,8 @@ def autolabel(
             return
         plan = _plan(parts, goal)
         if not (as_json and applies):
-            click.echo(_as_json(parts, plan) if as_json else _as_text(parts, plan))
+            # Labels and texts are somebody's, and end no line of ours.
+            click.echo(_as_json(parts, plan) if as_json else "\n".join(map(on_one_line, _as_lines(parts, plan))))
         if applies:
             _apply(parts, goal, plan, expected, yes=yes, as_json=as_json)
 
@@ -299,7 +301,7 @@ def _as_json(parts: _Parts, plan: Plan) -> str:
     return json.dumps(plan.report | {"examples": shown}, indent=2)
 
 
-def _as_text(parts: _Parts, plan: Plan) -> str:
+def _as_lines(parts: _Parts, plan: Plan) -> list[str]:
     report = plan.report
     n_audited = sum(group["n_audited"] for group in report["audit"])
     lines = [
@@ -314,15 +316,14 @@ def _as_text(parts: _Parts, plan: Plan) -> str:
         lines.append(f"  audit:{whose} {group['n_wrong']} of {group['n_checked']} wrong{sure}")
     if not plan.labels:
         advice = f"label-studio-al connect --project {project_id_of(parts.key)} --set audit_share=1"
-        return "\n".join(
-            [*lines, f"  audit labels come from tasks drawn at random; only such are asked after: {advice}"]
-        )
+        lines.append(f"  audit labels come from tasks drawn at random; only such are asked after: {advice}")
+        return lines
     lines.append(
         f"  of {report['n_open']} open tasks {report['n_selected']} would be labelled, {report['n_left']} stay"
     )
     lines += [f"    {n:7d}  {label}" for label, n in report["labels"].items()]
     lines.append(f"  of these, {plan.n_checks} would be held back, and asked of people first, as a check")
-    return "\n".join([*lines, *_example_lines(parts, plan), "Nothing was changed: --apply labels them."])
+    return [*lines, *_example_lines(parts, plan), "Nothing was changed: --apply labels them."]
 
 
 def _example_lines(parts: _Parts, plan: Plan) -> list[str]:

@@ -17,16 +17,18 @@ from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_keys
 from backend.errors import InvalidSettings, StudioError, StudioRefused
 from backend.examples import example_config, example_tasks
 from backend.labeling import parse_config
+from backend.logs import on_one_line
 from backend.redaction import hide
 from backend.settings import Settings, read_project_settings, read_settings
 from backend.studio import webhook_secret
-from backend.studio.transport import tls_context
+from backend.studio.transport import Limits, bounded_client
 
 if TYPE_CHECKING:
     from backend.studio.client import Connection, Studio, StudioProject
 
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.3
+STATE_LIMITS = Limits(read_seconds=5, seconds=15)
 EXAMPLE_TITLE = "Customer messages"
 
 
@@ -87,7 +89,7 @@ def connect_project(
     read_project_settings(extra_params)
     project = studio.project(project_id)
     parse_config(project.label_config)
-    say(f'Project {project_id} "{project.title}" of {settings.label_studio_url}')
+    say(f'Project {project_id} "{on_one_line(project.title)}" of {settings.label_studio_url}')
     secret = webhook_secret(webhook_keys(settings)[0], project.key)
     studio.try_address(project_id, backend_url)
     studio.try_webhook_address(project_id, backend_url)
@@ -141,7 +143,7 @@ def wait_until_ordered(
                 bar.end()
                 say(f"Connected: the queue follows {version['name']}, {state['n_tasks']} tasks.")
                 for unread in state["unread"]:
-                    say(f"  Not read: {unread['sentence']}.")
+                    say(f"  Not read: {on_one_line(unread['sentence'])}.")
                 return state
             # News (this very connecting) make another turn due: the error is the last turn's until that one has ended.
             if error and state["is_parked"]:
@@ -153,7 +155,7 @@ def wait_until_ordered(
             now = error or state.get("activity", "")
             if now != said and not (progress and not error and bar.is_seen):
                 said = now
-                say(f"  {hide(now)}")
+                say(f"  {on_one_line(hide(now))}")
             time.sleep(POLL_SECONDS)
     except _NoStateError:
         say(f"Connected. (The state cannot be read from here: {backend_url}/status does not answer this machine.)")
@@ -172,12 +174,11 @@ def _state(settings: Settings, project_id: int, backend_url: str) -> dict[str, A
     """What /status says of a project; empty while it does not know it. Raises _NoStateError."""
     auth = basic_auth(settings)
     try:
-        trusted = tls_context(settings.ca_bundle)
-        login = httpx.BasicAuth(*auth) if auth else None
-        answer = httpx.get(f"{backend_url}/status", auth=login, timeout=5, verify=trusted)
+        with bounded_client(STATE_LIMITS, settings.ca_bundle) as http:
+            answer = http.get(f"{backend_url}/status", auth=httpx.BasicAuth(*auth) if auth else None)
         answer.raise_for_status()
         states: list[dict[str, Any]] = [one for one in answer.json()["projects"] if one["project"] == project_id]
-    except (httpx.HTTPError, ValueError, KeyError) as exc:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as exc:
         raise _NoStateError from exc
     return states[-1] if states else {}
 

@@ -126,7 +126,7 @@ class _Backend:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=1).is_success
+        return httpx.get(f"{url}/health", timeout=1, trust_env=False).is_success
     except httpx.HTTPError:
         return False
 

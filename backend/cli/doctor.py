@@ -14,6 +14,7 @@ from backend.cli.wiring import keep_files_private, make_studio, say_errors, webh
 from backend.clock import Clock
 from backend.doctor import Result, Setup, examine
 from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
+from backend.logs import on_one_line
 from backend.redaction import hide
 from backend.settings import read_settings
 from backend.studio.transport import Limits, bounded_client
@@ -79,5 +80,6 @@ def _say(results: Iterable[Result], *, quietly: bool) -> list[Result]:
 
 def _lines(result: Result) -> Iterable[str]:
     if result.mended is not None:
-        yield f"{click.style('mended ', fg='green')}  {result.check}: {result.mended}"
-    yield f"{click.style(f'{result.state:7}', fg=_COLORS[result.state])}  {result.check}: {result.sentence}"
+        yield f"{click.style('mended ', fg='green')}  {result.check}: {on_one_line(result.mended)}"
+    state = click.style(f"{result.state:7}", fg=_COLORS[result.state])
+    yield f"{state}  {result.check}: {on_one_line(result.sentence)}"

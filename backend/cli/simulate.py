@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import click
@@ -19,6 +18,7 @@ from backend.errors import InvalidRequest
 from backend.learning.asking import AUTO
 from backend.learning.features import BOTH, EMBEDDINGS, TFIDF
 from backend.learning.guarantee import DELTA, MAX_ERROR, Goal
+from backend.logs import on_lines
 from backend.settings import read_settings
 from backend.simulate.autolabel import Finish, automate, finishes_csv, prepare_pool, summary
 from backend.simulate.data import Dataset, read_data
@@ -104,7 +104,10 @@ def simulate(
     options = Options(budget, batch, features, audit_share)
     if full is not None and not 0 < full <= 1:
         raise InvalidRequest(f"the full score must be above 0 and at most 1, not {full}")
-    say = partial(click.echo, err=as_json)
+
+    def say(text: str) -> None:
+        click.echo(on_lines(text), err=as_json)
+
     dataset = read_data(data, text_field, label_field)
     used_encoder = find_encoder(encoder or settings.encoder)
     if autolabel:

@@ -20,6 +20,7 @@ from backend.cli.wiring import (
     set_up_logging,
     webhook_keys,
 )
+from backend.errors import PortInUse
 from backend.settings import read_settings
 
 # Label Studio waits 1 s for a webhook, inside of the annotator's Submit: less than that is waited for a locked
@@ -49,22 +50,25 @@ def run_web(host: str, port: int) -> None:
     jobs = JobClient(settings.jobs_url, patience_seconds=JOBS_PATIENCE_SECONDS)
     app = create_app(settings, store, jobs, signer, keys, host=host)
     dispatchers: dict[int, Any] = {}
-    server = waitress.create_server(
-        app,
-        map=dispatchers,
-        host=host,
-        port=port,
-        threads=settings.web_threads,
-        connection_limit=CONNECTIONS,
-        channel_timeout=SILENCE_SECONDS,
-        cleanup_interval=5,
-        max_request_header_size=HEADER_BYTES,
-        # waitress refuses bodies of this size already.
-        max_request_body_size=settings.max_body_bytes + 1,
-        ident=None,
-        # Left to `Proxies`, which knows sub-paths and counts proxies.
-        clear_untrusted_proxy_headers=not settings.trusted_proxies,
-    )
+    try:
+        server = waitress.create_server(
+            app,
+            map=dispatchers,
+            host=host,
+            port=port,
+            threads=settings.web_threads,
+            connection_limit=CONNECTIONS,
+            channel_timeout=SILENCE_SECONDS,
+            cleanup_interval=5,
+            max_request_header_size=HEADER_BYTES,
+            # waitress refuses bodies of this size already.
+            max_request_body_size=settings.max_body_bytes + 1,
+            ident=None,
+            # Left to `Proxies`, which knows sub-paths and counts proxies.
+            clear_untrusted_proxy_headers=not settings.trusted_proxies,
+        )
+    except OSError as exc:
+        raise PortInUse(f"port {port} of {host} cannot be listened on: {exc.strerror}") from exc
     guard, proxies = app.extensions["guard"], app.extensions["proxies"]
     Intake(guard, proxies, settings.max_body_bytes).attach(dispatchers)
     app.extensions["gate"].n_waiting = lambda: len(server.task_dispatcher.queue)

@@ -43,7 +43,7 @@ def say_errors(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except BackendError as exc:
             kind = _CannotStart if exit_code(exc) == CANNOT_START else click.ClickException
-            raise kind(str(exc)) from exc
+            raise kind(logs.on_lines(str(exc))) from exc
 
     return wrapped
 

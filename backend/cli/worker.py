@@ -65,7 +65,10 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     computing = Computing(settings.threads, settings.dask_scheduler)
     signer = make_signer(settings)
     store = open_store(settings)
-    check_whole(settings.jobs_url)
+    try:
+        check_whole(settings.jobs_url)
+    except UNAVAILABLE as exc:
+        raise unavailable(exc) from exc
     counts = Counts()
     studio = make_studio(settings, counts)
     # Takes a second, which the first training need not wait for.

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,6 +106,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
         torn.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
         torn.replace(path)
     except OSError as exc:
+        with suppress(OSError):
+            torn.unlink()
         raise InvalidRequest(f"{path.parent} cannot be written to: {exc.strerror}") from exc
 
 

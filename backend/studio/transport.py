@@ -22,6 +22,7 @@ import httpcore
 import httpx
 
 from backend.errors import InvalidSettings
+from backend.redaction import know_address
 
 _ends_at: ContextVar[float] = ContextVar("_ends_at", default=float("inf"))
 # A server that takes what it is sent little by little is looked at in between.
@@ -59,8 +60,9 @@ LIMITS = Limits()
 def bounded_client(limits: Limits = LIMITS, ca_bundle: Path | None = None) -> httpx.Client:
     """A client that keeps to limits, uses the proxy that the environment names, and follows no redirect.
 
-    ca_bundle: see `tls_context`.
+    ca_bundle: see `tls_context`. Raises InvalidSettings, also where such a proxy's address is none.
     """
+    _check_proxies()
     transport = Bounded(_Transport(tls_context(ca_bundle)), limits)
     timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds)
     # A redirect could lead the key to another host.
@@ -272,6 +274,17 @@ def _as_httpx() -> Iterator[None]:
         raise httpx.TransportError(str(exc)) from exc
     except httpcore.UnsupportedProtocol as exc:
         raise httpx.UnsupportedProtocol(str(exc)) from exc
+
+
+def _check_proxies() -> None:
+    known = getproxies()
+    for scheme in known.keys() & {"http", "https", "all"}:
+        know_address(known[scheme])
+        try:
+            httpx.Proxy(known[scheme])
+        except (httpx.InvalidURL, ValueError):
+            # What they say repeats parts of it, the password's too.
+            raise InvalidSettings(f"{scheme.upper()}_PROXY: must be the address of a proxy, http://HOST:PORT") from None
 
 
 def _proxy_for(url: httpx.URL) -> str | None:

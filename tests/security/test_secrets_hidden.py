@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 from click.testing import CliRunner
-from flask.testing import FlaskClient
+from flask import Flask
 
 from backend import logs
 from backend.cli import main
@@ -25,7 +34,6 @@ from backend.settings import Settings, read_settings
 from backend.store import Signer, Store, Turn
 from backend.studio.client import Studio
 from backend.web import create_app
-from backend.web.openapi import PATHS
 from tests.support.background import AtOnce
 from tests.support.build import config_xml
 
@@ -33,7 +41,41 @@ CORE = "s3cretC0re9876543210"
 KEY = "3.1795343520"
 # Nothing listens there.
 NOWHERE = "http://127.0.0.1:1"
-SECRETS = ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "AL_WEBHOOK_SECRET", "AL_SIGNING_KEY", "DATABASE_URL")
+# What anybody may read. Every other setting counts as a secret here, also one that is added later.
+OPEN = {
+    "AL_ALLOWED_HOSTS",
+    "AL_CA_BUNDLE",
+    "AL_ENCODER",
+    "AL_LOG_FORMAT",
+    "AL_MAX_BODY_BYTES",
+    "AL_MAX_PROJECTS",
+    "AL_MAX_TASKS",
+    "AL_SECRETS_DIR",
+    "AL_SWEEP_SECONDS",
+    "AL_SYNC_SECONDS",
+    "AL_THREADS",
+    "AL_TRUSTED_PROXIES",
+    "AL_WEB_QUEUE",
+    "AL_WEB_THREADS",
+    "AL_WORKER_THREADS",
+    "LOG_LEVEL",
+    "MODEL_DIR",
+    "PORT",
+}
+SECRETS = sorted({str(field.validation_alias) for field in Settings.model_fields.values()} - OPEN)
+# Variables of the machine that carry one.
+PROXIES = ("HTTP_PROXY", "ALL_PROXY")
+# Where in a value the secret stands, unless it is all of it. Users are given with their passwords by mistake.
+WRITTEN = {
+    "AL_BACKEND_URL": "http://al:{}@127.0.0.1:1",
+    "AL_DASK_SCHEDULER": "tcp://al:{}@127.0.0.1:1",
+    "AL_LABEL_STUDIO_PUBLIC_URL": "http://al:{}@127.0.0.1:1",
+    "ALL_PROXY": "http://al:{}@127.0.0.1:1",
+    "BASIC_AUTH_USER": "al:{}",
+    "DATABASE_URL": "postgresql+psycopg://al:{}@127.0.0.1:1/al",
+    "HTTP_PROXY": "http://al:{}@127.0.0.1:1",
+    "LABEL_STUDIO_URL": "http://al:{}@127.0.0.1:1",
+}
 ODD = {
     "plain": "{}",
     "line end": "{}\n",
@@ -58,33 +100,78 @@ ODD = {
     "comma": "{},",
     "braces": "{}{{}}",
 }
-COMMANDS = (
-    ["connect", "--project", "1", "--no-wait"],
-    ["doctor"],
-    ["autolabel", "--project", "1", "--max-error", "0.1"],
-    ["export", "--project", "1", "--output", "out"],
-    ["forget", "--project", "1", "--yes"],
-)
+# One that is taken as it is, one that loses its end, one that libraries escape, one that parts addresses.
+TELLING = ("plain", "line end", "quotes", "colon and slash")
+# Each command as it ends at once; PORT is a port that is taken, FILE a file where a folder is wanted.
+COMMANDS = {
+    "autolabel": [["--project", "1", "--max-error", "0.1"], ["--project", "1", "--json"]],
+    "connect": [["--project", "1", "--no-wait"], ["--project", "1", "--json"], ["--example"]],
+    "demo": [["--port", "PORT", "--data-dir", "demo"]],
+    "doctor": [[], ["--json"]],
+    "export": [["--project", "1", "--output", "out"], ["--project", "1", "--output", "out", "--json"]],
+    "forget": [["--project", "1", "--yes"], ["--project", "1", "--disconnect", "--yes"]],
+    "host-dir": [[]],
+    "secrets": [["FILE"]],
+    "serve": [["--port", "PORT"], ["--port", "PORT", "--web-only"]],
+    "simulate": [["nowhere.csv", "--output", "out"], ["nowhere.csv", "--output", "out", "--json"]],
+    "worker": [[]],
+}
 
 
 def value_of(name: str, odd: str) -> str:
-    value = ODD[odd].format(CORE)
-    return f"postgresql+psycopg://al:{value}@127.0.0.1:1/al" if name == "DATABASE_URL" else value
+    return WRITTEN.get(name, "{}").replace("{}", ODD[odd].format(CORE))
+
+
+def refuse(*_: object, **__: object) -> None:
+    """No server starts here."""
+    raise OSError(errno.EADDRINUSE, "Address already in use")
 
 
 @pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environment(tmp_path: Path, _empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A backend that knows no project, whose Label Studio does not answer, and whose jobs cannot be opened."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Clock, "sleep", lambda _clock, _seconds: None)
+    monkeypatch.setattr("waitress.create_server", refuse)
+    (tmp_path / "models" / "jobs.sqlite").mkdir(parents=True)
+    shutil.copy(_empty_sqlite, tmp_path / "models" / "state.sqlite")
     for name, value in {
         "MODEL_DIR": str(tmp_path / "models"),
+        "AL_ENCODER": "none",
         "LABEL_STUDIO_URL": NOWHERE,
         "LABEL_STUDIO_API_KEY": "0" * 40,
         "BASIC_AUTH_USER": "studio",
         "BASIC_AUTH_PASS": "another password",
+        "LOG_LEVEL": "DEBUG",
     }.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
+
+
+@pytest.fixture
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands set up the log, signals and permissions of their process, which is this one."""
+    root = logging.getLogger()
+    kept = root.handlers[:], root.level, logging.getLogger("backend").level, logging.raiseExceptions
+    heard = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    mask = os.umask(0o077)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    yield
+    os.umask(mask)
+    for number, handler in heard.items():
+        signal.signal(number, handler)
+    root.handlers[:], logging.raiseExceptions = kept[0], kept[3]
+    root.setLevel(kept[1])
+    logging.getLogger("backend").setLevel(kept[2])
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield str(listening.getsockname()[1])
 
 
 @pytest.fixture
@@ -93,25 +180,65 @@ def log() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logs.LineFormatter(is_json=False))
-    logging.getLogger().addHandler(handler)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
     yield stream
-    logging.getLogger().removeHandler(handler)
+    root.removeHandler(handler)
+    root.setLevel(level)
 
 
-@pytest.mark.parametrize("odd", ODD)
-@pytest.mark.parametrize("name", SECRETS)
-def test_no_command_prints_a_secret(environment: pytest.MonkeyPatch, name: str, odd: str) -> None:
+def say_all(commands: dict[str, list[list[str]]], port: str) -> Iterator[tuple[str, str]]:
+    """Each command with what it said."""
+    stands_for = {"PORT": port, "FILE": "a file"}
+    Path("a file").touch()
+    for name, variants in commands.items():
+        for arguments in variants:
+            done = CliRunner().invoke(main, [name, *[stands_for.get(one, one) for one in arguments]])
+            assert done.exit_code != 0 or name == "host-dir", (name, done.output)
+            yield " ".join([name, *arguments]), done.output
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("odd", TELLING)
+@pytest.mark.parametrize("name", [*SECRETS, *PROXIES])
+def test_no_command_prints_a_secret(environment: pytest.MonkeyPatch, port: str, name: str, odd: str) -> None:
     environment.setenv(name, value_of(name, odd))
-    for arguments in COMMANDS:
-        done = CliRunner().invoke(main, arguments)
-        assert done.exit_code != 0
-        assert CORE not in done.output, arguments
-        assert "Traceback" not in done.output
+    for command, said in say_all(COMMANDS, port):
+        assert CORE not in said, command
+        assert "internal error" not in said, (command, said)
 
 
-@pytest.mark.parametrize("odd", ODD)
-@pytest.mark.parametrize("name", SECRETS[:-1])
-def test_no_route_answers_with_a_secret(
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("odd", [odd for odd in ODD if odd not in TELLING])
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_odd_character_has_a_secret_printed(environment: pytest.MonkeyPatch, port: str, name: str, odd: str) -> None:
+    environment.setenv(name, value_of(name, odd))
+    for command, said in say_all({"connect": COMMANDS["connect"][-1:], "doctor": [["--json"]]}, port):
+        assert CORE not in said, command
+        assert "internal error" not in said, (command, said)
+
+
+def test_no_command_is_forgotten() -> None:
+    assert isinstance(main, click.Group)
+    assert set(COMMANDS) == set(main.list_commands(click.Context(main)))
+
+
+def test_no_secret_is_forgotten() -> None:
+    known = {"AL_SIGNING_KEY", "AL_WEBHOOK_SECRET", "BASIC_AUTH_PASS", "DATABASE_URL", "LABEL_STUDIO_API_KEY"}
+    assert known < set(SECRETS)
+    assert {str(field.validation_alias) for field in Settings.model_fields.values()} > OPEN
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        *product([name for name in SECRETS if name != "DATABASE_URL"], ODD),
+        *product(PROXIES, TELLING),
+    ],
+)
+def test_no_route_answers_with_a_secret_and_none_is_stored(
     environment: pytest.MonkeyPatch,
     tmp_path: Path,
     store: Store,
@@ -121,50 +248,55 @@ def test_no_route_answers_with_a_secret(
     odd: str,
 ) -> None:
     environment.setenv(name, value_of(name, odd))
-    settings = taken(name)
-    if settings is None:
+    accepted = taken(name)
+    if accepted is None:
         return
+    settings, studio = accepted
     store.register(KEY, config_xml(), None, 0.0)
-    studio = make_studio(settings)
     loop = Loop(store, studio, Signer("a key"), settings, Clock(), Computing(1), AtOnce())
     loop.take_turn(KEY)
     assert store.project(KEY).error
+    stored = [path for path in tmp_path.glob("state.sqlite*") if CORE.encode() in path.read_bytes()]
+    assert stored == []
     # What a release before this one has stored.
     store.record_turn(KEY, Turn(0.0, 0.0, f"failed: {ODD[odd].format(CORE)!r}", None, None, {}))
-    client = create_app(settings, store, jobs, Signer("a key"), ["k" * 16]).test_client()
+    store.update(KEY, error=f"it said {value_of(name, odd)}", activity=f"waiting for {value_of(name, odd)!r}")
+    app = create_app(settings, store, jobs, Signer("a key"), ["k" * 16])
     assert settings.basic_auth_pass is not None
-    auth = ("studio", settings.basic_auth_pass.get_secret_value())
-    for text in answers(client, auth):
+    for text in answers(app, ("studio", settings.basic_auth_pass.get_secret_value())):
         assert CORE not in text
-    assert CORE not in (store.project(KEY).error or "")
     assert CORE not in log.getvalue()
 
 
-def taken(name: str) -> Settings | None:
-    """The settings; None where the secret is refused without being repeated."""
+def taken(name: str) -> tuple[Settings, Studio | None] | None:
+    """The settings, and Label Studio's client; None where the secret is refused without being repeated."""
     try:
-        return read_settings()
+        settings = read_settings()
+        return settings, make_studio(settings)
     except InvalidSettings as exc:
         said = str(exc)
     assert CORE not in said
-    assert said.startswith(f"{name}: must")
+    assert said.startswith(f"{name}: ")
     return None
 
 
-def answers(client: FlaskClient, auth: tuple[str, str]) -> Iterator[str]:
+def answers(app: Flask, auth: tuple[str, str]) -> Iterator[str]:
     """What every route says, asked well and badly, with and without credentials."""
-    for path in PATHS:
-        path = path.replace("{key}", KEY)
+    client = app.test_client()
+    for rule in app.url_map.iter_rules():
+        path = rule.rule.replace("<key>", KEY).replace("<path:filename>", "page.css")
         for given in (auth, None):
             for accept in ("application/json", "text/html"):
-                yield client.get(path, auth=given, headers={"Accept": accept}).text
-            yield client.post(path, auth=given, json={"project": KEY, "job": f"{KEY}:0"}).text
-            yield client.post(path, auth=given, data=b"{").text
+                with client.get(path, auth=given, headers={"Accept": accept}) as answer:
+                    yield f"{answer.status}\n{answer.headers}\n{answer.text}"
+            if "POST" in (rule.methods or ()):
+                yield client.post(path, auth=given, json={"project": KEY, "job": f"{KEY}:0"}).text
+                yield client.post(path, auth=given, data=b"{").text
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", " ", "\t", "\n\n"])
 def test_what_no_token_can_contain_is_stripped(environment: pytest.MonkeyPatch, end: str) -> None:
-    for name in SECRETS[:-1]:
+    for name in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "AL_WEBHOOK_SECRET", "AL_SIGNING_KEY"):
         environment.setenv(name, f" {CORE}{end}")
     settings = read_settings()
     for secret in (

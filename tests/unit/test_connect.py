@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from backend.cli import main
 from backend.examples import example_tasks
 from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.studio.client import SAMPLING, TRIES, Studio
+from backend.studio.client import SAMPLING, Studio
 from tests.support.bench import TEXTS, TWO
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
@@ -95,30 +95,3 @@ def test_project_or_example_must_be_given(fake: FakeLabelStudio, arguments: list
     assert done.exit_code == 2
     assert "give either --project NUMBER or --example" in done.output
     assert fake.calls == []
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "nth"),
-    [
-        ("POST", "/api/ml/?", 1),
-        ("POST", "/api/ml/?", 2),
-        ("POST", "/api/webhooks/?", 1),
-        ("POST", "/api/webhooks/?", 2),
-        ("PATCH", r"/api/projects/\d+/?", 1),
-        ("POST", "/api/dm/views/?", 1),
-    ],
-)
-@pytest.mark.parametrize("how", [403, 500])
-def test_nothing_is_left_behind_where_label_studio_refuses_a_step(
-    fake: FakeLabelStudio, method: str, path: str, nth: int, how: int
-) -> None:
-    project = fake.add_project(TWO, TEXTS)
-    before = (project.sampling, project.show_collab_predictions)
-    # What is repeated fails each time.
-    fake.fail(method, path, how, nth=nth, times=TRIES if (method, how) == ("PATCH", 500) else 1)
-    done = connect("--project", str(project.id))
-    assert done.exit_code == 1, done.output
-    assert not fake.webhooks
-    assert not fake.connections
-    assert (project.sampling, project.show_collab_predictions) == before
-    assert "connection " not in done.output

@@ -1,32 +1,25 @@
-"""The status page: what it shows, who may press its buttons, and what they do."""
+"""The status page: what it shows, and what its buttons do."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from html import escape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from backend.errors import InvalidSettings
 from backend.jobs import JobClient
 from backend.settings import read_settings
-from backend.store import Measurement, NewVersion, Signer, Store
+from backend.store import NewVersion, Signer, Store
 from backend.web import create_app
-from tests.support.build import KEY, config_xml, event, task
+from tests.support.build import KEY, config_xml, event
 from tests.support.clock import FakeClock
+from tests.support.status_page import CONFIG, EVIL, HTML, PAGE, Tags, fill, get, press
 
-HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 LS = "http://label-studio.test"
-EVIL = '<script>alert("1")</script>'
 STUDIO = {"label_studio_url": LS, "label_studio_api_key": "KEY"}  # pragma: allowlist secret
-CONFIG = config_xml((escape(EVIL), "B"))
-PAGE = f"/projects/{KEY}"
 
 
 @pytest.fixture
@@ -49,57 +42,7 @@ def client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Fla
 
 @pytest.fixture
 def project(store: Store) -> Store:
-    """A project whose labels and texts are somebody's attempt on whoever reads them."""
-    store.register(KEY, CONFIG, {"strategy": "margin"}, 0.0)
-    store.hear(event("TASKS_CREATED", tasks=(task(1, EVIL), task(2), task(3))), 0.0)
-    window = [(1, 0.9), (2, 0.8), (3, 0.7)]
-    guesses = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
-    new = NewVersion(
-        4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, b"a model", window, frozenset({2}), guesses=guesses
-    )
-    store.publish(KEY, new, is_switched=True)
-    store.update(KEY, title=EVIL, n_tasks=3, n_fresh=12, n_due=20)
-    suspect = {"task_id": 1, "label": EVIL, "predicted": "B", "probability": 0.9, "label_probability": 0.1}
-    estimate = {"value": 0.75, "low": 0.5, "high": 0.9}
-    report = {
-        "audit": {"n": 20, "accuracy": estimate},
-        "suspects": [suspect],
-        "confusing_pairs": [{"labels": ["B", EVIL], "count": 3, "task_ids": [1]}],
-        "learning_curve": [{"n_labels": n, "accuracy": estimate, "n": 10} for n in (6.5, 12.0)],
-        "random_baseline": [{"n_labels": 10, "accuracy": estimate, "n": 30}],
-        "stop": {"stop": False, "reason": "Keep labelling."},
-        "forecast": {"reason": "Cannot tell yet."},
-    }
-    store.record_measurement(KEY, Measurement(4, 2, 5.0, None, None, report))
-    return store
-
-
-class Tags(HTMLParser):
-    """All tags of a page with their attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def values(self, attribute: str) -> list[str]:
-        return [attributes[attribute] or "" for _, attributes in self.found if attribute in attributes]
-
-
-def get(client: FlaskClient, path: str = PAGE) -> str:
-    answer = client.get(path, headers=HTML)
-    assert answer.status_code == 200
-    assert answer.mimetype == "text/html"
-    return answer.text
-
-
-def press(client: FlaskClient, action: str, **fields: str) -> Any:
-    token = re.search(r'name="token" value="([^"]+)"', get(client))
-    assert token
-    return client.post(f"{PAGE}/{action}", data={"token": token[1], **fields}, headers=HTML)
+    return fill(store)
 
 
 # -- what is shown ----------------------------------------------------------
@@ -150,34 +93,6 @@ def test_unknown_project_is_a_page_that_says_so(client: FlaskClient) -> None:
     answer = client.get("/projects/8.1700000000", headers=HTML)
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
     assert "was never set up here" in answer.text
-
-
-def test_labels_and_texts_are_never_markup(client: FlaskClient, project: Store) -> None:
-    for path in ("/", PAGE):
-        page = get(client, path)
-        scripts = [attributes for tag, attributes in Tags(page).found if tag == "script"]
-        assert [script.get("src") for script in scripts] == ["/static/page.js"]
-        assert EVIL not in page
-        # Title; and of the project's page its labels, reasons, pairs, suspects and texts.
-        assert page.count("&lt;script&gt;") >= (1 if path == "/" else 8)
-
-
-def test_page_holds_what_a_strict_policy_forbids_nowhere(client: FlaskClient, project: Store) -> None:
-    for path in ("/", PAGE):
-        answer = client.get(path, headers=HTML)
-        policy = answer.headers["Content-Security-Policy"]
-        assert "unsafe" not in policy
-        assert "default-src 'none'" in policy
-        tags = Tags(answer.text)
-        assert not [tag for tag, attributes in tags.found if tag == "style" or "style" in attributes]
-        assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
-        assert not [one for one in tags.values("href") if one.lower().startswith(("javascript:", "data:", "//"))]
-        assert all(one.startswith("/static/") for one in tags.values("src"))
-
-
-def test_address_of_label_studio_is_one_of_the_web(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match="AL_LABEL_STUDIO_PUBLIC_URL"):
-        read_settings(model_dir=tmp_path, AL_LABEL_STUDIO_PUBLIC_URL="javascript:alert(1)")
 
 
 def test_links_lead_where_browsers_reach_label_studio(
@@ -291,34 +206,3 @@ def test_without_a_token_settings_cannot_be_written(
     assert answer.status_code == 400
     assert "LABEL_STUDIO_API_KEY" in answer.text
     assert project.project(KEY).extra_params == {"strategy": "margin"}
-
-
-@pytest.mark.parametrize("action", ["retrain", "pause", "resume", "settings"])
-def test_only_forms_of_our_own_page_are_taken(client: FlaskClient, project: Store, action: str) -> None:
-    before = project.project(KEY)
-    get(client)
-    assert client.get(f"{PAGE}/{action}", headers=HTML).status_code == 405
-    assert client.post(f"{PAGE}/{action}", headers=HTML).status_code == 403
-    assert client.post(f"{PAGE}/{action}", data={"token": "made up"}, headers=HTML).status_code == 403
-    assert project.project(KEY) == before
-
-
-def test_token_is_of_use_in_its_own_browser_only(client: FlaskClient, project: Store) -> None:
-    token = re.search(r'name="token" value="([^"]+)"', get(client))
-    assert token
-    other = client.application.test_client()
-    get(other)
-    assert other.post(f"{PAGE}/pause", data={"token": token[1]}, headers=HTML).status_code == 403
-    foreign = {**HTML, "Origin": "http://evil.test"}
-    assert client.post(f"{PAGE}/pause", data={"token": token[1]}, headers=foreign).status_code == 403
-    assert not project.project(KEY).is_paused
-
-
-def test_cookie_is_strict(client: FlaskClient, project: Store) -> None:
-    cookie = client.get(PAGE, headers=HTML).headers["Set-Cookie"]
-    assert "SameSite=Strict" in cookie
-    assert "HttpOnly" in cookie
-
-
-def test_link_puts_no_words_on_the_page(client: FlaskClient, project: Store) -> None:
-    assert "Send us money" not in get(client, f"{PAGE}?done=Send us money")
