@@ -15,7 +15,7 @@ from backend.cli.wiring import make_signer, webhook_keys
 from backend.errors import ArtifactRejected, InvalidSettings
 from backend.models import Models
 from backend.settings import Settings, read_settings
-from backend.store import Signer, Store, Version, artifacts, features_kind, schema
+from backend.store import Signer, Store, Version, artifacts, features_kind, model_kind, schema
 from tests.support.bench import Bench
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
@@ -170,6 +170,51 @@ def test_older_features_in_the_place_of_newer_ones_are_refused_and_made_anew(ben
 
     made_anew = bench.version(project)
     assert made_anew.features_id not in (version.features_id, newer)
+    assert Models(bench.store, bench.signer).get(project.key, made_anew.id) is not None
+
+
+def model_of_another_project(bench: Bench, _version: Version) -> bytes:
+    other = bench.add()
+    bench.publish(other, 1)
+    return artifact_of(bench, bench.version(other))
+
+
+def features_of_the_project(bench: Bench, version: Version) -> bytes:
+    assert version.features_id is not None
+    return bench.store.features_artifact(version.features_id) or b""
+
+
+def model_of_another_installation(bench: Bench, version: Version) -> bytes:
+    model = bench.signer.load(artifact_of(bench, version), kind_of(bench, version))
+    return Signer("another key").dump(model, kind_of(bench, version))
+
+
+def kind_of(bench: Bench, version: Version) -> str:
+    (key,) = (project.key for project in bench.store.projects() if project.version_id == version.id)
+    return model_kind(key, version.number, version.created_at)
+
+
+@pytest.mark.parametrize(
+    "steal",
+    [model_of_another_project, features_of_the_project, model_of_another_installation],
+    ids=lambda steal: steal.__name__,
+)
+def test_what_was_signed_for_another_place_is_refused_and_made_anew(
+    bench: Bench, steal: Callable[[Bench, Version], bytes]
+) -> None:
+    project = bench.add()
+    bench.publish(project, 1)
+    version = bench.version(project)
+    put(bench, schema.versions, version.id, steal(bench, version))
+
+    with pytest.raises(ArtifactRejected, match="signature"):
+        Models(bench.store, bench.signer).get(project.key, version.id)
+
+    bench.restart()
+    bench.store.want_training(project.key, bench.clock.now())
+    assert bench.turn(project).error is None
+    made_anew = bench.version(project)
+    assert made_anew.learnt == version.learnt
     assert Models(bench.store, bench.signer).get(project.key, made_anew.id) is not None
 
 

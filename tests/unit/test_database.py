@@ -1,9 +1,8 @@
-"""Databases that are damaged, locked, full or read-only."""
+"""Databases that are damaged or read-only; locked and deleted ones are in tests/security."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,36 +97,6 @@ def test_store_whose_file_is_damaged_opens_empty(tmp_path: Path) -> None:
     store = open_store(settings)
 
     assert store.projects() == []
-    store.close()
-
-
-def test_locked_database_is_waited_for_no_longer_than_patience(path: Path) -> None:
-    store = Store(f"sqlite:///{path}", patience_seconds=0.2)
-    store.migrate()
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    began = time.monotonic()
-    with pytest.raises(UNAVAILABLE, match="locked"):
-        store.register(KEY, config_xml(), None, 0.0)
-    assert time.monotonic() - began < 5
-    other.execute("ROLLBACK")
-    assert store.register(KEY, config_xml(), None, 0.0).key == KEY
-    other.close()
-    store.close()
-
-
-def test_locked_postgresql_is_waited_for_no_longer_than_patience(postgres_url: str) -> None:
-    store = Store(postgres_url, patience_seconds=0.2)
-    store.migrate()
-    store.register(KEY, config_xml(), None, 0.0)
-    other = open_engine(postgres_url)
-    with other.begin() as connection:
-        connection.exec_driver_sql("LOCK TABLE projects")
-        with pytest.raises(UNAVAILABLE):
-            store.update(KEY, activity="training")
-    store.update(KEY, activity="training")
-    assert store.project(KEY).activity == "training"
-    other.dispose()
     store.close()
 
 

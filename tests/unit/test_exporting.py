@@ -341,15 +341,3 @@ def test_model_of_another_key_is_refused(
     refused = export(command, project, tmp_path / "out")
     assert (refused.exit_code, "must carry a signature of this key" in refused.output) == (1, True)
     assert not (tmp_path / "out").exists()
-
-
-def test_disk_that_takes_nothing_leaves_nothing_half_done(
-    command: CliRunner, project: FakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("joblib.dump", full)
-    refused = export(command, project, tmp_path / "out")
-    assert (refused.exit_code, "No space left on device" in refused.output) == (1, True)
-    assert names(tmp_path / "out") == []

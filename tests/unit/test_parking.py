@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from backend.cli.worker import needs_turn
-from backend.errors import FeaturesNotStored, StudioUnreachable
+from backend.errors import StudioUnreachable
 from backend.learning.features import Features
 from backend.loop import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER, QUIET_SYNC_SECONDS_AT_MOST
-from backend.pool import Pool
 from backend.settings import Settings, read_settings
 from backend.store import Project, Signer, Store
 from tests.support.bench import TWO, Bench, config, truth
@@ -243,21 +242,6 @@ def test_labels_whose_webhooks_were_lost_are_learnt_whatever_the_clock_is_set_to
     assert wants_turn(bench, project)
     bench.loop.take_turn(project.key)
     assert len(bench.version(project).learnt) == 10
-
-
-def test_full_disk_is_tried_every_twenty_seconds_for_ever(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = bench.add()
-
-    def full(*_: Any) -> None:
-        raise FeaturesNotStored("features cannot be written: No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Pool, "refresh", full)
-        for _ in range(3 * PARKED_AFTER):
-            state = bench.turn(project, after_seconds=20)
-    assert state.retry_at is not None
-    assert state.retry_at - bench.clock.now() <= 20
-    assert bench.turn(project, after_seconds=20).error is None
 
 
 def kill(bench: Bench, project: FakeProject, after_seconds: float = 0.1) -> None:

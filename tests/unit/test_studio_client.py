@@ -358,23 +358,6 @@ def test_silent_server_is_not_waited_for_for_ever(peer: Peer) -> None:
     is_over.set()
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_key_does_not_follow_a_redirect_to_another_host(peer: Peer, status: int) -> None:
-    others: list[str] = []
-    other = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    location = f"http://127.0.0.1:{other.server_address[1]}/api/projects/1/"
-    other.process_request = lambda *_: others.append("came")  # type: ignore[method-assign]
-    thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    peer.answer = lambda handler: head(handler, 0, status, Location=location)
-    with pytest.raises(StudioError):
-        Studio(peer.url, TOKEN, clock=FakeClock()).project(1)
-    other.shutdown()
-    other.server_close()
-    thread.join()
-    assert others == []
-
-
 def test_heavy_tasks_are_asked_for_in_smaller_pages(fake: FakeLabelStudio, clock: FakeClock) -> None:
     project = fake.add_project(TWO, ["x" * 200_000 for _ in range(1200)])
     sizes: list[int] = []
