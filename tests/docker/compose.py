@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SINGLE = (ROOT / "docker-compose.yml",)
 CLUSTER = (*SINGLE, ROOT / "docker-compose.cluster.yml")
+OURS = ("secrets", "backend", "connect", "worker")
 # Lists that a later file replaces; all others grow.
 REPLACED = ("command", "entrypoint", "test")
 
@@ -64,3 +65,14 @@ def _merge(base: Any, later: Any, name: str = "") -> Any:
     if isinstance(later, list) and isinstance(base, list) and name not in REPLACED:
         return base + [item for item in later if item not in base]
     return later
+
+
+def services(files: tuple[Path, ...], **environment: str) -> dict[str, Any]:
+    """The services of the files, by name. environment: what the operator has chosen."""
+    found: dict[str, Any] = read(files, environment)["services"]
+    return found
+
+
+def ours(files: tuple[Path, ...]) -> dict[str, Any]:
+    """Those of them that run this project's image."""
+    return {name: service for name, service in services(files).items() if name in OURS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from flask import Flask
 
 from backend import logs
 from backend.cli import main
-from backend.cli.wiring import make_studio
+from backend.cli.wiring import make_signer, make_studio, webhook_keys
 from backend.clock import Clock
 from backend.computing import Computing
 from backend.errors import BackendError, InvalidSettings, StudioRefused, StudioUnreachable
@@ -32,6 +33,7 @@ from backend.loop import Loop
 from backend.redaction import hide, know, know_address, know_login
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store, Turn
+from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.studio.client import Studio
 from backend.web import create_app
 from tests.support.background import AtOnce
@@ -278,6 +280,29 @@ def taken(name: str) -> tuple[Settings, Studio | None] | None:
     assert CORE not in said
     assert said.startswith(f"{name}: ")
     return None
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_from_a_file_is_hidden_as_one_from_a_variable(
+    environment: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / name).write_text(value_of(name, "line end"), encoding="utf-8")
+    environment.setenv("AL_SECRETS_DIR", str(folder))
+    environment.delenv(name, raising=False)
+    if taken(name) is not None:
+        assert CORE not in hide(f"it said {CORE}")
+
+
+def test_keys_that_are_made_are_hidden(tmp_path: Path) -> None:
+    settings = read_settings(model_dir=tmp_path)
+    make_signer(settings)
+    (key,) = webhook_keys(settings)
+    for secret in (key, (tmp_path / "signing.key").read_text(encoding="ascii")):
+        assert secret not in hide(f"it said {secret}!")
+    told = {WEBHOOK_HEADER: webhook_secret(key, KEY)}
+    assert told[WEBHOOK_HEADER] not in hide(f"refused: {told} {json.dumps(told)}")
 
 
 def answers(app: Flask, auth: tuple[str, str]) -> Iterator[str]:
