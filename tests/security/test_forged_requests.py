@@ -30,9 +30,8 @@ def project(store: Store) -> Store:
 @pytest.fixture
 def open_browser(tmp_path: Path, project: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
     """Somebody's browser, with cookies of its own, at one backend that has no credentials."""
-    settings = read_settings(
-        model_dir=tmp_path, label_studio_url="http://label-studio.test", label_studio_api_key="the key"
-    )
+    studio = {"label_studio_url": "http://label-studio.test", "label_studio_api_key": "KEY"}  # pragma: allowlist secret
+    settings = read_settings(model_dir=tmp_path, **studio)
     return create_app(settings, project, jobs, signer, [], clock=FakeClock()).test_client
 
 
