@@ -53,8 +53,9 @@ def test_webhook_key_that_protects_nothing_is_refused(monkeypatch: pytest.Monkey
 
 
 def test_webhook_keys_are_parted_by_commas_and_line_ends() -> None:
-    for written in ("0123456789abcdef,fedcba9876543210", " 0123456789abcdef \r\n fedcba9876543210,\n"):
-        assert webhook_keys(read_settings(webhook_secret=written)) == ["0123456789abcdef", "fedcba9876543210"]
+    new, old = "the key from now on", "the key until now"
+    for written in (f"{new},{old}", f" {new} \r\n {old},\n"):
+        assert webhook_keys(read_settings(webhook_secret=written)) == [new, old]
 
 
 @pytest.mark.parametrize(
