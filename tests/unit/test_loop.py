@@ -148,7 +148,7 @@ def test_enough_labels_publish_a_model_under_the_next_version(bench: Bench) -> N
 
 def test_pushed_labels_are_those_of_similar_texts(bench: Bench) -> None:
     project = bench.add()
-    bench.turn(project)
+    bench.settle(project)
     bench.label(project, 20)
 
     bench.turn(project)
@@ -350,7 +350,7 @@ def test_growth_decides_when_the_next_training_is_due(bench: Bench) -> None:
 
 def test_fifty_labels_heard_at_once_make_one_version(bench: Bench) -> None:
     project = bench.add(texts=[f"{text} again {n}" for n in range(2) for text in TEXTS])
-    bench.turn(project)
+    bench.settle(project)
     bench.label(project, 50)
 
     bench.turn(project)
@@ -523,7 +523,7 @@ def test_label_added_to_the_config_makes_a_version_with_it(bench: Bench) -> None
 
 def test_label_removed_from_the_config_is_pushed_no_more(bench: Bench) -> None:
     project = bench.add(config("animal", "machine", "cat"))
-    bench.turn(project)
+    bench.settle(project)
     bench.label(project, 12, lambda text: "cat" if "cat" in text else truth(text))
     bench.turn(project)
     assert "cat" in bench.version(project).learnt.values()
