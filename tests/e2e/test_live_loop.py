@@ -94,7 +94,7 @@ def test_the_rest_of_the_window_follows_one_prediction_a_task(
     label_some(admin, project, 6)
     state = learnt(backend, project, 6)
     name, size = state["version"]["name"], state["window"]["size"]
-    until(lambda: truth.predictions(project)[name] == size, "all of the window is there")
+    until(lambda: truth.predictions(project)[name] == size, "all of the window is there", 300)
     sql = "SELECT max(n) FROM (SELECT count(*) n FROM prediction WHERE project_id = ? GROUP BY task_id, model_version)"
     assert truth.ask(sql, project) == [(1,)]
 

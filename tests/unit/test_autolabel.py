@@ -498,7 +498,7 @@ def test_what_was_held_back_comes_first_and_without_a_label(
 ) -> None:
     apply(command, project)
     bench.hear(bench.fake.bulk_event(project.id))
-    bench.turn(project)
+    bench.settle(project)
     held_back = bench.store.automation.checks(project.key)
     assert set((project.queue() or [])[:30]) == held_back.keys()
     current = [one for one in project.predictions.values() if one["model_version"] == project.model_version]
@@ -508,7 +508,7 @@ def test_what_was_held_back_comes_first_and_without_a_label(
 
 def test_checks_that_agree_raise_no_alarm(command: CliRunner, bench: Bench, project: FakeProject) -> None:
     apply(command, project)
-    bench.turn(project)
+    bench.settle(project)
     check(bench, project, 30, wrong=False)
     watch = newest(bench, project).watch
     assert watch is not None
@@ -519,7 +519,7 @@ def test_checks_that_contradict_the_promise_raise_an_alarm_and_name_the_way_back
     command: CliRunner, bench: Bench, project: FakeProject
 ) -> None:
     apply(command, project)
-    bench.turn(project)
+    bench.settle(project)
     check(bench, project, 20, wrong=True)
     watch = newest(bench, project).watch
     assert watch is not None
@@ -558,7 +558,7 @@ def test_status_tells_of_runs_their_promise_and_their_checks(
     assert web.get("/status").get_json()["projects"][0]["automation"] is None
     apply(command, project)
     bench.hear(bench.fake.bulk_event(project.id))
-    bench.turn(project)
+    bench.settle(project)
     check(bench, project, 20, wrong=True)
     told = web.get("/status").get_json()["projects"][0]
     assert told["n_annotations"] == 40 + 20
@@ -588,7 +588,7 @@ def test_page_shows_the_newest_plan_then_what_was_set_and_an_alarm(
 
     apply(command, project)
     bench.hear(bench.fake.bulk_event(project.id))
-    bench.turn(project)
+    bench.settle(project)
     assert "a check of the automatic labels" in page()
     assert 'role="alert"' not in page()
     check(bench, project, 20, wrong=True)
