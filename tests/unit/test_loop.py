@@ -126,7 +126,7 @@ def test_queue_has_the_order_of_the_window(bench: Bench) -> None:
     bench.turn(project)
     bench.label(project, 8)
 
-    bench.turn(project)
+    bench.settle(project)
 
     window = bench.store.window(bench.version(project).id)
     assert project.queue() == sorted(window, key=lambda task_id: (-window[task_id], task_id))
@@ -1489,6 +1489,7 @@ def test_audits_are_about_the_share_that_was_set(bench: Bench) -> None:
     everything, nothing = bench.add(audit_share=1), bench.add(audit_share=0)
     for project in (everything, nothing):
         bench.publish(project, 2)
+        bench.settle(project)
 
     assert all(one.is_audit for one in bench.store.predictions(everything.key))
     assert not any(one.is_audit for one in bench.store.predictions(nothing.key))
@@ -1593,8 +1594,7 @@ def test_every_strategy_orders_the_queue_from_the_start(bench: Bench, strategy: 
     project = bench.add(config("animal", "machine", "never met"), strategy=strategy)
     bench.publish(project, 2)
 
-    state = bench.store.project(project.key)
-    assert state.error is None
+    assert bench.settle(project).error is None
     assert len(project.queue() or []) == len(TEXTS) - 10
     assert bench.version(project).has_model
 
@@ -1651,7 +1651,7 @@ def test_what_the_model_hesitates_between_is_kept_with_the_window(bench: Bench) 
     version = bench.version(project)
     assert all(one.guesses == () for one in bench.store.next_tasks(project.key, version.id, 100))
     bench.label(project, 5)
-    bench.turn(project)
+    bench.settle(project)
     version = bench.version(project)
     shown = bench.store.next_tasks(project.key, version.id, 100)
     assert [one.task_id for one in shown] == project.queue()
