@@ -27,7 +27,8 @@ from tests.support.studio import until
 
 # Several schedules start their processes at once.
 START_SECONDS = 180.0
-CONVERGENCE_SECONDS = 30.0
+# The rest of a window follows when nobody has labelled for a quarter of a minute.
+CONVERGENCE_SECONDS = 60.0
 SUBMIT_SECONDS = 1.1
 CHOICES = "".join(f'<Choice value="{label}"/>' for label in LABELS)
 CONFIG = f'<View><Text name="text" value="$text"/><Choices name="topic" toName="text">{CHOICES}</Choices></View>'
