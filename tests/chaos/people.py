@@ -67,14 +67,13 @@ class People:
     def label_until(self, stop: threading.Event) -> None:
         """One annotator."""
         with httpx.Client(auth=self._auth) as client:
-            while not stop.is_set():
-                task_id = self.next_task()
-                if task_id is None:
-                    return
-                self.open_task(client, task_id)
-                time.sleep(self._random.uniform(*self.thinking_seconds))
-                self.submit(client, task_id)
+            while not stop.is_set() and self._label_next(client):
                 self._admin(client)
+
+    def label_one(self) -> None:
+        """Somebody comes back for one task."""
+        with httpx.Client(auth=self._auth) as client:
+            self._label_next(client)
 
     def next_task(self) -> int | None:
         """Lowest score of the project's version first; at random where no task has one."""
@@ -147,6 +146,16 @@ class People:
                 self.open_task(client, task_id)
 
     # -- inside -----------------------------------------------------------------------------------------------
+
+    def _label_next(self, client: httpx.Client) -> bool:
+        """Whether there was a task to label."""
+        task_id = self.next_task()
+        if task_id is None:
+            return False
+        self.open_task(client, task_id)
+        time.sleep(self._random.uniform(*self.thinking_seconds))
+        self.submit(client, task_id)
+        return True
 
     def _admin(self, client: httpx.Client) -> None:
         """Now and then somebody corrects, deletes or imports."""
