@@ -153,7 +153,7 @@ def _label_with_faults(
     for thread in annotators:
         thread.join()
     processes.kill_at(None)
-    until(processes.answers, "the web server answers again", seconds=CONVERGENCE_SECONDS)
+    until(processes.answers, "the web server answers again", seconds=START_SECONDS)
 
 
 def is_published(store: Store, key: str) -> bool:
@@ -175,12 +175,12 @@ def _kill_at_steps(steps: list[str], processes: Processes, store: Store, key: st
     for step in steps:
         n_kills = processes.n_kills_at_steps
         processes.kill_at(step)
-        until(lambda n=n_kills: processes.n_kills_at_steps > n, f"a turn is killed {step}", seconds=CONVERGENCE_SECONDS)
+        until(lambda n=n_kills: processes.n_kills_at_steps > n, f"a turn is killed {step}", seconds=START_SECONDS)
         n_turns = store.project(key).n_turns
         until(
             lambda n=n_turns: _is_made_up_for(store.project(key), n),
             f"the turn that was killed {step} is made up for",
-            seconds=CONVERGENCE_SECONDS,
+            seconds=START_SECONDS,
         )
 
 
