@@ -90,8 +90,8 @@ class Publishing:
     ) -> bool:
         """Push what is left of the published version's window; gives whether nothing is, for now.
 
-        Once people label, only as many as must lie ready until they rest. Stops after two seconds, and when something
-        is heard: a label may make another version due. asked: tasks that nobody is to be asked.
+        While people label only as many as must lie ready. Stops after two seconds, and when something is heard: a label
+        may make another version due. asked: tasks that nobody is to be asked.
         """
         key = project.key
         if _is_in_doubt(project):
@@ -100,8 +100,7 @@ class Publishing:
         left = [one for one in self._store.unpushed_tasks(key, version.id) if one.task_id not in asked]
         n_urgent = max(0, n_ready(self._store, project) - (sum(is_open) - len(left)))
         self._note(key, is_all=not left)
-        is_all_due = is_idle(project, self._clock.now()) or not self._store.n_people(key)
-        due = left if is_all_due else left[:n_urgent]
+        due = left if is_idle(project, self._clock.now()) else left[:n_urgent]
         if not due:
             return True
         self.find_connection(key)

@@ -220,15 +220,13 @@ def test_label_during_the_rest_is_taken_up_before_the_rest_ends(bench: Bench) ->
 
 def test_what_is_ready_is_filled_up_when_people_have_nearly_used_it_up(bench: Bench) -> None:
     project = bench.add(min_labels=100)
-    # The rest of the first order ends with the first news.
-    bench.fake.when(*SWITCH, lambda: bench.fake.when(*PUSH, lambda: bench.store.call_turn(project.key)))
     bench.turn(project, after_seconds=0.1)
     left = bench.store.unpushed_tasks(project.key, bench.version(project).id)
     assert left
     while len(project.queue() or []) > 1:
         label_next(bench, project)
-    n_ready = READY_A_PERSON + READY_A_CHANGE * (READY_AT_LEAST + 1)
-    # News at once again: only what is urgent is pushed.
+    n_ready = READY_A_PERSON + READY_A_CHANGE * (READY_AT_LEAST - 1)
+    # News at once: only what is urgent is pushed.
     bench.fake.when(*PUSH, lambda: bench.store.call_turn(project.key))
 
     bench.turn(project, after_seconds=0.0)
