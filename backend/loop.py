@@ -326,7 +326,7 @@ class Loop:
         pushed = None
         if self._publishing is not None:
             with self._step(key, progress, "push", f"pushing the first of {len(window.task_ids)} predictions"):
-                pushed = self._publishing.push_first(project, config, number, window)
+                pushed = self._publishing.push_first(key, config, number, window)
         with self._step(key, progress, "record"):
             before = set() if project.version_id is None else self._store.audits(project.version_id)
             now = self._clock.now()
@@ -397,7 +397,7 @@ class Loop:
         """What the published version asks first beside the checks: people may have these tasks before them by now."""
         if project.version_id is None:
             return []
-        n = n_ready(self._store, project)
+        n = n_ready(self._store, project.key)
         first = self._store.next_tasks(project.key, project.version_id, n + len(checks))
         return [one for one in first if one.task_id not in checks][:n]
 

@@ -22,9 +22,6 @@ from backend.studio.client import Connection, Studio
 # at any moment, and where none is left Label Studio says that there are no more tasks.
 READY_AT_LEAST = 10
 READY_A_PERSON = 3
-# While a turn runs nothing is replaced: as much may be labelled as was heard of during the one before, and more.
-READY_A_CHANGE = 2
-READY_AT_MOST = 100
 # So long in one turn; the next one goes on, after other projects had theirs.
 REST_SECONDS = 2.0
 # When nobody has labelled for so long, the rest of the window follows, and older versions' predictions are deleted:
@@ -53,19 +50,18 @@ class Publishing:
         versions = [] if current is None else [current[1]]
         return self._studio.our_connection(project_id_of(key), self._backend_url, versions)
 
-    def push_first(self, project: Project, config: LabelConfig, number: int, window: Window) -> frozenset[int]:
+    def push_first(self, key: str, config: LabelConfig, number: int, window: Window) -> frozenset[int]:
         """Push what must lie ready before anybody is asked by a version that is not recorded yet. Gives these tasks.
 
         Raises StudioRefused, StudioUnreachable; what was pushed until then is found as an older version's.
         """
-        key = project.key
         self.find_connection(key)
         name = version_name(number, self._store.installation)
         guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
         first = [
             WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
             for (task_id, informativeness), best in zip(window.pairs(), guesses, strict=True)
-        ][: n_ready(self._store, project)]
+        ][: n_ready(self._store, key)]
         for task in first:
             self._push(key, config, name, task)
         return frozenset(task.task_id for task in first)
@@ -98,7 +94,7 @@ class Publishing:
             self._find_pushed(key, version)
         is_open = [one.task_id not in asked for one in self._store.next_tasks(key, version.id)]
         left = [one for one in self._store.unpushed_tasks(key, version.id) if one.task_id not in asked]
-        n_urgent = max(0, n_ready(self._store, project) - (sum(is_open) - len(left)))
+        n_urgent = max(0, n_ready(self._store, key) - (sum(is_open) - len(left)))
         self._note(key, is_all=not left)
         due = left if is_idle(project, self._clock.now()) else left[:n_urgent]
         if not due:
@@ -186,14 +182,9 @@ def _number(name: str) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def n_ready(store: Store, project: Project) -> int:
-    """How many tasks must lie ready for those who label: they may have these before them when the version changes.
-
-    project: as it was when the turn began.
-    """
-    n_heard = project.revision - max(0, project.seen_revision)
-    wanted = READY_A_PERSON * store.n_people(project.key) + READY_A_CHANGE * n_heard
-    return min(READY_AT_MOST, max(READY_AT_LEAST, wanted))
+def n_ready(store: Store, key: str) -> int:
+    """How many tasks must lie ready for those who label: they may have these before them when the version changes."""
+    return max(READY_AT_LEAST, READY_A_PERSON * store.n_people(key))
 
 
 def is_prune_due(project: Standing, now: float) -> bool:
