@@ -18,14 +18,18 @@ from backend.ranking import Window
 from backend.store import Project, Standing, Store, Version, WindowTask
 from backend.studio.client import Connection, Studio
 
-# What must lie ready while people label. Each of them has a task open that nobody else is given, each takes another one
-# at any moment, and where none is left Label Studio says that there are no more tasks.
+# What must lie ready while people label, before the others follow. Each of them has a task open that nobody else is
+# given, each takes another one at any moment, and where none is left Label Studio says that there are no more tasks.
 READY_AT_LEAST = 10
 READY_A_PERSON = 3
+# While people label, a pause of so many times what the prediction before it took, so that their Submit meets few.
+PAUSE_SHARE = 3.0
+PAUSE_SECONDS_AT_MOST = 1.0
+LOOK_SECONDS = 0.05
 # So long in one turn; the next one goes on, after other projects had theirs.
 REST_SECONDS = 2.0
-# When nobody has labelled for so long, the rest of the window follows, and older versions' predictions are deleted:
-# each costs Label Studio 5 ms in which whoever submits waits. A few at a time, and earlier only where very many wait.
+# Deleting predictions costs Label Studio 5 ms each, and whoever submits meanwhile waits: older versions' predictions
+# are deleted when nobody has labelled for a while, or when very many wait; a few at a time.
 IDLE_SECONDS = 15.0
 OLDER_VERSIONS_AT_MOST = 50
 PRUNED_AT_ONCE = 5
@@ -86,30 +90,32 @@ class Publishing:
     ) -> bool:
         """Push what is left of the published version's window; gives whether nothing is, for now.
 
-        While people label only as many as must lie ready. Stops after two seconds, and when something is heard: a label
-        may make another version due. asked: tasks that nobody is to be asked.
+        What must lie ready comes at once, the rest little by little while people label. Stops after two seconds, and
+        when something is heard: a label may make another version due. asked: tasks that nobody is to be asked.
         """
         key = project.key
         if _is_in_doubt(project):
             self._find_pushed(key, version)
         is_open = [one.task_id not in asked for one in self._store.next_tasks(key, version.id)]
         left = [one for one in self._store.unpushed_tasks(key, version.id) if one.task_id not in asked]
-        n_urgent = max(0, n_ready(self._store, key) - (sum(is_open) - len(left)))
         self._note(key, is_all=not left)
-        due = left if is_idle(project, self._clock.now()) else left[:n_urgent]
-        if not due:
+        if not left:
             return True
         self.find_connection(key)
+        n_urgent = max(0, n_ready(self._store, key) - (sum(is_open) - len(left)))
         until = self._clock.now() + REST_SECONDS
-        with step("rest", f"pushing {len(due)} predictions"):
-            for n_done, task in enumerate(due):
+        with step("rest", f"pushing {len(left)} predictions"):
+            for n_done, task in enumerate(left):
                 if n_done >= n_urgent and self._has_news(project):
                     return True
                 if n_done >= n_urgent and self._clock.now() >= until:
                     return False
+                began = self._clock.now()
                 self._push(key, config, version.name, task)
                 self._store.mark_pushed(version.id, [task.task_id])
-        self._note(key, is_all=len(due) == len(left))
+                if n_done + 1 >= n_urgent and not is_idle(project, self._clock.now()):
+                    self._pause(project, PAUSE_SHARE * (self._clock.now() - began))
+        self._note(key, is_all=True)
         return True
 
     def prune(self, key: str, version: Version, step: Step) -> bool:
@@ -175,6 +181,12 @@ class Publishing:
     def _has_news(self, project: Project) -> bool:
         return self._store.project(project.key).revision > project.revision
 
+    def _pause(self, project: Project, seconds: float) -> None:
+        for _ in range(int(min(PAUSE_SECONDS_AT_MOST, seconds) / LOOK_SECONDS)):
+            if self._has_news(project):
+                return
+            self._clock.sleep(LOOK_SECONDS)
+
 
 def _number(name: str) -> int:
     """Where an older version's name stands in their order, whichever release gave it; runs of labels come first."""
@@ -191,11 +203,6 @@ def is_prune_due(project: Standing, now: float) -> bool:
     """Whether older versions' predictions should be deleted: nobody labels, or they are too many."""
     n_stale = len(project.stale_versions)
     return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > 0 and is_idle(project, now))
-
-
-def is_rest_due(project: Standing, now: float) -> bool:
-    """Whether the rest of the window should follow: nobody labels."""
-    return not project.is_window_pushed and is_idle(project, now)
 
 
 def is_idle(project: Standing, now: float) -> bool:

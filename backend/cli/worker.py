@@ -30,7 +30,7 @@ from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, 
 from backend.errors import DatabaseUnavailable
 from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
 from backend.loop import Loop, is_retry_due, is_sync_old
-from backend.publishing import is_prune_due, is_rest_due
+from backend.publishing import is_prune_due
 from backend.settings import Settings, read_settings
 from backend.store import Standing, Store
 
@@ -194,6 +194,6 @@ def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio:
     is_sync_due = is_sync_old(project, settings, now)
     if project.is_parked:
         return project.sync_wanted or is_sync_due
-    is_published = project.version_id is None or (project.is_switched and not is_rest_due(project, now))
+    is_published = project.version_id is None or (project.is_switched and project.is_window_pushed)
     is_unfinished = not is_published and project.error is None
     return project.sync_wanted or is_sync_due or is_unfinished or is_prune_due(project, now)

@@ -130,7 +130,7 @@ def turn() -> Picture:
         "One turn",
         "While the annotator goes on labelling by the old version, the worker trains, ranks the pool, pushes the first "
         "predictions under a new version and only then switches Label Studio to it; it measures afterwards, pushes the "
-        "rest of the window and deletes the old predictions when nobody labels.",
+        "rest of the window little by little and deletes the old predictions when nobody labels.",
     )
     lanes = {"Annotator": 40, "Label Studio": 116, "web": 192, "worker": 268}
     for name, y in lanes.items():
@@ -163,7 +163,7 @@ def turn() -> Picture:
     picture.line((642, 278), (642, 168))
     picture.texts(650, 206, ("the others", "of al-13-k3f7a"))
     picture.text(124, 352, "time →")
-    picture.text(738, 352, "the others come, older ones go when nobody has labelled for 15 seconds", "end soft")
+    picture.text(738, 352, "older predictions are deleted when nobody has labelled for 15 seconds", "end soft")
     return picture
 
 

@@ -161,18 +161,19 @@ def test_first_order_is_switched_to_before_all_of_it_is_there(bench: Bench) -> N
     assert seen == [READY_AT_LEAST]
 
 
-def test_while_people_label_no_more_is_pushed_than_must_lie_ready(bench: Bench) -> None:
+def test_while_people_label_the_rest_takes_a_quarter_of_the_time_at_most(bench: Bench) -> None:
     project = trained(bench)
-    bench.turn(project, after_seconds=0.1)
-    name = bench.version(project).name
-    assert len(project.pushed(name)) == READY_AT_LEAST
+    bench.clock.slept.clear()
 
-    state = bench.turn(project, after_seconds=IDLE_SECONDS / 2)
-    assert len(project.pushed(name)) == READY_AT_LEAST
-    assert not needs_turn(state, bench.settings, bench.clock.now(), has_studio=True)
+    bench.clock.advance(0.1)
+    is_complete = bench.loop.take_turn(project.key)
 
-    # The rest is owed: should the process end here, somebody else goes on.
-    bench.clock.advance(IDLE_SECONDS / 2)
+    n_rest = len(project.pushed(bench.version(project).name)) - READY_AT_LEAST
+    assert n_rest > 0
+    assert sum(bench.clock.slept) >= 2.5 * n_rest * PUSH_SECONDS
+    assert not is_complete
+    # Should the process end here, somebody else goes on.
+    state = bench.store.project(project.key)
     assert not state.is_window_pushed
     assert needs_turn(state, bench.settings, bench.clock.now(), has_studio=True)
 
@@ -208,14 +209,14 @@ def test_label_during_the_rest_is_taken_up_before_the_rest_ends(bench: Bench) ->
     project = trained(bench)
     bench.fake.when(*SWITCH, lambda: bench.fake.when(*PUSH, lambda: label_next(bench, project) and None))
 
-    bench.turn(project, after_seconds=IDLE_SECONDS)
+    bench.turn(project, after_seconds=0.1)
 
     old = bench.version(project)
     assert len(project.pushed(old.name)) == READY_AT_LEAST + 1
     assert bench.store.project(project.key).revision > bench.store.project(project.key).seen_revision
 
 
-def test_what_is_ready_is_filled_up_when_people_have_nearly_used_it_up(bench: Bench) -> None:
+def test_what_is_ready_is_filled_up_without_a_pause_when_people_have_nearly_used_it_up(bench: Bench) -> None:
     project = bench.add(min_labels=100)
     bench.turn(project, after_seconds=0.1)
     left = bench.store.unpushed_tasks(project.key, bench.version(project).id)
@@ -228,6 +229,7 @@ def test_what_is_ready_is_filled_up_when_people_have_nearly_used_it_up(bench: Be
 
     bench.turn(project, after_seconds=0.0)
 
+    assert bench.clock.slept == [] or sum(bench.clock.slept) <= 0.5  # to settle
     assert len(project.queue() or []) == READY_AT_LEAST
     assert (project.queue() or [])[1:] == [one.task_id for one in left][: READY_AT_LEAST - 1]
 
@@ -273,7 +275,7 @@ def test_killed_at_any_prediction_converges_with_one_prediction_a_task(
     project = trained(bench)
     bench.fake.fail(*PUSH, Killed(), nth=nth, times=1, takes_effect=takes_effect)
     with pytest.raises(Killed):
-        bench.turn(project, after_seconds=IDLE_SECONDS)
+        bench.turn(project, after_seconds=0.1)
     bench.restart()
 
     bench.settle(project)
@@ -290,10 +292,10 @@ def test_rest_goes_on_under_the_same_version_after_a_lost_answer(bench: Bench, h
     bench.fake.fail(*PUSH, how, nth=READY_AT_LEAST + 3, times=1, takes_effect=True)
     if isinstance(how, BaseException):
         with pytest.raises(Killed):
-            bench.turn(project, after_seconds=IDLE_SECONDS)
+            bench.turn(project, after_seconds=0.1)
         bench.restart()
     else:
-        assert bench.turn(project, after_seconds=IDLE_SECONDS).error
+        assert bench.turn(project, after_seconds=0.1).error
     number = bench.version(project).number
 
     bench.settle(project)
