@@ -27,7 +27,7 @@ from tests.support.studio import until
 
 # Several schedules start their processes at once.
 START_SECONDS = 180.0
-# The rest of a window follows when nobody has labelled for a quarter of a minute.
+# On a busy machine, and older predictions are deleted only when nobody has labelled for a quarter of a minute.
 CONVERGENCE_SECONDS = 60.0
 # Label Studio gives a webhook up after one second; a busy machine adds to that.
 SUBMIT_SECONDS = 2.0
@@ -91,7 +91,7 @@ def run(schedule: Schedule, postgres: Postgres | None = None) -> Outcome:
         until(lambda: is_published(store, project.key), "the first version is published")
         _label_with_faults(schedule, weather, people, processes, storage, store)
         people.open_some()
-        # Each needs a version of its own, and that nobody labels for a while.
+        # Each needs a version of its own, whose turn nobody's label cuts short.
         for step in filter(_is_quiet, schedule.steps):
             people.label_one()
             _kill_at_steps([step], processes, store, project.key)
@@ -166,7 +166,7 @@ def is_published(store: Store, key: str) -> bool:
 
 
 def _is_quiet(step: str) -> bool:
-    """Whether a turn comes to it when nobody labels."""
+    """Whether a turn surely comes to it when nobody labels."""
     return step.split()[1] in {"rest", "prune"}
 
 
