@@ -16,8 +16,11 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from backend import redaction
 from backend.jobs import JobClient
+from backend.settings import Settings
 from backend.store import Signer, Store
+from tests.support.bench import Bench
 from tests.support.clock import FakeClock
+from tests.support.fake_label_studio import FakeLabelStudio
 from tests.support.postgres import Postgres, empty
 
 if TYPE_CHECKING:
@@ -151,6 +154,12 @@ def signer() -> Signer:
 def clock() -> FakeClock:
     """A clock that stands still until the test moves it."""
     return FakeClock()
+
+
+@pytest.fixture
+def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
+    """A loop beside a simulated Label Studio. settings: the test file's own."""
+    return Bench(FakeLabelStudio(), store, signer, clock, settings)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from backend.web import create_app
 from backend.web.parts import REST_SECONDS
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
+from tests.support.fake_label_studio import FakeProject
 
 SIGNING_KEY = "the key of these tests"
 
@@ -71,11 +71,6 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def signer() -> Signer:
     return Signer(SIGNING_KEY)
-
-
-@pytest.fixture
-def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
-    return Bench(FakeLabelStudio(), store, signer, clock, settings)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from backend.store import Signer, Store, Version, artifacts, features_kind, mode
 from tests.support.bench import Bench
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import FakeLabelStudio
+from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
 
 READS: dict[str, Callable[[Settings], object]] = {"signing.key": make_signer, "webhook.key": webhook_keys}
 
@@ -135,6 +135,19 @@ def put(bench: Bench, table: sa.Table, row_id: int, artifact: bytes) -> None:
         connection.execute(sa.update(table).where(table.c.id == row_id).values(artifact=artifact))
 
 
+def refused_and_made_anew(bench: Bench, project: FakeProject, version: Version) -> Version:
+    """The next version, whose model can be read; that of this one cannot."""
+    with pytest.raises(ArtifactRejected, match="signature"):
+        Models(bench.store, bench.signer).get(project.key, version.id)
+
+    bench.restart()
+    bench.store.want_training(project.key, bench.clock.now())
+    assert bench.turn(project).error is None
+    made_anew = bench.version(project)
+    assert Models(bench.store, bench.signer).get(project.key, made_anew.id) is not None
+    return made_anew
+
+
 def test_older_model_in_the_place_of_a_newer_one_is_refused_and_made_anew(bench: Bench) -> None:
     project = bench.add()
     bench.publish(project, 1)
@@ -144,15 +157,8 @@ def test_older_model_in_the_place_of_a_newer_one_is_refused_and_made_anew(bench:
     newer = bench.version(project)
     put(bench, schema.versions, newer.id, older)
 
-    with pytest.raises(ArtifactRejected, match="signature"):
-        Models(bench.store, bench.signer).get(project.key, newer.id)
-
-    bench.restart()
-    bench.store.want_training(project.key, bench.clock.now())
-    assert bench.turn(project).error is None
-    made_anew = bench.version(project)
+    made_anew = refused_and_made_anew(bench, project, newer)
     assert made_anew.number == newer.number + 1
-    assert Models(bench.store, bench.signer).get(project.key, made_anew.id) is not None
 
 
 def test_older_features_in_the_place_of_newer_ones_are_refused_and_made_anew(bench: Bench) -> None:
@@ -207,15 +213,8 @@ def test_what_was_signed_for_another_place_is_refused_and_made_anew(
     version = bench.version(project)
     put(bench, schema.versions, version.id, steal(bench, version))
 
-    with pytest.raises(ArtifactRejected, match="signature"):
-        Models(bench.store, bench.signer).get(project.key, version.id)
-
-    bench.restart()
-    bench.store.want_training(project.key, bench.clock.now())
-    assert bench.turn(project).error is None
-    made_anew = bench.version(project)
+    made_anew = refused_and_made_anew(bench, project, version)
     assert made_anew.learnt == version.learnt
-    assert Models(bench.store, bench.signer).get(project.key, made_anew.id) is not None
 
 
 def test_models_of_the_release_before_are_made_anew_and_all_else_stays(

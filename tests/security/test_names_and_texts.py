@@ -6,7 +6,6 @@ Of the model card and tables, see test_what_leaves.py.
 from __future__ import annotations
 
 import io
-import logging
 import re
 from collections.abc import Callable, Iterator
 from html import escape
@@ -35,6 +34,7 @@ from tests.support.bench import ANIMALS, MACHINES, Bench, config, truth
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, task
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
+from tests.support.logged import everything_logged
 from tests.support.status_page import CONFIG, EVIL, HTML, PAGE, Tags, fill, get
 
 # Ends a log line and begins one of its own; clears a terminal, names its window, turns the direction of reading.
@@ -127,16 +127,8 @@ def test_what_is_no_page_is_taken_for_none(client: FlaskClient, store: Store) ->
 @pytest.fixture(params=["text", "json"])
 def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """All that is logged, as it is written."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logs.LineFormatter(is_json=request.param == "json"))
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with everything_logged(is_json=request.param == "json") as stream:
+        yield stream
 
 
 def check_lines(log: io.StringIO) -> None:

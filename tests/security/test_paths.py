@@ -25,7 +25,7 @@ from backend.web import create_app
 from tests.support.bench import Bench
 from tests.support.build import KEY, config_xml
 from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
+from tests.support.fake_label_studio import FakeProject
 
 SIGNING_KEY = "the key of these tests"
 WORDS = "what somebody else has written"
@@ -69,11 +69,6 @@ def client(settings: Settings, store: Store, jobs: JobClient, signer: Signer) ->
 @pytest.fixture
 def signer() -> Signer:
     return Signer(SIGNING_KEY)
-
-
-@pytest.fixture
-def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
-    return Bench(FakeLabelStudio(), store, signer, clock, settings)
 
 
 @pytest.fixture

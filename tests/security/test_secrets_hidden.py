@@ -22,7 +22,6 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask
 
-from backend import logs
 from backend.cli import main
 from backend.cli.wiring import make_signer, make_studio, webhook_keys
 from backend.clock import Clock
@@ -38,6 +37,7 @@ from backend.studio.client import Studio
 from backend.web import create_app
 from tests.support.background import AtOnce
 from tests.support.build import config_xml
+from tests.support.logged import everything_logged
 
 CORE = "s3cretC0re9876543210"
 KEY = "3.1795343520"
@@ -179,16 +179,8 @@ def port() -> Iterator[str]:
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """All that is logged, as it is written."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logs.LineFormatter(is_json=False))
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with everything_logged() as stream:
+        yield stream
 
 
 def say_all(commands: dict[str, list[list[str]]], port: str) -> Iterator[tuple[str, str]]:

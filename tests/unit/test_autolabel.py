@@ -25,8 +25,7 @@ from backend.studio.client import Studio
 from backend.web import create_app
 from tests.support.bench import ANIMALS, MACHINES, TWO, Bench, config, truth
 from tests.support.build import KEY, LABELS, annotation, choice, config_xml, event
-from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
+from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
 
 TEXTS = [f"{text} number {n}" for n in range(20) for pair in zip(ANIMALS, MACHINES, strict=True) for text in pair]
 # Forty labels, half of them audits, can promise a fifth, not a fiftieth.
@@ -41,11 +40,6 @@ class KilledError(BaseException):
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
-
-
-@pytest.fixture
-def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
-    return Bench(FakeLabelStudio(), store, signer, clock, settings)
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from click.testing import CliRunner, Result
 
 from backend.cli import main
 from backend.settings import Settings, read_settings
-from backend.store import Signer, Store, Turn
+from backend.store import Store, Turn
 from backend.studio.client import Studio
 from tests.support.bench import TEXTS, Bench
-from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
+from tests.support.fake_label_studio import TOKEN, URL, FakeProject
 
 # In one text only, and in no other of the project's words.
 WORD = "xylophonist"
@@ -24,11 +23,6 @@ BACKEND_URL = "http://localhost:9090"
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
-
-
-@pytest.fixture
-def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
-    return Bench(FakeLabelStudio(), store, signer, clock, settings)
 
 
 @pytest.fixture

@@ -81,11 +81,6 @@ def settings(tmp_path: Path) -> Settings:
     return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
 
 
-@pytest.fixture
-def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
-    return Bench(FakeLabelStudio(), store, signer, clock, settings)
-
-
 # -- publishing ----------------------------------------
 
 

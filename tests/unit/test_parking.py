@@ -12,10 +12,9 @@ from backend.errors import StudioUnreachable
 from backend.learning.features import Features
 from backend.loop import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER, QUIET_SYNC_SECONDS_AT_MOST
 from backend.settings import Settings, read_settings
-from backend.store import Project, Signer, Store
+from backend.store import Project
 from tests.support.bench import TWO, Bench, config, truth
-from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
+from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
 
 POISON = "a text that crashes the tokenizer"
 
@@ -31,11 +30,6 @@ class Killed(BaseException):
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
-
-
-@pytest.fixture
-def bench(store: Store, signer: Signer, clock: FakeClock, settings: Settings) -> Bench:
-    return Bench(FakeLabelStudio(), store, signer, clock, settings)
 
 
 @pytest.fixture
