@@ -301,7 +301,7 @@ class Settings(BaseSettings):
     @property
     def is_protected(self) -> bool:
         """Whether callers must show credentials."""
-        return bool(self.basic_auth_user and self.basic_auth_pass)
+        return self.login is not None
 
     @property
     def host_names(self) -> list[str]:
@@ -317,6 +317,13 @@ class Settings(BaseSettings):
     def linked_at(self) -> str | None:
         """Label Studio's address, as people's browsers reach it."""
         return self.label_studio_public_url or self.label_studio_url
+
+    @property
+    def login(self) -> tuple[str, str] | None:
+        """User and password of this backend's own, where both are set."""
+        if self.basic_auth_user and self.basic_auth_pass:
+            return self.basic_auth_user, self.basic_auth_pass.get_secret_value()
+        return None
 
     @property
     def has_studio(self) -> bool:

@@ -13,7 +13,7 @@ import click
 import httpx
 
 from backend.cli.progress import Bar
-from backend.cli.wiring import basic_auth, make_studio, say_errors, webhook_keys
+from backend.cli.wiring import make_studio, say_errors, webhook_keys
 from backend.errors import InvalidSettings, StudioError, StudioRefused
 from backend.examples import example_config, example_tasks
 from backend.labeling import parse_config
@@ -172,10 +172,9 @@ class _NoStateError(Exception):
 
 def _state(settings: Settings, project_id: int, backend_url: str) -> dict[str, Any]:
     """What /status says of a project; empty while it does not know it. Raises _NoStateError."""
-    auth = basic_auth(settings)
     try:
         with bounded_client(STATE_LIMITS, settings.ca_bundle) as http:
-            answer = http.get(f"{backend_url}/status", auth=httpx.BasicAuth(*auth) if auth else None)
+            answer = http.get(f"{backend_url}/status", auth=settings.login)
         answer.raise_for_status()
         states: list[dict[str, Any]] = [one for one in answer.json()["projects"] if one["project"] == project_id]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as exc:

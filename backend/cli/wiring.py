@@ -121,13 +121,6 @@ def webhook_keys(settings: Settings, *, create: bool = True) -> list[str]:
     return split_keys(read_or_create_secret(path, at_least=KEY_CHARACTERS))
 
 
-def basic_auth(settings: Settings) -> tuple[str, str] | None:
-    """User and password, where both are configured."""
-    if settings.basic_auth_user and settings.basic_auth_pass:
-        return settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()
-    return None
-
-
 def make_studio(settings: Settings, counts: Counts | None = None) -> Studio | None:
     """Label Studio's client; None without an address or a token. counts: where its calls are counted."""
     if not settings.label_studio_url or settings.label_studio_api_key is None:
@@ -137,7 +130,7 @@ def make_studio(settings: Settings, counts: Counts | None = None) -> Studio | No
     return Studio(
         settings.label_studio_url,
         settings.label_studio_api_key.get_secret_value(),
-        basic_auth=basic_auth(settings),
+        basic_auth=settings.login,
         ca_bundle=settings.ca_bundle,
         counts=counts,
         installation=make_signer(settings).installation,

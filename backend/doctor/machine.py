@@ -164,7 +164,7 @@ def credentials(setup: Setup) -> Finding:
         return ok("no user and password are asked for, and the backend's address is this machine's own")
     if without.status_code != httpx.codes.UNAUTHORIZED:
         return failure(f"the running backend does not ask for the user and password that are set here: {advice}")
-    with_them = setup.http.get(f"{setup.running_at}/status", auth=_login(setup))
+    with_them = setup.http.get(f"{setup.running_at}/status", auth=setup.settings.login)
     if with_them.status_code == httpx.codes.UNAUTHORIZED:
         return failure(f"the running backend refuses the user and password that are set here: {advice}")
     if with_them.is_error:
@@ -176,7 +176,7 @@ def proxy(setup: Setup) -> Finding:
     """Whether the running backend knows under which address it is asked, for the status page's links and cookie."""
     if setup.running_at != setup.backend_url:
         return skipped(f"this machine does not reach the backend at {setup.backend_url}")
-    answer = setup.http.get(f"{setup.backend_url}/openapi.json", auth=_login(setup))
+    answer = setup.http.get(f"{setup.backend_url}/openapi.json", auth=setup.settings.login)
     try:
         believed = str(answer.json()["servers"][0]["url"])
     except (ValueError, KeyError, IndexError, TypeError):
@@ -205,11 +205,6 @@ def secret(setup: Setup) -> Finding:
     if answer.is_error:
         return failure(f"the running backend takes no webhooks: {_said(answer)}")
     return ok("the running backend takes the webhook secrets that are known here")
-
-
-def _login(setup: Setup) -> httpx.BasicAuth | None:
-    user, password = setup.settings.basic_auth_user, setup.settings.basic_auth_pass
-    return httpx.BasicAuth(user, password.get_secret_value()) if user and password else None
 
 
 def _said(answer: httpx.Response) -> str:

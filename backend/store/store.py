@@ -495,12 +495,9 @@ class Store:
 
         Neither where something newer than revision `since` was heard of them.
         """
-        table = schema.tasks.c
-        ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since)
         with self._comparing(key) as (connection, revision, changes):
             changes.append(self._keep_tasks(connection, key, batch, revision, since))
-            for some in chunks(sorted(gone)):
-                known = connection.execute(sa.select(table.id).where(ours & table.id.in_(some))).scalars().all()
+            for known in _known(connection, schema.tasks, key, gone, since):
                 self._mark_deleted(connection, key, known, revision)
                 changes.append(len(known))
 
@@ -525,12 +522,9 @@ class Store:
 
         Rows that changed after revision `since` are left alone: they are newer than what it said.
         """
-        table = schema.annotations.c
-        ours = (table.project_key == key) & ~table.is_deleted & (table.revision <= since)
         with self._comparing(key) as (connection, revision, changes):
             changes.append(self._keep_annotations(connection, key, listed, revision, since))
-            for some in chunks(sorted(gone)):
-                known = connection.execute(sa.select(table.id).where(ours & table.id.in_(some))).scalars().all()
+            for known in _known(connection, schema.annotations, key, gone, since):
                 self._mark_annotations_deleted(connection, key, known, revision)
                 changes.append(len(known))
 
@@ -1288,6 +1282,16 @@ def _measurement(row: Any) -> Measurement:
     kept = None if row.predictions is None else json.loads(row.predictions)
     predictions = None if kept is None else {int(task_id): label for task_id, label in kept.items()}
     return Measurement(**row._asdict() | {"predictions": predictions, "report": json.loads(row.report)})
+
+
+def _known(
+    connection: Connection, table: sa.Table, key: str, ids: Collection[int], since: int
+) -> Iterator[Sequence[int]]:
+    """Those of the rows that we have, unless they changed after revision `since`; so many at a time."""
+    column = table.c
+    ours = (column.project_key == key) & ~column.is_deleted & (column.revision <= since)
+    for some in chunks(sorted(ids)):
+        yield connection.execute(sa.select(column.id).where(ours & column.id.in_(some))).scalars().all()
 
 
 def _json(value: Any) -> str:

@@ -26,8 +26,7 @@ class Guard:
 
     def __init__(self, settings: Settings, webhook_keys: Sequence[str], host: str) -> None:
         """webhook_keys: what projects' webhook secrets may be made from. host: the address that is listened on."""
-        self._user = settings.basic_auth_user or ""
-        self._password = settings.basic_auth_pass.get_secret_value() if settings.basic_auth_pass else ""
+        self._user, self._password = settings.login or ("", "")
         self._is_protected = settings.is_protected
         # Label Studio sends its own webhooks without any credentials, so the header can only be demanded
         # where an operator asked for protection.
