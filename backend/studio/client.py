@@ -516,7 +516,12 @@ class Studio:
         else:
             made = self._json("PATCH", f"api/ml/{known.id}", {"title": known.title, **values})
         with self._asking():
-            return _connection(made)
+            connection = _connection(made)
+        # Label Studio on SQLite runs a request again that met another's write, and keeps what it had made before.
+        for one in self.connections(project_id):
+            if one.id != connection.id and one.url.rstrip("/") == backend_url:
+                self.remove_connection(one.id)
+        return connection
 
     def disconnect(self, project_id: int, backend_url: str, versions: Collection[str]) -> None:
         """Undo what connecting and publishing made: connection, webhook, tabs, sampling and our predictions.
@@ -565,12 +570,14 @@ class Studio:
             "is_active": True,
         }
         ours = self._webhooks_to(project_id, backend_url)
-        for surplus in ours[1:]:
-            self.remove_webhook(surplus)
         if ours:
             self._json("PATCH", f"api/webhooks/{ours[0].id}/", wanted)
         else:
             self._json("POST", "api/webhooks/", {**wanted, "project": project_id})
+            ours = self._webhooks_to(project_id, backend_url)
+        # Made by hand, or by a request that Label Studio ran twice, as with connections.
+        for surplus in ours[1:]:
+            self.remove_webhook(surplus)
 
     def renew_webhooks(self, project_id: int, backend_url: str | None, secret: str) -> bool:
         """Give this secret to the webhooks to this backend that carry another one. Returns whether there were any."""

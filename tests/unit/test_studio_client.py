@@ -431,6 +431,18 @@ def test_connection_of_another_backend_is_left_alone(studio: Studio, fake: FakeL
     assert len(fake.connections) == 3
 
 
+def test_a_request_that_label_studio_ran_twice_leaves_one_connection_and_one_webhook(
+    studio: Studio, fake: FakeLabelStudio
+) -> None:
+    url = "http://localhost:9090"
+    fake.when("POST", "/api/webhooks", lambda: studio.replace_webhook(1, url, "secret"))
+    fake.when("POST", "/api/ml", lambda: fake.connect(1, url) and None)
+    studio.replace_webhook(1, url, "secret")
+    made = studio.connect(1, url, None)
+    assert list(fake.connections) == [made.id]
+    assert len(fake.webhooks) == 1
+
+
 def test_disconnecting_removes_connection_and_webhook(studio: Studio, fake: FakeLabelStudio) -> None:
     studio.replace_webhook(1, "http://localhost:9090", "secret")
     studio.connect(1, "http://localhost:9090", None)
