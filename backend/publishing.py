@@ -8,7 +8,7 @@ little by little. Every step may be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 
 from backend.clock import Clock, has_passed
@@ -62,13 +62,22 @@ class Publishing:
         self.find_connection(key)
         name = version_name(number, self._store.installation)
         guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
-        first = [
+        left = [
             WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
             for (task_id, informativeness), best in zip(window.pairs(), guesses, strict=True)
-        ][: n_ready(self._store, key)]
-        for task in first:
-            self._push(key, config, name, task)
-        return frozenset(task.task_id for task in first)
+        ]
+        pushed: list[int] = []
+        # Again for those that were labelled meanwhile: the version before orders the queue until the switch.
+        while n_missing := max(0, n_ready(self._store, key) - len(self._unanswered(key, pushed))):
+            open_ids = self._unanswered(key, [task.task_id for task in left])
+            first = [task for task in left if task.task_id in open_ids][:n_missing]
+            if not first:
+                break
+            for task in first:
+                self._push(key, config, name, task)
+                pushed.append(task.task_id)
+            left = [task for task in left if task.task_id in open_ids and task not in first]
+        return frozenset(pushed)
 
     def switch(self, key: str, version: Version, step: Step) -> None:
         """Switch Label Studio to the published version if it is not."""
@@ -173,6 +182,11 @@ class Publishing:
         if unknown:
             found = self._studio.predicted_tasks(project_id_of(key), unknown, version.name)
             self._store.mark_pushed(version.id, sorted(found))
+
+    def _unanswered(self, key: str, task_ids: Sequence[int]) -> set[int]:
+        """Those of the tasks that nobody has answered, as far as was heard."""
+        answered = self._store.annotation_ids(key, self._store.project(key).revision, task_ids)
+        return set(task_ids) - answered.keys()
 
     def _note(self, key: str, *, is_all: bool) -> None:
         if self._store.project(key).is_window_pushed != is_all:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import pickle
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +17,8 @@ from dbos import _serialization as dbos_serialization
 from backend.database import open_engine
 from backend.jobs import JobClient
 from backend.store import Store
+from tests.support.job_worker import JobWorker, log_lines
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "tests" / "support" / "job_process.py"
 LONGEST_WAIT_SECONDS = 60.0
 KEY = "3.1795343520"
 
@@ -66,26 +62,16 @@ class Worker:
         store.close()
 
     def __enter__(self) -> Worker:
-        self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(self._folder), self._store_url, self._url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
+        self._worker = JobWorker(self._folder, self._store_url, self._url)
+        self._worker.wait_until_ready()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+        self._worker.kill()
 
     @property
     def ran(self) -> list[str]:
-        log = self._folder / "log"
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        return [line.split()[1] for line in lines if line.startswith("begin")]
+        return [line[1] for line in log_lines(self._folder) if line[0] == "begin"]
 
 
 @pytest.fixture

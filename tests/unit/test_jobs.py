@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -20,54 +19,14 @@ from backend.jobs import ABANDONED_SECONDS, JobClient, JobTablesMissing
 from backend.store import Store
 from backend.waking import open_waker
 from tests.support.build import config_xml
+from tests.support.job_worker import ROOT, JobWorker, log_lines
 from tests.support.postgres import Postgres
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "tests" / "support" / "job_process.py"
 LONGEST_WAIT_SECONDS = 60.0
 # A killed worker's turn runs on another one.
 RESCUE_SECONDS = 10.0
 # A job that must not run is waited for in vain until another one, asked for later, has run.
 AFTERWARDS = "afterwards"
-
-
-class Worker:
-    """A process that runs jobs."""
-
-    def __init__(self, folder: Path, store_url: str, jobs_url: str, n_threads: int = 4) -> None:
-        self._errors = (folder / "errors").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder), store_url, jobs_url, str(n_threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-
-    def wait_until_ready(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n"
-
-    def kill(self) -> None:
-        """As the kernel does, without a word."""
-        self.process.kill()
-        self._close()
-
-    def stop(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(LONGEST_WAIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self._close()
-
-    def _close(self) -> None:
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self._errors):
-            if stream is not None:
-                stream.close()
 
 
 class Jobs:
@@ -81,30 +40,29 @@ class Jobs:
         self.store = Store(self._store_url)
         self.store.migrate()
         self.client = JobClient(self.url)
-        self.workers: list[Worker] = []
+        self.workers: list[JobWorker] = []
         self.start(n_workers, n_threads)
 
     def start(self, n_workers: int = 1, n_threads: int = 4) -> None:
         """All at once."""
-        started = [Worker(self.folder, self._store_url, self.url, n_threads) for _ in range(n_workers)]
+        started = [JobWorker(self.folder, self._store_url, self.url, n_threads) for _ in range(n_workers)]
         self.workers += started
         for worker in started:
             worker.wait_until_ready()
 
-    def worker_of(self, key: str) -> Worker:
+    def worker_of(self, key: str) -> JobWorker:
         """The worker that began the project's last job."""
-        lines = (self.folder / "log").read_text(encoding="utf-8").splitlines()
-        number = [line.split()[2] for line in lines if line.split()[:2] == ["begin", key]][-1]
-        return next(worker for worker in self.workers if str(worker.process.pid) == number)
+        number = [line[2] for line in log_lines(self.folder) if line[:2] == ["begin", key]][-1]
+        return next(worker for worker in self.workers if str(worker.pid) == number)
 
-    def kill(self, worker: Worker | None = None) -> None:
+    def kill(self, worker: JobWorker | None = None) -> None:
         killed = worker or self.workers[0]
         killed.kill()
         self.workers.remove(killed)
 
     def stop(self) -> None:
         for worker in self.workers:
-            worker.stop()
+            worker.kill()
         self.client.close()
         self.store.close()
 
@@ -114,12 +72,7 @@ class Jobs:
 
     def ran(self, key: str) -> list[str]:
         """What the project's jobs did so far."""
-        log = self.folder / "log"
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        return [line.split()[0] for line in lines if line.split()[1] == key]
-
-    def order(self) -> list[str]:
-        return [" ".join(line.split()[:2]) for line in (self.folder / "log").read_text(encoding="utf-8").splitlines()]
+        return [line[0] for line in log_lines(self.folder) if line[1] == key]
 
     def hold(self, key: str) -> Path:
         """Jobs of the project do not end while the file that this gives exists."""
@@ -302,11 +255,10 @@ def test_process_that_stops_lets_the_running_job_end(own_jobs: Jobs) -> None:
     hold = own_jobs.hold("drained")
     own_jobs.client.ask("drained", 0)
     wait_for(lambda: own_jobs.ran("drained") == ["begin"])
-    process = own_jobs.workers[0].process
-    assert process.stdin is not None
-    process.stdin.close()
+    (worker,) = own_jobs.workers
+    worker.ask_to_stop()
     hold.unlink()
-    process.wait(LONGEST_WAIT_SECONDS)
+    worker.wait(LONGEST_WAIT_SECONDS)
     assert own_jobs.ran("drained") == ["begin", "end"]
 
 
@@ -320,7 +272,7 @@ def test_workers_that_start_at_once_on_an_empty_database_share_the_jobs(start_jo
     for key in keys:
         jobs.client.ask(key, 0)
     wait_for(lambda: all(jobs.ran(key) == ["begin"] for key in keys))
-    assert len({jobs.worker_of(key).process.pid for key in keys}) == 3
+    assert len({jobs.worker_of(key).pid for key in keys}) == 3
     for hold in holds:
         hold.unlink()
     wait_for(lambda: all(jobs.ran(key) == ["begin", "end"] for key in keys))

@@ -234,6 +234,17 @@ def test_what_is_ready_is_filled_up_without_a_pause_when_people_have_nearly_used
     assert (project.queue() or [])[1:] == [one.task_id for one in left][: READY_AT_LEAST - 1]
 
 
+def test_what_people_label_while_the_next_version_is_pushed_is_missing_in_no_queue(bench: Bench) -> None:
+    project = trained(bench)
+    for _ in range(READY_AT_LEAST):
+        bench.fake.when(*PUSH, lambda: label_next(bench, project) and None)
+
+    ready = at_the_switch(bench, project)
+
+    is_open = [task_id for task_id in ready if not bench.store.annotation_ids(project.key, 1_000, [task_id])]
+    assert len(is_open) >= READY_AT_LEAST
+
+
 def test_task_that_was_labelled_before_its_prediction_was_pushed_gets_none(bench: Bench) -> None:
     project = trained(bench)
     bench.clock.advance(0.1)
