@@ -33,9 +33,9 @@ hypothesis.settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 PAYLOADS = TESTS / "payloads"
-# Their tests start servers, and wait for what these do: one process runs them, one after the other, so that they do not
-# wait for each other's.
-SERVER_FOLDERS = ("e2e", "chaos", "host", "fuzz", "browser", "soak")
+# Their tests start servers, and wait for what these do. One process runs those that share a Label Studio, and another
+# one the rest of them.
+SERVER_FOLDERS = {"e2e": 0, "chaos": 1, "host": 1, "fuzz": 1, "browser": 1, "soak": 1}
 
 
 @pytest.fixture(scope="session")
@@ -61,11 +61,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those with servers first: they take the longest, and no process may be left with them at the end."""
-    items.sort(key=lambda item: _together(item.nodeid) != "servers")
+    items.sort(key=lambda item: SERVER_FOLDERS.get(_folder(item.nodeid), len(SERVER_FOLDERS)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Share out the tests over processes: a file's stay together, and so do all that start servers."""
+    """Share out the tests over processes: a file's stay together, and so do many that start servers."""
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = _together  # type: ignore[method-assign]
     return scheduler
@@ -73,8 +73,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 def _together(nodeid: str) -> str:
     """What a test shares a process with."""
-    path = Path(nodeid.partition("::")[0])
-    return "servers" if path.parts[1] in SERVER_FOLDERS else str(path)
+    folder = _folder(nodeid)
+    return f"servers {SERVER_FOLDERS[folder]}" if folder in SERVER_FOLDERS else nodeid.partition("::")[0]
+
+
+def _folder(nodeid: str) -> str:
+    return Path(nodeid).parts[1]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

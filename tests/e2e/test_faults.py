@@ -47,9 +47,9 @@ def label(admin: Annotator, project: int, truth: Truth, n: int) -> None:
 def test_kills_while_publishing_and_lost_webhooks_leave_no_trace(
     admin: Annotator, truth: Truth, processes: Processes
 ) -> None:
-    project = admin.create_project("kills and lost webhooks", LABELS, list(GOLD))
+    project = admin.create_project("kills and lost webhooks", LABELS, list(GOLD)[:150])
     done = subprocess.run(
-        processes.command("connect", "--project", str(project), "--set", "retrain_growth=0"),
+        processes.command("connect", "--project", str(project), "--set", "retrain_growth=0", "--set", "window=25"),
         env=processes.environment,
         capture_output=True,
         text=True,

@@ -84,6 +84,7 @@ def test_start_ends_with_a_sentence_and_is_not_repeated(folder: Path, command: s
     assert "started again" not in said
 
 
+@pytest.mark.parametrize("folder", ["filled"], indirect=True)
 @pytest.mark.parametrize(
     "command",
     [
@@ -112,6 +113,7 @@ def test_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
         assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("folder", ["empty"], indirect=True)
 def test_worker_says_so_where_the_database_is_elsewhere(folder: Path, tmp_path: Path) -> None:
     """Feature files are always there."""
     secrets = dict.fromkeys(("AL_SIGNING_KEY", "AL_WEBHOOK_SECRET"), "known to tests only")

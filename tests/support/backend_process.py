@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,11 @@ class BackendProcess:
         """Connect a project and wait until its queue is ordered: the command, in this process."""
         left_out = dict.fromkeys(os.environ.keys() - self.environment.keys())
         run = CliRunner(env={**self.environment, **left_out})
-        done = run.invoke(main, ["connect", "--project", str(project_id), *arguments])
+        with warnings.catch_warnings():
+            # What a command leaves open its process closes.
+            warnings.simplefilter("ignore", ResourceWarning)
+            done = run.invoke(main, ["connect", "--project", str(project_id), *arguments])
+            gc.collect()
         if done.exit_code:
             raise AssertionError(f"connect failed: {done.output}") from done.exception
 

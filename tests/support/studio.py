@@ -80,6 +80,7 @@ class Annotator:
             answer = self.client.get(path)
             if answer.status_code != 500:
                 break
+            time.sleep(0.2)
         return self.call("GET", path) if answer.is_error else answer.json()
 
     def create_project(self, title: str, labels: Sequence[str], texts: Sequence[str] = ()) -> int:

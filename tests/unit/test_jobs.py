@@ -241,10 +241,10 @@ def test_job_of_a_killed_process_runs_again_in_the_next(own_jobs: Jobs) -> None:
 def test_job_survives_several_kills(own_jobs: Jobs) -> None:
     hold = own_jobs.hold("often")
     own_jobs.client.ask("often", 0)
-    for n_begun in range(1, 4):
+    for n_begun in range(1, 3):
         wait_for(lambda n=n_begun: own_jobs.ran("often") == ["begin"] * n)  # type: ignore[misc]
         own_jobs.kill()
-        if n_begun == 3:
+        if n_begun == 2:
             hold.unlink()
         own_jobs.start()
     wait_for(lambda: own_jobs.client.is_spent("often", 0))
@@ -300,7 +300,7 @@ def test_running_job_stays_with_its_worker(start_jobs: Callable[..., Jobs]) -> N
     wait_for(lambda: jobs.ran("long") == ["begin"])
     # A second worker starts, and both look for lost jobs, several times as long as they need to find one.
     jobs.start()
-    time.sleep(4 * ABANDONED_SECONDS)
+    time.sleep(3 * ABANDONED_SECONDS)
     hold.unlink()
     wait_for(lambda: jobs.client.is_spent("long", 0))
     assert jobs.ran("long") == ["begin", "end"]
@@ -348,8 +348,8 @@ def test_look_that_failed_is_made_again_until_one_succeeds(start_jobs: Callable[
     conflict = jobs.folder / "conflict"
     conflict.touch()
     jobs.client.ask("asked", 0)
-    # Pauses that double would be minutes by then.
-    wait_for(lambda: conflict.stat().st_size >= 20)
+    # Pauses that double would be half a minute by then.
+    wait_for(lambda: conflict.stat().st_size >= 8)
     conflict.unlink()
     wait_for(lambda: jobs.ran("asked") == ["begin", "end"])
 

@@ -167,6 +167,7 @@ def test_schema_of_a_newer_release_is_refused(url: str, engine: sa.Engine) -> No
         migrate(url)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("command", ["worker", "serve", "serve --no-worker"])
 def test_commands_end_with_a_sentence_when_the_schema_is_newer(
     url: str, engine: sa.Engine, tmp_path: Path, command: str

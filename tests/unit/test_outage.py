@@ -25,7 +25,7 @@ from tests.support.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
 KEY = "2.1795394190"
-OUTAGE_SECONDS = 30.0
+OUTAGE_SECONDS = 12.0
 RETURN_SECONDS = 20.0
 
 
