@@ -46,6 +46,16 @@ def project(admin: Annotator, backend: BackendProcess, request: pytest.FixtureRe
     return project_id
 
 
+@pytest.fixture(scope="module")
+def labelled_project(admin: Annotator, backend: BackendProcess) -> int:
+    """A project of which eight labels are learnt, for tests that label nothing in it."""
+    project_id = admin.create_project("eight labels", LABELS, TEXTS)
+    backend.connect(project_id, *SET)
+    label_some(admin, project_id, 8)
+    learnt(backend, project_id, 8)
+    return project_id
+
+
 def label_some(annotator: Annotator, project_id: int, n: int, reading_seconds: float = 0.0) -> list[Served]:
     served = []
     for _ in range(n):
@@ -142,7 +152,7 @@ def test_two_annotators_get_different_tasks_in_the_promised_order(
 def test_a_label_is_learnt_and_the_next_task_comes_with_its_models_suggestion(
     admin: Annotator, backend: BackendProcess, truth: Truth, project: int
 ) -> None:
-    label_some(admin, project, 30)
+    label_some(admin, project, 12)
     state = learnt(backend, project, truth.labels(project))
     version = state["version"]["name"]
     served = admin.next(project)
@@ -151,10 +161,9 @@ def test_a_label_is_learnt_and_the_next_task_comes_with_its_models_suggestion(
 
 
 def test_a_task_outside_of_the_window_gets_a_prediction_of_the_current_version_when_opened(
-    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+    admin: Annotator, truth: Truth, labelled_project: int
 ) -> None:
-    label_some(admin, project, 8)
-    learnt(backend, project, 8)
+    project = labelled_project
     sql = "SELECT id FROM task WHERE project_id = ? AND id NOT IN (SELECT task_id FROM prediction WHERE project_id = ?)"
     (outside, *_) = truth.ask(sql, project, project)
     opened = admin.open(project, outside[0])
@@ -245,9 +254,9 @@ def test_status_says_how_good_the_model_is(admin: Annotator, backend: BackendPro
     assert quality["forecast"]["reason"]
 
 
-def test_start_training_trains(admin: Annotator, backend: BackendProcess, truth: Truth, project: int) -> None:
-    label_some(admin, project, 6)
-    before = learnt(backend, project, 6)["version"]["name"]
+def test_start_training_trains(admin: Annotator, truth: Truth, labelled_project: int) -> None:
+    project = labelled_project
+    before = truth.version(project)
     (connection,) = admin.call("GET", f"/api/ml/?project={project}")
     admin.call("POST", f"/api/ml/{connection['id']}/train", {})
     until(lambda: version_number(truth.version(project)) > version_number(before), "a new version is switched to")
@@ -298,10 +307,10 @@ def test_the_backend_goes_on_after_a_restart_and_a_kill(
 
 
 def test_connecting_twice_changes_nothing(
-    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
+    admin: Annotator, backend: BackendProcess, truth: Truth, labelled_project: int
 ) -> None:
-    label_some(admin, project, 6)
-    version = learnt(backend, project, 6)["version"]["name"]
+    project = labelled_project
+    version = truth.version(project)
     backend.connect(project)
     assert truth.version(project) == version
     assert len(admin.call("GET", f"/api/ml/?project={project}")) == 1
@@ -311,8 +320,8 @@ def test_connecting_twice_changes_nothing(
     assert backend.project(project)["settings"] == SETTINGS
 
 
-def test_the_webhook_made_by_connect_is_limited_and_carries_the_secret(admin: Annotator, project: int) -> None:
-    (hook,) = admin.call("GET", f"/api/webhooks/?project={project}")
+def test_the_webhook_made_by_connect_is_limited_and_carries_the_secret(admin: Annotator, labelled_project: int) -> None:
+    (hook,) = admin.call("GET", f"/api/webhooks/?project={labelled_project}")
     assert not hook["send_for_all_actions"]
     assert "PROJECT_UPDATED" in hook["actions"]
     assert "X-Label-Studio-AL-Secret" in hook["headers"]
@@ -364,11 +373,9 @@ def test_an_unsupported_label_config_is_refused_in_a_sentence(admin: Annotator, 
     assert "Traceback" not in done.stderr
 
 
-def test_retrieve_predictions_works_for_a_whole_tab(
-    admin: Annotator, backend: BackendProcess, truth: Truth, project: int
-) -> None:
-    label_some(admin, project, 6)
-    version = learnt(backend, project, 6)["version"]["name"]
+def test_retrieve_predictions_works_for_a_whole_tab(admin: Annotator, truth: Truth, labelled_project: int) -> None:
+    project = labelled_project
+    version = truth.version(project)
     selected = {"selectedItems": {"all": True, "excluded": []}}
     admin.call("POST", f"/api/dm/actions?id=retrieve_tasks_predictions&project={project}", selected)
     tasks = truth.ask(
@@ -429,9 +436,10 @@ def test_basic_auth_is_used_both_ways(
     assert "pass-word" not in backend.log()
 
 
-def test_no_secret_is_ever_logged(admin: Annotator, backend: BackendProcess, truth: Truth, project: int) -> None:
-    label_some(admin, project, 6)
-    learnt(backend, project, 6)
+def test_no_secret_is_ever_logged(
+    admin: Annotator, backend: BackendProcess, truth: Truth, labelled_project: int
+) -> None:
+    project = labelled_project
     log = backend.log()
     (hook,) = admin.call("GET", f"/api/webhooks/?project={project}")
     ((token,),) = truth.ask("SELECT token FROM project WHERE id = ?", project)

@@ -160,7 +160,8 @@ def test_job_that_nobody_can_run_ends_as_failed_with_a_sentence(
     with worker:
         wait_for(lambda: jobs.is_spent(KEY, 0))
         jobs.ask(KEY, 1)
-        wait_for(lambda: worker.ran)
+        wait_for(lambda: jobs.is_spent(KEY, 1))
+    assert worker.ran == [KEY]
     assert jobs.begun() == []
     jobs.close()
     engine = open_engine(url)
