@@ -27,7 +27,7 @@ ROWS = "SELECT id, task_id, result, completed_by_id, updated_by_id, was_cancelle
 def project(admin: Annotator, backend: BackendProcess, truth_: Truth) -> int:
     """Three hundred tasks; forty labels, more than half of them of tasks drawn at random, are learnt."""
     project_id = admin.create_project("automatic labels", ["animal", "machine"], TEXTS)
-    settings = ("audit_share=0.6", "retrain_growth=0.5", "verify_share=0.02")
+    settings = ("audit_share=0.6", "retrain_growth=0.5", "verify_share=0.02", "window=25")
     backend.connect(project_id, *(part for setting in settings for part in ("--set", setting)))
     for _ in range(N_LABELS):
         served = admin.next(project_id)

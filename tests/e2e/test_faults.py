@@ -21,7 +21,8 @@ GOLD = {task["text"]: task["gold"] for task in example_tasks()}
 LABELS = sorted(set(GOLD.values()))
 # Far more than a Submit takes on a busy machine, far less than Label Studio waits for a backend that does not answer.
 SUBMIT_SECONDS = 5.0
-STEPS = ("before push", "after push", "before record", "after record", "before switch", "after switch")
+# tests/chaos kills at every other place, too, beside a simulated Label Studio.
+STEPS = ("after push", "before record", "after switch")
 
 
 @pytest.fixture
