@@ -29,7 +29,8 @@ def test_the_whole_loop_runs_without_what_the_lock_leaves_out(
         assert "ModuleNotFoundError" in tried.stderr, left_out
     backend = make_backend(python=python)
     project_id = admin.create_project("Only the lock", LABELS, list(GOLD))
-    backend.connect(project_id, "--set", "retrain_growth=0")
+    connected = backend.command("connect", "--project", str(project_id), "--set", "retrain_growth=0")
+    assert connected.returncode == 0, connected.stderr
     for _ in range(N_LABELS):
         task = admin.next(project_id)
         admin.submit(task.task_id, GOLD[task.text])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from backend.cli import main
 from backend.studio.local import free_port
@@ -88,15 +88,23 @@ class BackendProcess:
         command = [self.python, "-m", "backend", *arguments]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=180, check=False)
 
-    def connect(self, project_id: int, *arguments: str) -> None:
-        """Connect a project and wait until its queue is ordered: the command, in this process."""
+    def run(self, *arguments: str) -> Result:
+        """The same in this process: a process of its own takes seconds to begin."""
         left_out = dict.fromkeys(os.environ.keys() - self.environment.keys())
-        run = CliRunner(env={**self.environment, **left_out})
-        with warnings.catch_warnings():
-            # What a command leaves open its process closes.
-            warnings.simplefilter("ignore", ResourceWarning)
-            done = run.invoke(main, ["connect", "--project", str(project_id), *arguments])
-            gc.collect()
+        mask = os.umask(0o077)
+        try:
+            with warnings.catch_warnings():
+                # What a command leaves open its process closes.
+                warnings.simplefilter("ignore", ResourceWarning)
+                done = CliRunner(env={**self.environment, **left_out}).invoke(main, arguments)
+                gc.collect()
+        finally:
+            os.umask(mask)
+        return done
+
+    def connect(self, project_id: int, *arguments: str) -> None:
+        """Connect a project and wait until its queue is ordered."""
+        done = self.run("connect", "--project", str(project_id), *arguments)
         if done.exit_code:
             raise AssertionError(f"connect failed: {done.output}") from done.exception
 
