@@ -38,6 +38,8 @@ FAST_IMPORT = {"fflag_fix_back_4620_memory_efficient_predictions_import_08012025
 Report = Callable[[str], None]
 
 _CONSTRAINTS = Path(__file__).with_name("label-studio-constraints.txt")
+# Of its own, so that nothing else of this package can be imported there.
+_SETTINGS_FOLDER = Path(__file__).with_name("label_studio_settings")
 _MARKER = "installed-by-label-studio-al"
 _SIGN_OF_LIFE_SECONDS = 15
 _POLL_SECONDS = 0.25
@@ -359,6 +361,8 @@ def _server_environment(data_dir: Path, login: Login) -> dict[str, str]:
         "FRONTEND_SENTRY_DSN": "",
         "LATEST_VERSION_CHECK": "false",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(_SETTINGS_FOLDER),
+        "DJANGO_SETTINGS_MODULE": "al_settings",
     }
 
 

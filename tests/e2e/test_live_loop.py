@@ -88,7 +88,7 @@ def test_every_served_task_has_the_lowest_score(admin: Annotator, truth: Truth, 
         assert is_lowest(served, before, after), (served, before, after)
         versions.add(served.version)
         admin.submit(served.task_id, GOLD[served.text])
-    assert len(versions) > 5
+    assert len(versions) > 2
     assert None not in versions
 
 

@@ -45,7 +45,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def project(bench: Bench) -> FakeProject:
     """Forty labels, about half of them of tasks drawn at random, are learnt; 160 tasks are open."""
-    made = bench.add(texts=TEXTS, audit_share=0.5, retrain_growth=1.0, verify_share=0.02, window=25)
+    made = bench.add(texts=TEXTS, audit_share=0.5, retrain_growth=1.0, verify_share=0.02, window=40)
     bench.turn(made)
     for n in (10, 10, 20):
         bench.label(made, n)
