@@ -62,22 +62,21 @@ class Publishing:
         self.find_connection(key)
         name = version_name(number, self._store.installation)
         guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
-        left = [
+        tasks = [
             WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
             for (task_id, informativeness), best in zip(window.pairs(), guesses, strict=True)
         ]
-        pushed: list[int] = []
+        n_wanted, pushed = n_ready(self._store, key), set[int]()
         # Again for those that were labelled meanwhile: the version before orders the queue until the switch.
-        while n_missing := max(0, n_ready(self._store, key) - len(self._unanswered(key, pushed))):
-            open_ids = self._unanswered(key, [task.task_id for task in left])
-            first = [task for task in left if task.task_id in open_ids][:n_missing]
+        while True:
+            is_open = self._unanswered(key, [task.task_id for task in tasks])
+            n_missing = n_wanted - len(pushed & is_open)
+            first = [task for task in tasks if task.task_id in is_open - pushed][: max(0, n_missing)]
             if not first:
-                break
+                return frozenset(pushed)
             for task in first:
                 self._push(key, config, name, task)
-                pushed.append(task.task_id)
-            left = [task for task in left if task.task_id in open_ids and task not in first]
-        return frozenset(pushed)
+                pushed.add(task.task_id)
 
     def switch(self, key: str, version: Version, step: Step) -> None:
         """Switch Label Studio to the published version if it is not."""

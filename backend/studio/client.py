@@ -513,12 +513,13 @@ class Studio:
         known = next(iter(at_this_url + moved), None)
         if known is None:
             made = self._json("POST", "api/ml/", {"title": "Active learning", **values})
+            found = self.connections(project_id)
         else:
             made = self._json("PATCH", f"api/ml/{known.id}", {"title": known.title, **values})
         with self._asking():
             connection = _connection(made)
-        # Label Studio on SQLite runs a request again that met another's write, and keeps what it had made before.
-        for one in self.connections(project_id):
+        # Made by hand, or by a request that Label Studio on SQLite ran again since it had met another's write.
+        for one in found:
             if one.id != connection.id and one.url.rstrip("/") == backend_url:
                 self.remove_connection(one.id)
         return connection
@@ -575,7 +576,7 @@ class Studio:
         else:
             self._json("POST", "api/webhooks/", {**wanted, "project": project_id})
             ours = self._webhooks_to(project_id, backend_url)
-        # Made by hand, or by a request that Label Studio ran twice, as with connections.
+        # As with connections.
         for surplus in ours[1:]:
             self.remove_webhook(surplus)
 
