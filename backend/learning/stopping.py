@@ -163,7 +163,7 @@ def next_labels(outcomes: Sequence[Outcome], n_labels_now: int, n_more: int = 10
     """
     n_labels, n_correct, n = _by_n_labels(outcomes, bins_per_doubling=8)
     if n.sum() < FORECAST_OUTCOMES:
-        reason = f"{n.sum()} tasks asked at random are too few; {FORECAST_OUTCOMES} are needed."
+        reason = f"{n.sum():.0f} tasks asked at random are too few; {FORECAST_OUTCOMES} are needed."
     elif n_labels[-1] < 2 * n_labels[0]:
         reason = "the tasks asked at random are of too few versions; the labels must have doubled since the first."
     elif _is_falling(n_labels, n_correct, n):

@@ -197,12 +197,12 @@ def test_forecast_reads_as_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "reason"),
     [
-        ([], "0 tasks asked at random are too few"),
-        (audits([True] * (FORECAST_OUTCOMES - 1), range(20, 49)), "29 tasks asked at random are too few"),
+        ([], ": 0 tasks asked at random are too few"),
+        (audits([True] * (FORECAST_OUTCOMES - 1), range(20, 49)), ": 29 tasks asked at random are too few"),
         (audits([True] * 50, [100] * 50), "too few versions"),
         (audits([True] * 40 + [False] * 40, range(20, 100)), "has fallen with more labels"),
         (audits([False] * 20 + [True, False] * 10, range(20, 60)), "points of accuracy are possible"),
-        (audits([True] * 500, range(20, 520), is_audit=False), "0 tasks asked at random are too few"),
+        (audits([True] * 500, range(20, 520), is_audit=False), ": 0 tasks asked at random are too few"),
     ],
 )
 def test_forecast_says_why_it_cannot_tell(outcomes: list[Outcome], reason: str) -> None:

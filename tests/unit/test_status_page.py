@@ -81,6 +81,16 @@ def test_page_shows_what_status_says(client: FlaskClient, project: Store) -> Non
     assert "<svg" in page
 
 
+def test_figures_of_fewer_labels_say_so(client: FlaskClient, project: Store) -> None:
+    for path in ("/", PAGE):
+        assert "labels were learnt" not in get(client, path)
+    learnt = {7: EVIL, 8: "B", 9: "B"}
+    new = NewVersion(5, 6.0, 0, "margin", (EVIL, "B"), learnt, None, b"a model", [(1, 0.9)])
+    project.publish(KEY, new, is_switched=True)
+    for path in ("/", PAGE):
+        assert "Measured when 2 labels were learnt." in get(client, path)
+
+
 def test_what_is_not_read_stands_on_the_page_and_in_status(client: FlaskClient, project: Store) -> None:
     unread = {"reason": "no_text", "n": 4, "task_id": 7, "sentence": "4 tasks have no text (task 7, for example)"}
     project.update(KEY, unread=json.dumps([unread]))
