@@ -5,20 +5,16 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from backend.examples import example_tasks
 from backend.studio.local import LocalLabelStudio
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
+from tests.support.examples import GOLD, LABELS, TEXTS
 from tests.support.labelling_page import LabellingPage
 from tests.support.studio import Annotator, Truth, is_lowest, until, version_number
 
 pytestmark = pytest.mark.e2e
 
-GOLD = {task["text"]: task["gold"] for task in example_tasks()}
-LABELS = sorted(set(GOLD.values()))
-# Enough for versions to come and go; importing tasks, and pushing them, take Label Studio most of the time.
-N_TASKS = 18
-TEXTS = list(GOLD)[:150]
+N_TASKS = 30
 WINDOW = ("--set", "window=25")
 # Enough for a model: it comes after five labels of two kinds.
 N_NEIGHBOURS_LABELS = 6
@@ -37,7 +33,7 @@ def neighbour(admin: Annotator, backend: BackendProcess) -> int:
     return project_id
 
 
-def test_tasks_come_in_the_promised_order_with_their_label_filled_in(
+def test_thirty_tasks_come_in_the_promised_order_with_their_label_filled_in(
     browser: Browser,
     label_studio: LocalLabelStudio,
     admin: Annotator,

@@ -9,20 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from backend.examples import example_tasks
 from backend.studio.local import LocalLabelStudio
 from tests.chaos.processes import Processes
 from tests.e2e.conftest import LOGIN
+from tests.support.examples import GOLD, LABELS, TEXTS
 from tests.support.studio import Annotator, Truth, is_lowest, until
 
 pytestmark = pytest.mark.e2e
 
-GOLD = {task["text"]: task["gold"] for task in example_tasks()}
-LABELS = sorted(set(GOLD.values()))
 # Far more than a Submit takes on a busy machine, far less than Label Studio waits for a backend that does not answer.
 SUBMIT_SECONDS = 5.0
-# tests/chaos kills at every other place, too, beside a simulated Label Studio.
-STEPS = ("after push", "before record", "after switch")
+STEPS = ("before push", "after push", "before record", "after record", "before switch", "after switch")
 
 
 @pytest.fixture
@@ -48,7 +45,7 @@ def label(admin: Annotator, project: int, truth: Truth, n: int) -> None:
 def test_kills_while_publishing_and_lost_webhooks_leave_no_trace(
     admin: Annotator, truth: Truth, processes: Processes
 ) -> None:
-    project = admin.create_project("kills and lost webhooks", LABELS, list(GOLD)[:150])
+    project = admin.create_project("kills and lost webhooks", LABELS, TEXTS)
     done = subprocess.run(
         processes.command("connect", "--project", str(project), "--set", "retrain_growth=0", "--set", "window=25"),
         env=processes.environment,

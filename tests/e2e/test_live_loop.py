@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from backend.examples import example_tasks
 from backend.publishing import IDLE_SECONDS
+from backend.studio.local import LocalLabelStudio
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
+from tests.support.examples import GOLD, LABELS, TEXTS
 from tests.support.studio import (
     Annotator,
     Served,
@@ -28,10 +29,6 @@ from tests.support.studio import (
 
 pytestmark = pytest.mark.e2e
 
-GOLD = {task["text"]: task["gold"] for task in example_tasks()}
-LABELS = sorted(set(GOLD.values()))
-# Enough for every test here: importing tasks, and pushing a window of them, take Label Studio most of the time.
-TEXTS = list(GOLD)[:150]
 SETTINGS = {"retrain_growth": 0, "window": 25}
 SET = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
 # Between two labels where people label beside each other: who is faster than that has seen nothing of the task.
@@ -81,29 +78,36 @@ def learnt(backend: BackendProcess, project_id: int, n_labels: int) -> dict:
 def test_every_served_task_has_the_lowest_score(admin: Annotator, truth: Truth, project: int) -> None:
     me = truth.user_id(LOGIN.email)
     versions = set()
-    for _ in range(25):
+    for _ in range(40):
         before = truth.queue(project, me)
         served = admin.next(project)
         after = truth.queue(project, me)
         assert is_lowest(served, before, after), (served, before, after)
         versions.add(served.version)
         admin.submit(served.task_id, GOLD[served.text])
-    assert len(versions) > 2
+    assert len(versions) > 5
     assert None not in versions
 
 
 def test_no_label_is_lost_or_miscounted_that_is_submitted_beside_pushes(
-    admin: Annotator, colleague: Annotator, backend: BackendProcess, truth: Truth, project: int
+    admin: Annotator,
+    colleague: Annotator,
+    backend: BackendProcess,
+    label_studio: LocalLabelStudio,
+    truth: Truth,
+    project: int,
 ) -> None:
     before = truth.miscounted()[0]
     with ThreadPoolExecutor() as pool:
-        served = list(pool.map(lambda one: label_some(one, project, 15, READING_SECONDS), (admin, colleague)))
+        served = list(pool.map(lambda one: label_some(one, project, 25, READING_SECONDS), (admin, colleague)))
 
-    assert truth.labels(project) == 30
+    assert truth.labels(project) == 50
     # Who asks at the same moment may be given the same task: Label Studio looks for a lock before it takes one.
     learnt(backend, project, len({task.task_id for some in served for task in some}))
-    assert backend.project(project)["n_annotations"] == 30
+    assert backend.project(project)["n_annotations"] == 50
     assert truth.miscounted()[0] == before
+    # Who writes beside others waits for a turn: see al_settings.py.
+    assert "database is locked" not in label_studio.log_path.read_text(encoding="utf-8", errors="replace")
 
 
 def test_the_rest_of_the_window_follows_one_prediction_a_task(
@@ -129,7 +133,7 @@ def test_two_annotators_get_different_tasks_in_the_promised_order(
     turn = threading.Lock()
 
     def work(annotator: Annotator) -> None:
-        for _ in range(14):
+        for _ in range(20):
             with turn:  # so that the lock of the other one does not come between the look and the call
                 before = truth.queue(project, people[annotator])
                 served = annotator.next(project)
@@ -146,7 +150,7 @@ def test_two_annotators_get_different_tasks_in_the_promised_order(
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(seen) == len(set(seen)) == 28
+    assert len(seen) == len(set(seen)) == 40
 
 
 def test_a_label_is_learnt_and_the_next_task_comes_with_its_models_suggestion(

@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
-from backend.examples import example_tasks
 from backend.studio.local import LocalLabelStudio
 from tests.e2e.conftest import LOGIN
+from tests.support.examples import GOLD, LABELS
 from tests.support.official_host import OfficialHost, beside_current_flask
 from tests.support.studio import Annotator, Truth, is_lowest, until, version_number
 
 pytestmark = pytest.mark.e2e
-
-GOLD = {task["text"]: task["gold"] for task in example_tasks()}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,7 @@ def server(label_studio: LocalLabelStudio, tmp_path_factory: pytest.TempPathFact
 def test_queue_follows_the_model_and_opened_tasks_are_predicted_once(
     server: OfficialHost, admin: Annotator, truth: Truth
 ) -> None:
-    project_id = admin.create_project("official host", sorted(set(GOLD.values())), list(GOLD))
+    project_id = admin.create_project("official host", LABELS, list(GOLD))
     connect = [str(beside_current_flask()), "-m", "backend", "connect", "--project", str(project_id)]
     connect += ["--backend-url", server.url, "--set", "retrain_growth=0"]
     done = subprocess.run(connect, env=server.environment, capture_output=True, text=True, timeout=180, check=False)

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from backend.examples import example_tasks
 from tests.support.backend_process import BackendProcess
+from tests.support.examples import GOLD, LABELS
 from tests.support.run_environment import make_run_environment
 from tests.support.studio import Annotator, until
 
 pytestmark = pytest.mark.e2e
 
-GOLD = {task["text"]: task["gold"] for task in example_tasks()}
-LABELS = sorted(set(GOLD.values()))
 N_LABELS = 12
 
 

@@ -409,12 +409,16 @@ class Processes:
 
 
 @pytest.fixture
-def processes(tmp_path: Path, postgres_url: str) -> Iterator[Processes]:
-    made = Processes(tmp_path, postgres_url)
+def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Processes]:
+    url = (
+        f"sqlite:///{tmp_path / 'all.sqlite'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    )
+    made = Processes(tmp_path, url)
     yield made
     made.end()
 
 
+@pytest.mark.parametrize("processes", ["sqlite", "postgresql"], indirect=True)
 def test_two_web_processes_and_a_worker_say_the_same_and_right_values(
     processes: Processes, payload: Callable[[str], dict[str, Any]]
 ) -> None:
