@@ -110,7 +110,9 @@ class Publishing:
         if not left:
             return True
         self.find_connection(key)
-        n_urgent = max(0, n_ready(self._store, key) - (sum(is_open) - len(left)))
+        # As many as were heard of while this version was made may be labelled while the next one is.
+        n_wanted = n_ready(self._store, key) + self._store.project(key).revision - project.revision
+        n_urgent = max(0, n_wanted - (sum(is_open) - len(left)))
         until = self._clock.now() + REST_SECONDS
         with step("rest", f"pushing {len(left)} predictions"):
             for n_done, task in enumerate(left):

@@ -245,6 +245,18 @@ def test_what_people_label_while_the_next_version_is_pushed_is_missing_in_no_que
     assert len(is_open) >= READY_AT_LEAST
 
 
+def test_who_labels_fast_finds_as_many_more_as_were_labelled_while_the_version_was_made(bench: Bench) -> None:
+    project = trained(bench)
+    for _ in range(4):
+        bench.fake.when(*PUSH, lambda: label_next(bench, project) and None)
+
+    bench.clock.advance(0.1)
+    bench.loop.take_turn(project.key)
+
+    # Though there are news at once.
+    assert len(project.queue() or []) == READY_AT_LEAST + 4
+
+
 def test_task_that_was_labelled_before_its_prediction_was_pushed_gets_none(bench: Bench) -> None:
     project = trained(bench)
     bench.clock.advance(0.1)
