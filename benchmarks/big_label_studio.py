@@ -309,6 +309,8 @@ class BigLabelStudio:
         return 200, [hook for hook in self.webhooks.values() if wanted in (None, str(hook["project"]))]
 
     def _create_webhook(self, body: Any, _query: Mapping[str, str]) -> Answer:
+        if "NOTHING" in body["actions"]:
+            return 400, {"validation_errors": {"actions": ['"NOTHING" is not a valid choice.']}}
         now = moment_text(time.time())
         hook = {"id": self._new_id(), "organization": 1, "created_at": now, "updated_at": now, **body}
         self.webhooks[hook["id"]] = hook
