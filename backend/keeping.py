@@ -26,8 +26,17 @@ STOP_SECONDS = 25.0
 # A process that ends this often within a minute will not come up by being started again.
 ENDS_A_MINUTE = 5
 
-# Threads of our own share two or more cores already: BLAS needs no second set, and malloc no arena for each.
-_FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+# Threads of our own share two or more cores already: BLAS needs no second set, and malloc no arena for each. Without
+# thresholds glibc keeps what a large array leaves free, and numpy asks for pages of 2 MB: 10 % more memory (measured by
+# benchmarks/memory.py).
+_FRUGAL = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000",
+    "NUMPY_MADVISE_HUGEPAGE": "0",
+}
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from backend.errors import ArtifactRejected
 from backend.learning.features import Features
 from backend.learning.model import Model
+from backend.memory import give_back
 from backend.store import Signer, Store, features_kind, model_kind
 
 KEPT_PROJECTS = 64
@@ -84,4 +85,5 @@ class Models:
         if artifact is None or born is None:
             raise ArtifactRejected(f"the features {features_id} of a stored model are gone")
         features: Features = self._signer.load(artifact, features_kind(key, born))
+        give_back()
         return features

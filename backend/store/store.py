@@ -656,25 +656,22 @@ class Store:
         """
         table = schema.versions
         is_still_mine = sa.true() if turn is None else schema.projects.c.n_turns == turn
-        with self._write() as connection:
-            version_id = connection.execute(
-                sa.insert(table)
-                .values(
-                    project_key=key,
-                    number=new.number,
-                    created_at=new.created_at,
-                    revision=new.revision,
-                    ranked_by=new.ranked_by,
-                    labels=json.dumps(new.labels),
-                    learnt=json.dumps(new.learnt),
-                    label_counts=json.dumps(Counter(new.learnt.values())),
-                    features_id=new.features_id,
-                    artifact=new.artifact,
-                    late_audits=json.dumps(sorted(new.late_audits)),
-                    installation=self.installation,
-                )
-                .returning(table.c.id)
-            ).scalar_one()
+        values = {
+            "project_key": key,
+            "number": new.number,
+            "created_at": new.created_at,
+            "revision": new.revision,
+            "ranked_by": new.ranked_by,
+            "labels": json.dumps(new.labels),
+            "learnt": json.dumps(new.learnt),
+            "label_counts": json.dumps(Counter(new.learnt.values())),
+            "features_id": new.features_id,
+            "artifact": new.artifact,
+            "late_audits": json.dumps(sorted(new.late_audits)),
+            "installation": self.installation,
+        }
+        with self._write_large() as connection:
+            version_id = connection.execute(sa.insert(table).returning(table.c.id), values).scalar_one()
             self._add_to_window(connection, version_id, new.window, new.audits, new.guesses, new.pushed)
             is_all_pushed = new.pushed is None or all(task_id in new.pushed for task_id, _ in new.window)
             columns = (table.c.number, table.c.installation)
@@ -959,9 +956,9 @@ class Store:
     def save_features(self, key: str, field: str, artifact: bytes, now: float) -> int:
         """Keep signed features; returns their id. The published version's features stay until it is replaced."""
         values = {"project_key": key, "field": field, "created_at": now, "artifact": artifact}
-        with self._write() as connection:
-            statement = sa.insert(schema.features).values(**values).returning(schema.features.c.id)
-            return int(connection.execute(statement).scalar_one())
+        with self._write_large() as connection:
+            statement = sa.insert(schema.features).returning(schema.features.c.id)
+            return int(connection.execute(statement, values).scalar_one())
 
     def features_artifact(self, features_id: int) -> bytes | None:
         """Signed features; None if they were replaced."""
@@ -1084,6 +1081,19 @@ class Store:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write_large(self) -> Iterator[Connection]:
+        """A transaction that writes megabytes at once.
+
+        SQLite's driver keeps a statement's values with the connection until the statement is used again (measured:
+        18 MB of a pool's features): so this connection is closed afterwards. SQLAlchemy keeps the values that a
+        statement was first made with: so large ones are given beside the statement.
+        """
+        with self._write() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.detach()
             yield connection
 
     def _raise_revision(self, connection: Connection, key: str, **columns: Any) -> Project | None:

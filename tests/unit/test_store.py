@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from backend.errors import UnknownProject
 from backend.labeling import Annotation, Event, Task
+from backend.memory import give_back
 from backend.store import NewVersion, Store, Turn, Version
 from backend.store.store import KEPT_TURNS
 from tests.support.build import KEY, OTHER_KEY, annotation, choice, config_xml, event, task
@@ -515,6 +517,18 @@ def test_published_version_is_the_current_one(store: Store) -> None:
     assert store.window(version.id) == {3: 0.9, 4: 0.5}
     project = store.project(KEY)
     assert (project.version_id, project.is_switched, project.stale_versions) == (version.id, True, ())
+
+
+def test_large_values_are_not_kept_in_memory_once_they_are_stored(store: Store) -> None:
+    """Neither SQLAlchemy's first statement of a kind keeps them nor SQLite's driver."""
+    n_bytes = 30_000_000
+    features, model = bytes(n_bytes), bytes(n_bytes + 1)
+    give_back()
+    before = psutil.Process().memory_info().rss
+    publish(store, artifact=model, features_id=store.save_features(KEY, "text", features, 0.0))
+    assert sys.getrefcount(features) == sys.getrefcount(model) == 2
+    give_back()
+    assert psutil.Process().memory_info().rss - before < n_bytes
 
 
 def test_version_may_have_no_model_and_no_window(store: Store) -> None:
