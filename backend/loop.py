@@ -62,7 +62,7 @@ from backend.ranking import Learnt, Window, rank, with_checks
 from backend.settings import ProjectSettings, Settings, read_project_settings
 from backend.store import NewVersion, Project, Signer, Standing, Store, Turn, Version, WindowTask, model_kind
 from backend.studio.client import Studio
-from backend.syncing import Sync
+from backend.syncing import Sync, is_sync_old
 from backend.watching import watch_runs
 
 # A person's label is learnt at once; a bulk import is waited for: the more is unheard, the longer a pause must be.
@@ -90,9 +90,6 @@ TOP_UP_SHARE = 0.5
 # A large comparison, or many new texts, are worked on for so long in one turn; the next turn goes on with them, after
 # other projects had theirs.
 SLICE_SECONDS = 2.0
-# Where nothing has happened for so long, Label Studio is asked after as long again, at most.
-QUIET_SYNC_SECONDS_AT_MOST = 3600.0
-
 # A few tasks without a text are nobody's mistake.
 TASKS_WITHOUT_TEXT_ALLOWED = 3
 
@@ -150,7 +147,11 @@ class Loop:
         """
         self._store = store
         self._studio = studio
-        self._sync = None if studio is None else Sync(store, studio, clock, settings.backend_url, webhook_keys)
+        self._sync = (
+            None
+            if studio is None
+            else Sync(store, studio, clock, settings.backend_url, webhook_keys, settings.sync_seconds)
+        )
         self._publishing = None if studio is None else Publishing(store, studio, clock, settings.backend_url)
         self._computing = computing
         self._background = background
@@ -478,7 +479,7 @@ class Loop:
             self._clock.sleep(SETTLE_POLL_SECONDS)
 
     def _is_sync_due(self, project: Project) -> bool:
-        is_old = is_sync_old(project, self._settings, self._clock.now())
+        is_old = is_sync_old(project, self._settings.sync_seconds, self._clock.now())
         # Of a turn that was cut short nobody knows what it has done.
         return project.sync_wanted or is_old or project.n_unfinished > 1
 
@@ -638,13 +639,6 @@ def _pause(exc: Exception, project: Project) -> float | None:
     if isinstance(exc, TurnsCutShort):
         return CUT_SHORT_SECONDS
     return min(RETRY_SECONDS_AT_MOST, grown)
-
-
-def is_sync_old(project: Standing, settings: Settings, now: float) -> bool:
-    """Whether Label Studio was not asked for long what changed: for longer where nothing happens for long."""
-    quiet = 0.0 if project.synced_at is None else project.synced_at - project.heard_at
-    pause = max(settings.sync_seconds, min(QUIET_SYNC_SECONDS_AT_MOST, quiet))
-    return has_passed(pause, project.synced_at, now)
 
 
 def is_retry_due(project: Standing, now: float) -> bool:

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from backend.clock import SKEW_SECONDS, Clock, has_passed
 from backend.errors import StudioRefused
 from backend.labeling import project_id_of, version_number
-from backend.store import Project, Store
+from backend.store import Project, Standing, Store
 from backend.studio import webhook_secret
 from backend.studio.client import Studio, StudioProject
 
+# Where there was nothing new for so long, Label Studio is asked after as long again, at most.
+QUIET_SECONDS_AT_MOST = 3600.0
 # Between two comparisons of everything. What happens meanwhile is asked for by its time of change.
 COMPARE_SECONDS = 86_400.0
 # Where the number of tasks differs although all changes were read, a deletion was not heard of, or a backup restored:
@@ -41,13 +43,18 @@ class Sync:
         clock: Clock,
         backend_url: str | None = None,
         webhook_keys: Callable[[], Sequence[str]] = tuple,
+        sync_seconds: float = 0.0,
     ) -> None:
-        """backend_url: this backend's address. webhook_keys: what projects' webhook secrets are made from."""
+        """backend_url: this backend's address. webhook_keys: what projects' webhook secrets are made from.
+
+        sync_seconds: how often Label Studio is asked where something happens.
+        """
         self._store = store
         self._studio = studio
         self._clock = clock
         self._backend_url = backend_url
         self._webhook_keys = webhook_keys
+        self._sync_seconds = sync_seconds
         # Projects whose webhooks this process has looked at.
         self._renewed: set[str] = set()
         # By project, see _difference: what made a comparison necessary, and what such a comparison has left as it was.
@@ -81,8 +88,19 @@ class Sync:
         if project.comparing_since is not None and not self._compare(project, theirs.n_tasks, until):
             return False
         self._check_published(theirs, self._store.project(key))
-        self._store.update(key, synced_at=self._clock.now())
+        self._note(key)
         return True
+
+    def _note(self, key: str) -> None:
+        """Note that Label Studio was asked now, and for how long there was nothing new."""
+        project, now = self._store.project(key), self._clock.now()
+        quiet = 0.0
+        if project.quiet_revision == project.revision:
+            # No longer than this sync was waited for: the clock may have been set forward, or be another machine's.
+            pause = sync_pause(project, self._sync_seconds)
+            waited = min(pause, max(0.0, now - (project.synced_at or now)))
+            quiet = min(QUIET_SECONDS_AT_MOST, project.quiet_seconds + waited)
+        self._store.update(key, synced_at=now, quiet_seconds=quiet, quiet_revision=project.revision)
 
     def check(self, key: str) -> bool:
         """Ask about the tasks of which events claimed that they, or labels of theirs, were changed or deleted.
@@ -258,6 +276,17 @@ class Sync:
         elif theirs.model_version != current.name and project.is_switched:
             log.warning("project %s points to %r, not to %s: repaired", key, theirs.model_version, current.name)
             self._store.update(key, is_switched=False)
+
+
+def sync_pause(project: Standing, sync_seconds: float) -> float:
+    """Seconds until Label Studio is asked again what changed: as long as there was nothing new, an hour at most."""
+    quiet = project.quiet_seconds if project.quiet_revision == project.revision else 0.0
+    return max(sync_seconds, quiet)
+
+
+def is_sync_old(project: Standing, sync_seconds: float, now: float) -> bool:
+    """Whether Label Studio was not asked for long what changed."""
+    return has_passed(sync_pause(project, sync_seconds), project.synced_at, now)
 
 
 def _told_by_now(newest: str | None, theirs: StudioProject) -> str | None:

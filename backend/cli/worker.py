@@ -29,10 +29,11 @@ from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from backend.errors import DatabaseUnavailable
 from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
-from backend.loop import Loop, is_retry_due, is_sync_old
+from backend.loop import Loop, is_retry_due
 from backend.publishing import is_prune_due
 from backend.settings import Settings, read_settings
 from backend.store import Standing, Store
+from backend.syncing import is_sync_old
 
 DRAIN_SECONDS = 20
 KEEP_DONE_JOBS_SECONDS = 3600.0
@@ -191,7 +192,7 @@ def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio:
         return True
     if not has_studio:
         return False
-    is_sync_due = is_sync_old(project, settings, now)
+    is_sync_due = is_sync_old(project, settings.sync_seconds, now)
     if project.is_parked:
         return project.sync_wanted or is_sync_due
     is_published = project.version_id is None or (project.is_switched and project.is_window_pushed)

@@ -27,6 +27,9 @@ projects = sa.Table(
     sa.Column("synced_at", sa.Float),
     sa.Column("changed_through", sa.String(40)),
     sa.Column("sync_wanted", sa.Boolean, nullable=False, default=True),
+    # For how long the syncs up to the last one found nothing new, and the revision that it left.
+    sa.Column("quiet_seconds", sa.Float, nullable=False, server_default="0"),
+    sa.Column("quiet_revision", sa.BigInteger, nullable=False, server_default="-1"),
     # The comparison of everything: when the last one ended; of one that is going on, the revision at its beginning
     # and the last task id that was compared.
     sa.Column("compared_at", sa.Float),

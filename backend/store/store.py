@@ -46,6 +46,8 @@ class Standing:
     heard_at: float
     synced_at: float | None
     sync_wanted: bool
+    quiet_seconds: float
+    quiet_revision: int
     version_id: int | None
     is_switched: bool
     is_window_pushed: bool

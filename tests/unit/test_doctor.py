@@ -28,6 +28,7 @@ from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER, webhook_secret
 from backend.studio.client import Studio
+from backend.syncing import QUIET_SECONDS_AT_MOST
 from backend.web import create_app
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
@@ -146,6 +147,13 @@ def test_nothing_is_wrong_with_a_connected_project(ward: Ward) -> None:
     assert [result.check for result in results] == [check.name for check in (*MACHINE, *PROJECT)]
     assert {result.state for result in results} == {OK}, [result for result in results if result.state != OK]
     assert {result.project for result in results} == {None, ward.project.id}
+
+
+def test_a_project_where_nothing_happens_for_hours_is_well(ward: Ward) -> None:
+    for _ in range(8):
+        ward.bench.turn(ward.project, after_seconds=QUIET_SECONDS_AT_MOST)
+    ward.bench.clock.advance(QUIET_SECONDS_AT_MOST)
+    assert {result.state for result in ward.examine() if result.check == "turns"} == {OK}
 
 
 def test_looking_changes_nothing_and_locks_no_task(ward: Ward) -> None:
