@@ -56,8 +56,9 @@ def connect(
     """
     if (project_id is None) is not example:
         raise click.UsageError("give either --project NUMBER or --example")
-    settings = read_settings()
-    url = (backend_url or settings.reached_at).rstrip("/")
+    # The rules of AL_BACKEND_URL hold for the option.
+    settings = read_settings(**({} if backend_url is None else {"AL_BACKEND_URL": backend_url}))
+    url = settings.reached_at.rstrip("/")
     say = partial(click.echo, err=as_json)
     if project_id is None:
         project_id = _find_or_make_example(settings, say)
