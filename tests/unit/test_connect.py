@@ -71,13 +71,13 @@ def test_host_name_without_a_dot_is_refused_with_advice(fake: FakeLabelStudio) -
     assert not fake.connections
 
 
-@pytest.mark.parametrize("url", ["http://user:pass-w0rd@al.example.com", "al.example.com", "ftp://al.example.com"])
+@pytest.mark.parametrize("url", [f"http://user:{SECRET}@al.example.com", "al.example.com", "ftp://al.example.com"])
 def test_address_follows_the_rules_of_the_setting(fake: FakeLabelStudio, url: str) -> None:
     project = fake.add_project(TWO, TEXTS)
     done = connect("--project", str(project.id), "--backend-url", url)
     assert done.exit_code != 0
     assert "AL_BACKEND_URL" in done.output
-    assert "pass-w0rd" not in done.output
+    assert SECRET not in done.output
     assert not fake.connections
     assert not fake.webhooks
 
