@@ -176,6 +176,10 @@ class NotPossible(BackendError):
     status = 409
 
 
+class FilesLeft(BackendError):
+    """A project was forgotten but for files that this user may not remove: they hold numbers made of its texts."""
+
+
 class PlanOutdated(BackendError):
     """Plan again: something was learnt or changed since the plan was made, and nothing was applied."""
 

@@ -10,7 +10,7 @@ import click
 
 from backend.cli.wiring import make_studio, open_store, say_errors
 from backend.database import UNAVAILABLE, set_aside_files
-from backend.errors import InvalidSettings, StudioError, TurnRunning, UnknownProject
+from backend.errors import FilesLeft, InvalidSettings, StudioError, TurnRunning, UnknownProject
 from backend.jobs import JobClient
 from backend.labeling import project_id_of
 from backend.settings import Settings, read_settings
@@ -40,6 +40,7 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
             click.echo(f"Project {key}: {counts['tasks']} tasks, {counts['annotations']} annotations, models, features")
         if not yes:
             click.confirm("Remove all this? It cannot be undone; Label Studio keeps its own copy.", abort=True)
+        left: list[str] = []
         for key in keys:
             with store.turn_lock(key, TURN_SECONDS) as is_mine:
                 if not is_mine:
@@ -47,7 +48,11 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
                 if disconnect:
                     _disconnect(settings, store, key)
                 store.forget(key)
-            shutil.rmtree(settings.model_dir / "features" / key, ignore_errors=True)
+            folder = settings.model_dir / "features" / key
+            # What cannot be removed is said at the end: the rest goes all the same.
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                left.append(str(folder))
             # Their tables are made by the first worker; jobs name the project's number only.
             with suppress(*UNAVAILABLE):
                 jobs.forget(key)
@@ -55,6 +60,11 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
         # A damaged database that was set aside holds all projects' texts; it can only be deleted as a whole.
         for path in set_aside_files(settings.store_url):
             path.unlink()
+        if left:
+            raise FilesLeft(
+                "the database has forgotten the project, but files made of its texts cannot be removed: "
+                f"remove them as a user who may: {', '.join(left)}"
+            )
         click.echo("Forgotten.")
         if not disconnect:
             _warn_if_connected(settings, project_id)

@@ -144,6 +144,17 @@ def test_forgotten_project_is_gone_from_every_file(
     assert list(bench.loop._pools) == [other.key]
 
 
+def test_files_that_cannot_be_removed_are_named(
+    command: CliRunner, bench: Bench, project: FakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.rmtree", lambda _folder, ignore_errors: None)
+    done = forget(command, "--project", str(project.id), "--yes")
+    assert done.exit_code == 1
+    assert str(tmp_path / "features" / project.key) in done.output
+    assert "Forgotten." not in done.output
+    assert bench.store.keys(project.id) == []
+
+
 def test_forgetting_is_asked_for_first(command: CliRunner, bench: Bench, project: FakeProject) -> None:
     done = command.invoke(main, ["forget", "--project", str(project.id)], input="n\n")
     assert done.exit_code == 1
