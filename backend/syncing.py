@@ -99,7 +99,7 @@ class Sync:
             # No longer than this sync was waited for: the clock may have been set forward, or be another machine's.
             pause = sync_pause(project, self._sync_seconds)
             waited = min(pause, max(0.0, now - (project.synced_at or now)))
-            quiet = min(QUIET_SECONDS_AT_MOST, project.quiet_seconds + waited)
+            quiet = project.quiet_seconds + waited
         self._store.update(key, synced_at=now, quiet_seconds=quiet, quiet_revision=project.revision)
 
     def check(self, key: str) -> bool:
@@ -281,7 +281,7 @@ class Sync:
 def sync_pause(project: Standing, sync_seconds: float) -> float:
     """Seconds until Label Studio is asked again what changed: as long as there was nothing new, an hour at most."""
     quiet = project.quiet_seconds if project.quiet_revision == project.revision else 0.0
-    return max(sync_seconds, quiet)
+    return max(sync_seconds, min(QUIET_SECONDS_AT_MOST, quiet))
 
 
 def is_sync_old(project: Standing, sync_seconds: float, now: float) -> bool:

@@ -58,7 +58,7 @@ def connect(
         raise click.UsageError("give either --project NUMBER or --example")
     # The rules of AL_BACKEND_URL hold for the option.
     settings = read_settings(**({} if backend_url is None else {"AL_BACKEND_URL": backend_url}))
-    url = settings.reached_at.rstrip("/")
+    url = settings.reached_at
     say = partial(click.echo, err=as_json)
     if project_id is None:
         project_id = _find_or_make_example(settings, say)

@@ -118,7 +118,7 @@ def test_quiet_project_is_asked_after_as_long_again_and_at_least_every_hour(
     store: Store, clock: FakeClock, settings: Settings
 ) -> None:
     rest(store, clock)
-    for quiet, pause in ((60.0, settings.sync_seconds), (1_200.0, 1_200.0), (3_600.0, 3_600.0)):
+    for quiet, pause in ((60.0, settings.sync_seconds), (1_200.0, 1_200.0), (90_000.0, 3_600.0)):
         revision = store.project(KEY).revision
         store.update(KEY, synced_at=clock.now(), quiet_seconds=quiet, quiet_revision=revision)
         clock.advance(pause - 1)
