@@ -72,7 +72,7 @@ class Applier:
         versions = self._studio.model_versions(self._project_id)
         self._store.add_stale(self._key, [name for name in versions if run_of(name) == run.number])
         self._automation.set_state(run, UNDONE)
-        # Webhooks may be lost, and a quiet project is compared once an hour.
+        # Webhooks may be lost, and a project in which nothing happens is compared once an hour.
         self._store.update(self._key, sync_wanted=True)
         self._store.want_training(self._key, self._clock.now())
 

@@ -157,11 +157,6 @@ class FeatureFiles:
         self._folder = folder
         self._note()
 
-    def move_on(self, position: tuple[int, int]) -> None:
-        """Note that nothing up to this position is missing."""
-        if position != self.position:
-            self.append([], [], [], self._features.transform([]), position)
-
     def remove(self) -> None:
         """Delete the files. Arrays that are mapped stay readable."""
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -39,13 +39,11 @@ from backend.errors import (
 )
 from backend.labeling import (
     UNREAD,
-    Annotation,
     LabelConfig,
-    examples,
-    ignored,
     parse_config,
     project_id_of,
 )
+from backend.labels import Labels
 from backend.learning import draws
 from backend.learning.asking import choose_order
 from backend.learning.classifier import Classifier
@@ -62,7 +60,7 @@ from backend.ranking import Learnt, Window, rank, with_checks
 from backend.settings import ProjectSettings, Settings, read_project_settings
 from backend.store import NewVersion, Project, Signer, Standing, Store, Turn, Version, WindowTask, model_kind
 from backend.studio.client import Studio
-from backend.syncing import Sync, is_sync_old
+from backend.syncing import Sync
 from backend.watching import watch_runs
 
 # A person's label is learnt at once; a bulk import is waited for: the more is unheard, the longer a pause must be.
@@ -147,11 +145,7 @@ class Loop:
         """
         self._store = store
         self._studio = studio
-        self._sync = (
-            None
-            if studio is None
-            else Sync(store, studio, clock, settings.backend_url, webhook_keys, settings.sync_seconds)
-        )
+        self._sync = None if studio is None else Sync(store, studio, clock, settings.backend_url, webhook_keys)
         self._publishing = None if studio is None else Publishing(store, studio, clock, settings.backend_url)
         self._computing = computing
         self._background = background
@@ -159,6 +153,7 @@ class Loop:
         self._settings = settings
         self._clock = clock
         self._pools: dict[str, Pool] = {}
+        self._labels: dict[str, Labels] = {}
         self._tunings: dict[str, tuple[object, Tuning]] = {}
         self._counts = counts or Counts()
         # When what the last turn learnt was heard, by project.
@@ -185,12 +180,17 @@ class Loop:
         try:
             self._check_endings(project)
             until = progress.began + SLICE_SECONDS
+            was_at_rest, activity = self._is_at_rest(project), project.activity
             project = self._hear_studio(project, progress, until)
             if project.is_parked:
                 self._store.update(key, n_unfinished=0)
                 return progress.is_complete
             self._write_settings(project, progress)
-            columns = self._turn(project, progress, until)
+            # Label Studio was asked what changed, and nothing did.
+            if was_at_rest and progress.is_complete and self._is_at_rest(project):
+                columns = {"activity": activity}
+            else:
+                columns = self._turn(project, progress, until)
         except (TurnOvertaken, *UNAVAILABLE):
             # What is recorded from here on is the next turn's, or cannot be recorded.
             self._count_turn(progress, "interrupted")
@@ -206,9 +206,31 @@ class Loop:
             give_back()
         return progress.is_complete
 
+    def _is_at_rest(self, project: Project) -> bool:
+        """Whether all that was heard is learnt and published, so that a turn would leave everything as it is."""
+        pool = self._pools.get(project.key)
+        return (
+            project.revision == project.seen_revision
+            and pool is not None
+            and pool.is_complete
+            and project.error is None
+            and project.n_unfinished == 1
+            and project.version_id is not None
+            and project.is_switched
+            and project.is_window_pushed
+            and not project.stale_versions
+            and not project.sync_wanted
+            and not project.config_wanted
+        )
+
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Let go of projects that are not known any more."""
-        in_memory: tuple[MutableMapping[str, Any], ...] = (self._pools, self._tunings, self._learnt_heard_at)
+        in_memory: tuple[MutableMapping[str, Any], ...] = (
+            self._pools,
+            self._labels,
+            self._tunings,
+            self._learnt_heard_at,
+        )
         for kept in in_memory:
             for key in [key for key in kept if key not in keys]:
                 del kept[key]
@@ -250,19 +272,20 @@ class Loop:
         if not news.is_complete and is_first:
             return {"activity": "turning texts into features"} | seen
         with self._step(key, progress, "labels"):
-            annotations = self._store.annotations(key)
-            by_people = {annotation.task_id for annotation in annotations}
-            annotated = sorted(by_people | self._store.automation.taken(key))
-            pool.require(sorted(by_people))
-            labels = _in_order_of_arrival(examples(annotations, config.label_of), annotations, pool)
+            answered = self._labels.setdefault(key, Labels(key, self._store))
+            answered.refresh(config)
+            by_people = answered.task_ids
+            annotated = sorted({*by_people, *self._store.automation.taken(key)})
+            pool.require(by_people)
+            labels = answered.in_order_of_arrival(among=pool.having_rows)
             version = self._store.find_version(project.version_id)
             if version is not None:
                 logs.add(version=version.name)
             self._store.update(
                 key,
                 n_tasks=pool.n_tasks,
-                n_annotations=len(annotations),
-                unread=json.dumps(_unread(config, pool, annotations)),
+                n_annotations=answered.n_annotations,
+                unread=json.dumps(_unread(config, pool, answered.ignored())),
                 **_counted(settings, config, version, labels),
             )
         progress.n_labels = len(labels)
@@ -479,7 +502,7 @@ class Loop:
             self._clock.sleep(SETTLE_POLL_SECONDS)
 
     def _is_sync_due(self, project: Project) -> bool:
-        is_old = is_sync_old(project, self._settings.sync_seconds, self._clock.now())
+        is_old = has_passed(self._settings.sync_seconds, project.synced_at, self._clock.now())
         # Of a turn that was cut short nobody knows what it has done.
         return project.sync_wanted or is_old or project.n_unfinished > 1
 
@@ -646,12 +669,6 @@ def is_retry_due(project: Standing, now: float) -> bool:
     return project.retry_at is None or is_due(project.retry_at, RETRY_SECONDS_AT_MOST, now)
 
 
-def _in_order_of_arrival(labels: Mapping[int, str], annotations: Sequence[Annotation], pool: Pool) -> dict[int, str]:
-    """The labels of tasks with features, the task that was annotated first first."""
-    first = {annotation.task_id: annotation.id for annotation in sorted(annotations, key=lambda one: -one.id)}
-    return {task_id: labels[task_id] for task_id in pool.having_rows(sorted(labels, key=first.__getitem__))}
-
-
 def _fit(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Classifier]:
     """How classifiers beside the published one are trained: in the same way."""
     choices = pool.features.choices()
@@ -714,13 +731,13 @@ def _counted(
     return {"label_counts": json.dumps(counts), "n_fresh": n_fresh, "n_due": n_due}
 
 
-def _unread(config: LabelConfig, pool: Pool, annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
+def _unread(config: LabelConfig, pool: Pool, ignored: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
     """What Label Studio has and nothing is learnt from, for people: reason, number, a task for example, a sentence."""
     found: list[tuple[str, Sequence[int] | Array, str, str]] = []
     if len(pool.without_text) > TASKS_WITHOUT_TEXT_ALLOWED:
         what = f"{len(pool.without_text)} tasks have no text in the field {config.field!r}"
         found.append(("no_text", pool.without_text, what, "they are neither asked nor trained on"))
-    for reason, task_ids in ignored(annotations, config.why_ignored).items():
+    for reason, task_ids in ignored.items():
         found.append((reason, task_ids, f"{len(task_ids)} annotations {UNREAD[reason]}", "they do not train"))
     return [
         {

@@ -34,6 +34,7 @@ DEAD_SHARE = 0.5
 DEAD_AT_LEAST = 10_000
 # Groups of similar tasks are kept while the pool grows, and made anew when it has grown by a tenth.
 REGROUP_GROWTH = 1.1
+_LAST_TASK = 2**63 - 1
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Pool:
     """Every task of a project as a row of `X`; a text is turned into features once, when it is first seen.
 
     `task_ids[row]` is the row's task. `live` are the rows that count, ascending by task: others are of tasks that were
-    deleted, or changed since, or have no text.
+    deleted, or changed since, or have no text. `is_complete`: whether the last refresh left nothing to do.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Pool:
         self._coverage: tuple[int, int, Coverage] | None = None
         none: Array = np.zeros(0, dtype=np.int64)
         self.task_ids = self.live = self._live_tasks = self._without_text = none
+        self.is_complete = False
         self._copies: Copies | None = None
 
     @property
@@ -142,11 +144,13 @@ class Pool:
         elif self._fit_or_fail().files.catch_up():
             # The rows may have another order now.
             self._coverage = None
+        self.is_complete = False
         n_new, is_complete = self._append_news(self._fit_or_fail(), until)
         self._index()
         if is_complete:
             self._renew_if_due()
             self._erase_dead()
+        self.is_complete = is_complete
         return News(n_new, is_complete)
 
     def require(self, task_ids: Sequence[int]) -> None:
@@ -326,17 +330,20 @@ class Pool:
 
     def _append_news(self, fit: _Fit, until: float) -> tuple[int, bool]:
         """How many rows were added, and whether nothing is left to add."""
-        n_new = 0
-        if 0 <= fit.files.position[0] < self._store.project(self.key).purged_revision:
-            n_new += self._append(fit, self._vanished(fit), fit.files.position)
+        n_new, purged, is_from_the_start = 0, self._store.project(self.key).purged_revision, fit.files.position[0] < 0
         while True:
             changes = self._store.changes(self.key, fit.files.position, CHANGES_AT_ONCE)
             if changes:
                 n_new += self._append(fit, changes, (changes[-1].revision, changes[-1].task_id))
             if len(changes) < CHANGES_AT_ONCE:
-                return n_new, True
+                break
             if self._clock.elapsed() >= until:
                 return n_new, False
+        if fit.files.position[0] < purged:
+            # Everything up to there has been read, but for the tasks whose deletion nothing tells of any more.
+            gone = [] if is_from_the_start else self._vanished(fit)
+            self._append(fit, gone, (purged, _LAST_TASK))
+        return n_new, True
 
     def _append(self, fit: _Fit, changes: Sequence[Change], position: tuple[int, int]) -> int:
         texts = [None if change.data is None else self._config.text_of(change.data) for change in changes]

@@ -169,8 +169,8 @@ class Settings(BaseSettings):
         300.0,
         gt=0,
         validation_alias="AL_SYNC_SECONDS",
-        description="Seconds between two questions to Label Studio what changed, which repair lost webhooks; up to an "
-        "hour where nothing has happened for as long and nobody opens a task.",
+        description="Seconds between two questions to Label Studio what changed, which repair lost webhooks. With more "
+        "than three projects, those where nothing happens are asked about less often: docs/reliability.md.",
     )
     sweep_seconds: float = Field(
         1.0,

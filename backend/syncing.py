@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from backend.clock import SKEW_SECONDS, Clock, has_passed
 from backend.errors import StudioRefused
 from backend.labeling import project_id_of, version_number
-from backend.store import Project, Standing, Store
+from backend.store import Project, Store
 from backend.studio import webhook_secret
 from backend.studio.client import Studio, StudioProject
 
-# Where there was nothing new for so long, Label Studio is asked after as long again, at most.
-QUIET_SECONDS_AT_MOST = 3600.0
+# A question what changed costs a third of a second, here and at Label Studio together (benchmarks/idle.py). So many
+# projects in which nothing happens are asked about one every so many seconds, but each of them every hour.
+ROUTINE_SECONDS = 90.0
+ROUTINE_SECONDS_AT_MOST = 3600.0
 # Between two comparisons of everything. What happens meanwhile is asked for by its time of change.
 COMPARE_SECONDS = 86_400.0
 # Where the number of tasks differs although all changes were read, a deletion was not heard of, or a backup restored:
@@ -43,18 +45,13 @@ class Sync:
         clock: Clock,
         backend_url: str | None = None,
         webhook_keys: Callable[[], Sequence[str]] = tuple,
-        sync_seconds: float = 0.0,
     ) -> None:
-        """backend_url: this backend's address. webhook_keys: what projects' webhook secrets are made from.
-
-        sync_seconds: how often Label Studio is asked where something happens.
-        """
+        """backend_url: this backend's address. webhook_keys: what projects' webhook secrets are made from."""
         self._store = store
         self._studio = studio
         self._clock = clock
         self._backend_url = backend_url
         self._webhook_keys = webhook_keys
-        self._sync_seconds = sync_seconds
         # Projects whose webhooks this process has looked at.
         self._renewed: set[str] = set()
         # By project, see _difference: what made a comparison necessary, and what such a comparison has left as it was.
@@ -88,19 +85,8 @@ class Sync:
         if project.comparing_since is not None and not self._compare(project, theirs.n_tasks, until):
             return False
         self._check_published(theirs, self._store.project(key))
-        self._note(key)
+        self._store.update(key, synced_at=self._clock.now())
         return True
-
-    def _note(self, key: str) -> None:
-        """Note that Label Studio was asked now, and for how long there was nothing new."""
-        project, now = self._store.project(key), self._clock.now()
-        quiet = 0.0
-        if project.quiet_revision == project.revision:
-            # No longer than this sync was waited for: the clock may have been set forward, or be another machine's.
-            pause = sync_pause(project, self._sync_seconds)
-            waited = min(pause, max(0.0, now - (project.synced_at or now)))
-            quiet = project.quiet_seconds + waited
-        self._store.update(key, synced_at=now, quiet_seconds=quiet, quiet_revision=project.revision)
 
     def check(self, key: str) -> bool:
         """Ask about the tasks of which events claimed that they, or labels of theirs, were changed or deleted.
@@ -278,15 +264,35 @@ class Sync:
             self._store.update(key, is_switched=False)
 
 
-def sync_pause(project: Standing, sync_seconds: float) -> float:
-    """Seconds until Label Studio is asked again what changed: as long as there was nothing new, an hour at most."""
-    quiet = project.quiet_seconds if project.quiet_revision == project.revision else 0.0
-    return max(sync_seconds, min(QUIET_SECONDS_AT_MOST, quiet))
+def routine_seconds(sync_seconds: float, n_projects: int) -> float:
+    """Seconds between two questions what changed in a project where nothing happens, with so many projects."""
+    return max(sync_seconds, min(ROUTINE_SECONDS_AT_MOST, ROUTINE_SECONDS * n_projects))
 
 
-def is_sync_old(project: Standing, sync_seconds: float, now: float) -> bool:
-    """Whether Label Studio was not asked for long what changed."""
-    return has_passed(sync_pause(project, sync_seconds), project.synced_at, now)
+class Numbers:
+    """Finds projects of which events were lost by a single question for all of them: how many tasks, how many labels.
+
+    It tells no change of a label or a text. That is left to each project's own sync.
+    """
+
+    def __init__(self, store: Store, studio: Studio) -> None:
+        self._store = store
+        self._studio = studio
+        # By project, the difference that a sync was last wanted for, which may have left it: see Sync.
+        self._told: dict[str, tuple[int, int]] = {}
+
+    def look(self, keys: Sequence[str]) -> None:
+        """Want a sync of those of the projects whose numbers differ from ours. Raises StudioError."""
+        by_id = {project_id_of(key): key for key in keys}
+        for project_id, (n_tasks, n_annotations) in self._studio.numbers(sorted(by_id)).items():
+            key = by_id[project_id]
+            ours = self._store.counts(key)
+            difference = n_tasks - ours["tasks"], n_annotations - ours["annotations"]
+            if difference == NO_DIFFERENCE:
+                self._told.pop(key, None)
+            elif self._told.get(key) != difference:
+                self._told[key] = difference
+                self._store.update(key, sync_wanted=True)
 
 
 def _told_by_now(newest: str | None, theirs: StudioProject) -> str | None:

@@ -8,6 +8,7 @@ here looks by itself from time to time.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from backend.database import UNAVAILABLE, open_engine
 _CHANNEL = "label_studio_al_jobs"
 # Between two looks at what SQLite has counted; a notice of PostgreSQL's comes by itself.
 _LOOK_SECONDS = 0.05
+_LOOKS_AT_LEAST = 2
 _LISTEN_SECONDS = 0.1
 # Before a connection to listen on is tried again.
 _REST_SECONDS = 1.0
@@ -54,23 +56,40 @@ def tell(engine: sa.Engine) -> None:
 
 
 class _Counting:
-    """Reads the count that SQLite raises with each commit of another connection."""
+    """Reads the count that SQLite raises with each commit of another connection.
+
+    That takes twice as long as a look at when the files were written, which comes before. Two commits may have the same
+    time, as clocks go by some milliseconds: so the count is read until the second look after a new time.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._names = (str(path), f"{path}-wal")
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._written: list[tuple[int, int] | None] = []
+        self._n_looks = 0
         self._seen = self._count()
 
     def wait(self, seconds: float, is_enough: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
-        while (found := self._count()) == self._seen and time.monotonic() < deadline and not is_enough():
+        found = self._count()
+        while found == self._seen and time.monotonic() < deadline and not is_enough():
             time.sleep(_LOOK_SECONDS)
+            if self._may_have_changed():
+                found = self._count()
         self._seen = found
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+    def _may_have_changed(self) -> bool:
+        """Whether the files were written, or replaced, since the look before the last one."""
+        written = [_written(name) for name in self._names]
+        self._n_looks = 0 if written != self._written else self._n_looks + 1
+        self._written = written
+        return self._n_looks < _LOOKS_AT_LEAST
 
     def _count(self) -> tuple[tuple[int, int] | None, int]:
         """Which file it is, and how often it changed as this connection has seen it."""
@@ -88,6 +107,15 @@ class _Counting:
                 return file, int(cursor.fetchone()[0])
         except (OSError, sqlite3.Error):
             return None, 0
+
+
+def _written(name: str) -> tuple[int, int] | None:
+    """Which file it is, and when it was written; None where there is none."""
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 class _Listening:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -23,17 +24,18 @@ from backend.cli.wiring import (
     set_up_logging,
     webhook_keys,
 )
-from backend.clock import Clock
+from backend.clock import Clock, has_passed
 from backend.computing import Computing
 from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
-from backend.errors import DatabaseUnavailable
+from backend.errors import DatabaseUnavailable, StudioError
 from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
 from backend.loop import Loop, is_retry_due
 from backend.publishing import is_prune_due
 from backend.settings import Settings, read_settings
 from backend.store import Standing, Store
-from backend.syncing import is_sync_old
+from backend.studio.client import Studio
+from backend.syncing import Numbers, routine_seconds
 
 DRAIN_SECONDS = 20
 KEEP_DONE_JOBS_SECONDS = 3600.0
@@ -91,6 +93,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)
     runner.start()
     rescue = Rescue(jobs, store.turn_lock)
+    numbers = NumbersLook(store, studio, settings.sync_seconds) if studio is not None else None
     log.info("the worker takes turns")
     is_away = False
     n_sweeps = 0
@@ -101,10 +104,13 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                     # It may be another database: restored, or begun anew where a damaged one was set aside.
                     store.migrate()
                     store.want_syncs()
+                    loop.forget_all_but(())
                 known = sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
                 n_sweeps += 1
                 if n_sweeps % _SWEEPS_TO_RESCUE == 0:
                     rescue.look(clock.elapsed())
+                if numbers is not None:
+                    numbers.look(known, clock.elapsed())
                 loop.forget_all_but(known)
                 if n_sweeps % _SWEEPS_TO_FORGET == 0:
                     jobs.forget_done(KEEP_DONE_JOBS_SECONDS)
@@ -130,10 +136,46 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         runner.stop(DRAIN_SECONDS)
         with suppress(*UNAVAILABLE):
             counts.flush(store.add_counts)
+        if numbers is not None:
+            numbers.close()
         background.shutdown(wait=False, cancel_futures=True)
         computing.close()
         jobs.close()
         store.close()
+
+
+class NumbersLook:
+    """Has the numbers of all projects looked at from time to time, in a thread of its own: nobody waits for it."""
+
+    def __init__(self, store: Store, studio: Studio, seconds: float) -> None:
+        self._numbers = Numbers(store, studio)
+        self._seconds = seconds
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="numbers")
+        self._looking: Future[None] | None = None
+        # At the start every project is synced.
+        self._looked_at: float | None = None
+
+    def look(self, keys: Sequence[str], now: float) -> None:
+        """Look if it is time, and the last look has ended. now: in seconds (`Clock.elapsed`)."""
+        if self._looked_at is None:
+            self._looked_at = now
+        is_looking = self._looking is not None and not self._looking.done()
+        if now - self._looked_at >= self._seconds and keys and not is_looking:
+            self._looked_at = now
+            self._looking = self._thread.submit(self._look, keys)
+
+    def _look(self, keys: Sequence[str]) -> None:
+        try:
+            self._numbers.look(keys)
+        except (StudioError, *UNAVAILABLE) as exc:
+            # Each project's own sync says what is the matter.
+            log.info("the projects' numbers could not be looked at: %s", exc)
+        except Exception as exc:
+            log.error("the look at the projects' numbers failed: %s", type(exc).__name__, exc_info=exc)
+
+    def close(self) -> None:
+        """Begin no look any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def make_tables(runner: JobRunner) -> None:
@@ -151,7 +193,8 @@ def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_
     """
     standings = store.standings()
     for project in standings:
-        if not (needs_turn(project, settings, now, has_studio=has_studio) or _was_cut_short(store, project)):
+        is_due = needs_turn(project, settings, now, has_studio=has_studio, n_projects=len(standings))
+        if not is_due and not _was_cut_short(store, project):
             continue
         try:
             _ask(store, jobs, project)
@@ -182,8 +225,8 @@ def _was_cut_short(store: Store, project: Standing) -> bool:
         return is_free and store.project(project.key).n_unfinished > 0
 
 
-def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio: bool) -> bool:
-    """Whether a turn would find something to do."""
+def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio: bool, n_projects: int = 1) -> bool:
+    """Whether a turn would find something to do. n_projects: how many there are in all."""
     if project.is_paused:
         return False
     if project.retry_at is not None:
@@ -192,7 +235,7 @@ def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio:
         return True
     if not has_studio:
         return False
-    is_sync_due = is_sync_old(project, settings.sync_seconds, now)
+    is_sync_due = has_passed(routine_seconds(settings.sync_seconds, n_projects), project.synced_at, now)
     if project.is_parked:
         return project.sync_wanted or is_sync_due
     is_published = project.version_id is None or (project.is_switched and project.is_window_pushed)

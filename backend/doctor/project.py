@@ -13,7 +13,7 @@ from backend.errors import AddressRefused, StudioRefused, TurnRunning, UnknownPr
 from backend.labeling import ACTIONS, examples, parse_config, project_id_of
 from backend.settings import read_project_settings
 from backend.studio.client import SAMPLING, Connection, Webhook
-from backend.syncing import sync_pause
+from backend.syncing import routine_seconds
 
 # In Label Studio's own list of networks that it does not call, and nobody's: tells whether that list is in use.
 _DOCUMENTATION_URL = "http://192.0.2.1:9"
@@ -267,7 +267,7 @@ def turns(look: ProjectLook) -> Finding:
         return warning("the project is paused on the status page: nothing is learnt until it goes on")
     since = ours.heard_at if ours.synced_at is None else ours.synced_at
     silent = look.setup.clock.now() - since
-    if silent > sync_pause(ours, look.setup.settings.sync_seconds) + LATE_SECONDS:
+    if silent > routine_seconds(look.setup.settings.sync_seconds, len(look.setup.store.keys())) + LATE_SECONDS:
         return failure(
             f"no worker has taken a turn for {silent:.0f} s: start label-studio-al "
             "serve, or label-studio-al worker beside serve --no-worker"

@@ -27,9 +27,6 @@ projects = sa.Table(
     sa.Column("synced_at", sa.Float),
     sa.Column("changed_through", sa.String(40)),
     sa.Column("sync_wanted", sa.Boolean, nullable=False, default=True),
-    # For how long the syncs up to the last one found nothing new, and the revision that it left.
-    sa.Column("quiet_seconds", sa.Float, nullable=False, server_default="0"),
-    sa.Column("quiet_revision", sa.BigInteger, nullable=False, server_default="-1"),
     # The comparison of everything: when the last one ended; of one that is going on, the revision at its beginning
     # and the last task id that was compared.
     sa.Column("compared_at", sa.Float),
@@ -108,6 +105,7 @@ annotations = sa.Table(
     # The number of the user who gave it, in Label Studio; none where it did not say.
     sa.Column("completed_by", sa.BigInteger),
     sa.Index("annotations_by_task", "project_key", "task_id"),
+    sa.Index("annotations_by_revision", "project_key", "revision"),
 )
 
 # Tasks of which events said that they, or labels of theirs, were changed or deleted: Label Studio is to be asked.

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,8 +47,6 @@ class Standing:
     heard_at: float
     synced_at: float | None
     sync_wanted: bool
-    quiet_seconds: float
-    quiet_revision: int
     version_id: int | None
     is_switched: bool
     is_window_pushed: bool
@@ -348,7 +347,7 @@ class Store:
         """Of all projects, in the order of their keys, what tells whether they need a turn: read every second."""
         with self._read() as connection:
             rows = connection.execute(_STANDINGS).all()
-        return [Standing(**row._asdict() | {"stale_versions": tuple(json.loads(row.stale_versions))}) for row in rows]
+        return [_standing(tuple(row)) for row in rows]
 
     def update(self, key: str, **columns: Any) -> None:
         """Set columns of the project's row that are not news (activity, error, flags)."""
@@ -581,17 +580,38 @@ class Store:
                 for row in connection.execute(query.where(table.id.in_(some)))
             ]
 
-    def annotations(self, key: str) -> list[Annotation]:
-        """All annotations by people, skipped ones too."""
+    def annotations(self, key: str, task_ids: Sequence[int] | None = None) -> list[Annotation]:
+        """All annotations by people, skipped ones too. task_ids: of these tasks only."""
         table = schema.annotations.c
         query = sa.select(*_ANNOTATION_COLUMNS).where(table.project_key == key, ~table.is_deleted, ~table.is_automatic)
         parsed: dict[str, list[Any]] = {}
         with self._read() as connection:
-            found = connection.execute(query).all()
-        return [
-            Annotation(id, task_id, _parse(result, parsed), cancelled, updated_at)
-            for id, task_id, result, cancelled, updated_at in found
-        ]
+            return [
+                Annotation(id, task_id, _parse(result, parsed), cancelled, updated_at)
+                for some in ([None] if task_ids is None else chunks(task_ids))
+                for id, task_id, result, cancelled, updated_at in connection.execute(
+                    query if some is None else query.where(table.task_id.in_(some))
+                )
+            ]
+
+    def annotation_changes(self, key: str, after: int) -> tuple[list[tuple[int, int | None]], int, int]:
+        """Which annotations by people changed after a revision, each with its task, None where it is none any more.
+
+        Then the project's revision, and the one up to which deletions are forgotten: who has seen less must read all.
+        """
+        table = schema.annotations.c
+        query = sa.select(table.id, table.task_id, table.is_deleted | table.is_automatic).where(
+            table.project_key == key, table.revision > after
+        )
+        with self._read() as connection:
+            # The revision first and what is forgotten last, for databases on which others write in between: what is
+            # read twice, or read anew, does no harm.
+            before = connection.execute(_REVISIONS, {"key": key}).one_or_none()
+            found = [(id, None if is_gone else task_id) for id, task_id, is_gone in connection.execute(query)]
+            after_all = connection.execute(_REVISIONS, {"key": key}).one_or_none()
+        if before is None or after_all is None:
+            raise UnknownProject(f"project {key} is not known here")
+        return found, before.revision, after_all.purged_revision
 
     def annotation_ids(self, key: str, since: int, task_ids: Sequence[int] | None = None) -> dict[int, list[int]]:
         """The annotations, skipped and automatic ones too, that have not changed after revision `since`; by task.
@@ -1089,13 +1109,13 @@ class Store:
     def _write_large(self) -> Iterator[Connection]:
         """A transaction that writes megabytes at once.
 
-        SQLite's driver keeps a statement's values with the connection until the statement is used again (measured:
-        18 MB of a pool's features): so this connection is closed afterwards. SQLAlchemy keeps the values that a
-        statement was first made with: so large ones are given beside the statement.
+        SQLite's driver keeps a statement's values with the connection until the statement is used again, PostgreSQL's
+        the memory that it has sent them from (measured: 18 MB of a pool's features): so this connection is closed
+        afterwards. SQLAlchemy keeps the values that a statement was first made with: so large ones are given beside
+        the statement.
         """
         with self._write() as connection:
-            if connection.dialect.name == "sqlite":
-                connection.detach()
+            connection.detach()
             yield connection
 
     def _raise_revision(self, connection: Connection, key: str, **columns: Any) -> Project | None:
@@ -1255,7 +1275,11 @@ class Store:
 
 _NEXT_REVISION = schema.projects.c.revision + 1
 _PROJECT_COLUMNS = tuple(schema.projects.columns)
-_STANDINGS = sa.select(*(schema.projects.c[one.name] for one in fields(Standing))).order_by(schema.projects.c.key)
+_STANDING_NAMES = tuple(one.name for one in fields(Standing))
+_STANDINGS = sa.select(*(schema.projects.c[name] for name in _STANDING_NAMES)).order_by(schema.projects.c.key)
+_REVISIONS = sa.select(schema.projects.c.revision, schema.projects.c.purged_revision).where(
+    schema.projects.c.key == sa.bindparam("key")
+)
 _FIND = sa.select(*_PROJECT_COLUMNS).where(schema.projects.c.key == sa.bindparam("key"))
 _ANNOTATION_COLUMNS = tuple(
     schema.annotations.c[name] for name in ("id", "task_id", "result", "was_cancelled", "updated_at")
@@ -1276,6 +1300,13 @@ def _is_left(key: str, version_id: int) -> Any:
 def _measured_on_more(key: str, n_labels: int) -> sa.Delete:
     table = schema.measurements.c
     return sa.delete(schema.measurements).where(table.project_key == key, table.n_labels > n_labels)
+
+
+# Every second, of all projects, and most of them as they were: making them takes five times as long as reading them.
+@lru_cache(maxsize=4_096)
+def _standing(values: tuple[Any, ...]) -> Standing:
+    found = dict(zip(_STANDING_NAMES, values, strict=True))
+    return Standing(**found | {"stale_versions": tuple(json.loads(found["stale_versions"]))})
 
 
 def _project(row: Any) -> Project:

@@ -244,6 +244,25 @@ class Studio:
                 told_at=_text(answer.told_at),
             )
 
+    def numbers(self, project_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """How many tasks and annotations, skipped ones too, each of these projects has: 100 projects a question.
+
+        Label Studio counts them when asked (measured on 1.23.2). A project that is not there is left out.
+        """
+        found: dict[int, tuple[int, int]] = {}
+        for first in range(0, len(project_ids), PROJECTS_A_PAGE):
+            wanted = {
+                "ids": ",".join(map(str, project_ids[first : first + PROJECTS_A_PAGE])),
+                "include": ",".join(("task_number", *_COUNTED)),
+                "page_size": PROJECTS_A_PAGE,
+            }
+            answer = self._json("GET", f"api/projects/counts/?{urlencode(wanted)}")
+            with self._asking():
+                for item in answer["results"]:
+                    n_annotations = sum(int(item[name] or 0) for name in _COUNTED)
+                    found[int(item["id"])] = int(item["task_number"] or 0), n_annotations
+        return found
+
     def tasks(
         self,
         project_id: int,

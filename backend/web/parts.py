@@ -62,6 +62,8 @@ class Parts:
     counts: Counts = field(init=False, default_factory=Counts)
     # The number of turns with which the last one was asked for, by project.
     asked: dict[str, int] = field(init=False, default_factory=dict)
+    # When a sync was last wanted since somebody opened a task (`Clock.elapsed`), by project.
+    sync_wanted_at: dict[str, float] = field(init=False, default_factory=dict)
     _last_known: dict[str, Known] = field(init=False, default_factory=dict)
     # What was told meanwhile is not written down anywhere: the database did not answer, or did not take it.
     _is_behind: bool = field(init=False, default=False)
@@ -172,7 +174,7 @@ class Parts:
 
     def _forget_all_but(self, keys: Sequence[str]) -> None:
         self.models.forget(keys)
-        in_memory: tuple[MutableMapping[str, Any], ...] = (self._last_known, self.asked)
+        in_memory: tuple[MutableMapping[str, Any], ...] = (self._last_known, self.asked, self.sync_wanted_at)
         for kept in in_memory:
             for key in kept.keys() - set(keys):
                 kept.pop(key, None)

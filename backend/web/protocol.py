@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from backend import logs
 from backend.answering import answer, name_of, read_setup, read_tasks, register
+from backend.clock import has_passed
 from backend.database import UNAVAILABLE
 from backend.errors import ArtifactRejected, Forbidden, InvalidRequest
 from backend.labeling import parse_config, read_event, read_project_key
@@ -50,6 +51,7 @@ def setup() -> ResponseReturnValue:
         ask_turn(here, project)
     elif _is_sync_late(here, project):
         # Somebody opens a task where nothing happened for long: from now on, something may.
+        here.sync_wanted_at[key] = here.clock.elapsed()
         here.store.update(key, sync_wanted=True)
     return jsonify(model_version=_version_name(here.known(key)))
 
@@ -201,10 +203,13 @@ def ask_turn(here: Parts, project: Project) -> None:
 
 
 def _is_sync_late(here: Parts, project: Project) -> bool:
-    """Whether a project that is not quiet would have been compared with Label Studio by now."""
+    """Whether a project in which something happens would have been compared with Label Studio by now."""
     if project.synced_at is None or project.sync_wanted:
         return False
-    return here.clock.now() - project.synced_at >= here.settings.sync_seconds
+    # The worker's clock may be another machine's. So nothing is asked more often than if it were the same.
+    seconds, wanted_at = here.settings.sync_seconds, here.sync_wanted_at.get(project.key)
+    is_new = wanted_at is None or here.clock.elapsed() - wanted_at >= seconds
+    return is_new and has_passed(seconds, project.synced_at, here.clock.now())
 
 
 def _known_model(here: Parts, key: str) -> tuple[Known, Model | None]:

@@ -100,7 +100,7 @@ def test_arrays_that_are_in_use_survive_growth_and_removal(reopen: Callable[[], 
 
 def test_position_moves_on_without_rows(reopen: Callable[[], FeatureFiles]) -> None:
     files = reopen()
-    files.move_on((7, 3))
+    files.append([], [], [], FEATURES.transform([]), (7, 3))
     assert reopen().position == (7, 3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from backend.cli.worker import needs_turn
 from backend.computing import Computing
-from backend.labeling import version_number
+from backend.labeling import read_event, version_number
 from backend.learning.strategies import STRATEGIES
 from backend.loop import Loop
 from backend.models import Models
@@ -20,7 +21,6 @@ from backend.publishing import OLDER_VERSIONS_AT_MOST
 from backend.settings import Settings, read_settings
 from backend.store import NewVersion, Project, Signer, Store, Version
 from backend.studio.client import Studio
-from backend.syncing import QUIET_SECONDS_AT_MOST, sync_pause
 from tests.support.background import AtOnce
 from tests.support.bench import TEXTS, TWO, Bench, config, truth
 from tests.support.clock import FakeClock
@@ -771,33 +771,38 @@ def test_webhook_that_was_lost_is_repaired_by_the_sync(bench: Bench) -> None:
     assert set(bench.version(project).learnt) == set(list(project.tasks)[:6])
 
 
-def test_news_that_only_the_sync_finds_end_a_projects_quiet(bench: Bench) -> None:
+def test_turn_in_which_nothing_happened_only_asks_what_changed(bench: Bench) -> None:
     project = bench.add()
-    bench.turn(project)
-    pauses = []
-    for _ in range(8):
-        state = bench.turn(project, after_seconds=5_000)
-        pauses.append(sync_pause(state, bench.settings.sync_seconds))
-    assert pauses == sorted(pauses)
-    assert (pauses[0], pauses[-1]) == (bench.settings.sync_seconds, QUIET_SECONDS_AT_MOST)
+    bench.publish(project, 2)
+    rested = bench.settle(project)
+    bench.fake.calls.clear()
 
-    bench.fake.annotate(project.id, next(iter(project.tasks)), "animal")
-    state = bench.turn(project, after_seconds=5_000)
+    again = bench.turn(project, after_seconds=400)
 
-    assert sync_pause(state, bench.settings.sync_seconds) == bench.settings.sync_seconds
+    assert replace(again, synced_at=rested.synced_at, n_turns=rested.n_turns) == rested
+    assert bench.fake.names() == [
+        f"GET /api/projects/{project.id}",
+        "GET /api/tasks",
+        f"GET /api/projects/{project.id}/model-versions",
+        "GET /api/ml",
+    ]
 
 
 @pytest.mark.parametrize("seconds", [-86_400.0, 86_400.0])
-def test_clock_that_is_set_makes_no_project_a_quiet_one(bench: Bench, seconds: float) -> None:
-    """Nor does another machine's that goes otherwise: what a web server hears is stamped by its own clock."""
+def test_lost_webhook_is_repaired_though_the_web_servers_clock_goes_otherwise(bench: Bench, seconds: float) -> None:
+    """What a web server hears is stamped by its own clock."""
     project = bench.add()
     bench.turn(project)
-    bench.label(project, 6)
-    state = bench.turn(project, after_seconds=seconds)
-    assert sync_pause(state, bench.settings.sync_seconds) == bench.settings.sync_seconds
+    heard, lost = list(project.tasks)[:2]
+    event = read_event(bench.fake.annotate(project.id, heard, "animal"))
+    assert event
+    bench.store.hear(event, bench.clock.now() + seconds, adds_only=True)
+    bench.turn(project)
+    bench.fake.annotate(project.id, lost, "animal")
 
-    state = bench.turn(project, after_seconds=seconds)
-    assert sync_pause(state, bench.settings.sync_seconds) <= 2 * bench.settings.sync_seconds
+    bench.turn(project, after_seconds=bench.settings.sync_seconds)
+
+    assert {one.task_id for one in bench.store.annotations(project.key)} == {heard, lost}
 
 
 def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) -> None:

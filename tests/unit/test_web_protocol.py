@@ -205,6 +205,19 @@ def test_task_opened_in_a_quiet_project_has_label_studio_asked(
     assert project(store) == replace(before, sync_wanted=True)
 
 
+@pytest.mark.parametrize("seconds", [-86_400.0, 86_400.0])
+def test_worker_whose_clock_goes_otherwise_is_asked_for_no_more_syncs(
+    connected: FlaskClient, store: Store, clock: FakeClock, seconds: float
+) -> None:
+    n_wanted = 0
+    for _ in range(10):
+        store.update(KEY, synced_at=clock.now() + seconds, sync_wanted=False)
+        connected.post("/setup", json={"project": KEY, "schema": TWO})
+        n_wanted += project(store).sync_wanted
+        clock.advance(100)
+    assert n_wanted == 4
+
+
 def test_setup_again_is_no_news(connected: FlaskClient, store: Store, payload: Callable[[str], Any]) -> None:
     before = project(store)
     connected.post("/setup", json=payload("setup"))

@@ -114,17 +114,16 @@ def test_sync_is_due_after_its_seconds(store: Store, clock: FakeClock, settings:
     assert asks(store, settings, clock)
 
 
-def test_quiet_project_is_asked_after_as_long_again_and_at_least_every_hour(
-    store: Store, clock: FakeClock, settings: Settings
+@pytest.mark.parametrize(("n_projects", "pause"), [(1, 300.0), (3, 300.0), (10, 900.0), (40, 3_600.0), (400, 3_600.0)])
+def test_projects_where_nothing_happens_are_asked_the_less_often_the_more_there_are(
+    store: Store, clock: FakeClock, settings: Settings, n_projects: int, pause: float
 ) -> None:
     rest(store, clock)
-    for quiet, pause in ((60.0, settings.sync_seconds), (1_200.0, 1_200.0), (90_000.0, 3_600.0)):
-        revision = store.project(KEY).revision
-        store.update(KEY, synced_at=clock.now(), quiet_seconds=quiet, quiet_revision=revision)
-        clock.advance(pause - 1)
-        assert not asks(store, settings, clock), quiet
-        clock.advance(1)
-        assert asks(store, settings, clock), quiet
+    store.update(KEY, synced_at=clock.now())
+    clock.advance(pause - 1)
+    assert not needs_turn(store.project(KEY), settings, clock.now(), has_studio=True, n_projects=n_projects)
+    clock.advance(1)
+    assert needs_turn(store.project(KEY), settings, clock.now(), has_studio=True, n_projects=n_projects)
 
 
 def test_standings_say_of_each_project_what_its_row_says(store: Store, clock: FakeClock) -> None:
