@@ -79,7 +79,10 @@ class Publishing:
                 pushed.add(task.task_id)
 
     def switch(self, key: str, version: Version, step: Step) -> None:
-        """Switch Label Studio to the published version if it is not."""
+        """Switch Label Studio to the published version if it is not.
+
+        Raises StudioRefused where it has none of its predictions any more: it would say that there are no tasks.
+        """
         project_id, latest = project_id_of(key), self._store.project(key)
         if latest.is_switched:
             return
@@ -90,6 +93,13 @@ class Publishing:
                 self._studio.arrange(project_id)
                 self._store.update(key, is_arranged=True)
             is_pushed = bool(self._store.pushed(version.id))
+            if is_pushed and not self._studio.model_versions(project_id).get(version.name):
+                self._store.update(key, sync_wanted=True)
+                self._store.want_training(key, self._clock.now())
+                raise StudioRefused(
+                    f"Label Studio lacks the predictions of {version.name} that it was sent (was it put back to a "
+                    "backup?): the next turn asks it what else it lacks, and makes a new version"
+                )
             self._studio.switch(project_id, self._backend_url, version.name, is_pushed=is_pushed)
             self._store.update(key, is_switched=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from backend.cli.worker import needs_turn
 from backend.publishing import IDLE_SECONDS, READY_A_PERSON, READY_AT_LEAST
 from backend.settings import Settings, read_settings
-from backend.store import Signer, Store
+from backend.store import Signer, Store, Version
 from tests.support.bench import Bench, truth
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
@@ -128,6 +129,33 @@ def test_nothing_is_imported_from_the_first_order_on(bench: Bench) -> None:
 
 
 # -- the first, the switch, the rest ----------------------------------------
+
+
+def test_label_studio_is_not_switched_to_what_it_lost_to_a_backup_since(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = trained(bench)
+    kept, published, met = bench.fake.backup(), project.model_version, []
+    publish = bench.store.publish
+
+    def restored_after(*args: Any, **named: Any) -> Version:
+        version = publish(*args, **named)
+        bench.fake.restore(kept)
+        monkeypatch.undo()
+        return version
+
+    monkeypatch.setattr(bench.store, "publish", restored_after)
+    for _ in range(20):
+        bench.fake.when(*SWITCH, lambda: met.append(bool(project.queue())))
+
+    failed = bench.turn(project)
+    assert "lacks the predictions of" in (failed.error or "")
+    assert project.model_version == published
+
+    bench.settle(project)
+    assert project.model_version == bench.version(project).name != published
+    assert project.queue()
+    assert all(met)
 
 
 def test_the_most_informative_lie_ready_at_the_switch_and_the_rest_follows(bench: Bench) -> None:
