@@ -13,7 +13,7 @@ from backend.learning.features import Features
 from backend.loop import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER
 from backend.settings import Settings, read_settings
 from backend.store import Project
-from backend.syncing import QUIET_SECONDS_AT_MOST
+from backend.syncing import ROUTINE_SECONDS_AT_MOST
 from tests.support.bench import TWO, Bench, config, truth
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
 
@@ -149,7 +149,7 @@ def test_label_whose_webhook_was_lost_wakes_a_parked_project_at_the_next_sync(
     assert len(bench.store.turns(project.key, 100)) == n_turns
     poisonous.clear()
     bench.fake.annotate(project.id, (project.queue() or [0])[0], "animal")
-    bench.clock.advance(QUIET_SECONDS_AT_MOST)
+    bench.clock.advance(ROUTINE_SECONDS_AT_MOST)
     assert wants_turn(bench, project)
     state = bench.turn(project, after_seconds=0)
 
