@@ -269,8 +269,8 @@ def routine_seconds(sync_seconds: float, n_projects: int) -> float:
     return max(sync_seconds, min(ROUTINE_SECONDS_AT_MOST, ROUTINE_SECONDS * n_projects))
 
 
-class Numbers:
-    """Finds projects of which events were lost by a single question for all of them: how many tasks, how many labels.
+class CountCheck:
+    """Finds projects of which events were lost by one question for all of them: how many tasks and annotations.
 
     It tells no change of a label or a text. That is left to each project's own sync.
     """
@@ -281,10 +281,10 @@ class Numbers:
         # By project, the difference that a sync was last wanted for, which may have left it: see Sync.
         self._told: dict[str, tuple[int, int]] = {}
 
-    def look(self, keys: Sequence[str]) -> None:
-        """Want a sync of those of the projects whose numbers differ from ours. Raises StudioError."""
+    def run(self, keys: Sequence[str]) -> None:
+        """Want a sync of those of the projects whose counts differ from ours. Raises StudioError."""
         by_id = {project_id_of(key): key for key in keys}
-        for project_id, (n_tasks, n_annotations) in self._studio.numbers(sorted(by_id)).items():
+        for project_id, (n_tasks, n_annotations) in self._studio.counts(sorted(by_id)).items():
             key = by_id[project_id]
             ours = self._store.counts(key)
             difference = n_tasks - ours["tasks"], n_annotations - ours["annotations"]

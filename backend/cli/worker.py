@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -34,8 +34,7 @@ from backend.loop import Loop, is_retry_due
 from backend.publishing import is_prune_due
 from backend.settings import Settings, read_settings
 from backend.store import Standing, Store
-from backend.studio.client import Studio
-from backend.syncing import Numbers, routine_seconds
+from backend.syncing import CountCheck, routine_seconds
 
 DRAIN_SECONDS = 20
 KEEP_DONE_JOBS_SECONDS = 3600.0
@@ -93,7 +92,11 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)
     runner.start()
     rescue = Rescue(jobs, store.turn_lock)
-    numbers = NumbersLook(store, studio, settings.sync_seconds) if studio is not None else None
+    checks: list[Periodic] = []
+    if studio is not None:
+        # At the start every project is synced.
+        run_check = CountCheck(store, studio).run
+        checks.append(Periodic("count check", settings.sync_seconds, run_check, clock.elapsed()))
     log.info("the worker takes turns")
     is_away = False
     n_sweeps = 0
@@ -109,8 +112,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                 n_sweeps += 1
                 if n_sweeps % _SWEEPS_TO_RESCUE == 0:
                     rescue.look(clock.elapsed())
-                if numbers is not None:
-                    numbers.look(known, clock.elapsed())
+                for check in checks:
+                    check.run_if_due(known, clock.elapsed())
                 loop.forget_all_but(known)
                 if n_sweeps % _SWEEPS_TO_FORGET == 0:
                     jobs.forget_done(KEEP_DONE_JOBS_SECONDS)
@@ -136,45 +139,46 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         runner.stop(DRAIN_SECONDS)
         with suppress(*UNAVAILABLE):
             counts.flush(store.add_counts)
-        if numbers is not None:
-            numbers.close()
+        for check in checks:
+            check.close()
         background.shutdown(wait=False, cancel_futures=True)
         computing.close()
         jobs.close()
         store.close()
 
 
-class NumbersLook:
-    """Has the numbers of all projects looked at from time to time, in a thread of its own: nobody waits for it."""
+class Periodic:
+    """Does something every so many seconds, in a thread of its own: nobody waits for it. What fails waits as long."""
 
-    def __init__(self, store: Store, studio: Studio, seconds: float) -> None:
-        self._numbers = Numbers(store, studio)
+    def __init__(self, name: str, seconds: float, act: Callable[[Sequence[str]], None], now: float) -> None:
+        """act: takes the keys of all projects. now: in seconds (`Clock.elapsed`); the first time is `seconds` later."""
+        self._name = name
         self._seconds = seconds
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="numbers")
-        self._looking: Future[None] | None = None
-        # At the start every project is synced.
-        self._looked_at: float | None = None
+        self._act = act
+        self._began_at = now
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._running: Future[None] | None = None
 
-    def look(self, keys: Sequence[str], now: float) -> None:
-        """Look if it is time, and the last look has ended. now: in seconds (`Clock.elapsed`)."""
-        if self._looked_at is None:
-            self._looked_at = now
-        is_looking = self._looking is not None and not self._looking.done()
-        if now - self._looked_at >= self._seconds and keys and not is_looking:
-            self._looked_at = now
-            self._looking = self._thread.submit(self._look, keys)
+    def run_if_due(self, keys: Sequence[str], now: float) -> None:
+        """Begin, unless it is too early, or still goes on."""
+        is_running = self._running is not None and not self._running.done()
+        if keys and now - self._began_at >= self._seconds and not is_running:
+            self._began_at = now
+            self._running = self._thread.submit(self._run, keys)
 
-    def _look(self, keys: Sequence[str]) -> None:
+    def _run(self, keys: Sequence[str]) -> None:
         try:
-            self._numbers.look(keys)
-        except (StudioError, *UNAVAILABLE) as exc:
+            self._act(keys)
+        except UNAVAILABLE as exc:
+            log.info("%s: %s", self._name, unavailable(exc))
+        except StudioError as exc:
             # Each project's own sync says what is the matter.
-            log.info("the projects' numbers could not be looked at: %s", exc)
+            log.info("%s: %s", self._name, exc)
         except Exception as exc:
-            log.error("the look at the projects' numbers failed: %s", type(exc).__name__, exc_info=exc)
+            log.error("%s failed: %s", self._name, type(exc).__name__, exc_info=exc)
 
     def close(self) -> None:
-        """Begin no look any more."""
+        """Begin no more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

@@ -244,7 +244,7 @@ class Studio:
                 told_at=_text(answer.told_at),
             )
 
-    def numbers(self, project_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    def counts(self, project_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """How many tasks and annotations, skipped ones too, each of these projects has: 100 projects a question.
 
         Label Studio counts them when asked (measured on 1.23.2). A project that is not there is left out.

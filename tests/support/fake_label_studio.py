@@ -354,7 +354,7 @@ class FakeLabelStudio:
         found = [self._project(project) for project in self.projects.values()]
         return httpx.Response(200, json={"count": len(found), "next": None, "previous": None, "results": found})
 
-    def _list_numbers(self, _body: Any, query: dict[str, str]) -> httpx.Response:
+    def _list_counts(self, _body: Any, query: dict[str, str]) -> httpx.Response:
         ids = [int(project_id) for project_id in query["ids"].split(",")]
         names = ("id", *query["include"].split(","))
         projects = [self._project(self.projects[project_id]) for project_id in ids if project_id in self.projects]
@@ -845,7 +845,7 @@ _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
     ("GET", r"/api/version", FakeLabelStudio._version),
     ("GET", r"/api/current-user/whoami", FakeLabelStudio._whoami),
     ("GET", r"/api/projects", FakeLabelStudio._list_projects),
-    ("GET", r"/api/projects/counts", FakeLabelStudio._list_numbers),
+    ("GET", r"/api/projects/counts", FakeLabelStudio._list_counts),
     ("POST", r"/api/projects", FakeLabelStudio._create_project),
     ("GET", r"/api/projects/(\d+)", FakeLabelStudio._get_project),
     ("PATCH", r"/api/projects/(\d+)", FakeLabelStudio._patch_project),

@@ -11,7 +11,7 @@ from backend.labeling import read_event
 from backend.store import Store
 from backend.studio import client
 from backend.studio.client import Studio
-from backend.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, Numbers, Sync
+from backend.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, CountCheck, Sync
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
@@ -439,11 +439,11 @@ def test_label_whose_number_label_studio_gave_on_another_task_goes(setting: Sett
     assert setting.is_equal()
 
 
-# -- the numbers of all projects ------------------------------------------------------------------------------
+# -- the counts of all projects -------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def numbers(setting: Setting) -> Numbers:
+def check(setting: Setting) -> CountCheck:
     """Three projects that are up to date."""
     setting.run()
     for n in range(2):
@@ -453,7 +453,7 @@ def numbers(setting: Setting) -> Numbers:
     for project in setting.store.projects():
         setting.store.update(project.key, sync_wanted=False)
     setting.fake.calls.clear()
-    return Numbers(setting.store, setting.studio)
+    return CountCheck(setting.store, setting.studio)
 
 
 def wanted(setting: Setting) -> set[str]:
@@ -463,43 +463,43 @@ def wanted(setting: Setting) -> set[str]:
     return found
 
 
-def test_one_question_finds_all_projects_of_which_events_were_lost(setting: Setting, numbers: Numbers) -> None:
+def test_one_question_finds_all_projects_of_which_events_were_lost(setting: Setting, check: CountCheck) -> None:
     first, second, third = setting.store.keys()
-    numbers.look([first, second, third])
+    check.run([first, second, third])
     assert not wanted(setting)
 
     setting.fake.annotate(1, setting.ids[0], "A", skip=True)
     setting.fake.add_tasks(3, [{"text": "another"}])
-    numbers.look([first, second, third])
+    check.run([first, second, third])
 
     assert wanted(setting) == {first, third}
     assert setting.fake.names() == ["GET /api/projects/counts"] * 2
 
 
-def test_difference_that_a_sync_leaves_is_told_once(setting: Setting, numbers: Numbers) -> None:
+def test_difference_that_a_sync_leaves_is_told_once(setting: Setting, check: CountCheck) -> None:
     first = setting.store.keys()[0]
     setting.fake.annotate(1, setting.ids[0], "A")
-    numbers.look([first])
+    check.run([first])
     assert wanted(setting) == {first}
-    numbers.look([first])
+    check.run([first])
     assert not wanted(setting)
 
     setting.fake.annotate(1, setting.ids[1], "A")
-    numbers.look([first])
+    check.run([first])
     assert wanted(setting) == {first}
     setting.run()
-    numbers.look([first])
+    check.run([first])
     assert not wanted(setting)
 
 
-def test_project_that_label_studio_has_not_is_left_to_its_own_sync(setting: Setting, numbers: Numbers) -> None:
+def test_project_that_label_studio_has_not_is_left_to_its_own_sync(setting: Setting, check: CountCheck) -> None:
     keys = setting.store.keys()
     del setting.fake.projects[2]
-    numbers.look(keys)
+    check.run(keys)
     assert not wanted(setting)
 
 
-def test_numbers_of_many_projects_are_asked_for_in_hundreds(setting: Setting, numbers: Numbers) -> None:
+def test_counts_of_many_projects_are_asked_for_in_hundreds(setting: Setting, check: CountCheck) -> None:
     many = [f"{number}.1795343520" for number in range(4, 104)]
-    numbers.look([*setting.store.keys(), *many])
+    check.run([*setting.store.keys(), *many])
     assert setting.fake.names() == ["GET /api/projects/counts"] * 2

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from backend.cli.worker import needs_turn, sweep
+from backend.cli.worker import Periodic, needs_turn, sweep
 from backend.computing import Computing
+from backend.errors import StudioUnreachable
 from backend.labeling import Event, Task
 from backend.loop import Loop
 from backend.settings import Settings, read_settings
@@ -261,3 +265,76 @@ def test_turn_leaves_a_project_without_a_token_at_rest(
     project: Project = store.project(KEY)
     assert project.error is None
     assert not asks(store, settings, clock, has_studio=False)
+
+
+class Recorded:
+    """What a periodic check was called with; fails as it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.fails_with: Exception | None = None
+
+    def __call__(self, keys: Sequence[str]) -> None:
+        self.calls.append(list(keys))
+        assert self.goes_on.wait(60)
+        if self.fails_with:
+            raise self.fails_with
+
+
+@pytest.fixture
+def act() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+def periodic(act: Recorded) -> Iterator[Periodic]:
+    made = Periodic("check", 300.0, act, 1_000.0)
+    yield made
+    act.goes_on.set()
+    made.close()
+
+
+def finish(periodic: Periodic) -> None:
+    assert periodic._running is not None
+    periodic._running.result(60)
+
+
+def test_periodic_check_waits_its_time_and_has_projects(periodic: Periodic, act: Recorded) -> None:
+    periodic.run_if_due([KEY], 1_299.0)
+    periodic.run_if_due([], 1_300.0)
+    assert not act.calls
+    periodic.run_if_due([KEY], 1_300.0)
+    finish(periodic)
+    periodic.run_if_due([KEY], 1_599.0)
+    assert act.calls == [[KEY]]
+    periodic.run_if_due([KEY], 1_600.0)
+    finish(periodic)
+    assert act.calls == [[KEY]] * 2
+
+
+def test_nobody_waits_for_a_periodic_check_that_takes_long(periodic: Periodic, act: Recorded) -> None:
+    act.goes_on.clear()
+    for now in (1_300.0, 1_600.0, 1_900.0):
+        periodic.run_if_due([KEY], now)
+    act.goes_on.set()
+    finish(periodic)
+    assert act.calls == [[KEY]]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        StudioUnreachable("Label Studio does not answer"),
+        sa.exc.OperationalError("", None, Exception()),
+        ValueError("x"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_periodic_check_that_failed_is_made_again(periodic: Periodic, act: Recorded, failure: Exception) -> None:
+    act.fails_with = failure
+    for now in (1_300.0, 1_600.0):
+        periodic.run_if_due([KEY], now)
+        finish(periodic)
+    assert len(act.calls) == 2
