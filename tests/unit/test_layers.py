@@ -15,7 +15,7 @@ LAYERS = (
     ("cli", "__main__"),
     ("doctor", "simulate", "web"),
     ("answering", "exporting", "loop"),
-    ("applying", "measuring", "models", "planning", "pool", "publishing", "ranking", "syncing", "watching"),
+    ("applying", "labels", "measuring", "models", "planning", "pool", "publishing", "ranking", "syncing", "watching"),
     ("feature_files", "jobs", "store", "studio"),
     ("labeling", "encoders"),
     ("learning",),
