@@ -60,13 +60,15 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def serve_example(folder: Path, backend_port: int) -> Iterator[int]:
+def serve_example(folder: Path, backend_port: int, *, with_tls: bool = True) -> Iterator[int]:
     """nginx with the page's example, but for its two ports. Gives the port that it listens on.
 
-    Its certificate, which it has signed itself, is in the folder.
+    Its certificate, which it has signed itself, is in the folder. with_tls: without, for callers that would not trust
+    the certificate.
     """
     program, port, text = find_nginx(), free_port(), example("nginx")
-    for theirs, ours in ("listen 443 ", f"listen 127.0.0.1:{port} "), ("127.0.0.1:9090", f"127.0.0.1:{backend_port}"):
+    listens = f"listen 127.0.0.1:{port}{' ssl' if with_tls else ''};"
+    for theirs, ours in ("listen 443 ssl;", listens), ("127.0.0.1:9090", f"127.0.0.1:{backend_port}"):
         assert text.count(theirs) == 1
         text = text.replace(theirs, ours)
     named = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
