@@ -330,7 +330,9 @@ class Pool:
 
     def _append_news(self, fit: _Fit, until: float) -> tuple[int, bool]:
         """How many rows were added, and whether nothing is left to add."""
-        n_new, purged, is_from_the_start = 0, self._store.project(self.key).purged_revision, fit.files.position[0] < 0
+        n_new, purged = 0, self._store.project(self.key).purged_revision
+        # Before anything is read: what is read moves the position on.
+        misses_deletions = 0 <= fit.files.position[0] < purged
         while True:
             changes = self._store.changes(self.key, fit.files.position, CHANGES_AT_ONCE)
             if changes:
@@ -339,10 +341,10 @@ class Pool:
                 break
             if self._clock.elapsed() >= until:
                 return n_new, False
-        if fit.files.position[0] < purged:
-            # Everything up to there has been read, but for the tasks whose deletion nothing tells of any more.
-            gone = [] if is_from_the_start else self._vanished(fit)
-            self._append(fit, gone, (purged, _LAST_TASK))
+        gone = self._vanished(fit) if misses_deletions else []
+        if gone or fit.files.position[0] < purged:
+            # Everything up to there has been read.
+            self._append(fit, gone, max(fit.files.position, (purged, _LAST_TASK)))
         return n_new, True
 
     def _append(self, fit: _Fit, changes: Sequence[Change], position: tuple[int, int]) -> int:

@@ -1293,8 +1293,8 @@ def _is_left(key: str, version_id: int) -> Any:
     """The condition of a window's task that nobody has annotated, or deleted."""
     window, annotations, tasks = schema.window.c, schema.annotations.c, schema.tasks.c
     annotated = (annotations.project_key == key) & (annotations.task_id == window.task_id) & ~annotations.is_deleted
-    deleted = (tasks.project_key == key) & (tasks.id == window.task_id) & tasks.is_deleted
-    return (window.version_id == version_id) & ~sa.exists().where(annotated) & ~sa.exists().where(deleted)
+    there = (tasks.project_key == key) & (tasks.id == window.task_id) & ~tasks.is_deleted
+    return (window.version_id == version_id) & ~sa.exists().where(annotated) & sa.exists().where(there)
 
 
 def _measured_on_more(key: str, n_labels: int) -> sa.Delete:

@@ -430,6 +430,25 @@ def test_deletion_that_nothing_tells_of_any_more_is_found(setting: Setting) -> N
     setting.holds(*tasks(1, 2, 3, 5, 6, 8, 9, 10))
 
 
+def test_deletion_that_nothing_tells_of_any_more_is_found_beside_later_news(setting: Setting, store: Store) -> None:
+    setting.hear(*tasks(1, 2, 3))
+    setting.refresh()
+    setting.hear(deleted=(2,))
+    store.finish_comparison(KEY, store.project(KEY).revision, 0.0)
+    setting.hear(*tasks(4))
+    setting.refresh()
+    setting.holds(*tasks(1, 3, 4))
+
+
+def test_nothing_is_written_again_after_a_comparison(setting: Setting, store: Store) -> None:
+    setting.hear(*tasks(1, 2, 3))
+    store.finish_comparison(KEY, store.project(KEY).revision, 0.0)
+    setting.refresh()
+    before = setting.pool.X
+    assert setting.refresh() == 0
+    assert setting.pool.X is before
+
+
 def test_rows_of_changed_tasks_are_dropped_when_they_are_most(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -807,3 +807,15 @@ def test_annotations_end_the_same_in_any_order_of_arrival(store: Store, history:
             last = max(second for its, second in states if its == one)
             expected[one] = [choice(states[one, last][1])]
     assert labels_of(store, key) == expected
+
+
+def test_task_whose_deletion_was_forgotten_is_left_in_no_window(store: Store) -> None:
+    store.register(KEY, XML, None, 0.0)
+    store.hear(event(tasks=(task(1), task(2))), 0.0)
+    version = publish(store, window=[(1, 0.5), (2, 0.4)], pushed=frozenset())
+    store.hear(event(deleted_tasks=(1,)), 0.0)
+    assert [one.task_id for one in store.unpushed_tasks(KEY, version.id)] == [2]
+    store.finish_comparison(KEY, store.project(KEY).revision, 0.0)
+    assert [one.task_id for one in store.unpushed_tasks(KEY, version.id)] == [2]
+    assert [one.task_id for one in store.next_tasks(KEY, version.id)] == [2]
+    assert store.window_sizes(KEY, version.id) == (2, 1)
