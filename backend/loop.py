@@ -312,7 +312,7 @@ class Loop:
         elif self._store.newest_measurement(key) is not None:
             self._store.drop_measurements(key)
         if version is not None and self._publishing is not None:
-            progress.is_complete &= self._publishing.push_rest(project, config, version, annotated, step)
+            progress.is_complete &= self._publishing.push_rest(project, config, version, frozenset(annotated), step)
             if self._publishing.prune(key, version, step):
                 progress.done.append("deleted older predictions")
         counted = _counted(settings, config, version, labels)

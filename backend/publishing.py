@@ -8,7 +8,8 @@ little by little. Every step may be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 
 from backend.clock import Clock, has_passed
@@ -104,7 +105,7 @@ class Publishing:
             self._store.update(key, is_switched=True)
 
     def push_rest(
-        self, project: Project, config: LabelConfig, version: Version, asked: Collection[int], step: Step
+        self, project: Project, config: LabelConfig, version: Version, asked: AbstractSet[int], step: Step
     ) -> bool:
         """Push what is left of the published version's window; gives whether nothing is, for now.
 
@@ -114,11 +115,11 @@ class Publishing:
         key = project.key
         if _is_in_doubt(project):
             self._find_pushed(key, version)
-        is_open = [one.task_id not in asked for one in self._store.next_tasks(key, version.id)]
         left = [one for one in self._store.unpushed_tasks(key, version.id) if one.task_id not in asked]
         self._note(key, is_all=not left)
         if not left:
             return True
+        is_open = [one.task_id not in asked for one in self._store.next_tasks(key, version.id)]
         self.find_connection(key)
         # As many as were heard of while this version was made may be labelled while the next one is.
         n_wanted = n_ready(self._store, key) + self._store.project(key).revision - project.revision
