@@ -581,9 +581,10 @@ class Store:
             ]
 
     def annotations(self, key: str, task_ids: Sequence[int] | None = None) -> list[Annotation]:
-        """All annotations by people, skipped ones too. task_ids: of these tasks only."""
+        """All annotations by people, skipped ones too, by ascending number. task_ids: of these tasks only, in parts."""
         table = schema.annotations.c
-        query = sa.select(*_ANNOTATION_COLUMNS).where(table.project_key == key, ~table.is_deleted, ~table.is_automatic)
+        known = (table.project_key == key) & ~table.is_deleted & ~table.is_automatic
+        query = sa.select(*_ANNOTATION_COLUMNS).where(known).order_by(table.id)
         parsed: dict[str, list[Any]] = {}
         with self._read() as connection:
             return [

@@ -148,7 +148,9 @@ def test_only_what_was_claimed_is_asked_for(door: Door) -> None:
         "/api/tasks",
         f"/api/projects/{door.project.id}/export",
     ]
-    assert f"/api/projects/{door.project.id}/model-versions" not in reading
+    # A sync would list tasks again, for the newest change, and ask which versions there are; so does each switch, once.
+    assert reading.count("/api/tasks") == 1
+    assert reading.count(f"/api/projects/{door.project.id}/model-versions") == 1
 
 
 def test_new_label_is_there_before_anybody_asks(door: Door) -> None:
