@@ -171,8 +171,7 @@ class Sync:
 
     def _difference(self, key: str, theirs: StudioProject) -> tuple[int, int]:
         """How many tasks and annotations Label Studio has more than we."""
-        ours = self._store.counts(key)
-        return theirs.n_tasks - ours["tasks"], theirs.n_annotations - ours["annotations"]
+        return _difference(self._store, key, theirs.n_tasks, theirs.n_annotations)
 
     def _begin_comparison(self, key: str, theirs: StudioProject) -> Project:
         # Whatever changes from now on has a later time, also on pages that were read already.
@@ -286,13 +285,18 @@ class CountCheck:
         by_id = {project_id_of(key): key for key in keys}
         for project_id, (n_tasks, n_annotations) in self._studio.counts(sorted(by_id)).items():
             key = by_id[project_id]
-            ours = self._store.counts(key)
-            difference = n_tasks - ours["tasks"], n_annotations - ours["annotations"]
-            if difference == NO_DIFFERENCE:
+            found = _difference(self._store, key, n_tasks, n_annotations)
+            if found == NO_DIFFERENCE:
                 self._told.pop(key, None)
-            elif self._told.get(key) != difference:
-                self._told[key] = difference
+            elif self._told.get(key) != found:
+                self._told[key] = found
                 self._store.update(key, sync_wanted=True)
+
+
+def _difference(store: Store, key: str, n_tasks: int, n_annotations: int) -> tuple[int, int]:
+    """How many tasks and annotations Label Studio, which has so many of a project, has more than we."""
+    ours = store.counts(key)
+    return n_tasks - ours["tasks"], n_annotations - ours["annotations"]
 
 
 def _told_by_now(newest: str | None, theirs: StudioProject) -> str | None:

@@ -58,7 +58,7 @@ def tell(engine: sa.Engine) -> None:
 class _Counting:
     """Reads the count that SQLite raises with each commit of another connection.
 
-    That takes twice as long as a look at when the files were written, which comes before. Two commits may have the same
+    That takes longer than a look at when the files were written, which comes before. Two commits may have the same
     time, as clocks go by some milliseconds: so the count is read until the second look after a new time.
     """
 

@@ -1303,7 +1303,7 @@ def _measured_on_more(key: str, n_labels: int) -> sa.Delete:
     return sa.delete(schema.measurements).where(table.project_key == key, table.n_labels > n_labels)
 
 
-# Every second, of all projects, and most of them as they were: making them takes five times as long as reading them.
+# Every second, of all projects, and most of them as they were: making them takes longer than reading them.
 @lru_cache(maxsize=4_096)
 def _standing(values: tuple[Any, ...]) -> Standing:
     found = dict(zip(_STANDING_NAMES, values, strict=True))

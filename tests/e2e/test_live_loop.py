@@ -111,7 +111,7 @@ def test_no_label_is_lost_or_miscounted_that_is_submitted_beside_pushes(
 ) -> None:
     before = truth.miscounted()[0]
     # Who asks at the same moment may be given the same task, since Label Studio looks for a lock before it takes one;
-    # and two who submit the same task at the same moment are miscounted without any backend (3 of 100).
+    # and two who submit the same task at the same moment are miscounted without any backend.
     asks = threading.Lock()
     with ThreadPoolExecutor() as pool:
         served = list(pool.map(lambda one: label_some(one, project, 25, READING_SECONDS, asks), (admin, colleague)))
