@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 from backend.errors import InvalidSettings
 from backend.learning.features import Encoder
 from backend.learning.rows import unit_rows
-from backend.learning.tfidf import MAX_TEXT_CHARACTERS
+from backend.learning.terms import MAX_TEXT_CHARACTERS
 from backend.learning.types import Array
 
 NONE = "none"

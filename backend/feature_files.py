@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ ERASED = 4
 
 _FORMAT = 2
 _MANIFEST = "manifest.json"
+_TOPICS = "topics"
 _TYPES: dict[str, np.dtype[Any]] = {
     "tasks": np.dtype("<i8"),
     "states": np.dtype("i1"),
@@ -47,6 +50,48 @@ _OLD_SECONDS = 86_400.0
 _Stamp = tuple[int, int, int] | None
 
 log = logging.getLogger(__name__)
+
+
+def folder_of(folder: Path, project_key: str, artifact: bytes) -> Path:
+    """Where the files of these stored features lie. folder: where those of all features do."""
+    # Named for their content: the ids of a database that was made anew begin again.
+    return folder / project_key / hashlib.sha256(artifact).hexdigest()[:16]
+
+
+def with_shared_topics(features: Features, folder: Path) -> Features:
+    """The same features, whose topics are a file in this folder, mapped into memory: all processes here share one.
+
+    A file that holds anything else is replaced. Where none can be written, the topics stay in this process's memory.
+    """
+    components = features.topics.components
+    if not components.size:
+        return features
+    path = folder / _TOPICS
+    try:
+        if not _holds(path, components):
+            _write_topics(path, components)
+        mapped = np.memmap(path, dtype=components.dtype, mode="r", shape=components.shape)
+    except (OSError, ValueError) as exc:
+        log.debug("topics are not shared: %s", exc)
+        return features
+    return replace(features, topics=replace(features.topics, components=mapped.view(np.ndarray)))
+
+
+def _holds(path: Path, components: Array) -> bool:
+    if not path.exists() or path.stat().st_size != components.nbytes:
+        return False
+    return np.array_equal(np.memmap(path, dtype=components.dtype, mode="r", shape=components.shape), components)
+
+
+def _write_topics(path: Path, components: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Other processes may write the same.
+    written = path.with_name(f"{_TOPICS}.{os.getpid()}")
+    try:
+        written.write_bytes(np.ascontiguousarray(components).data)
+        os.replace(written, path)
+    finally:
+        written.unlink(missing_ok=True)
 
 
 class FeatureFiles:
@@ -70,7 +115,7 @@ class FeatureFiles:
         self._seen: _Stamp = None
         self._seen_data: list[_Stamp] = []
         if not self._read_manifest(verify=True):
-            shutil.rmtree(folder, ignore_errors=True)
+            self._clear()
         self._map()
 
     def catch_up(self) -> bool:
@@ -82,7 +127,7 @@ class FeatureFiles:
         if not is_grown and self._stamps() == self._seen_data:
             return False
         if not self._read_manifest(verify=not is_grown):
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._clear()
             self._sizes = dict.fromkeys(_TYPES, 0)
             self._checksums = dict.fromkeys(_TYPES, 0)
             self.position = (-1, -1)
@@ -169,6 +214,12 @@ class FeatureFiles:
                     shutil.rmtree(other)
 
     # -- inside -----------------------------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        """Delete the rows' files. What another process has mapped of them stays readable there."""
+        for name in (_MANIFEST, *_TYPES):
+            with suppress(OSError):
+                (self._folder / name).unlink(missing_ok=True)
 
     def _map(self) -> None:
         self.tasks, self.states, self.contents = map(self._array, ("tasks", "states", "contents"))

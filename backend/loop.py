@@ -554,12 +554,11 @@ class Loop:
     def _pool(self, key: str, config: LabelConfig) -> Pool:
         pool = self._pools.get(key)
         if pool is None or pool.field != config.field:
-            encoder, folder = find_encoder(self._settings.encoder), self._settings.model_dir / "features"
             pool = Pool(
                 key,
                 config,
-                encoder,
-                folder,
+                find_encoder(self._settings.encoder),
+                self._settings.features_dir,
                 self._store,
                 self._signer,
                 self._clock,

@@ -6,8 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from backend.errors import ArtifactRejected
+from backend.feature_files import folder_of, with_shared_topics
 from backend.learning.features import Features
 from backend.learning.model import Model
 from backend.memory import give_back
@@ -29,7 +31,9 @@ class _Kept:
 class Models:
     """The current models of the projects that were asked for. Requests that hold an older one go on undisturbed."""
 
-    def __init__(self, store: Store, signer: Signer) -> None:
+    def __init__(self, store: Store, signer: Signer, folder: Path | None = None) -> None:
+        """folder: where the files of all features lie, to share memory with other processes; None shares none."""
+        self._folder = folder
         self._store = store
         self._signer = signer
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -85,5 +89,8 @@ class Models:
         if artifact is None or born is None:
             raise ArtifactRejected(f"the features {features_id} of a stored model are gone")
         features: Features = self._signer.load(artifact, features_kind(key, born))
+        if self._folder is not None:
+            features = with_shared_topics(features, folder_of(self._folder, key, artifact))
+        del artifact
         give_back()
         return features

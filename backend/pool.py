@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
@@ -14,7 +13,7 @@ import numpy as np
 from backend.clock import Clock
 from backend.computing import Computing
 from backend.errors import ArtifactRejected
-from backend.feature_files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFiles
+from backend.feature_files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFiles, folder_of, with_shared_topics
 from backend.labeling import LabelConfig
 from backend.learning.copies import Copies
 from backend.learning.coverage import Coverage, cover
@@ -86,7 +85,7 @@ class Pool:
         self.key = key
         self._config = config
         self._encoder = encoder
-        self._folder = folder / key
+        self._folder = folder
         self._store = store
         self._signer = signer
         self._clock = clock
@@ -220,7 +219,7 @@ class Pool:
             return False
         if features.encoder is not self._encoder:
             return False
-        self._use(features_id, _Fit(features, self._files(artifact, features)))
+        self._use(features_id, self._fit_of(features, artifact))
         return True
 
     def _fit_now(self) -> None:
@@ -238,7 +237,7 @@ class Pool:
         with self._computing.slot():
             features = Features.fit(texts, self._encoder, len(task_ids))
         signed = self._sign(features)
-        return _Fit(features, self._files(signed.artifact, features)), signed
+        return self._fit_of(features, signed.artifact), signed
 
     def _sign(self, features: Features) -> _Signed:
         now = self._clock.now()
@@ -247,12 +246,10 @@ class Pool:
     def _save(self, signed: _Signed) -> int:
         return self._store.save_features(self.key, self.field, signed.artifact, signed.at)
 
-    def _files(self, artifact: bytes, features: Features) -> FeatureFiles:
-        return FeatureFiles(self._files_folder(artifact), features)
-
-    def _files_folder(self, artifact: bytes) -> Path:
-        # Named for their content: the ids of a database that was made anew begin again.
-        return self._folder / hashlib.sha256(artifact).hexdigest()[:16]
+    def _fit_of(self, features: Features, artifact: bytes) -> _Fit:
+        folder = folder_of(self._folder, self.key, artifact)
+        features = with_shared_topics(features, folder)
+        return _Fit(features, FeatureFiles(folder, features))
 
     def _use(self, features_id: int, fit: _Fit) -> None:
         if self._fit is not None:
@@ -300,7 +297,7 @@ class Pool:
         features = replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()))
         signed = self._sign(features)
         self.features_id = self._save(signed)
-        fit.files.move(self._files_folder(signed.artifact))
+        fit.files.move(folder_of(self._folder, self.key, signed.artifact))
         self._fit = _Fit(features, fit.files)
         log.info("project %s: %d words that no task holds any more are forgotten", self.key, len(gone))
 

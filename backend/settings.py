@@ -336,6 +336,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.model_dir / 'state.sqlite'}"
 
     @property
+    def features_dir(self) -> Path:
+        """Where the files of all features lie."""
+        return self.model_dir / "features"
+
+    @property
     def jobs_url(self) -> str:
         """SQLAlchemy address of the jobs: a SQLite file of their own, so that they never wait for a label's write."""
         return self.database_url or f"sqlite:///{self.model_dir / 'jobs.sqlite'}"

@@ -158,7 +158,7 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
                 parts.key,
                 parts.config,
                 find_encoder(parts.settings.encoder),
-                parts.settings.model_dir / "features",
+                parts.settings.features_dir,
                 parts.store,
                 make_signer(parts.settings),
                 parts.clock,

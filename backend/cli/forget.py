@@ -48,7 +48,7 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
                 if disconnect:
                     _disconnect(settings, store, key)
                 store.forget(key)
-            folder = settings.model_dir / "features" / key
+            folder = settings.features_dir / key
             # What cannot be removed is said at the end: the rest goes all the same.
             shutil.rmtree(folder, ignore_errors=True)
             if folder.exists():

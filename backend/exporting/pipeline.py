@@ -19,7 +19,8 @@ from backend.errors import NotExportable
 from backend.learning.classifier import Classifier
 from backend.learning.features import Encoder, Features
 from backend.learning.model import Model
-from backend.learning.tfidf import MAX_TEXT_CHARACTERS, Tfidf
+from backend.learning.terms import MAX_TEXT_CHARACTERS
+from backend.learning.tfidf import Tfidf
 from backend.learning.topics import Topics
 from backend.learning.types import Array
 

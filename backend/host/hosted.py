@@ -42,7 +42,7 @@ class Hosted:
         self._store = store
         self._jobs = jobs
         self._clock = clock
-        self._models = Models(store, signer)
+        self._models = Models(store, signer, settings.features_dir)
 
     def setup(self, body: Mapping[str, Any]) -> str:
         """Make the project of a /setup known; gives its current version's name."""

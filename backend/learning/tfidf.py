@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
-from itertools import chain, pairwise, repeat
-from typing import Any
+from itertools import repeat
 
 import numpy as np
 import scipy.sparse as sp
 
+from backend.learning.terms import TermCounts, terms_of, words_of
 from backend.learning.types import Array
 
-MAX_TEXT_CHARACTERS = 20_000
 MAX_TERMS = 200_000
-# Most word pairs never come again: those met once are forgotten whenever so many terms are counted (70 MB).
-MAX_COUNTED = 500_000
 # From this size on a term that occurs in a single text only costs memory.
 LARGE_POOL = 1_000
 _TEXTS_AT_ONCE = 5_000
-_NO_TERMS = ("empty",)
-_words = re.compile(r"\w+").findall
+_NO_TERMS = {"empty": 0}
 
 
 class Tfidf:
@@ -40,18 +34,12 @@ class Tfidf:
     @classmethod
     def fit(cls, texts: Sequence[str]) -> Tfidf:
         """Learn the terms of `texts` (any number, also none)."""
-        n_texts_of: Counter[str] = Counter()
-        for text in texts:
-            n_texts_of.update(set(_terms(text)))
-            if len(n_texts_of) > MAX_COUNTED:
-                n_texts_of = Counter({term: n for term, n in n_texts_of.items() if n > 1})
         least = 2 if len(texts) >= LARGE_POOL else 1
-        known = [(-n_texts, term) for term, n_texts in n_texts_of.items() if n_texts >= least]
-        frequent = [term for _, term in sorted(known)[:MAX_TERMS]] or [*_NO_TERMS]
-        frequent.sort()
-        n_texts = np.array([n_texts_of[term] for term in frequent])
+        n_texts_of = TermCounts(texts).most_frequent(MAX_TERMS, least) or _NO_TERMS
+        terms = sorted(n_texts_of)
+        n_texts = np.array([n_texts_of[term] for term in terms])
         idf = np.log((1 + len(texts)) / (1 + n_texts)) + 1
-        return cls(frequent, idf.astype(np.float32))
+        return cls(terms, idf.astype(np.float32))
 
     def transform(self, texts: Sequence[str]) -> sp.csr_matrix:
         """Rows of unit length. Returns shape (n_texts, n_terms), float32."""
@@ -88,7 +76,7 @@ class Tfidf:
         found: list[int] = []
         ends = [0]
         for text in texts:
-            found.extend(map(column_of, _terms(text), unknown))
+            found.extend(map(column_of, terms_of(words_of(text)), unknown))
             ends.append(len(found))
         columns = np.array(found, dtype=np.int32)
         is_known = columns < self.n_terms
@@ -101,8 +89,3 @@ class Tfidf:
         lengths = np.sqrt(rows.multiply(rows).sum(axis=1)).A1
         rows.data /= np.repeat(lengths, np.diff(rows.indptr))
         return rows
-
-
-def _terms(text: str) -> Iterator[str]:
-    words: list[Any] = _words(text[:MAX_TEXT_CHARACTERS].lower())
-    return chain(words, map(" ".join, pairwise(words)))

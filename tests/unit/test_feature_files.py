@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from backend.errors import FeaturesNotStored
-from backend.feature_files import DELETED, HAS_FEATURES, FeatureFiles
+from backend.feature_files import DELETED, HAS_FEATURES, FeatureFiles, with_shared_topics
 from backend.learning.draws import text_hashes
 from backend.learning.features import Features, TextRows
 from backend.learning.types import Array
@@ -189,6 +189,50 @@ def test_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("features cannot be written to ")
     assert "File too large" in done.stdout
+
+
+def in_file(array: Array) -> Path:
+    """The file that the array is mapped from."""
+    while not isinstance(array, np.memmap):
+        assert array.base is not None, "the array has memory of its own"
+        array = array.base
+    return Path(str(array.filename))
+
+
+def test_topics_are_one_file_for_all_processes(folder: Path) -> None:
+    first, second = with_shared_topics(FEATURES, folder), with_shared_topics(FEATURES, folder)
+    assert in_file(first.topics.components) == in_file(second.topics.components)
+    assert [path.name for path in folder.iterdir()] == ["topics"]
+    np.testing.assert_array_equal(second.topics.components, FEATURES.topics.components)
+    np.testing.assert_array_equal(dense(second.transform(TEXTS)), dense(FEATURES.transform(TEXTS)))
+
+
+def test_topics_stay_where_rows_are_begun_anew(folder: Path) -> None:
+    shared = with_shared_topics(FEATURES, folder)
+    files = FeatureFiles(folder, shared)
+    fill(files, 0, 4)
+    (folder / "manifest.json").unlink()
+    holds(FeatureFiles(folder, shared), 0)
+    assert in_file(shared.topics.components).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", None])
+def test_topics_that_somebody_has_changed_are_written_anew(folder: Path, content: bytes | None) -> None:
+    with_shared_topics(FEATURES, folder)
+    (folder / "topics").write_bytes(bytes(FEATURES.topics.components.nbytes) if content is None else content)
+    shared = with_shared_topics(FEATURES, folder)
+    np.testing.assert_array_equal(shared.topics.components, FEATURES.topics.components)
+
+
+def test_topics_stay_in_memory_where_no_file_can_be_written(folder: Path) -> None:
+    folder.parent.mkdir()
+    folder.write_text("a file where the folder should be")
+    assert with_shared_topics(FEATURES, folder) is FEATURES
+
+
+def test_features_without_topics_need_no_file(folder: Path) -> None:
+    without = Features.fit(["cat"], None, 1)
+    assert with_shared_topics(without, folder) is without
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from backend.learning.tfidf import LARGE_POOL, MAX_TEXT_CHARACTERS, Tfidf
+from backend.learning.terms import MAX_TEXT_CHARACTERS, TermCounts, terms_of, words_of
+from backend.learning.tfidf import LARGE_POOL, Tfidf
 
 
 def dense(features: Tfidf, *texts: str) -> np.ndarray:
@@ -126,8 +128,41 @@ def test_numbers_are_those_of_scikit_learn(n: int) -> None:
     np.testing.assert_allclose(features.transform(unseen).toarray(), reference.transform(unseen).toarray(), atol=1e-6)
 
 
+def counted_one_by_one(texts: list[str]) -> Counter[str]:
+    return Counter(term for text in texts for term in set(terms_of(words_of(text))))
+
+
+@pytest.mark.parametrize("words_at_once", [1, 5, 1_000])
+@given(texts=st.lists(st.text("ab c", max_size=12), max_size=12))
+@settings(max_examples=60)
+def test_terms_are_counted_as_one_by_one(words_at_once: int, texts: list[str]) -> None:
+    """Whatever part of the texts is counted at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.learning.terms._WORDS_AT_ONCE", words_at_once)
+        found = TermCounts(texts).most_frequent(1_000, 1)
+    assert found == counted_one_by_one(texts)
+
+
+@given(texts=st.lists(st.text("abc ", max_size=12), max_size=30), size=st.integers(1, 5))
+@settings(max_examples=60)
+def test_most_frequent_terms_come_first_and_ties_by_term(texts: list[str], size: int) -> None:
+    expected = sorted(counted_one_by_one(texts).items(), key=lambda one: (-one[1], one[0]))[:size]
+    assert list(TermCounts(texts).most_frequent(size, 1).items()) == expected
+
+
+@given(texts=st.lists(st.text("abcdef ", max_size=12), max_size=40))
+@settings(max_examples=60)
+def test_terms_that_stay_after_others_are_forgotten_are_terms_of_the_texts(texts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.learning.terms._WORDS_AT_ONCE", 6)
+        patch.setattr("backend.learning.terms.MAX_COUNTED", 8)
+        found = TermCounts(texts).most_frequent(1_000, 1)
+    expected = counted_one_by_one(texts)
+    assert all(n_texts <= expected[term] for term, n_texts in found.items())
+
+
 def test_counting_forgets_only_what_came_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.learning.tfidf.MAX_COUNTED", 50)
+    monkeypatch.setattr("backend.learning.terms.MAX_COUNTED", 50)
     texts = [f"often rare{place} unique{place}" for place in range(LARGE_POOL)]
     features = Tfidf.fit(texts)
     assert features.transform(["often"]).nnz == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,15 @@ def test_known_features_are_not_loaded(setting: Setting) -> None:
     assert model is not None
     assert model.features is setting.features
     assert setting.loaded == []
+
+
+def test_features_share_their_topics_with_other_processes(setting: Setting, tmp_path: Path) -> None:
+    version_id, _ = setting.publish()
+    model = Models(setting.store, setting.signer, tmp_path).get(KEY, version_id)
+    assert model is not None
+    assert not model.features.topics.components.flags.owndata
+    assert len(list(tmp_path.glob(f"{KEY}/*/topics"))) == 1
+    np.testing.assert_array_equal(model.features.topics.components, setting.features.topics.components)
 
 
 def test_features_of_another_version_are_not_taken(setting: Setting) -> None:
