@@ -21,6 +21,7 @@ from backend.learning.features import Encoder
 from backend.learning.rows import unit_rows
 from backend.learning.terms import MAX_TEXT_CHARACTERS
 from backend.learning.types import Array
+from backend.memory import map_file
 
 NONE = "none"
 WORDLLAMA = "wordllama"
@@ -96,7 +97,7 @@ def _map_tensor(path: Path, name: str) -> Array:
         found = json.loads(file.read(size))[name]
     if found["dtype"] != "F16":
         raise ValueError(f"{name} of {path.name} must be F16, not {found['dtype']}")
-    return np.memmap(path, "<f2", "r", offset=8 + size + found["data_offsets"][0], shape=tuple(found["shape"]))
+    return map_file(path, "<f2", tuple(found["shape"]), 8 + size + found["data_offsets"][0])
 
 
 class ModelEncoder(_Named):

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from backend.errors import FeaturesNotStored
 from backend.learning.features import Features, TextRows
 from backend.learning.types import Array
+from backend.memory import map_file
 
 # What a row of the log says of its task.
 HAS_FEATURES = 1
@@ -70,17 +71,17 @@ def with_shared_topics(features: Features, folder: Path) -> Features:
     try:
         if not _holds(path, components):
             _write_topics(path, components)
-        mapped = np.memmap(path, dtype=components.dtype, mode="r", shape=components.shape)
+        mapped = map_file(path, components.dtype, components.shape)
     except (OSError, ValueError) as exc:
         log.debug("topics are not shared: %s", exc)
         return features
-    return replace(features, topics=replace(features.topics, components=mapped.view(np.ndarray)))
+    return replace(features, topics=replace(features.topics, components=mapped))
 
 
 def _holds(path: Path, components: Array) -> bool:
     if not path.exists() or path.stat().st_size != components.nbytes:
         return False
-    return np.array_equal(np.memmap(path, dtype=components.dtype, mode="r", shape=components.shape), components)
+    return np.array_equal(map_file(path, components.dtype, components.shape), components)
 
 
 def _write_topics(path: Path, components: Array) -> None:
@@ -238,8 +239,7 @@ class FeatureFiles:
         length = self._sizes[name] // _TYPES[name].itemsize
         if not length:
             return np.zeros(0, dtype=_TYPES[name])
-        mapped = np.memmap(self._folder / name, dtype=_TYPES[name], mode="r", shape=(length,))
-        return np.asarray(mapped.view(np.ndarray))
+        return map_file(self._folder / name, _TYPES[name], (length,))
 
     def _note(self) -> None:
         """Remember the files as they are now, which is as they should be."""

@@ -52,7 +52,7 @@ from backend.learning.rows import Matrix
 from backend.learning.strategies import MEASURES
 from backend.learning.types import Array
 from backend.measuring import keep_predictions, measure
-from backend.memory import give_back
+from backend.memory import give_back, let_go_of_files
 from backend.models import Models
 from backend.pool import News, Pool
 from backend.publishing import IDLE_SECONDS, Publishing, n_ready
@@ -202,7 +202,9 @@ class Loop:
             self._count_turn(progress, "kept" if progress.version is None else "published")
             if progress.done:
                 self._record(key, progress, "; ".join(progress.done))
-        if progress.version is not None:
+        if progress.version is None:
+            let_go_of_files()
+        else:
             give_back()
         return progress.is_complete
 

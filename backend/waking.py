@@ -2,7 +2,7 @@
 
 SQLite counts what is committed to a file, which is read within microseconds. PostgreSQL tells those who listen, over
 all machines. Either may miss something (a connection that broke, a pooler that hands sessions round): whoever waits
-here looks by itself from time to time.
+here looks by itself from time to time. Only who listens loads PostgreSQL's driver.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-import psycopg
 import sqlalchemy as sa
 
 from backend.database import UNAVAILABLE, open_engine
 
-_CHANNEL = "label_studio_al_jobs"
+_CHANNEL = "label_studio_al"
 # Between two looks at what SQLite has counted; a notice of PostgreSQL's comes by itself.
 _LOOK_SECONDS = 0.05
 _LOOKS_AT_LEAST = 2
@@ -52,7 +51,13 @@ def tell(engine: sa.Engine) -> None:
     """Wake all who wait for a change of this database, where it does not do so by itself."""
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
+            tell_at_commit(connection)
+
+
+def tell_at_commit(connection: sa.Connection) -> None:
+    """`tell`, when the connection's transaction is committed."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
 
 
 class _Counting:
@@ -136,7 +141,7 @@ class _Listening:
             while not is_enough() and (left := deadline - time.monotonic()) > 0:
                 if list(driver.notifies(timeout=min(left, _LISTEN_SECONDS), stop_after=1)):
                     return
-        except (psycopg.Error, *UNAVAILABLE) as exc:
+        except (*UNAVAILABLE, self._engine.dialect.loaded_dbapi.Error) as exc:
             log.debug("nothing is heard from the jobs' database: %s", type(exc).__name__)
             self.close()
             time.sleep(min(seconds, _REST_SECONDS))

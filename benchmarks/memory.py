@@ -3,9 +3,9 @@
     python -m benchmarks.memory [--sizes 1000,10000] [--projects 2] [--all-packages] [--json FILE]
 
 For each size it starts `serve` beside a simulated Label Studio, connects the projects, labels 100 tasks of each, waits
-until they are learnt, asks each project for a prediction and the server for its status page, and measures when all is
-quiet. Linux only: it reads /proc/PID/smaps_rollup. The backend runs with the packages of requirements/run.txt, as in
-the image; --all-packages: with those of this environment, which has pandas.
+until they are learnt, asks each project for a prediction and the server for its status page, and measures ten seconds
+later, when all is quiet. Linux only: it reads /proc/PID/smaps_rollup. The backend runs with the packages of
+requirements/run.txt, as in the image; --all-packages: with those of this environment, which has pandas.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -41,6 +42,7 @@ from tests.support.run_environment import make_run_environment
 
 N_LABELS = 100
 SAMPLE_SECONDS = 0.5
+QUIET_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def measure(folder: Path, python: str | Path, n_projects: int, n_tasks: int) -> 
             backend.start()
             with watching(backend) as seen:
                 use(backend, studio, texts, n_projects, n_tasks)
+                time.sleep(QUIET_SECONDS)
             return Usage(n_tasks, highest=max(seen), **by_process(backend))
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from flask.testing import FlaskClient
 
-from backend.jobs import JobClient
 from backend.labeling import Task
 from backend.settings import read_settings
 from backend.store import Measurement, NewVersion, Signer, Store, Turn
@@ -37,12 +36,12 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = read_settings(model_dir=Path(folder), label_studio_url="http://label-studio.test")
-        store, jobs, signer = Store(settings.store_url), JobClient(settings.jobs_url), Signer("of a benchmark")
+        store, signer = Store(settings.store_url), Signer("of a benchmark")
         store.migrate()
         keys = [f"{number}.1700000000" for number in range(1, options.projects + 1)]
         for key in keys:
             fill(store, key, options.tasks // options.projects, options.labels)
-        client = create_app(settings, store, jobs, signer, []).test_client()
+        client = create_app(settings, store, signer, []).test_client()
         print(f"{options.projects} projects, {options.tasks:,} tasks, {options.labels:,} labels learnt in each\n")
         print("| page | median | times /health |")
         print("| --- | --- | --- |")
@@ -51,7 +50,6 @@ def main() -> None:
             took = milliseconds(client, path)
             print(f"| {path.replace(keys[0], 'KEY')} | {took:.1f} ms | {took / health:.0f} |", flush=True)
         store.close()
-        jobs.close()
 
 
 def fill(store: Store, key: str, n_tasks: int, n_labels: int) -> None:

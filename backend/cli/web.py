@@ -26,7 +26,6 @@ from backend.settings import read_settings
 # Label Studio waits 1 s for a webhook, inside of the annotator's Submit: less than that is waited for a locked
 # database. What is not written down is asked for later.
 STORE_PATIENCE_SECONDS = 0.5
-JOBS_PATIENCE_SECONDS = 0.25
 # Label Studio keeps a connection for each of its threads; slow and idle ones cost no thread.
 CONNECTIONS = 1_000
 SILENCE_SECONDS = 30
@@ -41,14 +40,12 @@ def run_web(host: str, port: int) -> None:
     set_up_logging(settings)
     keep_files_private()
     end_with_parent()
-    from backend.jobs import JobClient
     from backend.web import create_app
     from backend.web.intake import Intake
 
     store = open_store(settings, STORE_PATIENCE_SECONDS)
     signer, keys = make_signer(settings), webhook_keys(settings)
-    jobs = JobClient(settings.jobs_url, patience_seconds=JOBS_PATIENCE_SECONDS)
-    app = create_app(settings, store, jobs, signer, keys, host=host)
+    app = create_app(settings, store, signer, keys, host=host)
     dispatchers: dict[int, Any] = {}
     try:
         server = waitress.create_server(
@@ -80,7 +77,6 @@ def run_web(host: str, port: int) -> None:
     is_over.set()
     keep_up.join(LAST_WORDS_SECONDS)
     store.close()
-    jobs.close()
 
 
 def _end(*_: object) -> None:

@@ -29,6 +29,7 @@ from backend.computing import Computing
 from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from backend.errors import DatabaseUnavailable, StudioError
+from backend.hearing import Hearing
 from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
 from backend.loop import Loop, is_retry_due
 from backend.publishing import is_prune_due
@@ -91,6 +92,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)
     runner.start()
+    hearing = Hearing(store, jobs, settings.store_url)
+    hearing.start()
     rescue = Rescue(jobs, store.turn_lock)
     checks: list[Periodic] = []
     if studio is not None:
@@ -136,6 +139,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                 # The next sweep comes soon.
                 log.error("the sweep failed: %s", type(exc).__name__, exc_info=exc)
     finally:
+        hearing.stop()
         runner.stop(DRAIN_SECONDS)
         with suppress(*UNAVAILABLE):
             counts.flush(store.add_counts)

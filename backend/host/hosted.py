@@ -19,7 +19,6 @@ from backend.clock import Clock
 from backend.database import UNAVAILABLE, unavailable
 from backend.errors import ArtifactRejected, InvalidRequest, UnknownProject
 from backend.host.worker import keep_worker
-from backend.jobs import JobClient
 from backend.labeling import parse_config, read_event, read_project_key
 from backend.learning.model import Model
 from backend.models import Models
@@ -37,10 +36,9 @@ log = logging.getLogger(__name__)
 class Hosted:
     """The projects of a server that is not ours. Safe to use from several threads."""
 
-    def __init__(self, settings: Settings, store: Store, jobs: JobClient, signer: Signer, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, signer: Signer, clock: Clock) -> None:
         self._settings = settings
         self._store = store
-        self._jobs = jobs
         self._clock = clock
         self._models = Models(store, signer, settings.features_dir)
 
@@ -51,7 +49,6 @@ class Hosted:
             project, is_news = register(self._store, self._settings, setup, self._clock.now())
             if is_news:
                 log.info("project %s is set up", project.key)
-                self._ask_turn(project)
             return name_of(self._store, self._store.current_name(project.key))
 
     def version_of(self, key: str) -> str:
@@ -94,8 +91,6 @@ class Hosted:
             if project is None:
                 log.warning("webhook %s of project %s, never set up here: ignored", event.action, event.project_key)
                 return {"status": "ignored", "reason": "this project is not connected"}
-            if project.revision > project.seen_revision:
-                self._ask_turn(project)
         return {"status": "heard"}
 
     def want_training(self, key: object) -> None:
@@ -103,7 +98,6 @@ class Hosted:
         with _answering():
             project = self._store.project(read_project_key(key))
             self._store.want_training(project.key, self._clock.now())
-            self._ask_turn(project)
 
     def _current(self, project: Project) -> tuple[tuple[int, str] | None, Model | None]:
         while True:
@@ -120,13 +114,6 @@ class Hosted:
             log.error("project %s: %s; it is trained again", project.key, exc)
             self.want_training(project.key)
             return None
-
-    def _ask_turn(self, project: Project) -> None:
-        try:
-            self._jobs.ask(project.key, project.n_turns)
-        except Exception as exc:
-            # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
-            log.info("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
 
 
 def hosted() -> Hosted:
@@ -154,10 +141,9 @@ def asked() -> dict[str, Any]:
 def _open(_pid: int) -> Hosted:
     settings = read_settings()
     store = open_store(settings, PATIENCE_SECONDS)
-    jobs = JobClient(settings.jobs_url, patience_seconds=PATIENCE_SECONDS / 2)
     signer = make_signer(settings)
     threading.Thread(target=keep_worker, args=[settings.model_dir], name="worker-keeper", daemon=True).start()
-    return Hosted(settings, store, jobs, signer, Clock())
+    return Hosted(settings, store, signer, Clock())
 
 
 @contextmanager

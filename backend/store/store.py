@@ -28,6 +28,7 @@ from backend.store.claims import additions
 from backend.store.locks import open_locks
 from backend.store.migrations import is_current, migrate
 from backend.store.upserts import chunks, upserts
+from backend.waking import tell_at_commit
 
 KEPT_TURNS = 200
 # Whoever gave one of so many of the newest annotations is taken to label now.
@@ -1124,6 +1125,7 @@ class Store:
         table = schema.projects
         statement = sa.update(table).where(table.c.key == key).values(revision=table.c.revision + 1, **columns)
         row = connection.execute(statement.returning(*_PROJECT_COLUMNS)).one_or_none()
+        tell_at_commit(connection)
         return None if row is None else _project(row)
 
     @contextmanager

@@ -16,7 +16,6 @@ from backend import logs
 from backend.clock import Clock
 from backend.database import UNAVAILABLE, UNSTORABLE
 from backend.errors import BackendError, DatabaseUnavailable, InvalidRequest
-from backend.jobs import JobClient
 from backend.redaction import hide
 from backend.settings import Settings
 from backend.store import Signer, Store
@@ -52,7 +51,6 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings,
     store: Store,
-    jobs: JobClient,
     signer: Signer,
     webhook_keys: Sequence[str],
     *,
@@ -66,7 +64,7 @@ def create_app(
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    here = app.extensions["parts"] = Parts(settings, store, jobs, signer, clock or Clock())
+    here = app.extensions["parts"] = Parts(settings, store, signer, clock or Clock())
     guard = app.extensions["guard"] = Guard(settings, webhook_keys, host)
 
     def note_shed(path: str) -> None:

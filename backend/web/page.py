@@ -17,7 +17,6 @@ from backend.store import Project
 from backend.web.answers import answer_error
 from backend.web.charts import automation_curve, learning_curve
 from backend.web.parts import Parts, parts
-from backend.web.protocol import ask_turn
 from backend.web.status import brief_state, problems, state_of, task_url
 from backend.web.tokens import FIELD, check_token, form_token, keep_visit
 
@@ -75,7 +74,7 @@ def retrain(key: str) -> ResponseReturnValue:
     """Publish a new version whatever the growth."""
     here, known = _acted_on(key)
     here.store.want_training(known.key, here.clock.now())
-    return _done(here, known, "retrain")
+    return _done(known, "retrain")
 
 
 @page.post("/projects/<key>/pause")
@@ -83,7 +82,7 @@ def pause(key: str) -> ResponseReturnValue:
     """Take no turns until somebody resumes."""
     here, known = _acted_on(key)
     here.store.pause(known.key, here.clock.now())
-    return _done(here, known, "pause")
+    return _done(known, "pause")
 
 
 @page.post("/projects/<key>/resume")
@@ -91,7 +90,7 @@ def resume(key: str) -> ResponseReturnValue:
     """Take turns again."""
     here, known = _acted_on(key)
     here.store.resume(known.key, here.clock.now())
-    return _done(here, known, "resume")
+    return _done(known, "resume")
 
 
 @page.post("/projects/<key>/settings")
@@ -109,7 +108,7 @@ def settings(key: str) -> ResponseReturnValue:
     default = ProjectSettings().model_dump()
     kept = {name: value for name, value in chosen.items() if value != default[name] or name in known.extra_params}
     here.store.choose_settings(known.key, kept, here.clock.now())
-    return _done(here, known, "settings")
+    return _done(known, "settings")
 
 
 @page.errorhandler(BackendError)
@@ -190,8 +189,7 @@ def _acted_on(key: str) -> tuple[Parts, Project]:
     return here, here.store.project(read_project_key(key))
 
 
-def _done(here: Parts, known: Project, action: str) -> ResponseReturnValue:
-    ask_turn(here, known)
+def _done(known: Project, action: str) -> ResponseReturnValue:
     return redirect(url_for("page.project", key=known.key, done=action), 303)
 
 

@@ -16,7 +16,7 @@ from flask import current_app
 from backend.clock import Clock
 from backend.counting import Counts
 from backend.database import UNAVAILABLE, TornDatabase, set_aside, unavailable
-from backend.jobs import JobClient
+from backend.memory import let_go_of_files
 from backend.models import Models
 from backend.settings import Settings
 from backend.store import Project, Signer, Store
@@ -55,13 +55,10 @@ class Parts:
 
     settings: Settings
     store: Store
-    jobs: JobClient
     signer: Signer
     clock: Clock
     models: Models = field(init=False)
     counts: Counts = field(init=False, default_factory=Counts)
-    # The number of turns with which the last one was asked for, by project.
-    asked: dict[str, int] = field(init=False, default_factory=dict)
     # When a sync was last wanted since somebody opened a task (`Clock.elapsed`), by project.
     sync_wanted_at: dict[str, float] = field(init=False, default_factory=dict)
     _last_known: dict[str, Known] = field(init=False, default_factory=dict)
@@ -146,8 +143,8 @@ class Parts:
     def keep_up(self, is_over: threading.Event) -> None:
         """Catch up once a second until it is over: no further request may come that would.
 
-        Every five seconds, and at the end, it adds up what was counted, and every half minute it lets go of projects
-        that were forgotten.
+        Every five seconds it adds up what was counted (also at the end) and lets go of mapped files, and every half
+        minute of projects that were forgotten.
         """
         for tick in count():
             if is_over.wait(REST_SECONDS):
@@ -155,6 +152,7 @@ class Parts:
                 return
             try:
                 if tick % _TICKS_TO_COUNT == 0:
+                    let_go_of_files()
                     self.flush_counts()
                 self.catch_up()
                 if tick % _TICKS_TO_FORGET == 0:
@@ -174,7 +172,7 @@ class Parts:
 
     def _forget_all_but(self, keys: Sequence[str]) -> None:
         self.models.forget(keys)
-        in_memory: tuple[MutableMapping[str, Any], ...] = (self._last_known, self.asked, self.sync_wanted_at)
+        in_memory: tuple[MutableMapping[str, Any], ...] = (self._last_known, self.sync_wanted_at)
         for kept in in_memory:
             for key in kept.keys() - set(keys):
                 kept.pop(key, None)

@@ -48,7 +48,6 @@ def setup() -> ResponseReturnValue:
         return jsonify(model_version=_version_name(known))
     if is_news:
         log.info("project %s is set up", key)
-        ask_turn(here, project)
     elif _is_sync_late(here, project):
         # Somebody opens a task where nothing happened for long: from now on, something may.
         here.sync_wanted_at[key] = here.clock.elapsed()
@@ -72,7 +71,7 @@ def predict() -> ResponseReturnValue:
 
 @protocol.post("/webhook")
 def webhook() -> ResponseReturnValue:
-    """Hear an event: write it down, make sure that a turn is asked for, answer at once."""
+    """Hear an event: write it down, which wakes the worker, and answer at once."""
     event = read_event(_body())
     parts().counts.add("label_studio_al_events_total", action="other" if event is None else event.action)
     if event is None:
@@ -90,8 +89,6 @@ def webhook() -> ResponseReturnValue:
         sentence = "webhook %s of project %s, which was never set up here: ignored"
         here.say_seldom("unknown project", sentence, event.action, event.project_key)
         return jsonify(status="ignored", reason="this project is not connected")
-    if project.revision > project.seen_revision:
-        ask_turn(here, project)
     answer: dict[str, Any] = {"status": "heard"}
     if event.asks_training:
         # Label Studio keeps it and asks /job_status about it.
@@ -105,7 +102,6 @@ def train() -> ResponseReturnValue:
     here = parts()
     project = here.store.project(_project_key(_body().get("project")))
     here.store.want_training(project.key, here.clock.now())
-    ask_turn(here, project)
     return jsonify(status="queued", job=f"{project.key}:{project.n_turns}"), 201
 
 
@@ -189,19 +185,6 @@ def _version_name(known: Known) -> str:
     return name_of(parts().store, known.version)
 
 
-def ask_turn(here: Parts, project: Project) -> None:
-    """Make sure that a job waits for the project's next turn."""
-    if here.asked.get(project.key) == project.n_turns:
-        # Of a thousand events that one turn will see, the first one asks for it.
-        return
-    try:
-        here.jobs.ask(project.key, project.n_turns)
-        here.asked[project.key] = project.n_turns
-    except Exception as exc:
-        # What was heard is stored; the worker's sweep finds projects with news that no job waits for.
-        log.info("project %s: no job could be asked for (%s): the sweep will", project.key, type(exc).__name__)
-
-
 def _is_sync_late(here: Parts, project: Project) -> bool:
     """Whether a project in which something happens would have been compared with Label Studio by now."""
     if project.synced_at is None or project.sync_wanted:
@@ -231,5 +214,4 @@ def _model(here: Parts, known: Known) -> Model | None:
     except ArtifactRejected as exc:
         log.error("project %s: %s; it is trained again", known.project.key, exc)
         here.store.want_training(known.project.key, here.clock.now())
-        ask_turn(here, known.project)
         return None

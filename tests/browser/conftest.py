@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page
 from werkzeug.serving import make_server
 
 from backend.examples import example_config, example_tasks
-from backend.jobs import JobClient
 from backend.labeling import parse_config
 from backend.settings import read_settings
 from backend.store import Signer, Store
@@ -61,8 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     bench = Bench(FakeLabelStudio(), store, signer, clock, settings)
     project = bench.add(example_config(), [task["text"] for task in example_tasks()], audit_share=0.3)
     bench.add()
-    jobs = JobClient(settings.jobs_url)
-    server = make_server("127.0.0.1", 0, create_app(settings, store, jobs, signer, [], clock=clock), threaded=True)
+    server = make_server("127.0.0.1", 0, create_app(settings, store, signer, [], clock=clock), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     found = Site(f"http://127.0.0.1:{server.server_port}", bench, project)
@@ -72,7 +70,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield found
     server.shutdown()
     thread.join()
-    jobs.close()
     store.close()
 
 

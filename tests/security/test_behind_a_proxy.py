@@ -12,7 +12,6 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
@@ -61,13 +60,13 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def make_client(
-    tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, payload: Callable[[str], dict[str, Any]]
+    tmp_path: Path, store: Store, signer: Signer, payload: Callable[[str], dict[str, Any]]
 ) -> Callable[..., FlaskClient]:
     """A client of a backend that knows a project, with the given settings."""
     store.register(payload("setup")["project"], payload("setup")["schema"], None, 0.0)
 
     def make(**given: Any) -> FlaskClient:
-        app = create_app(read_settings(model_dir=tmp_path, **given), store, jobs, signer, [SECRET])
+        app = create_app(read_settings(model_dir=tmp_path, **given), store, signer, [SECRET])
         return app.test_client(use_cookies=False)
 
     return make

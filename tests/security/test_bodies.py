@@ -15,7 +15,6 @@ import pytest
 import waitress
 from waitress import wasyncore
 
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER, webhook_secret
@@ -60,7 +59,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Iterator[Callable[..., Served]]:
+def serve(tmp_path: Path, store: Store, signer: Signer) -> Iterator[Callable[..., Served]]:
     """Starts backends with the given settings."""
     is_over = threading.Event()
     threads: list[threading.Thread] = []
@@ -74,7 +73,7 @@ def serve(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Iter
 
     def start(**given: Any) -> Served:
         settings = read_settings(model_dir=tmp_path, max_body_bytes=MAX_BODY, **given)
-        app, dispatchers = create_app(settings, store, jobs, signer, [KEY]), dict[int, Any]()
+        app, dispatchers = create_app(settings, store, signer, [KEY]), dict[int, Any]()
         server = waitress.create_server(
             app,
             map=dispatchers,

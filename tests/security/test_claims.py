@@ -11,7 +11,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from backend.cli.worker import needs_turn
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER, webhook_secret
@@ -64,9 +63,9 @@ class Door:
 
 
 @pytest.fixture
-def door(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, clock: FakeClock) -> Door:
+def door(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Door:
     settings = read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
-    web = create_app(settings, store, jobs, signer, [KEY]).test_client()
+    web = create_app(settings, store, signer, [KEY]).test_client()
     return Door(Bench(FakeLabelStudio(), store, signer, clock, settings), web)
 
 
@@ -257,11 +256,9 @@ def test_project_made_anew_under_the_same_number_takes_no_label_of_the_old_one(d
     assert door.labels() == door.before
 
 
-def test_without_a_token_nobody_can_be_asked_and_webhooks_are_believed(
-    door: Door, jobs: JobClient, signer: Signer
-) -> None:
+def test_without_a_token_nobody_can_be_asked_and_webhooks_are_believed(door: Door, signer: Signer) -> None:
     settings = door.bench.settings.model_copy(update={"label_studio_api_key": None})
-    door.web = create_app(settings, door.store, jobs, signer, [KEY]).test_client()
+    door.web = create_app(settings, door.store, signer, [KEY]).test_client()
     door.tell(door.fake.delete_annotations(door.project.id, *list(door.project.annotations)[:2]), door.project)
     assert door.ours() == door.theirs()
     assert door.store.claims(door.project.key) == []

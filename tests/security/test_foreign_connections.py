@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.jobs import JobClient
 from backend.labeling import version_number
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
@@ -95,8 +94,7 @@ class Neighbours:
         self.fake.caller = httpx.Client(mounts=mounts)
 
     def _app(self, store: Store) -> Any:
-        jobs = JobClient(f"sqlite:///{self.settings.model_dir / 'jobs.sqlite'}")
-        return create_app(self.settings, store, jobs, self.signer, [], clock=self.bench.clock)
+        return create_app(self.settings, store, self.signer, [], clock=self.bench.clock)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
@@ -28,11 +27,11 @@ def project(store: Store) -> Store:
 
 
 @pytest.fixture
-def open_browser(tmp_path: Path, project: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
+def open_browser(tmp_path: Path, project: Store, signer: Signer) -> Callable[..., FlaskClient]:
     """Somebody's browser, with cookies of its own, at one backend that has no credentials."""
     studio = {"label_studio_url": "http://label-studio.test", "label_studio_api_key": "KEY"}  # pragma: allowlist secret
     settings = read_settings(model_dir=tmp_path, **studio)
-    return create_app(settings, project, jobs, signer, [], clock=FakeClock()).test_client
+    return create_app(settings, project, signer, [], clock=FakeClock()).test_client
 
 
 @pytest.fixture
@@ -66,9 +65,9 @@ def test_token_is_of_use_in_its_own_browser_only(
 
 
 def test_token_of_another_key_or_day_is_of_no_use(
-    client: FlaskClient, tmp_path: Path, project: Store, jobs: JobClient, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, tmp_path: Path, project: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other_key = create_app(read_settings(model_dir=tmp_path), project, jobs, Signer("another key"), []).test_client()
+    other_key = create_app(read_settings(model_dir=tmp_path), project, Signer("another key"), []).test_client()
     sent = {"token": token_of(other_key)}
     cookie = other_key.get_cookie("al_page", path="/")
     assert cookie

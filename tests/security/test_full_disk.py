@@ -21,7 +21,6 @@ from backend.cli.wiring import make_signer, webhook_keys
 from backend.database import UNAVAILABLE
 from backend.errors import InvalidRequest, InvalidSettings
 from backend.feature_files import FeatureFiles
-from backend.jobs import JobClient
 from backend.loop import DISK_SECONDS_AT_MOST, PARKED_AFTER
 from backend.models import Models
 from backend.settings import Settings, read_settings
@@ -118,9 +117,9 @@ def test_model_that_the_database_does_not_take_is_not_used(bench: Bench, project
 
 
 def test_webhook_that_the_database_does_not_take_is_answered_and_made_up_for(
-    settings: Settings, store: Store, jobs: JobClient, signer: Signer, payload: Callable[[str], dict[str, Any]]
+    settings: Settings, store: Store, signer: Signer, payload: Callable[[str], dict[str, Any]]
 ) -> None:
-    client = create_app(settings, store, jobs, signer, [], clock=FakeClock()).test_client()
+    client = create_app(settings, store, signer, [], clock=FakeClock()).test_client()
     assert client.post("/setup", json=payload("setup")).status_code == 200
     key = payload("setup")["project"]
     store.update(key, sync_wanted=False)

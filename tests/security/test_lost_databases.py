@@ -21,7 +21,6 @@ from flask.testing import FlaskClient
 from backend.cli.wiring import open_store
 from backend.database import UNAVAILABLE, open_engine
 from backend.errors import DatabaseUnavailable
-from backend.jobs import JobClient
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
@@ -72,10 +71,10 @@ def own_store(settings: Settings, path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(
-    settings: Settings, own_store: Store, jobs: JobClient, signer: Signer, payload: Callable[[str], dict[str, Any]]
+    settings: Settings, own_store: Store, signer: Signer, payload: Callable[[str], dict[str, Any]]
 ) -> FlaskClient:
     """A backend with a project."""
-    made = create_app(settings, own_store, jobs, signer, [], clock=FakeClock()).test_client()
+    made = create_app(settings, own_store, signer, [], clock=FakeClock()).test_client()
     assert made.post("/setup", json=payload("setup")).status_code == 200
     own_store.update(PROJECT, sync_wanted=False)
     return made
@@ -214,15 +213,13 @@ def test_journal_of_a_deleted_database_is_not_played_into_the_new_one(path: Path
 def test_webhook_is_heard_though_the_jobs_are_deleted(
     settings: Settings, own_store: Store, signer: Signer, tmp_path: Path, payload: Callable[[str], dict[str, Any]]
 ) -> None:
-    jobs = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    client = create_app(settings, own_store, jobs, signer, [], clock=FakeClock()).test_client()
+    client = create_app(settings, own_store, signer, [], clock=FakeClock()).test_client()
     assert client.post("/setup", json=payload("setup")).status_code == 200
     delete(tmp_path / "jobs.sqlite")
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 201
     project = own_store.project(PROJECT)
     # The sweep finds it by this.
     assert project.revision > project.seen_revision
-    jobs.close()
 
 
 # -- something else in its place ---------------------------------------------------------------------------------

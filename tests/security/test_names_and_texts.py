@@ -24,7 +24,6 @@ from backend.cli.doctor import _say
 from backend.doctor import Result
 from backend.doctor.findings import FAILURE
 from backend.errors import InvalidSettings
-from backend.jobs import JobClient
 from backend.labeling import parse_config
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store, Turn
@@ -50,8 +49,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings, store: Store, jobs: JobClient, signer: Signer) -> FlaskClient:
-    return create_app(settings, store, jobs, signer, [], clock=FakeClock()).test_client()
+def client(settings: Settings, store: Store, signer: Signer) -> FlaskClient:
+    return create_app(settings, store, signer, [], clock=FakeClock()).test_client()
 
 
 @pytest.fixture

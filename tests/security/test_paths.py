@@ -15,7 +15,6 @@ from flask.testing import FlaskClient
 from backend.cli import main
 from backend.errors import InvalidRequest
 from backend.feature_files import FeatureFiles
-from backend.jobs import JobClient
 from backend.labeling import read_project_key, version_number
 from backend.learning.features import Features
 from backend.pool import Pool
@@ -62,8 +61,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings, store: Store, jobs: JobClient, signer: Signer) -> FlaskClient:
-    return create_app(settings, store, jobs, signer, [], clock=FakeClock()).test_client()
+def client(settings: Settings, store: Store, signer: Signer) -> FlaskClient:
+    return create_app(settings, store, signer, [], clock=FakeClock()).test_client()
 
 
 @pytest.fixture

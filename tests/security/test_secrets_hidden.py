@@ -27,7 +27,6 @@ from backend.cli.wiring import make_signer, make_studio, webhook_keys
 from backend.clock import Clock
 from backend.computing import Computing
 from backend.errors import BackendError, InvalidSettings, StudioRefused, StudioUnreachable
-from backend.jobs import JobClient
 from backend.loop import Loop
 from backend.redaction import hide, know, know_address, know_login
 from backend.settings import Settings, read_settings
@@ -236,7 +235,6 @@ def test_no_route_answers_with_a_secret_and_none_is_stored(
     environment: pytest.MonkeyPatch,
     tmp_path: Path,
     store: Store,
-    jobs: JobClient,
     log: io.StringIO,
     name: str,
     odd: str,
@@ -255,7 +253,7 @@ def test_no_route_answers_with_a_secret_and_none_is_stored(
     # What a release before this one has stored.
     store.record_turn(KEY, Turn(0.0, 0.0, f"failed: {ODD[odd].format(CORE)!r}", None, None, {}))
     store.update(KEY, error=f"it said {value_of(name, odd)}", activity=f"waiting for {value_of(name, odd)!r}")
-    app = create_app(settings, store, jobs, Signer("a key"), ["k" * 16])
+    app = create_app(settings, store, Signer("a key"), ["k" * 16])
     assert settings.basic_auth_pass is not None
     for text in answers(app, ("studio", settings.basic_auth_pass.get_secret_value())):
         assert CORE not in text

@@ -19,7 +19,6 @@ import pytest
 
 from backend.computing import Computing
 from backend.errors import StudioError, StudioUnreachable
-from backend.jobs import JobClient
 from backend.loop import Loop
 from backend.settings import read_settings
 from backend.store import Signer, Store
@@ -306,7 +305,7 @@ def test_nobody_is_put_to_sleep_for_years(header: str) -> None:
 
 @pytest.mark.parametrize("header", ["1e309", "99999999", "nan", LATE])
 def test_status_is_answered_and_the_project_goes_on(
-    tmp_path: Path, store: Store, signer: Signer, jobs: JobClient, clock: FakeClock, header: str
+    tmp_path: Path, store: Store, signer: Signer, clock: FakeClock, header: str
 ) -> None:
     bench = Bench(FakeLabelStudio(), store, signer, clock, read_settings(model_dir=tmp_path))
     project = bench.add()
@@ -316,7 +315,7 @@ def test_status_is_answered_and_the_project_goes_on(
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=transport), clock=clock)
     loop = Loop(store, studio, signer, bench.settings, clock, Computing(1), AtOnce())
     loop.take_turn(project.key)
-    client = create_app(bench.settings, store, jobs, signer, [], clock=clock).test_client()
+    client = create_app(bench.settings, store, signer, [], clock=clock).test_client()
     (shown,) = client.get("/status").get_json()["projects"]
     assert "answered 429: busy" in shown["error"]
     is_busy = False

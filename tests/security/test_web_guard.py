@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 
 from backend.cli.wiring import webhook_keys
 from backend.errors import InvalidSettings
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER, webhook_secret
@@ -34,12 +33,12 @@ POST_PATHS = ["/setup", "/predict", "/train", "/job_status", "/validate", "/dele
 
 
 @pytest.fixture
-def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
+def make_client(tmp_path: Path, store: Store, signer: Signer) -> Callable[..., FlaskClient]:
     """A client of a backend with the given settings."""
 
     def make(clock: FakeClock | None = None, **given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, jobs, signer, [KEY, OLD_KEY], clock=clock).test_client()
+        return create_app(settings, store, signer, [KEY, OLD_KEY], clock=clock).test_client()
 
     return make
 

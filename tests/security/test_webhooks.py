@@ -11,7 +11,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from backend.cli.wiring import webhook_keys
-from backend.jobs import JobClient
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER, project_of_secret, webhook_secret
@@ -51,14 +50,14 @@ def test_secret_names_its_project_and_opens_no_other(key: str) -> None:
 
 
 @pytest.fixture
-def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
+def make_client(tmp_path: Path, store: Store, signer: Signer) -> Callable[..., FlaskClient]:
     """A client of a backend with the given settings; both projects are set up."""
     for key in (MINE, THEIRS):
         store.register(key, "<View/>", None, 0.0)
 
     def make(**given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, jobs, signer, [KEY]).test_client()
+        return create_app(settings, store, signer, [KEY]).test_client()
 
     return make
 

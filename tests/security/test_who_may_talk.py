@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
@@ -22,12 +21,12 @@ PROTECTED = {"basic_auth_user": "annotators", "basic_auth_pass": "a password"}
 
 
 @pytest.fixture
-def make_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> Callable[..., FlaskClient]:
+def make_client(tmp_path: Path, store: Store, signer: Signer) -> Callable[..., FlaskClient]:
     """A client of a backend that listens on the given address, with the given settings."""
 
     def make(host: str, **given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, jobs, signer, [SECRET], host=host).test_client()
+        return create_app(settings, store, signer, [SECRET], host=host).test_client()
 
     return make
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from flask.testing import FlaskClient
 
 from backend import applying
 from backend.cli import main
-from backend.jobs import JobClient
 from backend.labeling import examples, is_automatic, parse_config, read_annotation
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
@@ -540,10 +538,8 @@ def test_next_plan_asks_only_audit_labels_that_the_run_before_did_not_use(
 
 
 @pytest.fixture
-def web(bench: Bench, signer: Signer, settings: Settings, tmp_path: Path) -> Iterator[FlaskClient]:
-    jobs = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    yield create_app(settings, bench.store, jobs, signer, ["secret"], clock=bench.clock).test_client()
-    jobs.close()
+def web(bench: Bench, signer: Signer, settings: Settings) -> FlaskClient:
+    return create_app(settings, bench.store, signer, ["secret"], clock=bench.clock).test_client()
 
 
 def test_status_tells_of_runs_their_promise_and_their_checks(

@@ -23,7 +23,6 @@ from backend.cli.connect import connect_project
 from backend.doctor import Result, Setup, examine
 from backend.doctor.examination import MACHINE, PROJECT
 from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
-from backend.jobs import JobClient
 from backend.settings import Settings, read_settings
 from backend.store import Signer, Store
 from backend.studio import WEBHOOK_HEADER, webhook_secret
@@ -107,14 +106,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def ward(
-    store: Store, signer: Signer, jobs: JobClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Ward]:
+def ward(store: Store, signer: Signer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
     clock, fake = FakeClock(), FakeLabelStudio()
     apps: dict[str, Any] = {}
 
     def serve(served: Settings) -> None:
-        apps["backend"] = create_app(served, store, jobs, signer, [SECRET], clock=clock)
+        apps["backend"] = create_app(served, store, signer, [SECRET], clock=clock)
 
     def answer(environ: Any, start: Any) -> Any:
         return apps["backend"](environ, start)

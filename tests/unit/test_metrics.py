@@ -23,7 +23,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from backend.counting import COUNTED, Counts, Key
 from backend.database import open_engine
 from backend.errors import StudioRefused, StudioUnreachable
-from backend.jobs import JobClient
 from backend.settings import Settings, read_settings
 from backend.store import NewVersion, Signer, Store
 from backend.studio.client import Studio
@@ -42,10 +41,8 @@ PROJECT = "2.1795394190"
 
 
 @pytest.fixture
-def app(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Iterator[Flask]:
-    jobs = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    yield create_app(read_settings(model_dir=tmp_path), store, jobs, signer, ["secret"], clock=clock)
-    jobs.close()
+def app(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Flask:
+    return create_app(read_settings(model_dir=tmp_path), store, signer, ["secret"], clock=clock)
 
 
 @pytest.fixture
@@ -254,12 +251,10 @@ def test_openmetrics_is_served_to_who_asks_for_it(client: FlaskClient) -> None:
 
 
 def test_metrics_need_the_credentials(tmp_path: Path, store: Store, signer: Signer) -> None:
-    jobs = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     protected = read_settings(model_dir=tmp_path, basic_auth_user="somebody", basic_auth_pass="a password")
-    client = create_app(protected, store, jobs, signer, ["secret"]).test_client()
+    client = create_app(protected, store, signer, ["secret"]).test_client()
     assert client.get("/metrics").status_code == 401
     assert client.get("/metrics", auth=("somebody", "a password")).status_code == 200
-    jobs.close()
 
 
 # -- projects ----------------------------------------------

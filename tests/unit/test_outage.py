@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
@@ -50,16 +49,10 @@ def own_store(url: str) -> Iterator[Store]:
     opened.close()
 
 
-def make_client(own_store: Store, url: str, tmp_path: Path, signer: Signer) -> Iterator[FlaskClient]:
-    jobs = JobClient(url)
-    app = create_app(read_settings(model_dir=tmp_path), own_store, jobs, signer, ["secret"], clock=FakeClock())
-    yield app.test_client()
-    jobs.close()
-
-
 @pytest.fixture
-def client(own_store: Store, url: str, tmp_path: Path, signer: Signer) -> Iterator[FlaskClient]:
-    yield from make_client(own_store, url, tmp_path, signer)
+def client(own_store: Store, tmp_path: Path, signer: Signer) -> FlaskClient:
+    app = create_app(read_settings(model_dir=tmp_path), own_store, signer, ["secret"], clock=FakeClock())
+    return app.test_client()
 
 
 def test_web_goes_on_from_memory_and_asks_for_what_it_missed(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import NewVersion, Signer, Store
 from backend.web import create_app
@@ -22,22 +20,15 @@ LS = "http://label-studio.test"
 STUDIO = {"label_studio_url": LS, "label_studio_api_key": "KEY"}  # pragma: allowlist secret
 
 
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[JobClient]:
-    client = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    yield client
-    client.close()
-
-
-def open_client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, **given: Any) -> FlaskClient:
+def open_client(tmp_path: Path, store: Store, signer: Signer, **given: Any) -> FlaskClient:
     settings = read_settings(model_dir=tmp_path, **given)
-    return create_app(settings, store, jobs, signer, [], clock=FakeClock()).test_client()
+    return create_app(settings, store, signer, [], clock=FakeClock()).test_client()
 
 
 @pytest.fixture
-def client(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> FlaskClient:
+def client(tmp_path: Path, store: Store, signer: Signer) -> FlaskClient:
     """A backend with a token."""
-    return open_client(tmp_path, store, jobs, signer, **STUDIO)
+    return open_client(tmp_path, store, signer, **STUDIO)
 
 
 @pytest.fixture
@@ -105,11 +96,9 @@ def test_unknown_project_is_a_page_that_says_so(client: FlaskClient) -> None:
     assert "was never set up here" in answer.text
 
 
-def test_links_lead_where_browsers_reach_label_studio(
-    tmp_path: Path, project: Store, jobs: JobClient, signer: Signer
-) -> None:
+def test_links_lead_where_browsers_reach_label_studio(tmp_path: Path, project: Store, signer: Signer) -> None:
     given = {"label_studio_url": "http://label-studio:8080", "label_studio_public_url": "https://labels.example.org/"}
-    page = get(open_client(tmp_path, project, jobs, signer, **given))
+    page = get(open_client(tmp_path, project, signer, **given))
     assert 'href="https://labels.example.org/projects/3/data?task=1"' in page
     assert "label-studio:8080" not in page
 
@@ -152,8 +141,8 @@ def test_window_of_status_holds_reasons_and_only_what_is_left(client: FlaskClien
     assert (second["task_id"], second["reason"]) == (2, "drawn at random to measure the model")
 
 
-def test_page_is_behind_basic_auth(tmp_path: Path, project: Store, jobs: JobClient, signer: Signer) -> None:
-    client = open_client(tmp_path, project, jobs, signer, basic_auth_user="u", basic_auth_pass="p")
+def test_page_is_behind_basic_auth(tmp_path: Path, project: Store, signer: Signer) -> None:
+    client = open_client(tmp_path, project, signer, basic_auth_user="u", basic_auth_pass="p")
     for path in ("/", PAGE, "/static/page.css"):
         answer = client.get(path, headers=HTML)
         assert answer.status_code == 401
@@ -207,10 +196,8 @@ def test_wrong_setting_is_refused_with_its_rule(client: FlaskClient, project: St
     assert project.project(KEY).wanted_params is None
 
 
-def test_without_a_token_settings_cannot_be_written(
-    tmp_path: Path, project: Store, jobs: JobClient, signer: Signer
-) -> None:
-    client = open_client(tmp_path, project, jobs, signer)
+def test_without_a_token_settings_cannot_be_written(tmp_path: Path, project: Store, signer: Signer) -> None:
+    client = open_client(tmp_path, project, signer)
     assert "they cannot be changed here" in get(client)
     answer = press(client, "settings", strategy="entropy")
     assert answer.status_code == 400

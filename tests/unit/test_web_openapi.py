@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from backend.jobs import JobClient
 from backend.settings import read_settings
 from backend.store import Signer, Store
 from backend.web import create_app
@@ -22,10 +21,8 @@ PAYLOADS = sorted((Path(__file__).parents[1] / "payloads").glob("*.json"))
 
 
 @pytest.fixture
-def app(tmp_path: Path, store: Store, signer: Signer) -> Iterator[Flask]:
-    jobs = JobClient(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    yield create_app(read_settings(model_dir=tmp_path), store, jobs, signer, ["secret"])
-    jobs.close()
+def app(tmp_path: Path, store: Store, signer: Signer) -> Flask:
+    return create_app(read_settings(model_dir=tmp_path), store, signer, ["secret"])
 
 
 def path_of(name: str) -> str:

@@ -18,8 +18,6 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings, strategies
 from werkzeug.test import TestResponse
 
-from backend.database import open_engine
-from backend.jobs import JobClient
 from backend.labeling import parse_config, read_project_key
 from backend.learning.classifier import fit_classifier
 from backend.learning.features import Features
@@ -44,9 +42,9 @@ TEXTS = {"A": ["the cat sleeps", "a cat purrs", "the cat"], "B": ["an engine roa
 
 
 @pytest.fixture
-def app(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, clock: FakeClock) -> Flask:
+def app(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Flask:
     settings = read_settings(model_dir=tmp_path, max_body_bytes=50_000_000)
-    return create_app(settings, store, jobs, signer, [SECRET], clock=clock)
+    return create_app(settings, store, signer, [SECRET], clock=clock)
 
 
 @pytest.fixture
@@ -504,9 +502,9 @@ class SlowClock(FakeClock):
 
 
 def test_predictions_that_would_come_too_late_are_given_up_with_a_sentence(
-    tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, payload: Callable[[str], Any]
+    tmp_path: Path, store: Store, signer: Signer, payload: Callable[[str], Any]
 ) -> None:
-    app = create_app(read_settings(model_dir=tmp_path), store, jobs, signer, [SECRET], clock=SlowClock())
+    app = create_app(read_settings(model_dir=tmp_path), store, signer, [SECRET], clock=SlowClock())
     client = app.test_client()
     client.post("/setup", json=payload("setup"))
     publish(store, signer, learnt=TEXTS)
@@ -935,16 +933,6 @@ def test_five_thousand_items_in_one_webhook(
     assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
 
 
-def test_job_that_cannot_be_asked_for_does_not_lose_the_event(
-    connected: FlaskClient, store: Store, payload: Callable[[str], Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    # The jobs' database of these tests has no tables.
-    caplog.set_level(logging.INFO)
-    hear(connected, payload("annotation_created"))
-    assert labels(store) == {1: "A"}
-    assert "no job could be asked for" in caplog.text
-
-
 # -- train, job_status, versions, delete ------------------------------------
 
 
@@ -1012,23 +1000,6 @@ def test_version_that_is_replaced_during_a_request_gives_way_to_the_next(
     assert answer["result"][0]["value"]["choices"] == ["A"]
 
 
-def test_events_that_one_turn_will_see_ask_for_it_once(
-    connected: FlaskClient,
-    store: Store,
-    jobs: JobClient,
-    payload: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(jobs, "ask", lambda _key, n_turns: asked.append(n_turns))
-    store.begin_turn(KEY)
-    for _ in range(3):
-        hear(connected, payload("tasks_created"))
-    store.begin_turn(KEY)
-    hear(connected, payload("tasks_created"))
-    assert asked == [1, 2]
-
-
 # -- status -----------------------------------------------------------------
 
 
@@ -1060,14 +1031,14 @@ def test_status_says_what_a_missing_token_means(client: FlaskClient) -> None:
     assert "LABEL_STUDIO_API_KEY" in client.get("/status").get_json()["problems"][0]
 
 
-def test_status_tells_no_secrets(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer) -> None:
+def test_status_tells_no_secrets(tmp_path: Path, store: Store, signer: Signer) -> None:
     settings = read_settings(
         model_dir=tmp_path,
         label_studio_url="http://ls.test",
         label_studio_api_key="KEYKEY",
         signing_key="SIGNSIGNSIGNSIGN",
     )
-    text = create_app(settings, store, jobs, signer, [SECRET]).test_client().get("/status").text
+    text = create_app(settings, store, signer, [SECRET]).test_client().get("/status").text
     for secret in ("KEYKEY", "SIGNSIGNSIGNSIGN", SECRET):
         assert secret not in text
 
@@ -1106,8 +1077,8 @@ def test_wrong_content_type_is_415(client: FlaskClient, path: str, content_type:
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_body_over_the_limit_is_413(tmp_path: Path, store: Store, jobs: JobClient, signer: Signer, path: str) -> None:
-    client = create_app(read_settings(model_dir=tmp_path, max_body_bytes=2048), store, jobs, signer, [SECRET])
+def test_body_over_the_limit_is_413(tmp_path: Path, store: Store, signer: Signer, path: str) -> None:
+    client = create_app(read_settings(model_dir=tmp_path, max_body_bytes=2048), store, signer, [SECRET])
     answer = client.test_client().post(path, json={"a": "x" * 2048})
     assert_sentence(answer, 413)
 
@@ -1229,16 +1200,3 @@ def test_inside_errors_are_not_told(
     answer = connected.post("/predict", json={"project": KEY, "tasks": []})
     assert "the inside" not in assert_sentence(answer, 500)
     assert "the inside" in caplog.text
-
-
-def test_job_client_can_be_asked_without_tables(tmp_path: Path) -> None:
-    """The web process may be up before the first worker made the jobs' tables."""
-    path = tmp_path / "fresh.sqlite"
-    client = JobClient(f"sqlite:///{path}")
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the database says
-        client.ask(KEY, 0)
-    client.close()
-    engine = open_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0
-    engine.dispose()
