@@ -31,9 +31,9 @@ def map_file(path: Path, dtype: DTypeLike, shape: tuple[int, ...], offset: int =
 def give_back() -> None:
     """Let go of what this process need not hold: free memory, and the pages of mapped files, which come back by use.
 
-    What a training used is freed in pieces between others, and glibc keeps them: after some hundred trainings the
-    process would be larger by several times of what it holds (measured: 25 MB in 830 labels, 1.4 MB of them in use).
-    Costs some milliseconds; nothing where the C library is another one.
+    What a training or a comparison used is freed in pieces between others, and glibc keeps them: after some hundred
+    trainings the process would be larger by several times of what it holds (measured: 25 MB in 830 labels, 1.4 MB of
+    them in use). Costs some milliseconds; nothing where the C library is another one.
     """
     let_go_of_files()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1281,6 +1281,19 @@ def test_top_up_that_fails_is_made_later(bench: Bench) -> None:
     assert len(project.queue() or []) == 6
 
 
+def test_memory_that_a_comparison_used_is_given_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Label Studio's answer may be of megabytes for each thousand labels, and no training follows."""
+    project = bench.add(min_labels=100)
+    bench.turn(project)
+    given_back: list[str] = []
+    monkeypatch.setattr("backend.loop.give_back", lambda: given_back.append("now"))
+    bench.turn(project, after_seconds=60)
+    assert not given_back
+    bench.turn(project, after_seconds=86_400)
+    assert given_back
+    assert bench.version(project).number == 1
+
+
 # -- when the worker is killed ----------------------------------------
 
 
