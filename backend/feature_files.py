@@ -65,7 +65,7 @@ def with_shared_topics(features: Features, folder: Path) -> Features:
     A file that holds anything else is replaced. Where none can be written, the topics stay in this process's memory.
     """
     components = features.topics.components
-    if not components.size:
+    if not components.size or folder.is_symlink():
         return features
     path = folder / _TOPICS
     try:
@@ -218,6 +218,11 @@ class FeatureFiles:
 
     def _clear(self) -> None:
         """Delete the rows' files. What another process has mapped of them stays readable there."""
+        if self._folder.is_symlink():
+            # What it leads to is not ours.
+            with suppress(OSError):
+                self._folder.unlink()
+            return
         for name in (_MANIFEST, *_TYPES):
             with suppress(OSError):
                 (self._folder / name).unlink(missing_ok=True)

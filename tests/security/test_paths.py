@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from backend.cli import main
 from backend.errors import InvalidRequest
-from backend.feature_files import FeatureFiles
+from backend.feature_files import FeatureFiles, with_shared_topics
 from backend.labeling import read_project_key, version_number
 from backend.learning.features import Features
 from backend.pool import Pool
@@ -192,6 +192,16 @@ def test_old_features_that_are_a_link_take_nothing_with_them(tmp_path: Path, els
     features = Features.fit(["a text"], None, 1)
     FeatureFiles(folder / "new", features).remove_older_siblings()
     FeatureFiles(folder / "old", features).remove()
+    assert is_untouched(elsewhere)
+
+
+def test_topics_are_not_written_through_a_link(tmp_path: Path, elsewhere: Path) -> None:
+    folder = tmp_path / "features" / KEY
+    folder.mkdir(parents=True)
+    (folder / "linked").symlink_to(elsewhere)
+    features = Features.fit(["the cat sleeps", "a dog barks", "the cat and a dog"], None, 3)
+    assert features.topics.components.size
+    with_shared_topics(features, folder / "linked")
     assert is_untouched(elsewhere)
 
 
