@@ -59,29 +59,32 @@ def folder_of(folder: Path, project_key: str, artifact: bytes) -> Path:
     return folder / project_key / hashlib.sha256(artifact).hexdigest()[:16]
 
 
-def with_shared_topics(features: Features, folder: Path) -> Features:
-    """The same features, whose topics are a file in this folder, mapped into memory: all processes here share one.
+def with_mapped_topics(features: Features, folder: Path) -> Features:
+    """The same features, whose topics are mapped from the file in this folder, if there is one that holds the same.
 
-    A file that holds anything else is replaced. Where none can be written, the topics stay in this process's memory.
+    So all processes of a machine share its pages. Nothing is written.
     """
     components = features.topics.components
-    if not components.size or folder.is_symlink():
-        return features
-    path = folder / _TOPICS
     try:
-        if not _holds(path, components):
-            _write_topics(path, components)
-        mapped = map_file(path, components.dtype, components.shape)
-    except (OSError, ValueError) as exc:
-        log.debug("topics are not shared: %s", exc)
+        mapped = map_file(folder / _TOPICS, components.dtype, components.shape)
+    except (OSError, ValueError):
+        return features
+    if not np.array_equal(mapped, components):
         return features
     return replace(features, topics=replace(features.topics, components=mapped))
 
 
-def _holds(path: Path, components: Array) -> bool:
-    if not path.exists() or path.stat().st_size != components.nbytes:
-        return False
-    return np.array_equal(map_file(path, components.dtype, components.shape), components)
+def with_shared_topics(features: Features, folder: Path) -> Features:
+    """The same, once the topics are written there. Where they cannot be, they stay in this process's memory."""
+    mapped = with_mapped_topics(features, folder)
+    if mapped is not features or not features.topics.components.size or folder.is_symlink():
+        return mapped
+    try:
+        _write_topics(folder / _TOPICS, features.topics.components)
+    except OSError as exc:
+        log.debug("topics are not shared: %s", exc)
+        return features
+    return with_mapped_topics(features, folder)
 
 
 def _write_topics(path: Path, components: Array) -> None:
@@ -106,13 +109,15 @@ class FeatureFiles:
     kill or a full disk left behind it is overwritten; files that contradict it are made anew.
     """
 
+    _sizes: dict[str, int]
+    _checksums: dict[str, int]
+    position: tuple[int, int]
+
     def __init__(self, folder: Path, features: Features) -> None:
         """Open the files of this folder, or begin them."""
         self._folder = folder
         self._features = features
-        self._sizes = dict.fromkeys(_TYPES, 0)
-        self._checksums = dict.fromkeys(_TYPES, 0)
-        self.position = (-1, -1)
+        self._hold_nothing()
         self._seen: _Stamp = None
         self._seen_data: list[_Stamp] = []
         if not self._read_manifest(verify=True):
@@ -129,11 +134,13 @@ class FeatureFiles:
             return False
         if not self._read_manifest(verify=not is_grown):
             self._clear()
-            self._sizes = dict.fromkeys(_TYPES, 0)
-            self._checksums = dict.fromkeys(_TYPES, 0)
-            self.position = (-1, -1)
         self._map()
         return True
+
+    def begin_anew(self) -> None:
+        """Forget all rows. Topics stay where they are."""
+        self._clear()
+        self._map()
 
     def append(
         self,
@@ -216,8 +223,14 @@ class FeatureFiles:
 
     # -- inside -----------------------------------------------------------------------------------------------
 
+    def _hold_nothing(self) -> None:
+        self._sizes = dict.fromkeys(_TYPES, 0)
+        self._checksums = dict.fromkeys(_TYPES, 0)
+        self.position = (-1, -1)
+
     def _clear(self) -> None:
         """Delete the rows' files. What another process has mapped of them stays readable there."""
+        self._hold_nothing()
         if self._folder.is_symlink():
             # What it leads to is not ours.
             with suppress(OSError):

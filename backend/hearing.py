@@ -57,8 +57,9 @@ class Hearing:
                 self._jobs.ask(project.key, project.n_turns)
                 self._asked[project.key] = project.n_turns
             self._seen[project.key] = project.revision
+        known = {project.key for project in standings}
         for kept in (self._asked, self._seen):
-            for key in kept.keys() - {project.key for project in standings}:
+            for key in kept.keys() - known:
                 del kept[key]
 
     def _run(self) -> None:

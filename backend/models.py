@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.errors import ArtifactRejected
-from backend.feature_files import folder_of, with_shared_topics
+from backend.feature_files import folder_of, with_mapped_topics
 from backend.learning.features import Features
 from backend.learning.model import Model
 from backend.memory import give_back
@@ -90,7 +90,7 @@ class Models:
             raise ArtifactRejected(f"the features {features_id} of a stored model are gone")
         features: Features = self._signer.load(artifact, features_kind(key, born))
         if self._folder is not None:
-            features = with_shared_topics(features, folder_of(self._folder, key, artifact))
+            features = with_mapped_topics(features, folder_of(self._folder, key, artifact))
         del artifact
         give_back()
         return features

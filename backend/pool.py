@@ -271,8 +271,7 @@ class Pool:
                 self._refit = self.features_id, self._background.submit(self._make_refit)
         n_dead = len(self.task_ids) - len(self.live)
         if n_dead > max(DEAD_AT_LEAST, DEAD_SHARE * len(self.task_ids)):
-            fit.files.remove()
-            fit.files.catch_up()
+            fit.files.begin_anew()
             self._coverage = None
             self._append_news(fit, np.inf)
             self._index()

@@ -142,7 +142,7 @@ class _Listening:
                 if list(driver.notifies(timeout=min(left, _LISTEN_SECONDS), stop_after=1)):
                     return
         except (*UNAVAILABLE, self._engine.dialect.loaded_dbapi.Error) as exc:
-            log.debug("nothing is heard from the jobs' database: %s", type(exc).__name__)
+            log.debug("nothing is heard from the database: %s", type(exc).__name__)
             self.close()
             time.sleep(min(seconds, _REST_SECONDS))
 

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from backend.database import open_engine
 from backend.hearing import Hearing
-from backend.jobs import JobClient
 from backend.labeling import Event, Task
 from backend.store import Store
 from tests.support.build import KEY, config_xml
@@ -183,16 +181,3 @@ def test_hearing_goes_on_after_a_failure(url: str, asked: Asked, caplog: pytest.
             hear(others, 1)
         hearing.stop()
     assert "what was heard cannot be looked at: OSError" in caplog.text
-
-
-def test_jobs_cannot_be_asked_for_before_a_worker_made_their_tables(tmp_path: Path) -> None:
-    """Nor does asking make them."""
-    path = tmp_path / "fresh.sqlite"
-    client = JobClient(f"sqlite:///{path}")
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the database says
-        client.ask(KEY, 0)
-    client.close()
-    engine = open_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0
-    engine.dispose()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from backend.database import open_engine
 from backend.jobs import ABANDONED_SECONDS, JobClient, JobTablesMissing
 from backend.store import Store
 from backend.waking import open_waker
@@ -431,3 +432,16 @@ def accepts(jobs: Jobs, key: str, n_turns: int) -> bool:
     except JobTablesMissing:
         return False
     return True
+
+
+def test_jobs_cannot_be_asked_for_before_a_worker_made_their_tables(tmp_path: Path) -> None:
+    """Nor does asking make them."""
+    path = tmp_path / "fresh.sqlite"
+    client = JobClient(f"sqlite:///{path}")
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the database says
+        client.ask("2.1", 0)
+    client.close()
+    engine = open_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0
+    engine.dispose()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backend.errors import ArtifactRejected
+from backend.feature_files import folder_of, with_shared_topics
 from backend.learning.classifier import fit_classifier
 from backend.learning.features import Features
 from backend.learning.learner import Tuning
@@ -79,12 +80,23 @@ def test_known_features_are_not_loaded(setting: Setting) -> None:
 
 
 def test_features_share_their_topics_with_other_processes(setting: Setting, tmp_path: Path) -> None:
-    version_id, _ = setting.publish()
+    version_id, features_id = setting.publish()
+    artifact = setting.store.features_artifact(features_id)
+    assert artifact is not None
+    # The worker has written them before it publishes a version.
+    with_shared_topics(setting.features, folder_of(tmp_path, KEY, artifact))
     model = Models(setting.store, setting.signer, tmp_path).get(KEY, version_id)
     assert model is not None
     assert not model.features.topics.components.flags.owndata
     assert len(list(tmp_path.glob(f"{KEY}/*/topics"))) == 1
     np.testing.assert_array_equal(model.features.topics.components, setting.features.topics.components)
+
+
+def test_nothing_is_written_where_no_worker_is(setting: Setting, tmp_path: Path) -> None:
+    """A web server on a machine of its own: nobody there would remove the topics of older features."""
+    version_id, _ = setting.publish()
+    assert Models(setting.store, setting.signer, tmp_path / "features").get(KEY, version_id) is not None
+    assert not (tmp_path / "features").exists()
 
 
 def test_features_of_another_version_are_not_taken(setting: Setting) -> None:
