@@ -94,10 +94,12 @@ class Sync:
         What Label Studio says of them is taken over. Returns False, and asks nothing, where they are so many that
         everything must be compared: see `run`.
         """
+        # First: what is claimed from here on, while Label Studio answers, waits for the next turn.
+        since = self._store.project(key).revision
         claimed = self._store.claims(key)
         if len(claimed) > MAX_TASKS_BY_ID:
             return False
-        theirs, since = self.config(key), self._store.project(key).revision
+        theirs = self.config(key)
         listed = self._studio.tasks_among(theirs.id, claimed)
         self._store.sync_tasks(key, listed, since, set(claimed).difference(one.id for one in listed))
         self._compare_annotations(key, since, claimed)

@@ -82,7 +82,7 @@ def learnt(backend: BackendProcess, project_id: int, n_labels: int) -> dict:
         is_there = version and version["n_labels"] == n_labels and version["is_switched"] and not state["error"]
         return state if is_there else None
 
-    return until(look, f"{n_labels} labels are learnt: {json.dumps(backend.project(project_id))[:1500]}")
+    return until(look, lambda: f"{n_labels} labels are learnt: {json.dumps(backend.project(project_id))[:1500]}")
 
 
 def test_every_served_task_has_the_lowest_score(admin: Annotator, truth: Truth, project: int) -> None:

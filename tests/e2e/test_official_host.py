@@ -34,7 +34,7 @@ def test_queue_follows_the_model_and_opened_tasks_are_predicted_once(
     connect += ["--backend-url", server.url, "--set", "retrain_growth=0"]
     done = subprocess.run(connect, env=server.environment, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    until(lambda: version_number(truth.version(project_id)) > 0, f"a first version: {server.log()[-1500:]}")
+    until(lambda: version_number(truth.version(project_id)) > 0, lambda: f"a first version: {server.log()[-1500:]}")
 
     me = truth.user_id(LOGIN.email)
     for _ in range(8):
@@ -42,7 +42,7 @@ def test_queue_follows_the_model_and_opened_tasks_are_predicted_once(
         served = admin.next(project_id)
         assert is_lowest(served, before, truth.queue(project_id, me))
         admin.submit(served.task_id, GOLD[served.text])
-    until(lambda: admin.next(project_id).label, f"labels are filled in: {server.log()[-1500:]}")
+    until(lambda: admin.next(project_id).label, lambda: f"labels are filled in: {server.log()[-1500:]}")
 
     window = truth.queue(project_id, me)[1]
     outside = next(task_id for task_id in reversed(admin.task_ids(project_id)) if task_id not in window)

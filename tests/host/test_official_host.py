@@ -109,7 +109,7 @@ class ProjectOfLabelStudio:
             found = self.predict("cat", "car")
             return found if all(one["result"] for one in found) else None
 
-        found: list[dict[str, Any]] = until(trained, f"a model is trained: {self.server.log()[-1500:]}")
+        found: list[dict[str, Any]] = until(trained, lambda: f"a model is trained: {self.server.log()[-1500:]}")
         return found
 
 

@@ -231,6 +231,20 @@ def test_claim_of_what_happens_while_label_studio_answers_waits_for_the_next_tur
     assert door.ours() == door.theirs()
 
 
+@pytest.mark.parametrize("path", ["/api/projects/1", "/api/tasks", "/api/projects/1/export"])
+def test_label_that_is_deleted_while_label_studio_is_asked_of_another_is_gone_too(door: Door, path: str) -> None:
+    asked, meanwhile, *_ = door.project.annotations
+    door.tell(door.fake.delete_annotations(door.project.id, asked), door.project)
+    door.fake.when(
+        "GET", path, lambda: door.tell(door.fake.delete_annotations(door.project.id, meanwhile), door.project)
+    )
+    door.turn()
+    if door.store.claims(door.project.key):
+        door.turn()
+    assert door.ours() == door.theirs()
+    assert door.store.claims(door.project.key) == []
+
+
 @happened(deletes, deletes_tasks)
 def test_many_claims_are_one_comparison(
     door: Door, monkeypatch: pytest.MonkeyPatch, what: Callable[[FakeLabelStudio, FakeProject], Webhook]

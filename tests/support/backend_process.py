@@ -56,7 +56,7 @@ class BackendProcess:
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
-        until(self.answers, f"the backend answers: {self.log()[-2000:]}")
+        until(self.answers, lambda: f"the backend answers: {self.log()[-2000:]}")
         return self
 
     def stop(self) -> None:

@@ -211,8 +211,11 @@ LOOKS_SHARE = 0.02
 SECONDS_BETWEEN_LOOKS = 0.3
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Ask again and again until it is so, less often the longer it takes: to ask costs whoever is asked, too."""
+def until(condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = 60.0) -> Any:
+    """Ask again and again until it is so, less often the longer it takes: to ask costs whoever is asked, too.
+
+    what: what is waited for; a function is asked when it has not come.
+    """
     began = time.monotonic()
     while True:
         found = condition()
@@ -220,7 +223,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any
             return found
         waited = time.monotonic() - began
         if waited > seconds:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+            raise AssertionError(f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}")
         time.sleep(min(SECONDS_BETWEEN_LOOKS, 0.02 + LOOKS_SHARE * waited))
 
 
