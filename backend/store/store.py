@@ -311,6 +311,7 @@ class Store:
             with self._write() as connection:
                 row = {"key": key, "label_config": label_config, "extra_params": params, "heard_at": now}
                 connection.execute(self._insert(schema.projects).values(row).on_conflict_do_nothing())
+                tell_at_commit(connection)
             return self.project(key)
         changes: dict[str, Any] = {}
         if label_config != known.label_config:

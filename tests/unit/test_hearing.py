@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from backend.hearing import Hearing
 from backend.labeling import Event, Task
 from backend.store import Store
+from backend.waking import open_waker
 from tests.support.build import KEY, config_xml
 
 # Nothing here waits for it: a waiting that does not end fails by it.
@@ -167,6 +169,18 @@ def test_what_another_process_writes_down_is_heard_at_once(
         assert asked.is_any.wait(FOREVER)
         hearing.stop()
     assert asked.all == [(KEY, 0), (KEY, 1)]
+
+
+def test_new_project_wakes_whoever_waits(url: str) -> None:
+    with closing(Store(url)) as mine, closing(Store(url)) as others:
+        mine.migrate()
+        with closing(open_waker(url)) as waker:
+            # From here on it listens.
+            waker.wait(0.0, lambda: False)
+            others.register(KEY, config_xml(), {}, 0.0)
+            began = time.monotonic()
+            waker.wait(FOREVER, lambda: False)
+            assert time.monotonic() - began < FOREVER
 
 
 def test_hearing_goes_on_after_a_failure(url: str, asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
