@@ -13,7 +13,8 @@ BackendError
 ├── StudioError             Label Studio could not be asked, or refused
 │   ├── StudioUnreachable   no answer, or a server error: worth another try
 │   ├── StudioRefused       Label Studio said no: another try needs a change first
-│   │   └── NotConnected    the project's model connection is gone, or another backend's
+│   │   ├── NotConnected    the project's model connection is gone, or another backend's
+│   │   └── PredictionsLost Label Studio lacks what it was sent
 │   └── AddressRefused      Label Studio does not accept the address of this backend
 ├── ArtifactRejected        a stored model is torn, foreign or of another release
 ├── FeaturesNotStored       the disk does not take the features of a pool
@@ -125,6 +126,10 @@ class StudioRefused(StudioError):
         """code: the HTTP status that Label Studio answered."""
         super().__init__(message)
         self.code = code
+
+
+class PredictionsLost(StudioRefused):
+    """Nothing to do: the next turn asks Label Studio what else it lacks, and makes a new version."""
 
 
 class NotConnected(StudioRefused):

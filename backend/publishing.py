@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 
 from backend.clock import Clock, has_passed
-from backend.errors import StudioRefused, StudioUnreachable
+from backend.errors import PredictionsLost, StudioRefused, StudioUnreachable
 from backend.labeling import LabelConfig, prediction, project_id_of, score, version_name
 from backend.ranking import Window
 from backend.store import Project, Standing, Store, Version, WindowTask
@@ -82,7 +82,7 @@ class Publishing:
     def switch(self, key: str, version: Version, step: Step) -> None:
         """Switch Label Studio to the published version if it is not.
 
-        Raises StudioRefused where it has none of its predictions any more: it would say that there are no tasks.
+        Raises PredictionsLost where it has none of its predictions any more: it would say that there are no tasks.
         """
         project_id, latest = project_id_of(key), self._store.project(key)
         if latest.is_switched:
@@ -94,14 +94,12 @@ class Publishing:
                 self._studio.arrange(project_id)
                 self._store.update(key, is_arranged=True)
             is_pushed = bool(self._store.pushed(version.id))
-            if is_pushed and not self._studio.model_versions(project_id).get(version.name):
+            try:
+                self._studio.switch(project_id, self._backend_url, version.name, is_pushed=is_pushed)
+            except PredictionsLost:
                 self._store.update(key, sync_wanted=True)
                 self._store.want_training(key, self._clock.now())
-                raise StudioRefused(
-                    f"Label Studio lacks the predictions of {version.name} that it was sent (was it put back to a "
-                    "backup?): the next turn asks it what else it lacks, and makes a new version"
-                )
-            self._studio.switch(project_id, self._backend_url, version.name, is_pushed=is_pushed)
+                raise
             self._store.update(key, is_switched=True)
 
     def push_rest(

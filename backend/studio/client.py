@@ -24,7 +24,15 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from backend.clock import Clock
 from backend.counting import Counts
-from backend.errors import AddressRefused, InvalidRequest, NotConnected, StudioError, StudioRefused, StudioUnreachable
+from backend.errors import (
+    AddressRefused,
+    InvalidRequest,
+    NotConnected,
+    PredictionsLost,
+    StudioError,
+    StudioRefused,
+    StudioUnreachable,
+)
 from backend.labeling import (
     ACTIONS,
     RUN_PREFIX,
@@ -432,10 +440,18 @@ class Studio:
         Renaming the connection moves the project's version along, and changes nothing else of the project. PATCHing
         the project saves the whole of it, and so undoes what an admin saves in the same moment: it is left to where
         renaming cannot do it. is_pushed: whether the version has predictions, without which Label Studio refuses it.
+        Raises PredictionsLost where it should have some and has none.
         """
         # Asked for each time: an admin may have corrected its address, and renaming sends it along.
         connection = self.our_connection(project_id, backend_url, [version])
-        if is_pushed and self.project(project_id).model_version != connection.title:
+        is_moved_along = not is_pushed or self.project(project_id).model_version == connection.title
+        # Last, so that nothing but the switch itself comes between: it would not be refused.
+        if is_pushed and not self.model_versions(project_id).get(version):
+            raise PredictionsLost(
+                f"Label Studio lacks the predictions of {version} that it was sent (was it put back to a backup?): the "
+                "next turn asks it what else it lacks, and makes a new version"
+            )
+        if not is_moved_along:
             self.point_to(project_id, version)
         self.rename_connection(project_id, connection, version)
 

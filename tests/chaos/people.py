@@ -104,7 +104,11 @@ class People:
         if task is None or self._call(client, "GET", "/health", None, HEALTH_SECONDS) is None:
             return
         answer = self._call(client, "POST", "/setup", body, SETUP_SECONDS)
-        if answer is None or task_id in self._project.pushed(answer.get("model_version") or ""):
+        if answer is None:
+            return
+        with self.server.lock:
+            is_predicted = task_id in self._project.pushed(answer.get("model_version") or "")
+        if is_predicted:
             return
         asked = {"tasks": [task], "project": self._project.key, "label_config": self._project.label_config}
         self._call(client, "POST", "/predict", asked, PREDICT_SECONDS)

@@ -158,6 +158,31 @@ def test_label_studio_is_not_switched_to_what_it_lost_to_a_backup_since(
     assert all(met)
 
 
+@pytest.mark.parametrize("path", [r"/api/ml", r"/api/projects/\d+"])
+def test_nor_to_what_it_lost_while_the_switch_asked_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    project = trained(bench)
+    kept, published, met = bench.fake.backup(), project.model_version, []
+    publish = bench.store.publish
+
+    def restored_soon(*args: Any, **named: Any) -> Version:
+        version = publish(*args, **named)
+        bench.fake.when("GET", path, lambda: bench.fake.restore(kept))
+        monkeypatch.undo()
+        return version
+
+    monkeypatch.setattr(bench.store, "publish", restored_soon)
+    for _ in range(20):
+        bench.fake.when(*SWITCH, lambda: met.append(bool(project.queue())))
+    failed = bench.turn(project)
+    assert "lacks the predictions of" in (failed.error or "")
+    assert project.model_version == published
+    bench.settle(project)
+    assert project.model_version == bench.version(project).name != published
+    assert all(met)
+
+
 def test_the_most_informative_lie_ready_at_the_switch_and_the_rest_follows(bench: Bench) -> None:
     project = trained(bench)
 
