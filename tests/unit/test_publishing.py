@@ -131,16 +131,21 @@ def test_nothing_is_imported_from_the_first_order_on(bench: Bench) -> None:
 # -- the first, the switch, the rest ----------------------------------------
 
 
+@pytest.mark.parametrize("asked", [None, r"/api/ml", r"/api/projects/\d+"], ids=["before", "connection", "project"])
 def test_label_studio_is_not_switched_to_what_it_lost_to_a_backup_since(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, asked: str | None
 ) -> None:
+    """asked: what the switch asks Label Studio when the backup is restored; None: restored before the switch."""
     project = trained(bench)
     kept, published, met = bench.fake.backup(), project.model_version, []
     publish = bench.store.publish
 
     def restored_after(*args: Any, **named: Any) -> Version:
         version = publish(*args, **named)
-        bench.fake.restore(kept)
+        if asked is None:
+            bench.fake.restore(kept)
+        else:
+            bench.fake.when("GET", asked, lambda: bench.fake.restore(kept))
         monkeypatch.undo()
         return version
 
@@ -155,31 +160,6 @@ def test_label_studio_is_not_switched_to_what_it_lost_to_a_backup_since(
     bench.settle(project)
     assert project.model_version == bench.version(project).name != published
     assert project.queue()
-    assert all(met)
-
-
-@pytest.mark.parametrize("path", [r"/api/ml", r"/api/projects/\d+"])
-def test_nor_to_what_it_lost_while_the_switch_asked_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    project = trained(bench)
-    kept, published, met = bench.fake.backup(), project.model_version, []
-    publish = bench.store.publish
-
-    def restored_soon(*args: Any, **named: Any) -> Version:
-        version = publish(*args, **named)
-        bench.fake.when("GET", path, lambda: bench.fake.restore(kept))
-        monkeypatch.undo()
-        return version
-
-    monkeypatch.setattr(bench.store, "publish", restored_soon)
-    for _ in range(20):
-        bench.fake.when(*SWITCH, lambda: met.append(bool(project.queue())))
-    failed = bench.turn(project)
-    assert "lacks the predictions of" in (failed.error or "")
-    assert project.model_version == published
-    bench.settle(project)
-    assert project.model_version == bench.version(project).name != published
     assert all(met)
 
 
