@@ -5,7 +5,8 @@
 For each size it starts `serve` beside a simulated Label Studio, connects the projects, labels 100 tasks of each, waits
 until they are learnt, asks each project for a prediction and the server for its status page, and measures ten seconds
 later, when all is quiet. Linux only: it reads /proc/PID/smaps_rollup. The backend runs with the packages of
-requirements/run.txt, as in the image; --all-packages: with those of this environment, which has pandas.
+requirements/run.txt, as in the image. They are a copy: what another program on the machine shares is not counted here.
+--all-packages: with those of this environment, which has pandas.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = []
     with tempfile.TemporaryDirectory(prefix="al-memory-") as name:
         folder = Path(name)
-        python = sys.executable if options.all_packages else make_run_environment(folder / "environment")
+        python = sys.executable if options.all_packages else make_run_environment(folder / "environment", as_copy=True)
         for n_tasks in map(int, options.sizes.split(",")):
             usage = measure(folder / str(n_tasks), python, options.projects, n_tasks)
             parts = (usage.total, usage.worker, usage.web, usage.watcher, usage.highest)
