@@ -24,9 +24,9 @@ from packaging.metadata import Metadata
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from backend import __version__  # noqa: E402
-from backend.examples import example_tasks  # noqa: E402
-from backend.studio.local import free_port  # noqa: E402
+from label_studio_al import __version__  # noqa: E402
+from label_studio_al.cli.local import free_port  # noqa: E402
+from label_studio_al.examples import example_tasks  # noqa: E402
 from tests.support.studio import Annotator, until  # noqa: E402
 
 NAME = "label_studio_active_learning"
@@ -67,7 +67,8 @@ def _build(folder: Path) -> Path:
     """The wheel; that it and the sdist hold every file of the package, and metadata that an index accepts."""
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", str(folder)], cwd=ROOT, check=True)
     wheel = folder / f"{NAME}-{__version__}-py3-none-any.whl"
-    wanted = set(_git("ls-files", "backend"))
+    sources = set(_git("ls-files", "backend"))
+    wanted = {name.removeprefix("backend/") for name in sources}
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
         text = archive.read(f"{NAME}-{__version__}.dist-info/METADATA")
@@ -79,7 +80,7 @@ def _build(folder: Path) -> Path:
     assert metadata.description, "the wheel has no description"
     with tarfile.open(folder / f"{NAME}-{__version__}.tar.gz") as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    assert wanted <= held, f"the sdist lacks {sorted(wanted - held)}"
+    assert sources <= held, f"the sdist lacks {sorted(sources - held)}"
     print(f"built: {wheel.name}, {len(wanted)} files")
     return wheel
 
@@ -97,7 +98,7 @@ def _try(python: Path, folder: Path) -> None:
     """Start the demo from the wheel, and label."""
     passed_on = ("PATH", "LANG", "TMPDIR", "HOME", "AL_LABEL_STUDIO_ENV", "SSL_CERT_FILE", "PIP_CERT")
     environment = {name: os.environ[name] for name in passed_on if name in os.environ}
-    where = [str(python), "-c", "import backend; print(backend.__file__)"]
+    where = [str(python), "-c", "import label_studio_al; print(label_studio_al.__file__)"]
     file = subprocess.run(where, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
     assert file.startswith(str(folder)), f"the package came from {file}"
     port, studio_port = free_port(), free_port()

@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from backend.examples import example_tasks
-from backend.studio.local import LocalLabelStudio, Login, environment_path, free_port, install
+from label_studio_al.cli.local import LocalLabelStudio, Login, environment_path, free_port, install
+from label_studio_al.examples import example_tasks
 from tests.support.backend_process import BackendProcess
 from tests.support.chromium import chromium
 from tests.support.labelling_page import LabellingPage

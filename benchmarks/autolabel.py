@@ -24,13 +24,13 @@ from joblib import Memory, Parallel, delayed
 from scipy.stats import binom
 from threadpoolctl import threadpool_limits
 
-from backend.encoders import find_encoder
-from backend.learning.asking import AUTO, RANDOM
-from backend.learning.guarantee import DELTA, Goal
-from backend.settings import read_settings
-from backend.simulate.autolabel import Finish, finish, in_batches, labellers, n_to_learn, prepare_pool
-from backend.simulate.data import Dataset, read_data
-from backend.simulate.replay import Known, Options, Run, Turn, in_order, turns
+from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learning.asking import AUTO, RANDOM
+from label_studio_al.learning.guarantee import DELTA, Goal
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.simulate.autolabel import Finish, finish, in_batches, labellers, n_to_learn, prepare_pool
+from label_studio_al.simulate.data import Dataset, read_data
+from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, turns
 
 SETS = ("20ng_atheism_christian", "agnews_7600", "sms_spam", "trec6")
 PLAIN, NOISY, UNEVEN = "as it is", "5 % label noise", "uneven labels"

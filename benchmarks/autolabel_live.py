@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from backend.studio.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, free_port, install
 from benchmarks.texts import LABELS, make_texts
+from label_studio_al.cli.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, free_port, install
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import Annotator, Truth, choice, until
 
@@ -67,7 +67,17 @@ class Bench:
 
     def arguments(self, *more: str) -> list[str]:
         """The command."""
-        return [sys.executable, "-m", "backend", "autolabel", "--project", str(self.project), *GOAL, "--json", *more]
+        return [
+            sys.executable,
+            "-m",
+            "label_studio_al",
+            "autolabel",
+            "--project",
+            str(self.project),
+            *GOAL,
+            "--json",
+            *more,
+        ]
 
     def run(self, *more: str) -> tuple[dict[str, Any], float]:
         """The command's answer, and its seconds."""

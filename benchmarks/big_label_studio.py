@@ -2,7 +2,7 @@
 
     python -m benchmarks.big_label_studio --port 8080 --texts FOLDER [--real-delays]
 
-Answers what `backend/studio/client.py` asks for, as release 1.23.2 does (tests/support/fake_label_studio.py says more),
+Answers what `studio/client.py` asks for, as release 1.23.2 does (tests/support/fake_label_studio.py says more),
 and what an annotator's page asks for. It calls the backend back as the real one does: /health and /setup when a
 connection is saved, webhooks inside the Submit, with a limit of 1 s and no retry. A million tasks cost no memory: their
 texts stay in a file (benchmarks/scale/texts.py), pages are put together on the fly. Calls under /bench are the
@@ -32,10 +32,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
-from backend.studio.local import free_port
 from benchmarks.scale.calls import CallFailedError, Connection
 from benchmarks.scale.texts import TextFile
 from benchmarks.texts import LABELS
+from label_studio_al.cli.local import free_port
 from tests.support.studio import choice, label_config
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"

@@ -22,10 +22,10 @@ from pathlib import Path
 import psutil
 import sqlalchemy as sa
 
-from backend.cli.connect import connect_project
-from backend.settings import Settings, read_settings
-from backend.studio.local import LocalLabelStudio, Login, environment_path, free_port, install
 from benchmarks.texts import LABELS, make_texts
+from label_studio_al.cli.connect import connect_project
+from label_studio_al.cli.local import LocalLabelStudio, Login, environment_path, free_port, install
+from label_studio_al.runtime.settings import Settings, read_settings
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import Annotator, until
 

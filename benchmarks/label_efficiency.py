@@ -17,13 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.encoders import find_encoder
-from backend.learning.asking import RANDOM
-from backend.settings import read_settings
-from backend.simulate.data import read_data
-from backend.simulate.experiment import Experiment
-from backend.simulate.replay import Options, plan
-from backend.simulate.summary import Curve, Difference, curves_of, differences, differences_to_random
+from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learning.asking import RANDOM
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.simulate.data import read_data
+from label_studio_al.simulate.experiment import Experiment
+from label_studio_al.simulate.replay import Options, plan
+from label_studio_al.simulate.summary import Curve, Difference, curves_of, differences, differences_to_random
 
 STRATEGIES = "auto,margin,cluster_margin,typiclust,badge,random"
 

@@ -23,12 +23,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from backend.cli.wiring import webhook_keys
-from backend.labeling import project_key
-from backend.settings import Settings
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.studio.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, free_port, install
 from benchmarks.texts import LABELS, make_texts
+from label_studio_al.cli.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, free_port, install
+from label_studio_al.labeling import project_key
+from label_studio_al.runtime.settings import Settings
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.wiring import webhook_keys
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import Annotator, Served, Truth, choice, is_lowest, until
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from flask.testing import FlaskClient
 
-from backend.labeling import Task
-from backend.settings import read_settings
-from backend.store import Measurement, NewVersion, Signer, Store, Turn
-from backend.web import create_app
+from label_studio_al.labeling import Task
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Measurement, NewVersion, Signer, Store, Turn
+from label_studio_al.web import create_app
 
 LABELS = [f"label {n}" for n in range(20)]
 WINDOW = 100

@@ -26,21 +26,21 @@ from joblib import Memory, Parallel, delayed
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
-from backend.encoders import find_encoder
-from backend.examples import example_tasks
-from backend.learning.asking import AUTO
-from backend.learning.classifier import Classifier
-from backend.learning.evaluation import evaluate, hold_out
-from backend.learning.learner import Tuning, n_deciding, train, tune
-from backend.learning.rows import Matrix
-from backend.learning.stopping import STOP_COMPARISONS, STOP_KAPPA, agreement, when_to_stop
-from backend.learning.types import Array
-from backend.measuring import COMPARED_LABELS_APART, COMPARED_TASKS, MEASURED_GROWTH
-from backend.settings import read_settings
-from backend.simulate.data import Dataset
-from backend.simulate.experiment import prepare
-from backend.simulate.replay import Known, Options, Run, Score, Turn, full_score, turns
 from benchmarks.texts import make_texts
+from label_studio_al.examples import example_tasks
+from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learning.asking import AUTO
+from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.evaluation import evaluate, hold_out
+from label_studio_al.learning.learner import Tuning, n_deciding, train, tune
+from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.stopping import STOP_COMPARISONS, STOP_KAPPA, agreement, when_to_stop
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.simulate.data import Dataset
+from label_studio_al.simulate.experiment import prepare
+from label_studio_al.simulate.replay import Known, Options, Run, Score, Turn, full_score, turns
+from label_studio_al.turns.measuring import COMPARED_LABELS_APART, COMPARED_TASKS, MEASURED_GROWTH
 
 BATCH, AUDIT_SHARE = 20, 0.1
 TEST_SHARE, THINNED_SHARE = 0.3, 0.05

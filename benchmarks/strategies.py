@@ -215,9 +215,9 @@ def ask_other(python: str, library: str, name: str, folder: Path) -> str:
 
 
 def table(names: list[str], n_tasks: int, pythons: dict[str, str], folder: Path) -> None:
-    from backend.learning.classifier import fit_classifier
-    from backend.learning.strategies import STRATEGIES, Query
-    from backend.learning.strategies.clusters import compact
+    from label_studio_al.learning.classifier import fit_classifier
+    from label_studio_al.learning.strategies import STRATEGIES, Query
+    from label_studio_al.learning.strategies.clusters import compact
 
     X, y = make_pool(n_tasks + N_LABELLED, SEED)
     Z, _ = compact(X, X[:0], np.arange(X.shape[0]), SEED)
@@ -268,7 +268,7 @@ def main() -> None:
         library, name, folder = options.measure
         print(json.dumps(measure_other(library, name, Path(folder))))
         return
-    from backend.learning.strategies import STRATEGIES
+    from label_studio_al.learning.strategies import STRATEGIES
 
     names = options.only.split(",") if options.only else list(STRATEGIES)
     n_tasks = 2_000 if options.quick else options.tasks

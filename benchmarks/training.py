@@ -13,13 +13,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from backend.encoders import find_encoder
-from backend.learning.classifier import REGULARISATION_C, balance, fit_classifier
-from backend.learning.features import Features
-from backend.learning.learner import tune
-from backend.settings import read_settings
 from benchmarks.strategies import best_of
 from benchmarks.texts import make_texts
+from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learning.classifier import REGULARISATION_C, balance, fit_classifier
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.learner import tune
+from label_studio_al.runtime.settings import read_settings
 
 N_TASKS = 10_000
 REPETITIONS = 5

@@ -14,10 +14,10 @@ import pytest
 from threadpoolctl import threadpool_limits
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-from backend import redaction
-from backend.jobs import JobClient
-from backend.settings import Settings
-from backend.store import Signer, Store
+from label_studio_al.jobs import JobClient
+from label_studio_al.runtime import redaction
+from label_studio_al.runtime.settings import Settings
+from label_studio_al.store import Signer, Store
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio

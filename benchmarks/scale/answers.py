@@ -9,10 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backend.cli.wiring import webhook_keys
-from backend.settings import Settings
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.studio.local import free_port
 from benchmarks.big_label_studio import RunningStudio
 from benchmarks.scale.bench import (
     N_LABELLED,
@@ -27,6 +23,10 @@ from benchmarks.scale.bench import (
 from benchmarks.scale.calls import CallFailedError, Connection
 from benchmarks.scale.load import Plan, Probe
 from benchmarks.scale.report import Report, percentile
+from label_studio_al.cli.local import free_port
+from label_studio_al.runtime.settings import Settings
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.wiring import webhook_keys
 from tests.support.backend_process import BackendProcess
 
 WARM_UP = 20

@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from backend.cli.connect import connect_project
-from backend.settings import Settings
 from benchmarks.big_label_studio import PAYLOADS, TOKEN, RunningStudio
 from benchmarks.scale.calls import Connection
 from benchmarks.scale.report import Report
 from benchmarks.scale.texts import TextFile
+from label_studio_al.cli.connect import connect_project
+from label_studio_al.runtime.settings import Settings
 from tests.support.backend_process import BackendProcess
 
 N_LABELLED = 500
@@ -86,7 +86,7 @@ class Bench:
 def spawn(environment: dict[str, str], log: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """A `label-studio-al` command as a process of its own, whose output goes to the log."""
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "backend", *arguments]
+        command = [sys.executable, "-m", "label_studio_al", *arguments]
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from backend.studio.local import FAST_IMPORT, LocalLabelStudio, environment_path, free_port, install
 from benchmarks.live_loop import LOGIN
 from benchmarks.live_loop import Bench as LiveBench
 from benchmarks.scale.bench import ENVIRONMENT, Bench, stopping
 from benchmarks.scale.report import Report
 from benchmarks.scale.turns import limit
+from label_studio_al.cli.local import FAST_IMPORT, LocalLabelStudio, environment_path, free_port, install
 from tests.support.backend_process import BackendProcess
 
 SECONDS = {10_000: 1.0, 100_000: 1.5}

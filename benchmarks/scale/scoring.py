@@ -43,12 +43,12 @@ def scoring_section(bench: Bench) -> None:
         bench.report.at_most(what, n_tasks, ratio, RATIO, "times", more)
 
 
-# -- ADAPT HERE when backend.learning's classes change: these two functions are all that knows them ---------------
+# -- ADAPT HERE when learning's classes change: these two functions are all that knows them ---------------
 
 
 def build(texts: TextFile, n_tasks: int) -> tuple[Any, sp.csr_matrix]:
     """The pool's rows as the backend holds them, and their TF-IDF part as a plain matrix."""
-    from backend.learning.features import Features
+    from label_studio_al.learning.features import Features
 
     _, rows = Features.fit_transform(texts.texts(0, n_tasks), None)
     return rows, rows.terms
@@ -56,10 +56,10 @@ def build(texts: TextFile, n_tasks: int) -> tuple[Any, sp.csr_matrix]:
 
 def scoring(rows: Any, y: np.ndarray) -> Callable[[], Any]:
     """Ranks all tasks by margin with a model of the first labels, as a turn does."""
-    from backend.learning.asking import Situation, ask
-    from backend.learning.classifier import fit_classifier
-    from backend.learning.copies import Copies
-    from backend.learning.coverage import cover
+    from label_studio_al.learning.asking import Situation, ask
+    from label_studio_al.learning.classifier import fit_classifier
+    from label_studio_al.learning.copies import Copies
+    from label_studio_al.learning.coverage import cover
 
     n_labelled, keys = len(y), np.arange(len(rows))
     labelled = keys[:n_labelled]

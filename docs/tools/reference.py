@@ -13,8 +13,8 @@ from typing import Any, get_args
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from backend.settings import ProjectSettings, Settings
-from backend.web.openapi import PATHS
+from label_studio_al.runtime.settings import ProjectSettings, Settings
+from label_studio_al.web.openapi import PATHS
 
 DOCS = Path(__file__).parents[1]
 # So many names are not listed in a cell: the meaning says where they stand.
@@ -74,7 +74,7 @@ def settings_page() -> str:
     """docs/settings.md."""
     process = {str(field.validation_alias): field for field in Settings.model_fields.values()}
     return _SETTINGS.format(
-        made=MADE.format("backend/settings.py"),
+        made=MADE.format("backend/label_studio_al/runtime/settings.py"),
         process=_table("variable", process),
         project=_table("name", ProjectSettings.model_fields),
     )
@@ -83,7 +83,7 @@ def settings_page() -> str:
 def api_page() -> str:
     """docs/api.md."""
     routes = [_route(path, method, does) for path, operations in PATHS.items() for method, does in operations.items()]
-    return _API.format(made=MADE.format("backend/web/openapi.py"), routes="\n\n".join(routes))
+    return _API.format(made=MADE.format("backend/label_studio_al/web/openapi.py"), routes="\n\n".join(routes))
 
 
 def write() -> None:

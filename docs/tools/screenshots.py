@@ -1,7 +1,7 @@
 """Takes the screenshots of docs/images from a real run: `python -m docs.tools.screenshots`.
 
 Starts the demo in an empty folder (a real Label Studio, a real backend), labels its tasks as they are served, with the
-labels of backend/examples, and photographs what people then see in Chromium (CHROMIUM, or /usr/bin/chromium).
+labels of label_studio_al/examples, and photographs what people then see in Chromium (CHROMIUM, or /usr/bin/chromium).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Page
 
-from backend.examples import example_tasks
-from backend.studio.local import Login, free_port
+from label_studio_al.cli.local import Login, free_port
+from label_studio_al.examples import example_tasks
 from tests.support.chromium import chromium
 from tests.support.labelling_page import LabellingPage
 from tests.support.studio import Annotator, until
@@ -63,7 +63,7 @@ def main(n_labels: int) -> None:
 def running_demo(folder: Path) -> Iterator[Demo]:
     """`label-studio-al demo` in an empty folder, ready to label."""
     studio_port, port = free_port(), free_port()
-    command = [sys.executable, "-m", "backend", "demo", "--data-dir", str(folder)]
+    command = [sys.executable, "-m", "label_studio_al", "demo", "--data-dir", str(folder)]
     command += ["--label-studio-port", str(studio_port), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

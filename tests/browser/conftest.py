@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page
 from werkzeug.serving import make_server
 
-from backend.examples import example_config, example_tasks
-from backend.labeling import parse_config
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
+from label_studio_al.examples import example_config, example_tasks
+from label_studio_al.labeling import parse_config
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject

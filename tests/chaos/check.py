@@ -6,10 +6,10 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-from backend.labeling import examples, parse_config
-from backend.labeling.identity import VERSION_PREFIX
-from backend.loop import TOP_UP_SHARE, WINDOW_AT_LEAST
-from backend.store import Store
+from label_studio_al.labeling import examples, parse_config
+from label_studio_al.labeling.identity import VERSION_PREFIX
+from label_studio_al.store import Store
+from label_studio_al.turns.loop import TOP_UP_SHARE, WINDOW_AT_LEAST
 from tests.chaos.people import People
 from tests.chaos.server import StudioServer
 from tests.support.fake_label_studio import FakeProject

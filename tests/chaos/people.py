@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from backend.labeling.identity import VERSION_PREFIX
-from backend.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.labeling.identity import VERSION_PREFIX
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from tests.chaos.server import StudioServer
 from tests.support.fake_label_studio import FakeProject
 

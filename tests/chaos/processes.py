@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
-from backend.studio.local import free_port
+from label_studio_al.cli.local import free_port
 
 ROOT = Path(__file__).parents[2]
 USER, PASSWORD = "label-studio", "a password that no log may show"
@@ -55,7 +55,7 @@ class Processes:
             **({"DATABASE_URL": database_url} if database_url else {}),
         }
         self._commands = {
-            "web": [sys.executable, "-m", "backend", "serve", "--no-worker", "--port", str(self.port)],
+            "web": [sys.executable, "-m", "label_studio_al", "serve", "--no-worker", "--port", str(self.port)],
             "worker": [sys.executable, "-m", "tests.chaos.worker", str(self._kill_file), str(self._clock_file)],
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -123,7 +123,7 @@ class Processes:
 
     def command(self, *arguments: str) -> list[str]:
         """Another command of the backend, to be run with `environment`."""
-        return [sys.executable, "-m", "backend", *arguments]
+        return [sys.executable, "-m", "label_studio_al", *arguments]
 
     def status(self) -> dict[str, Any]:
         """What /status says; raises httpx.HTTPError."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from backend.store import Project, Store
+from label_studio_al.store import Project, Store
 from tests.chaos.check import differences, wrongs
 from tests.chaos.people import LABELS, People, texts
 from tests.chaos.processes import KEY, PASSWORD, SECRET, USER, Processes

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backend.cli import main
-from backend.clock import Clock
-from backend.loop import Loop, Progress
+from label_studio_al.cli import main
+from label_studio_al.runtime.clock import Clock
+from label_studio_al.turns.loop import Loop, Progress
 
 # As the loop names them, in their order.
 STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switch", "measure", "rest", "prune")

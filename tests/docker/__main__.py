@@ -25,8 +25,8 @@ from typing import Any
 import httpx
 import platformdirs
 
-from backend.examples import example_tasks
-from backend.studio.local import environment_path, install
+from label_studio_al.cli.local import environment_path, install
+from label_studio_al.examples import example_tasks
 from tests.docker import compose, containers, database
 from tests.docker.containers import Volumes
 from tests.docker.image import Image, build

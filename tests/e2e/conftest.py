@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.studio.local import LocalLabelStudio, Login, environment_path, free_port, install
+from label_studio_al.cli.local import LocalLabelStudio, Login, environment_path, free_port, install
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import Annotator, Truth
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from backend.studio.local import LocalLabelStudio
+from label_studio_al.cli.local import LocalLabelStudio
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.examples import GOLD, LABELS, TEXTS

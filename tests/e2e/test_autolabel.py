@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backend.publishing import IDLE_SECONDS
+from label_studio_al.turns.publishing import IDLE_SECONDS
 from tests.support.backend_process import BackendProcess
 from tests.support.bench import ANIMALS, MACHINES, truth
 from tests.support.studio import Annotator, Truth, choice, until
@@ -63,8 +63,13 @@ def autolabel(backend: BackendProcess, project_id: int, *arguments: str) -> dict
 
 def kill_when(backend: BackendProcess, project_id: int, is_time: Any) -> None:
     """`autolabel --apply`, and `kill -9` once it is time."""
-    command = [sys.executable, "-m", "backend", "autolabel", "--project", str(project_id), *GOAL, "--apply", "--yes"]
-    process = subprocess.Popen(command, env=backend.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "label_studio_al", "autolabel", "--project", str(project_id)]
+    process = subprocess.Popen(
+        [*command, *GOAL, "--apply", "--yes"],
+        env=backend.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         until(lambda: is_time() or process.poll() is not None, "something was sent", seconds=120)
     finally:

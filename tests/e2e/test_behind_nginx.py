@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.studio.local import LocalLabelStudio
+from label_studio_al.cli.local import LocalLabelStudio
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.examples import GOLD, LABELS

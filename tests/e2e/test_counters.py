@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from backend.studio.client import Studio
-from backend.studio.local import LocalLabelStudio
-from backend.studio.transport import bounded_client
+from label_studio_al.cli.local import LocalLabelStudio
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.transport import bounded_client
 from tests.e2e.conftest import LOGIN
 from tests.support.studio import Annotator, choice
 

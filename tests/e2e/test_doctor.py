@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.studio import WEBHOOK_HEADER
-from backend.studio.local import LocalLabelStudio, free_port, personal_access_token
+from label_studio_al.cli.local import LocalLabelStudio, free_port, personal_access_token
+from label_studio_al.studio import WEBHOOK_HEADER
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import Annotator, Truth, until

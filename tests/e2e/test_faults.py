@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.studio.local import LocalLabelStudio
+from label_studio_al.cli.local import LocalLabelStudio
 from tests.chaos.processes import Processes
 from tests.e2e.conftest import LOGIN
 from tests.support.examples import GOLD, LABELS, TEXTS

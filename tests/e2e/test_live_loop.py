@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.publishing import IDLE_SECONDS
-from backend.studio.local import LocalLabelStudio
+from label_studio_al.cli.local import LocalLabelStudio
+from label_studio_al.turns.publishing import IDLE_SECONDS
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.examples import GOLD, LABELS, TEXTS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.studio.local import LocalLabelStudio
+from label_studio_al.cli.local import LocalLabelStudio
 from tests.e2e.conftest import LOGIN
 from tests.support.examples import GOLD, LABELS
 from tests.support.official_host import OfficialHost, beside_current_flask
@@ -30,7 +30,7 @@ def test_queue_follows_the_model_and_opened_tasks_are_predicted_once(
     server: OfficialHost, admin: Annotator, truth: Truth
 ) -> None:
     project_id = admin.create_project("official host", LABELS, list(GOLD))
-    connect = [str(beside_current_flask()), "-m", "backend", "connect", "--project", str(project_id)]
+    connect = [str(beside_current_flask()), "-m", "label_studio_al", "connect", "--project", str(project_id)]
     connect += ["--backend-url", server.url, "--set", "retrain_growth=0"]
     done = subprocess.run(connect, env=server.environment, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

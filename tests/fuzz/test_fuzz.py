@@ -22,7 +22,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.web.openapi import PATHS
+from label_studio_al.web.openapi import PATHS
 from tests.support.backend_process import BackendProcess
 
 N_REQUESTS = int(os.environ.get("AL_FUZZ_REQUESTS", "1500"))

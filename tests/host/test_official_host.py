@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
-from backend.cli.host_dir import MODEL_DIRECTORY
-from backend.store import Store
+from label_studio_al.cli.host_dir import MODEL_DIRECTORY
+from label_studio_al.store import Store
 from tests.support.build import config_xml
 from tests.support.official_host import (
     OfficialHost,
@@ -250,7 +250,8 @@ def test_worker_ends_with_its_server(name: str, tmp_path: Path, payload: Payload
 
     def worker() -> psutil.Process | None:
         return next(
-            (one for one in family.children(recursive=True) if one.cmdline()[-2:] == ["backend", "worker"]), None
+            (one for one in family.children(recursive=True) if one.cmdline()[-2:] == ["label_studio_al", "worker"]),
+            None,
         )
 
     found = until(worker, "a worker is started")
@@ -282,5 +283,7 @@ def test_what_is_installed_beside_old_flask_is_what_this_package_needs() -> None
 
 
 def test_host_dir_names_what_label_studio_ml_starts() -> None:
-    done = subprocess.run([sys.executable, "-m", "backend", "host-dir"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "label_studio_al", "host-dir"], capture_output=True, text=True, check=True
+    )
     assert {"_wsgi.py", "model.py", "requirements.txt"} <= {path.name for path in Path(done.stdout.strip()).iterdir()}

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import ArtifactRejected, BackendError
-from backend.secret_file import read_or_create_secret
-from backend.store import Signer, artifacts, features_kind, model_kind
-from backend.store.artifacts import _DIGEST_BYTES, _MAGIC
+from label_studio_al.runtime.errors import ArtifactRejected, BackendError
+from label_studio_al.runtime.secrets import read_or_create_secret
+from label_studio_al.store import Signer, artifacts, features_kind, model_kind
+from label_studio_al.store.artifacts import _DIGEST_BYTES, _MAGIC
 
 SIGNER = Signer("the right key")
 KIND = model_kind("3.1795343520", 4, 1_800_000_000.25)

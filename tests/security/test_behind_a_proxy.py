@@ -12,10 +12,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
-from backend.web.tokens import COOKIE
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
+from label_studio_al.web.tokens import COOKIE
 
 SECRET = "a secret that only tests know"  # pragma: allowlist secret
 OUTSIDE = "https://labels.example.org/active-learning"

@@ -15,11 +15,11 @@ import pytest
 import waitress
 from waitress import wasyncore
 
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.web import create_app
-from backend.web.intake import LARGEST_ELSEWHERE, SMALL_BYTES, Intake
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.web import create_app
+from label_studio_al.web.intake import LARGEST_ELSEWHERE, SMALL_BYTES, Intake
 
 KEY = "what only we know"  # pragma: allowlist secret
 LOGIN = ("annotators", "a password")

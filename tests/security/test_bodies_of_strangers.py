@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from backend.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from tests.support.backend_process import BackendProcess
 
 LOGIN = {"BASIC_AUTH_USER": "label-studio", "BASIC_AUTH_PASS": "known to tests only"}

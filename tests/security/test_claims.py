@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.cli.worker import needs_turn
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.web import create_app
+from label_studio_al.cli.worker import needs_turn
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.web import create_app
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
@@ -249,7 +249,7 @@ def test_label_that_is_deleted_while_label_studio_is_asked_of_another_is_gone_to
 def test_many_claims_are_one_comparison(
     door: Door, monkeypatch: pytest.MonkeyPatch, what: Callable[[FakeLabelStudio, FakeProject], Webhook]
 ) -> None:
-    monkeypatch.setattr("backend.syncing.MAX_TASKS_BY_ID", 3)
+    monkeypatch.setattr("label_studio_al.turns.syncing.MAX_TASKS_BY_ID", 3)
     forged = door.imagined(what)
     door.tell(forged, door.project)
     door.turn()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from backend.cli import main
-from backend.cli.wiring import webhook_keys
-from backend.errors import InvalidSettings
-from backend.settings import KEY_CHARACTERS, read_settings
-from backend.studio.client import TRIES, Studio
+from label_studio_al.cli import main
+from label_studio_al.runtime.errors import InvalidSettings
+from label_studio_al.runtime.settings import KEY_CHARACTERS, read_settings
+from label_studio_al.studio.client import TRIES, Studio
+from label_studio_al.wiring import webhook_keys
 from tests.support.bench import TEXTS, TWO
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
@@ -32,7 +32,7 @@ def environment(fake: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     http = fake.client()
     monkeypatch.setattr(
-        "backend.cli.connect.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=http, clock=FakeClock())
+        "label_studio_al.cli.connect.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=http, clock=FakeClock())
     )
     return monkeypatch
 

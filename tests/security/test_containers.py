@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from backend.cli import main
-from backend.settings import Settings
+from label_studio_al.cli import main
+from label_studio_al.runtime.settings import Settings
 from tests.docker.compose import CLUSTER, ROOT, SINGLE, ours, services
 from tests.docker.image import instructions
 

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.labeling import version_number
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store
-from backend.studio.client import AUTOMATIC_TAB_TITLE, SAMPLING, TAB_TITLE, Studio
-from backend.web import create_app
+from label_studio_al.labeling import version_number
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.studio.client import AUTOMATIC_TAB_TITLE, SAMPLING, TAB_TITLE, Studio
+from label_studio_al.web import create_app
 from tests.support.bench import TEXTS, TWO, Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject

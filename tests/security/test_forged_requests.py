@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
 from tests.support.build import KEY
 from tests.support.clock import FakeClock
 from tests.support.status_page import HTML, PAGE, fill, get, token_of
@@ -74,7 +74,7 @@ def test_token_of_another_key_or_day_is_of_no_use(
     client.set_cookie("al_page", cookie.value)
     assert client.post(f"{PAGE}/pause", data=sent, headers=HTML).status_code == 403
     sent = {"token": token_of(client)}
-    monkeypatch.setattr("backend.web.tokens.TOKEN_SECONDS", -1)
+    monkeypatch.setattr("label_studio_al.web.tokens.TOKEN_SECONDS", -1)
     assert client.post(f"{PAGE}/pause", data=sent, headers=HTML).status_code == 403
     monkeypatch.undo()
     assert client.post(f"{PAGE}/pause", data=sent, headers=HTML).status_code == 303

@@ -16,18 +16,18 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from backend.cli import main
-from backend.cli.wiring import make_signer, webhook_keys
-from backend.database import UNAVAILABLE
-from backend.errors import InvalidRequest, InvalidSettings
-from backend.feature_files import FeatureFiles
-from backend.loop import DISK_SECONDS_AT_MOST, PARKED_AFTER
-from backend.models import Models
-from backend.settings import Settings, read_settings
-from backend.simulate.results import write_whole
-from backend.store import Signer, Store
-from backend.web import create_app
-from backend.web.parts import REST_SECONDS
+from label_studio_al.cli import main
+from label_studio_al.learners.published import Models
+from label_studio_al.pool.files import FeatureFiles
+from label_studio_al.runtime.database import UNAVAILABLE
+from label_studio_al.runtime.errors import InvalidRequest, InvalidSettings
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.simulate.results import write_whole
+from label_studio_al.store import Signer, Store
+from label_studio_al.turns.loop import DISK_SECONDS_AT_MOST, PARKED_AFTER
+from label_studio_al.web import create_app
+from label_studio_al.web.parts import REST_SECONDS
+from label_studio_al.wiring import make_signer, webhook_keys
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeProject

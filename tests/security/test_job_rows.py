@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 from dbos import _serialization as dbos_serialization
 
-from backend.database import open_engine
-from backend.jobs import JobClient
-from backend.store import Store
+from label_studio_al.jobs import JobClient
+from label_studio_al.runtime.database import open_engine
+from label_studio_al.store import Store
 from tests.support.job_worker import JobWorker, log_lines
 
 LONGEST_WAIT_SECONDS = 60.0

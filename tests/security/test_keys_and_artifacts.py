@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from backend.cli import main
-from backend.cli.wiring import make_signer, webhook_keys
-from backend.errors import ArtifactRejected, InvalidSettings
-from backend.models import Models
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store, Version, artifacts, features_kind, model_kind, schema
+from label_studio_al.cli import main
+from label_studio_al.learners.published import Models
+from label_studio_al.runtime.errors import ArtifactRejected, InvalidSettings
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store, Version, artifacts, features_kind, model_kind, schema
+from label_studio_al.wiring import make_signer, webhook_keys
 from tests.support.bench import Bench
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock

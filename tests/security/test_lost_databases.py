@@ -18,13 +18,13 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
-from backend.cli.wiring import open_store
-from backend.database import UNAVAILABLE, open_engine
-from backend.errors import DatabaseUnavailable
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
-from backend.web.parts import REST_SECONDS
+from label_studio_al.runtime.database import UNAVAILABLE, open_engine
+from label_studio_al.runtime.errors import DatabaseUnavailable
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
+from label_studio_al.web.parts import REST_SECONDS
+from label_studio_al.wiring import open_store
 from tests.support.bench import TWO, Bench
 from tests.support.build import KEY, config_xml
 from tests.support.clock import FakeClock

@@ -18,17 +18,17 @@ import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
-from backend import logs
-from backend.cli import main
-from backend.cli.doctor import _say
-from backend.doctor import Result
-from backend.doctor.findings import FAILURE
-from backend.errors import InvalidSettings
-from backend.labeling import parse_config
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store, Turn
-from backend.studio.client import Studio
-from backend.web import create_app
+from label_studio_al.cli import main
+from label_studio_al.cli.doctor import _say
+from label_studio_al.doctor import Result
+from label_studio_al.doctor.findings import FAILURE
+from label_studio_al.labeling import parse_config
+from label_studio_al.runtime import logs
+from label_studio_al.runtime.errors import InvalidSettings
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store, Turn
+from label_studio_al.studio.client import Studio
+from label_studio_al.web import create_app
 from tests.support.bench import ANIMALS, MACHINES, Bench, config, truth
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, task
 from tests.support.clock import FakeClock
@@ -169,9 +169,9 @@ def run(monkeypatch: pytest.MonkeyPatch, bench: Bench, http: httpx.Client, comma
     given = {"LABEL_STUDIO_URL": URL, "LABEL_STUDIO_API_KEY": TOKEN, "AL_ENCODER": "none"}
     for name, value in {**given, "MODEL_DIR": str(bench.settings.model_dir)}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(f"backend.cli.{command}.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=http))
-    monkeypatch.setattr(f"backend.cli.{command}.keep_files_private", lambda: None, raising=False)
-    monkeypatch.setattr("backend.cli.autolabel.make_signer", lambda _: bench.signer)
+    monkeypatch.setattr(f"label_studio_al.cli.{command}.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=http))
+    monkeypatch.setattr(f"label_studio_al.cli.{command}.keep_files_private", lambda: None, raising=False)
+    monkeypatch.setattr("label_studio_al.cli.autolabel.make_signer", lambda _: bench.signer)
     return CliRunner().invoke(main, [command, *arguments], color=True).output
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from backend.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from tests.security.test_behind_a_proxy import Page
 from tests.support.backend_process import BackendProcess
 from tests.support.nginx import client, environment, find_nginx, serve_example

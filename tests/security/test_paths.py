@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
-from backend.cli import main
-from backend.errors import InvalidRequest
-from backend.feature_files import FeatureFiles, with_shared_topics
-from backend.labeling import read_project_key, version_number
-from backend.learning.features import Features
-from backend.pool import Pool
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
+from label_studio_al.cli import main
+from label_studio_al.labeling import read_project_key, version_number
+from label_studio_al.learning.features import Features
+from label_studio_al.pool.files import FeatureFiles, with_shared_topics
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
 from tests.support.bench import Bench
 from tests.support.build import KEY, config_xml
 from tests.support.clock import FakeClock

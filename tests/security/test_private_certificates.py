@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.cli.wiring import make_studio
-from backend.errors import InvalidSettings, StudioUnreachable
-from backend.settings import read_settings
-from backend.studio.about import ask_about
-from backend.studio.transport import bounded_client
+from label_studio_al.runtime.errors import InvalidSettings, StudioUnreachable
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.studio.about import ask_about
+from label_studio_al.studio.transport import bounded_client
+from label_studio_al.wiring import make_studio
 
 NAMES = ("AL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.keeping import CANNOT_START
-from backend.secret_file import read_or_create_secret
-from backend.store import Store
-from backend.studio.local import free_port
+from label_studio_al.cli.local import free_port
+from label_studio_al.runtime.keeping import CANNOT_START
+from label_studio_al.runtime.secrets import read_or_create_secret
+from label_studio_al.store import Store
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 120
@@ -35,7 +35,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     given = {"LABEL_STUDIO_URL": "http://127.0.0.1:9", "LABEL_STUDIO_API_KEY": "0" * 40, "MODEL_DIR": str(folder)}
     return subprocess.run(
-        [sys.executable, "-m", "backend", *arguments],
+        [sys.executable, "-m", "label_studio_al", *arguments],
         cwd=ROOT,
         env={**kept, **given, **variables},
         preexec_fn=_as_permissions_say,

@@ -22,18 +22,18 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask
 
-from backend.cli import main
-from backend.cli.wiring import make_signer, make_studio, webhook_keys
-from backend.clock import Clock
-from backend.computing import Computing
-from backend.errors import BackendError, InvalidSettings, StudioRefused, StudioUnreachable
-from backend.loop import Loop
-from backend.redaction import hide, know, know_address, know_login
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store, Turn
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.studio.client import Studio
-from backend.web import create_app
+from label_studio_al.cli import main
+from label_studio_al.runtime.clock import Clock
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.errors import BackendError, InvalidSettings, StudioRefused, StudioUnreachable
+from label_studio_al.runtime.redaction import hide, know, know_address, know_login
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store, Turn
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio.client import Studio
+from label_studio_al.turns.loop import Loop
+from label_studio_al.web import create_app
+from label_studio_al.wiring import make_signer, make_studio, webhook_keys
 from tests.support.background import AtOnce
 from tests.support.build import config_xml
 from tests.support.logged import everything_logged
@@ -153,7 +153,7 @@ def environment(tmp_path: Path, _empty_sqlite: Path, monkeypatch: pytest.MonkeyP
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands set up the log, signals and permissions of their process, which is this one."""
     root = logging.getLogger()
-    kept = root.handlers[:], root.level, logging.getLogger("backend").level, logging.raiseExceptions
+    kept = root.handlers[:], root.level, logging.getLogger("label_studio_al").level, logging.raiseExceptions
     heard = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     mask = os.umask(0o077)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
@@ -164,7 +164,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
     root.handlers[:], logging.raiseExceptions = kept[0], kept[3]
     root.setLevel(kept[1])
-    logging.getLogger("backend").setLevel(kept[2])
+    logging.getLogger("label_studio_al").setLevel(kept[2])
     logging.captureWarnings(False)
 
 

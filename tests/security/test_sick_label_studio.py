@@ -17,15 +17,22 @@ import httpx
 import jwt
 import pytest
 
-from backend.computing import Computing
-from backend.errors import StudioError, StudioUnreachable
-from backend.loop import Loop
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.studio.circuit import RETRY_AFTER_AT_MOST
-from backend.studio.client import Studio
-from backend.studio.transport import AnswerTooLarge, AnswerTooSlow, Bounded, Limits, bounded_client, ending_after
-from backend.web import create_app
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.errors import StudioError, StudioUnreachable
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.studio.circuit import RETRY_AFTER_AT_MOST
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.transport import (
+    AnswerTooLarge,
+    AnswerTooSlow,
+    Bounded,
+    Limits,
+    bounded_client,
+    ending_after,
+)
+from label_studio_al.turns.loop import Loop
+from label_studio_al.web import create_app
 from tests.support.background import AtOnce
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock

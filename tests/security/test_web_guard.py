@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.cli.wiring import webhook_keys
-from backend.errors import InvalidSettings
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.web import create_app
-from backend.web.openapi import PATHS
-from backend.web.parts import CATCH_UP_SECONDS
+from label_studio_al.runtime.errors import InvalidSettings
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.web import create_app
+from label_studio_al.web.openapi import PATHS
+from label_studio_al.web.parts import CATCH_UP_SECONDS
+from label_studio_al.wiring import webhook_keys
 from tests.support.clock import FakeClock
 
 KEY = "the key of webhooks"

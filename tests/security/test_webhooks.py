@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.cli.wiring import webhook_keys
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store
-from backend.studio import WEBHOOK_HEADER, project_of_secret, webhook_secret
-from backend.studio.client import Studio
-from backend.syncing import Sync
-from backend.web import create_app
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.studio import WEBHOOK_HEADER, project_of_secret, webhook_secret
+from label_studio_al.studio.client import Studio
+from label_studio_al.turns.syncing import Sync
+from label_studio_al.web import create_app
+from label_studio_al.wiring import webhook_keys
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio

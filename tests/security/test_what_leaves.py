@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.cli import main
-from backend.exporting.tables import CSV, Row, open_table, quoted
-from backend.settings import read_settings
-from backend.store import Signer, Store
+from label_studio_al.cli import main
+from label_studio_al.exporting.tables import CSV, Row, open_table, quoted
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
 from tests.support.bench import Bench, config
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
-from backend.web.parts import SELDOM_SECONDS
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
+from label_studio_al.web.parts import SELDOM_SECONDS
 from tests.support.clock import FakeClock
 
 SECRET = "a secret that only tests know"

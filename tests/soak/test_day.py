@@ -16,12 +16,12 @@ import pytest
 import sqlalchemy as sa
 from threadpoolctl import threadpool_limits
 
-from backend.cli.worker import needs_turn
-from backend.loop import WINDOW_AT_LEAST, WINDOW_GROWTHS
-from backend.publishing import OLDER_VERSIONS_AT_MOST
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store, schema
-from backend.store.store import KEPT_TURNS
+from label_studio_al.cli.worker import needs_turn
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store, schema
+from label_studio_al.store.store import KEPT_TURNS
+from label_studio_al.turns.loop import WINDOW_AT_LEAST, WINDOW_GROWTHS
+from label_studio_al.turns.publishing import OLDER_VERSIONS_AT_MOST
 from tests.chaos.people import texts, truth
 from tests.support.bench import TWO, Bench
 from tests.support.clock import FakeClock

@@ -16,7 +16,7 @@ from random import Random
 import httpx
 import pytest
 
-from backend.store import Store
+from label_studio_al.store import Store
 from tests.chaos.people import People, texts
 from tests.chaos.processes import PASSWORD, SECRET, USER, Processes
 from tests.chaos.run import CONFIG, CONVERGENCE_SECONDS, is_published

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 from click.testing import CliRunner, Result
 
-from backend.cli import main
-from backend.studio.local import free_port
+from label_studio_al.cli import main
+from label_studio_al.cli.local import free_port
 from tests.support.studio import until
 
 
@@ -51,7 +51,7 @@ class BackendProcess:
     def start(self, *options: str) -> BackendProcess:
         """Start it and wait until it answers. options: of `serve`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [self.python, "-m", "backend", "serve", "--port", str(self.port), *options]
+        command = [self.python, "-m", "label_studio_al", "serve", "--port", str(self.port), *options]
         with (self.folder / "backend.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -85,7 +85,7 @@ class BackendProcess:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another `label-studio-al` command with the same settings."""
-        command = [self.python, "-m", "backend", *arguments]
+        command = [self.python, "-m", "label_studio_al", *arguments]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=180, check=False)
 
     def run(self, *arguments: str) -> Result:

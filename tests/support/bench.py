@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.computing import Computing
-from backend.labeling import read_event
-from backend.loop import Loop
-from backend.settings import Settings
-from backend.store import Project, Signer, Store, Version
-from backend.studio.client import Studio
+from label_studio_al.labeling import read_event
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.settings import Settings
+from label_studio_al.store import Project, Signer, Store, Version
+from label_studio_al.studio.client import Studio
+from label_studio_al.turns.loop import Loop
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject

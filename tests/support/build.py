@@ -6,10 +6,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from backend.computing import Computing
-from backend.labeling import Annotation, Event, LabelConfig, Task, parse_config
-from backend.pool import Pool
-from backend.store import Signer, Store
+from label_studio_al.labeling import Annotation, Event, LabelConfig, Task, parse_config
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.store import Signer, Store
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.clock import Clock
+from label_studio_al.runtime.clock import Clock
 
 
 class FakeClock(Clock):

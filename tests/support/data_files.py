@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from backend.errors import InvalidRequest
-from backend.simulate.data import Dataset, read_data
+from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.simulate.data import Dataset, read_data
 
 # Forty texts, a quarter of them spam.
 ROWS = [{"text": f"text {n}", "label": "spam" if n % 4 == 0 else "ham"} for n in range(40)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.examples import example_tasks
+from label_studio_al.examples import example_tasks
 
 # Each text with its label.
 GOLD = {task["text"]: task["gold"] for task in example_tasks()}

@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from backend.studio.transport import Bounded
+from label_studio_al.studio.transport import Bounded
 
 URL = "http://label-studio.test"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from psycopg.errors import SerializationFailure
 from sqlalchemy.exc import OperationalError
 
-from backend.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
-from backend.store import Store
+from label_studio_al.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
+from label_studio_al.store import Store
 
 POLL_SECONDS = 0.02
 SWEEP_SECONDS = 0.5

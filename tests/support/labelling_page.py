@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Request, Response, expect
 
-from backend.studio.local import Login
+from label_studio_al.cli.local import Login
 from tests.support.studio import Served
 
 

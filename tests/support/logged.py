@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backend import logs
+from label_studio_al.runtime import logs
 
 
 @contextmanager

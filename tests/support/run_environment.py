@@ -21,7 +21,7 @@ def locked_names(lock: Path = LOCK) -> set[str]:
 def make_run_environment(folder: Path, *, as_copy: bool = False) -> Path:
     """Make it from the packages that are installed here. Returns its Python; the backend is this working copy.
 
-    as_copy: copy the packages (400 MB) instead of linking to them, so that no other process shares pages of their files.
+    as_copy: copy the packages (400 MB) instead of linking to them: then no other process shares pages of their files.
     """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     python = folder / "bin" / "python"
@@ -30,7 +30,7 @@ def make_run_environment(folder: Path, *, as_copy: bool = False) -> Path:
     for package in distributions(path=[sysconfig.get_path("purelib")]):
         if _normalised(package.metadata["Name"]) in wanted:
             _add(package, target, as_copy=as_copy)
-    (target / "working-copy.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    (target / "working-copy.pth").write_text(f"{ROOT / 'backend'}\n", encoding="utf-8")
     return python
 
 

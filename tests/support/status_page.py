@@ -9,7 +9,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from backend.store import Measurement, NewVersion, Store
+from label_studio_al.store import Measurement, NewVersion, Store
 from tests.support.build import KEY, config_xml, event, task
 
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from backend.learning import draws
-from backend.learning.asking import COVERAGE, MIXED, RANDOM, Asked, Situation, ask, ask_and_audit, with_audits
-from backend.learning.classifier import fit_classifier
-from backend.learning.copies import Copies
-from backend.learning.coverage import cover
-from backend.learning.strategies import STRATEGIES, Ranking
-from backend.learning.types import Array
+from label_studio_al.learning import draws
+from label_studio_al.learning.asking import COVERAGE, MIXED, RANDOM, Asked, Situation, ask, ask_and_audit, with_audits
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.copies import Copies
+from label_studio_al.learning.coverage import cover
+from label_studio_al.learning.strategies import STRATEGIES, Ranking
+from label_studio_al.learning.types import Array
 from tests.support.queries import features
 
 N_SEEDS = 2_000

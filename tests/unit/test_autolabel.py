@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
-from backend import applying
-from backend.cli import main
-from backend.labeling import examples, is_automatic, parse_config, read_annotation
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store
-from backend.store.automation import CHECK, KEPT, LABELLED, SKIPPED, UNDONE, AutomaticLabel, Run
-from backend.studio.client import Studio
-from backend.web import create_app
+from label_studio_al.autolabel import apply as applying
+from label_studio_al.cli import main
+from label_studio_al.labeling import examples, is_automatic, parse_config, read_annotation
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.store.automation import CHECK, KEPT, LABELLED, SKIPPED, UNDONE, AutomaticLabel, Run
+from label_studio_al.studio.client import Studio
+from label_studio_al.web import create_app
 from tests.support.bench import ANIMALS, MACHINES, TWO, Bench, config, truth
 from tests.support.build import KEY, LABELS, annotation, choice, config_xml, event
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
@@ -61,10 +61,11 @@ def command(monkeypatch: pytest.MonkeyPatch, bench: Bench, signer: Signer, tmp_p
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", TOKEN)
     client: httpx.Client = bench.fake.client()
     monkeypatch.setattr(
-        "backend.cli.autolabel.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=client, clock=bench.clock)
+        "label_studio_al.cli.autolabel.make_studio",
+        lambda _: Studio(URL, TOKEN, httpx_client=client, clock=bench.clock),
     )
-    monkeypatch.setattr("backend.cli.autolabel.make_signer", lambda _: signer)
-    monkeypatch.setattr("backend.cli.autolabel.keep_files_private", lambda: None)
+    monkeypatch.setattr("label_studio_al.cli.autolabel.make_signer", lambda _: signer)
+    monkeypatch.setattr("label_studio_al.cli.autolabel.keep_files_private", lambda: None)
     return CliRunner()
 
 
@@ -389,7 +390,7 @@ def test_version_that_is_published_while_somebody_reads_the_plan_stops_it(
         bench.turn(project)
         return True
 
-    monkeypatch.setattr("backend.cli.autolabel.click.confirm", read_for_a_while)
+    monkeypatch.setattr("label_studio_al.cli.autolabel.click.confirm", read_for_a_while)
     done = autolabel(command, project, "--apply")
     assert (done.exit_code, "plan again" in done.output) == (1, True)
     assert not automatic(project)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.clock import SKEW_SECONDS, Clock, has_passed, is_due
+from label_studio_al.runtime.clock import SKEW_SECONDS, Clock, has_passed, is_due
 
 NOW, DAY = 1_800_000_000.0, 86_400.0
 

@@ -20,18 +20,18 @@ import pytest
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info
 
-import backend.computing
-from backend.computing import RETRY_SECONDS, Computing
-from backend.encoders import TEXTS_AT_ONCE, load_encoder
-from backend.errors import InvalidRequest, InvalidSettings
-from backend.learning.classifier import fit_classifier
-from backend.learning.learner import N_FOLDS, tune
-from backend.learning.strategies.committee import fit_committee
-from backend.learning.strategies.expected import expected_error_reduction
-from backend.learning.types import Array
-from backend.simulate.data import Dataset
-from backend.simulate.experiment import Experiment, prepare
-from backend.simulate.replay import Known, Options, Run, replay
+import label_studio_al.runtime.computing
+from label_studio_al.learners.encoders import TEXTS_AT_ONCE, load_encoder
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.learner import N_FOLDS, tune
+from label_studio_al.learning.strategies.committee import fit_committee
+from label_studio_al.learning.strategies.expected import expected_error_reduction
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime.computing import RETRY_SECONDS, Computing
+from label_studio_al.runtime.errors import InvalidRequest, InvalidSettings
+from label_studio_al.simulate.data import Dataset
+from label_studio_al.simulate.experiment import Experiment, prepare
+from label_studio_al.simulate.replay import Known, Options, Run, replay
 from tests.support.clock import FakeClock
 
 SECONDS = 60.0
@@ -117,7 +117,7 @@ def test_interrupted_wait_leaves_the_slot_to_others() -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, computing.slot():
-        patch.setattr(backend.computing.threading, "Event", Interrupted)
+        patch.setattr(label_studio_al.runtime.computing.threading, "Event", Interrupted)
         with pytest.raises(KeyboardInterrupt), turns.turn():
             pass
     with computing.slot():
@@ -138,13 +138,14 @@ def test_missing_dask_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(backend.computing.importlib, "import_module", missing)
+    monkeypatch.setattr(label_studio_al.runtime.computing.importlib, "import_module", missing)
     with pytest.raises(InvalidSettings, match=r"AL_DASK_SCHEDULER needs Dask: pip install .*\[dask\]"):
         Computing(scheduler="tcp://localhost:1")
 
 
 def test_dask_is_not_imported_without_a_scheduler() -> None:
-    code = "import sys; from backend.computing import Computing; Computing(); print('distributed' in sys.modules)"
+    made = "from label_studio_al.runtime.computing import Computing; Computing()"
+    code = f"import sys; {made}; print('distributed' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 
@@ -292,7 +293,7 @@ def test_experiment_is_made_on_the_cluster(clustered: Computing, cluster: Counte
 
 
 def test_large_argument_is_sent_once(clustered: Computing, cluster: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend.computing, "SHARED_BYTES", 1000)
+    monkeypatch.setattr(label_studio_al.runtime.computing, "SHARED_BYTES", 1000)
     large, n_sent = np.arange(1000.0), 0
     with clustered.slot():
         client: Any = clustered._cluster.client()  # type: ignore[union-attr]
@@ -343,7 +344,7 @@ def test_what_cannot_be_sent_is_computed_here(
 def test_worker_with_another_version_is_not_trusted(
     clustered: Computing, cluster: Counter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend.computing, "_versions", lambda: {"numpy": "0.1"})
+    monkeypatch.setattr(label_studio_al.runtime.computing, "_versions", lambda: {"numpy": "0.1"})
     with clustered.slot():
         assert Parallel()(delayed(os.getpid)() for _ in range(3)) == [HERE] * 3
     assert "a Dask worker has" in own_lines(caplog)[0]
@@ -381,7 +382,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def own_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "backend.computing"]
+    return [record.getMessage() for record in caplog.records if record.name == "label_studio_al.runtime.computing"]
 
 
 def test_work_goes_on_here_when_the_scheduler_dies_amid_it(dask: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -420,7 +421,7 @@ def test_cluster_that_comes_later_is_found_after_a_minute(
         port = server.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
     computing = Computing(threads=1, scheduler=address, now=clock.now)
-    caplog.set_level(logging.INFO, "backend")
+    caplog.set_level(logging.INFO, "label_studio_al")
     for _ in range(2):
         with computing.slot():
             assert Parallel()(delayed(os.getpid)() for _ in range(3)) == [HERE] * 3

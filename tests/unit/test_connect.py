@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from backend.cli import main
-from backend.examples import example_tasks
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.studio.client import SAMPLING, Studio
+from label_studio_al.cli import main
+from label_studio_al.examples import example_tasks
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio.client import SAMPLING, Studio
 from tests.support.bench import TEXTS, TWO
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
@@ -38,7 +38,7 @@ def environment(fake: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     client = fake.client()
     monkeypatch.setattr(
-        "backend.cli.connect.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=client, clock=FakeClock())
+        "label_studio_al.cli.connect.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=client, clock=FakeClock())
     )
 
 

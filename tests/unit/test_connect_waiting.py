@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import backend.cli.connect as connect_module
-from backend.cli import main
-from backend.cli.connect import wait_until_ordered
-from backend.cli.progress import Bar
-from backend.errors import StudioRefused
-from backend.settings import Settings, read_settings
-from backend.studio.client import Studio
+import label_studio_al.cli.connect as connect_module
+from label_studio_al.cli import main
+from label_studio_al.cli.connect import wait_until_ordered
+from label_studio_al.cli.progress import Bar
+from label_studio_al.runtime.errors import StudioRefused
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.studio.client import Studio
 from tests.support.bench import TWO
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from backend.cli.wiring import open_store
-from backend.database import UNAVAILABLE, TornDatabase, check_whole, open_engine, set_aside
-from backend.settings import read_settings
-from backend.store import Store
+from label_studio_al.runtime.database import UNAVAILABLE, TornDatabase, check_whole, open_engine, set_aside
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Store
+from label_studio_al.wiring import open_store
 from tests.support.build import KEY, config_xml
 
 SECRET_TEXT = "what a customer wrote"

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from compose_spec import PyCompose
 
-from backend.cli import main
-from backend.cli.secrets import POSTGRES_USER
-from backend.settings import Settings
-from backend.studio.local import FAST_IMPORT, LABEL_STUDIO_VERSION
+from label_studio_al.cli import main
+from label_studio_al.cli.local import FAST_IMPORT
+from label_studio_al.cli.secrets import POSTGRES_USER
+from label_studio_al.runtime.settings import Settings
+from label_studio_al.studio.about import LABEL_STUDIO_VERSION
 from tests.docker.compose import CLUSTER, OURS, ROOT, SINGLE, ours, read, services
 from tests.docker.image import context_files, instructions
 
@@ -67,7 +68,7 @@ def test_build_context_is_what_the_dockerfile_copies() -> None:
         assert context_files(ROOT, source), f".dockerignore leaves nothing of {source}"
     for other in ("tests", "docs", "CHANGELOG.md", "docker-compose.yml", ".git"):
         assert context_files(ROOT, other) == []
-    assert "backend/studio/label-studio-constraints.txt" in context_files(ROOT, "backend")
+    assert "backend/label_studio_al/cli/label-studio-constraints.txt" in context_files(ROOT, "backend")
 
 
 @every_file

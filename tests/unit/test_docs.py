@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from backend.settings import ProjectSettings, Settings
 from docs.tools import pictures, reference
+from label_studio_al.runtime.settings import ProjectSettings, Settings
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"

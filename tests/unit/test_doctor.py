@@ -17,18 +17,18 @@ import jwt
 import pytest
 from click.testing import CliRunner
 
-import backend.cli.connect as connect_module
-from backend.cli import main
-from backend.cli.connect import connect_project
-from backend.doctor import Result, Setup, examine
-from backend.doctor.examination import MACHINE, PROJECT
-from backend.doctor.findings import FAILURE, OK, SKIPPED, WARNING
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store
-from backend.studio import WEBHOOK_HEADER, webhook_secret
-from backend.studio.client import Studio
-from backend.syncing import ROUTINE_SECONDS_AT_MOST
-from backend.web import create_app
+import label_studio_al.cli.connect as connect_module
+from label_studio_al.cli import main
+from label_studio_al.cli.connect import connect_project
+from label_studio_al.doctor import Result, Setup, examine
+from label_studio_al.doctor.examination import MACHINE, PROJECT
+from label_studio_al.doctor.findings import FAILURE, OK, SKIPPED, WARNING
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio.client import Studio
+from label_studio_al.turns.syncing import ROUTINE_SECONDS_AT_MOST
+from label_studio_al.web import create_app
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from backend.learning import draws
+from label_studio_al.learning import draws
 
 N_SEEDS = 2_000
 # A false alarm in a thousand runs; and seeds are fixed, so a run is like another.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.encoders import ModelEncoder, find_encoder, load_encoder
-from backend.errors import InvalidSettings
-from backend.learning.features import Encoder
+from label_studio_al.learners.encoders import ModelEncoder, find_encoder, load_encoder
+from label_studio_al.learning.features import Encoder
+from label_studio_al.runtime.errors import InvalidSettings
 
 wordllama = pytest.importorskip("wordllama", reason="has no wheel for this machine")
 

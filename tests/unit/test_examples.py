@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.labeling import Annotation, examples, parse_config
+from label_studio_al.labeling import Annotation, examples, parse_config
 from tests.support.build import annotation, config_xml
 
 LABEL_OF = parse_config(config_xml(("A", "B", "C"))).label_of

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from backend.cli import main
-from backend.encoders import WORDLLAMA, ModelEncoder, load_encoder
-from backend.errors import NotExportable
-from backend.exporting.pipeline import as_pipeline, has_embeddings
-from backend.exporting.writing import compare
-from backend.learning.features import Features
-from backend.learning.learner import Tuning, train
-from backend.learning.model import Model
-from backend.models import Models
-from backend.settings import read_settings
-from backend.store import Signer, Store
+from label_studio_al.cli import main
+from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
+from label_studio_al.exporting.writing import compare
+from label_studio_al.learners.encoders import WORDLLAMA, ModelEncoder, load_encoder
+from label_studio_al.learners.published import Models
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.learner import Tuning, train
+from label_studio_al.learning.model import Model
+from label_studio_al.runtime.errors import NotExportable
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
 from tests.support.bench import TEXTS, Bench, truth
 from tests.support.build import event, task
 from tests.support.clock import FakeClock
@@ -48,7 +48,7 @@ ELSEWHERE = f"""
 import sys
 sys.path.append({sysconfig.get_path("purelib")!r})
 try:
-    import backend
+    import label_studio_al
 except ImportError:
     pass
 else:
@@ -58,7 +58,7 @@ ASK = """
 import json, joblib
 model = joblib.load("model.joblib")
 texts = json.load(sys.stdin)
-assert not [name for name in sys.modules if name.partition(".")[0] == "backend"]
+assert not [name for name in sys.modules if name.partition(".")[0] == "label_studio_al"]
 print(json.dumps([model.classes_.tolist(), model.predict_proba(texts).tolist(), model.predict(texts).tolist()]))
 """
 
@@ -211,7 +211,7 @@ def test_tasks_stand_in_the_table_with_labels_and_predictions(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("backend.exporting.writing.TASKS_AT_ONCE", 7)
+    monkeypatch.setattr("label_studio_al.exporting.writing.TASKS_AT_ONCE", 7)
     late = bench.label(project, 1)[0]
     done = export(command, project, tmp_path / "out", "--json")
     assert done.exit_code == 0, done.output

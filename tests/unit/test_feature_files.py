@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.errors import FeaturesNotStored
-from backend.feature_files import DELETED, HAS_FEATURES, FeatureFiles, with_shared_topics
-from backend.learning.draws import text_hashes
-from backend.learning.features import Features, TextRows
-from backend.learning.types import Array
+from label_studio_al.learning.draws import text_hashes
+from label_studio_al.learning.features import Features, TextRows
+from label_studio_al.learning.types import Array
+from label_studio_al.pool.files import DELETED, HAS_FEATURES, FeatureFiles, with_shared_topics
+from label_studio_al.runtime.errors import FeaturesNotStored
 
 TEXTS = ["the cat sleeps", "a dog barks", "the cat and a dog", "", "nothing of this is known", "cat cat dog"]
 ALL = {"tasks", "states", "contents", "counts", "columns", "values", "scales", "embedding"}
@@ -165,7 +165,7 @@ def test_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
         import resource, signal, sys
         sys.path.insert(0, {str(Path(__file__).parents[2])!r})
         from pathlib import Path
-        from backend.errors import FeaturesNotStored
+        from label_studio_al.runtime.errors import FeaturesNotStored
         from tests.unit.test_feature_files import FEATURES, FeatureFiles, fill, holds
         folder = Path({str(tmp_path)!r}) / "project" / "features"
         files = FeatureFiles(folder, FEATURES)

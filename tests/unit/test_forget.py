@@ -8,10 +8,10 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from backend.cli import main
-from backend.settings import Settings, read_settings
-from backend.store import Store, Turn
-from backend.studio.client import Studio
+from label_studio_al.cli import main
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Store, Turn
+from label_studio_al.studio.client import Studio
 from tests.support.bench import TEXTS, Bench
 from tests.support.fake_label_studio import TOKEN, URL, FakeProject
 
@@ -114,7 +114,7 @@ def command(settings: Settings, bench: Bench, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", TOKEN)
     client: httpx.Client = bench.fake.client()
-    monkeypatch.setattr("backend.cli.forget.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=client))
+    monkeypatch.setattr("label_studio_al.cli.forget.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=client))
     return CliRunner()
 
 
@@ -178,7 +178,7 @@ def test_unknown_project_is_said(command: CliRunner, bench: Bench, project: Fake
 def test_a_running_turn_is_waited_for(
     command: CliRunner, bench: Bench, project: FakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.cli.forget.TURN_SECONDS", 0.1)
+    monkeypatch.setattr("label_studio_al.cli.forget.TURN_SECONDS", 0.1)
     with bench.store.turn_lock(project.key):
         done = forget(command, "--project", str(project.id), "--yes")
     assert (done.exit_code, "turn of project" in done.output) == (1, True)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from backend.errors import InvalidRequest
-from backend.learning.guarantee import (
+from label_studio_al.learning.guarantee import (
     Goal,
     Guarantee,
     Predictions,
@@ -19,7 +18,8 @@ from backend.learning.guarantee import (
     n_audits_needed,
     watch,
 )
-from backend.learning.types import Array
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime.errors import InvalidRequest
 
 
 def promise(

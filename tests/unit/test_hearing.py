@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from backend.hearing import Hearing
-from backend.labeling import Event, Task
-from backend.store import Store
-from backend.waking import open_waker
+from label_studio_al.labeling import Event, Task
+from label_studio_al.runtime.waking import open_waker
+from label_studio_al.store import Store
+from label_studio_al.turns.hearing import Hearing
 from tests.support.build import KEY, config_xml
 
 # Nothing here waits for it: a waiting that does not end fails by it.

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import InvalidRequest
-from backend.labeling import project_id_of, project_key, read_project_key, version_name, version_number
+from label_studio_al.labeling import project_id_of, project_key, read_project_key, version_name, version_number
+from label_studio_al.runtime.errors import InvalidRequest
 
 
 @pytest.fixture

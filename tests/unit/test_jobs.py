@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from backend.database import open_engine
-from backend.jobs import ABANDONED_SECONDS, JobClient, JobTablesMissing
-from backend.store import Store
-from backend.waking import open_waker
+from label_studio_al.jobs import ABANDONED_SECONDS, JobClient, JobTablesMissing
+from label_studio_al.runtime.database import open_engine
+from label_studio_al.runtime.waking import open_waker
+from label_studio_al.store import Store
 from tests.support.build import config_xml
 from tests.support.job_worker import ROOT, JobWorker, log_lines
 from tests.support.postgres import Postgres
@@ -375,7 +375,7 @@ def test_end_of_a_job_is_told_to_workers_that_wait_for_it(start_jobs: Callable[.
 # Threads of DBOS that ask the database nothing while nobody waits for a job's result.
 QUIET = """
 import sys, threading, time
-from backend.jobs import JobRunner
+from label_studio_al.jobs import JobRunner
 runner = JobRunner(sys.argv[1], print, 4)
 runner.start()
 silent = ("MainThread", "jobs", "_run_event_loop", "run_notification_listener", "dbos-executor")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from backend.errors import UnsupportedConfig
-from backend.labeling import UNREAD, LabelConfig, parse_config
-from backend.labeling.config import MAX_CONFIG_CHARACTERS
+from label_studio_al.labeling import UNREAD, LabelConfig, parse_config
+from label_studio_al.labeling.config import MAX_CONFIG_CHARACTERS
+from label_studio_al.runtime.errors import UnsupportedConfig
 from tests.support.build import choice, config_xml
 
 CONFIG = LabelConfig(control="topic", object_name="text", field="text", labels=("A", "B"))

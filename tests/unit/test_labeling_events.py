@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import InvalidRequest
-from backend.labeling import ACTIONS, Annotation, Task, read_annotation, read_event, read_task
+from label_studio_al.labeling import ACTIONS, Annotation, Task, read_annotation, read_event, read_task
+from label_studio_al.runtime.errors import InvalidRequest
 from tests.support.build import choice
 
 Payload = Callable[[str], dict[str, Any]]

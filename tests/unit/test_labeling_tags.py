@@ -9,8 +9,8 @@ import sys
 import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from backend.errors import UnsupportedConfig
-from backend.labeling.config import MAX_DEPTH, Tag, parse_config, read_tags
+from label_studio_al.labeling.config import MAX_DEPTH, Tag, parse_config, read_tags
+from label_studio_al.runtime.errors import UnsupportedConfig
 
 TEXT = '<Text name="text" value="$text"/>'
 A_OR_B = '<Choice value="A"/><Choice value="B"/>'
@@ -144,6 +144,6 @@ def test_a_tag_without_a_value_shows_nothing() -> None:
 
 def test_label_studios_sdk_is_not_imported_to_read_a_config() -> None:
     """It weighs 80 MB, in a process that only answers requests."""
-    code = f"import sys, backend.labeling as l; l.parse_config({CONFIGS['sentiment']!r}); print(*sys.modules)"
+    code = f"import sys, label_studio_al.labeling as l; l.parse_config({CONFIGS['sentiment']!r}); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"label_studio_sdk", "lxml", "pandas", "jsonschema"} & set(found)

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from backend.errors import UnknownProject
-from backend.labeling import Annotation, LabelConfig, examples, ignored, parse_config
-from backend.labels import TASKS_ONE_BY_ONE, Labels
-from backend.store import Store
+from label_studio_al.labeling import Annotation, LabelConfig, examples, ignored, parse_config
+from label_studio_al.runtime.errors import UnknownProject
+from label_studio_al.store import Store
+from label_studio_al.turns.labels import TASKS_ONE_BY_ONE, Labels
 from tests.support.build import config_xml
 
 KEY = "2.1795394190"

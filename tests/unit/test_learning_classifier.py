@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from backend.errors import InvalidRequest
-from backend.learning.classifier import REGULARISATION_C, balance, fit_classifier
-from backend.learning.tfidf import Tfidf
-from backend.learning.types import Array
+from label_studio_al.learning.classifier import REGULARISATION_C, balance, fit_classifier
+from label_studio_al.learning.tfidf import Tfidf
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime.errors import InvalidRequest
 
 WORDS = {
     "sport": "match goal team coach league win",

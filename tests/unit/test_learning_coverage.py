@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.learning import coverage
-from backend.learning.coverage import Coverage
-from backend.learning.tfidf import Tfidf
-from backend.learning.types import Array
+from label_studio_al.learning import coverage
+from label_studio_al.learning.coverage import Coverage
+from label_studio_al.learning.tfidf import Tfidf
+from label_studio_al.learning.types import Array
 
 NO_CENTRES = np.zeros((0, 2))
 TOPICS = ("match goal team coach", "bank stock price market", "rocket orbit moon star", "bread cheese salad soup")

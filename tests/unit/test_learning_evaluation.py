@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from backend.errors import InvalidRequest
-from backend.learning.classifier import fit_classifier
-from backend.learning.evaluation import (
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.evaluation import (
     CALIBRATION_OUTCOMES,
     Confusion,
     Outcome,
@@ -29,8 +28,9 @@ from backend.learning.evaluation import (
     random_baseline,
     suspects,
 )
-from backend.learning.rows import Matrix, Rows
-from backend.learning.types import Array
+from label_studio_al.learning.rows import Matrix, Rows
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime.errors import InvalidRequest
 
 PAIRS = st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from("ABCD")), min_size=1, max_size=60)
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.extmath import randomized_svd
 
-from backend.learning import topics
-from backend.learning.features import BOTH, EMBEDDINGS, MAX_FITTED, TFIDF, Features, sample
-from backend.learning.rows import Rows, unit_rows
-from backend.learning.tfidf import Tfidf
-from backend.learning.topics import N_TOPICS, fit_topics
-from backend.learning.types import Array
+from label_studio_al.learning import topics
+from label_studio_al.learning.features import BOTH, EMBEDDINGS, MAX_FITTED, TFIDF, Features, sample
+from label_studio_al.learning.rows import Rows, unit_rows
+from label_studio_al.learning.tfidf import Tfidf
+from label_studio_al.learning.topics import N_TOPICS, fit_topics
+from label_studio_al.learning.types import Array
 
 TEXTS = ["red apple pie", "green apple", "blue plum pie", "a green plum", "red plum cake", ""]
 

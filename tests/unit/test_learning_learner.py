@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.learning.learner import COMPARE_FROM, DECIDE_FROM, DECIDE_UP_TO, Tuning, n_deciding, train, tune
-from backend.learning.types import Array
+from label_studio_al.learning.learner import COMPARE_FROM, DECIDE_FROM, DECIDE_UP_TO, Tuning, n_deciding, train, tune
+from label_studio_al.learning.types import Array
 
 N = 300
 KEYS = np.arange(N)

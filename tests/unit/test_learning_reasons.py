@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from backend.learning.asking import COVERAGE, MIXED
-from backend.learning.reasons import DRAWN, why_asked
-from backend.learning.strategies import STRATEGIES
-from backend.settings import ProjectSettings
+from label_studio_al.learning.asking import COVERAGE, MIXED
+from label_studio_al.learning.reasons import DRAWN, why_asked
+from label_studio_al.learning.strategies import STRATEGIES
+from label_studio_al.runtime.settings import ProjectSettings
 
 CLOSE = [("A", 0.41), ("B", 0.39)]
 CLEAR = [("A", 0.9), ("B", 0.1)]

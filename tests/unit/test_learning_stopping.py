@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from backend.errors import InvalidRequest
-from backend.learning.evaluation import Outcome, proportion
-from backend.learning.stopping import (
+from label_studio_al.learning.evaluation import Outcome, proportion
+from label_studio_al.learning.stopping import (
     FORECAST_OUTCOMES,
     STOP_AUDITS,
     agreement,
@@ -23,6 +22,7 @@ from backend.learning.stopping import (
     next_labels,
     when_to_stop,
 )
+from label_studio_al.runtime.errors import InvalidRequest
 
 ENOUGH = {"Spam": 40, "Ham": 60}
 FOUND = {"Spam": 0.6, "Ham": 0.9}

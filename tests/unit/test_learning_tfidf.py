@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from backend.learning.terms import MAX_TEXT_CHARACTERS, TermCounts, terms_of, words_of
-from backend.learning.tfidf import LARGE_POOL, Tfidf
+from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS, TermCounts, terms_of, words_of
+from label_studio_al.learning.tfidf import LARGE_POOL, Tfidf
 
 
 def dense(features: Tfidf, *texts: str) -> np.ndarray:
@@ -138,7 +138,7 @@ def counted_one_by_one(texts: list[str]) -> Counter[str]:
 def test_terms_are_counted_as_one_by_one(words_at_once: int, texts: list[str]) -> None:
     """Whatever part of the texts is counted at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backend.learning.terms._WORDS_AT_ONCE", words_at_once)
+        patch.setattr("label_studio_al.learning.terms._WORDS_AT_ONCE", words_at_once)
         found = TermCounts(texts).most_frequent(1_000, 1)
     assert found == counted_one_by_one(texts)
 
@@ -154,15 +154,15 @@ def test_most_frequent_terms_come_first_and_ties_by_term(texts: list[str], size:
 @settings(max_examples=60)
 def test_terms_that_stay_after_others_are_forgotten_are_terms_of_the_texts(texts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backend.learning.terms._WORDS_AT_ONCE", 6)
-        patch.setattr("backend.learning.terms.MAX_COUNTED", 8)
+        patch.setattr("label_studio_al.learning.terms._WORDS_AT_ONCE", 6)
+        patch.setattr("label_studio_al.learning.terms.MAX_COUNTED", 8)
         found = TermCounts(texts).most_frequent(1_000, 1)
     expected = counted_one_by_one(texts)
     assert all(n_texts <= expected[term] for term, n_texts in found.items())
 
 
 def test_counting_forgets_only_what_came_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.learning.terms.MAX_COUNTED", 50)
+    monkeypatch.setattr("label_studio_al.learning.terms.MAX_COUNTED", 50)
     texts = [f"often rare{place} unique{place}" for place in range(LARGE_POOL)]
     features = Tfidf.fit(texts)
     assert features.transform(["often"]).nnz == 1

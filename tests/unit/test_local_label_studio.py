@@ -15,10 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.errors import PortInUse
-from backend.studio import local
-from backend.studio.local import (
-    LABEL_STUDIO_VERSION,
+from label_studio_al.cli import local
+from label_studio_al.cli.local import (
     LabelStudioInstallError,
     LabelStudioStartError,
     LocalLabelStudio,
@@ -29,6 +27,8 @@ from backend.studio.local import (
     last_meaningful_line,
     port_is_free,
 )
+from label_studio_al.runtime.errors import PortInUse
+from label_studio_al.studio.about import LABEL_STUDIO_VERSION
 
 LOGIN = Login("annotator@example.com", "a-password", "0123456789abcdef0123456789abcdef01234567")
 
@@ -160,7 +160,7 @@ def test_installer_that_outlives_us_keeps_the_lock(tmp_path: Path, fake_uv: Call
     os.mkfifo(started)
     os.mkfifo(finish)
     fake_uv(f'echo > "{started}"; read line < "{finish}"')
-    code = "import sys, pathlib; from backend.studio import local; local.install(pathlib.Path(sys.argv[1]), str)"
+    code = "import sys, pathlib; from label_studio_al.cli import local; local.install(pathlib.Path(sys.argv[1]), str)"
     root = Path(local.__file__).parents[2]
     installing = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "env")], cwd=root)
     started.read_text()  # Blocks until the fake uv runs.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import TurnOvertaken
-from backend.store import NewVersion, Store
+from label_studio_al.runtime.errors import TurnOvertaken
+from label_studio_al.store import NewVersion, Store
 from tests.support.build import KEY, OTHER_KEY, config_xml
 
 pytestmark = pytest.mark.both_databases
@@ -29,7 +29,7 @@ def store(store: Store) -> Store:
 def hold_in_another_process(database: str) -> subprocess.Popen[str]:
     """Has the project's turn until its standard input closes."""
     script = (
-        "from backend.store import Store\n"
+        "from label_studio_al.store import Store\n"
         f"with Store({database!r}).turn_lock({KEY!r}) as is_mine: print(is_mine, flush=True); input()\n"
     )
     process = subprocess.Popen(

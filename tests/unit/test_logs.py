@@ -12,24 +12,30 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend import logs
-from backend.errors import StudioRefused
+from label_studio_al.runtime import logs
+from label_studio_al.runtime.errors import StudioRefused
 
 SECRET = "hunter2 and some more"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.abcdefghijklmnop"
 TEXT = "dear sir, my card was charged twice"
-log = logging.getLogger("backend.test")
+log = logging.getLogger("label_studio_al.test")
 
 
 @pytest.fixture(autouse=True)
 def _untouched() -> Iterator[None]:
     """Logging as it was before."""
     root = logging.getLogger()
-    kept = root.handlers[:], root.level, logging.getLogger("backend").level, sys.excepthook, threading.excepthook
+    kept = (
+        root.handlers[:],
+        root.level,
+        logging.getLogger("label_studio_al").level,
+        sys.excepthook,
+        threading.excepthook,
+    )
     yield
     root.handlers[:] = kept[0]
     root.setLevel(kept[1])
-    logging.getLogger("backend").setLevel(kept[2])
+    logging.getLogger("label_studio_al").setLevel(kept[2])
     sys.excepthook, threading.excepthook = kept[3:]
     logging.captureWarnings(False)
 
@@ -57,7 +63,7 @@ def test_a_line_carries_what_it_is_about(line_format: str, stderr: io.StringIO) 
             json.loads(first).items()
             >= {
                 "level": "INFO",
-                "logger": "backend.test",
+                "logger": "label_studio_al.test",
                 "message": "trained on 12 labels",
                 "request": "r-1",
                 "project": "3.17",
@@ -66,8 +72,8 @@ def test_a_line_carries_what_it_is_about(line_format: str, stderr: io.StringIO) 
         )
         assert "request" not in json.loads(second)
     else:
-        assert first.endswith("INFO backend.test request=r-1 project=3.17 turn=4: trained on 12 labels")
-        assert second.endswith("INFO backend.test: outside")
+        assert first.endswith("INFO label_studio_al.test request=r-1 project=3.17 turn=4: trained on 12 labels")
+        assert second.endswith("INFO label_studio_al.test: outside")
 
 
 def test_fields_that_become_known_later_stay_until_the_end_of_the_block(line_format: str, stderr: io.StringIO) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.cli.worker import needs_turn
-from backend.computing import Computing
-from backend.labeling import read_event, version_number
-from backend.learning.strategies import STRATEGIES
-from backend.loop import Loop
-from backend.models import Models
-from backend.publishing import OLDER_VERSIONS_AT_MOST
-from backend.settings import Settings, read_settings
-from backend.store import NewVersion, Project, Signer, Store, Version
-from backend.studio.client import Studio
+from label_studio_al.cli.worker import needs_turn
+from label_studio_al.labeling import read_event, version_number
+from label_studio_al.learners.published import Models
+from label_studio_al.learning.strategies import STRATEGIES
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import NewVersion, Project, Signer, Store, Version
+from label_studio_al.studio.client import Studio
+from label_studio_al.turns.loop import Loop
+from label_studio_al.turns.publishing import OLDER_VERSIONS_AT_MOST
 from tests.support.background import AtOnce
 from tests.support.bench import TEXTS, TWO, Bench, config, truth
 from tests.support.clock import FakeClock
@@ -1286,7 +1286,7 @@ def test_memory_that_a_comparison_used_is_given_back(bench: Bench, monkeypatch: 
     project = bench.add(min_labels=100)
     bench.turn(project)
     given_back: list[str] = []
-    monkeypatch.setattr("backend.loop.give_back", lambda: given_back.append("now"))
+    monkeypatch.setattr("label_studio_al.turns.loop.give_back", lambda: given_back.append("now"))
     bench.turn(project, after_seconds=60)
     assert not given_back
     bench.turn(project, after_seconds=86_400)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.labeling import parse_config
-from backend.learning.classifier import fit_classifier
-from backend.learning.learner import Tuning
-from backend.learning.model import Model
-from backend.measuring import COMPARED_LABELS_APART, keep_predictions, measure
-from backend.store import Measurement, NewVersion, Prediction, Signer, Store, Version, model_kind
+from label_studio_al.labeling import parse_config
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.learner import Tuning
+from label_studio_al.learning.model import Model
+from label_studio_al.store import Measurement, NewVersion, Prediction, Signer, Store, Version, model_kind
+from label_studio_al.turns.measuring import COMPARED_LABELS_APART, keep_predictions, measure
 from tests.support.build import KEY, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}

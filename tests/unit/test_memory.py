@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.memory import let_go_of_files, map_file
+from label_studio_al.runtime.memory import let_go_of_files, map_file
 
 # Blocks that are too large for Python's own allocator and too small for pages of their own; the last one stays.
 SCRIPT = """
 import psutil
-from backend.memory import give_back
+from label_studio_al.runtime.memory import give_back
 size = lambda: psutil.Process().memory_info().rss / 1e6
 blocks = [bytearray(4000) for _ in range(25_000)]
 del blocks[:-1]
@@ -48,7 +48,7 @@ def test_file_with_too_few_numbers_cannot_be_mapped(tmp_path: Path, content: byt
 RESIDENT = """
 import sys
 from pathlib import Path
-from backend.memory import let_go_of_files, map_file
+from label_studio_al.runtime.memory import let_go_of_files, map_file
 size = lambda: next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssFile"))
 numbers = map_file(Path(sys.argv[1]), "<f4", (4_000_000,))
 total, before = numbers.sum(), size()

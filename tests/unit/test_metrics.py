@@ -20,14 +20,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend.counting import COUNTED, Counts, Key
-from backend.database import open_engine
-from backend.errors import StudioRefused, StudioUnreachable
-from backend.settings import Settings, read_settings
-from backend.store import NewVersion, Signer, Store
-from backend.studio.client import Studio
-from backend.studio.local import free_port
-from backend.web import create_app
+from label_studio_al.cli.local import free_port
+from label_studio_al.runtime.counting import COUNTED, Counts, Key
+from label_studio_al.runtime.database import open_engine
+from label_studio_al.runtime.errors import StudioRefused, StudioUnreachable
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import NewVersion, Signer, Store
+from label_studio_al.studio.client import Studio
+from label_studio_al.web import create_app
 from tests.support.bench import Bench
 from tests.support.build import KEY, OTHER_KEY, annotation, config_xml, event, task
 from tests.support.clock import FakeClock
@@ -392,7 +392,7 @@ class Processes:
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
-            command = [sys.executable, "-m", "backend", *arguments]
+            command = [sys.executable, "-m", "label_studio_al", *arguments]
             self._running.append(subprocess.Popen(command, env=self._environment, stdout=log, stderr=log))
         return self._running[-1]
 

@@ -14,14 +14,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from backend.database import open_engine
-from backend.errors import SchemaTooNew
-from backend.store import Store, migrations, schema
-from backend.studio.local import free_port
+from label_studio_al.cli.local import free_port
+from label_studio_al.runtime.database import open_engine
+from label_studio_al.runtime.errors import SchemaTooNew
+from label_studio_al.store import Store, migrations, schema
 from tests.support.build import KEY, config_xml
 
 ROOT = Path(__file__).parents[2]
-STEPS = ROOT / "backend" / "store" / "migrations" / "versions"
+STEPS = ROOT / "backend" / "label_studio_al" / "store" / "migrations" / "versions"
 FIRST_COLUMNS = {
     "key": KEY,
     "label_config": config_xml(),
@@ -175,7 +175,7 @@ def test_commands_end_with_a_sentence_when_the_schema_is_newer(
     newer(url, engine)
     environment = {**os.environ, "MODEL_DIR": str(tmp_path), "DATABASE_URL": url, "PORT": str(free_port())}
     ended = subprocess.run(
-        [sys.executable, "-m", "backend", *command.split()],
+        [sys.executable, "-m", "label_studio_al", *command.split()],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -191,7 +191,7 @@ def test_commands_end_with_a_sentence_when_the_schema_is_newer(
 
 
 def test_processes_that_start_at_once_all_succeed(url: str, engine: sa.Engine) -> None:
-    script = f"from backend.store import Store; store = Store({url!r}); input(); store.migrate(); store.close()"
+    script = f"from label_studio_al.store import Store; store = Store({url!r}); input(); store.migrate(); store.close()"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True

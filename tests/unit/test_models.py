@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.errors import ArtifactRejected
-from backend.feature_files import folder_of, with_shared_topics
-from backend.learning.classifier import fit_classifier
-from backend.learning.features import Features
-from backend.learning.learner import Tuning
-from backend.models import KEPT_PROJECTS, Models
-from backend.store import NewVersion, Signer, Store, features_kind, model_kind
+from label_studio_al.learners.published import KEPT_PROJECTS, Models
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.learner import Tuning
+from label_studio_al.pool.files import folder_of, with_shared_topics
+from label_studio_al.runtime.errors import ArtifactRejected
+from label_studio_al.store import NewVersion, Signer, Store, features_kind, model_kind
 from tests.support.build import KEY, config_xml
 
 TEXTS = ["a cat", "a dog"]

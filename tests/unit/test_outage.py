@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
-from backend.web.parts import REST_SECONDS
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
+from label_studio_al.web.parts import REST_SECONDS
 from tests.support.clock import FakeClock
 from tests.support.postgres import Postgres
 
@@ -80,7 +80,7 @@ def test_web_goes_on_from_memory_and_asks_for_what_it_missed(
     assert client.post("/setup", json=changed).status_code == 503
     unknown = {**payload("setup"), "project": "9.9"}
     assert client.post("/setup", json=unknown).status_code == 503
-    told = [record for record in caplog.records if record.name.startswith("backend") and record.levelno >= 30]
+    told = [record for record in caplog.records if record.name.startswith("label_studio_al") and record.levelno >= 30]
     assert [record.getMessage().partition(" (")[0] for record in told] == ["the database does not answer"]
     assert all(record.exc_info is None for record in told)
 
@@ -144,7 +144,9 @@ def test_worker_survives_an_outage(server: Postgres, own_store: Store, url: str,
     own_store.register("1.1", config, {}, time.time())
     environment = {**os.environ, "MODEL_DIR": str(tmp_path), "DATABASE_URL": url, "AL_ENCODER": "none"}
     with (tmp_path / "log").open("wb") as log:
-        worker = subprocess.Popen([sys.executable, "-m", "backend", "worker"], cwd=ROOT, env=environment, stderr=log)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "label_studio_al", "worker"], cwd=ROOT, env=environment, stderr=log
+        )
     try:
         wait_for(lambda: own_store.project("1.1").seen_revision >= 0, 60)
         own_store.update("1.1", sync_wanted=False)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from backend.cli.worker import needs_turn
-from backend.errors import StudioUnreachable
-from backend.learning.features import Features
-from backend.loop import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER
-from backend.settings import Settings, read_settings
-from backend.store import Project
-from backend.syncing import ROUTINE_SECONDS_AT_MOST
+from label_studio_al.cli.worker import needs_turn
+from label_studio_al.learning.features import Features
+from label_studio_al.runtime.errors import StudioUnreachable
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Project
+from label_studio_al.turns.loop import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER
+from label_studio_al.turns.syncing import ROUTINE_SECONDS_AT_MOST
 from tests.support.bench import TWO, Bench, config, truth
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
 
@@ -208,7 +208,7 @@ def test_retry_after_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch
         raise StudioUnreachable("Label Studio answered 429", retry_after=77.0)
 
     with monkeypatch.context() as patch:
-        patch.setattr("backend.studio.client.Studio.project", refuse)
+        patch.setattr("label_studio_al.studio.client.Studio.project", refuse)
         state = bench.turn(project)
     assert state.retry_at == bench.clock.now() + 77
     assert bench.turn(project, after_seconds=76).error is not None

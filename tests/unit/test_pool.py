@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.labeling import LabelConfig, Task, parse_config
-from backend.learning.coverage import cover
-from backend.learning.rows import Rows, selected, squared_norms, weighted_sum
-from backend.pool import Pool
-from backend.store import NewVersion, Signer, Store, features_kind
+from label_studio_al.labeling import LabelConfig, Task, parse_config
+from label_studio_al.learning.coverage import cover
+from label_studio_al.learning.rows import Rows, selected, squared_norms, weighted_sum
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.store import NewVersion, Signer, Store, features_kind
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, make_pool, task
 
 CONFIG = parse_config(config_xml())
@@ -219,7 +219,7 @@ def test_torn_features_are_made_again(setting: Setting, caplog: pytest.LogCaptur
     torn = bytearray(good)
     torn[place] ^= 1
     torn_id = setting.store.save_features(KEY, "text", bytes(torn), 0.0)
-    with caplog.at_level(logging.WARNING, "backend.pool"):
+    with caplog.at_level(logging.WARNING, "label_studio_al.pool.tasks"):
         setting.refresh()
     setting.holds(*tasks(*range(10)))
     assert setting.pool.features_id is not None
@@ -333,8 +333,8 @@ class Later(Executor):
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten changes at a time, and everything is a large pool."""
-    monkeypatch.setattr("backend.pool.CHANGES_AT_ONCE", 10)
-    monkeypatch.setattr("backend.pool.FIT_AT_ONCE", 1)
+    monkeypatch.setattr("label_studio_al.pool.tasks.CHANGES_AT_ONCE", 10)
+    monkeypatch.setattr("label_studio_al.pool.tasks.FIT_AT_ONCE", 1)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -452,7 +452,7 @@ def test_nothing_is_written_again_after_a_comparison(setting: Setting, store: St
 def test_rows_of_changed_tasks_are_dropped_when_they_are_most(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.pool.DEAD_AT_LEAST", 5)
+    monkeypatch.setattr("label_studio_al.pool.tasks.DEAD_AT_LEAST", 5)
     setting.hear(*tasks(*range(1, 11)))
     for round_ in range(3):
         setting.hear(*(task(place, text(place + round_)) for place in range(1, 11)))
@@ -486,7 +486,7 @@ def test_large_and_small_pools_are_scored_alike(setting: Setting, monkeypatch: p
     weights = np.random.default_rng(0).standard_normal((setting.pool.X.shape[1], 3), dtype=np.float32)
     some = np.array([3, 7, 20])
     small, small_Z = setting.pool.X @ weights, setting.pool.compact
-    monkeypatch.setattr("backend.learning.features.LARGE", 0)
+    monkeypatch.setattr("label_studio_al.learning.features.LARGE", 0)
     X = setting.pool.X
     np.testing.assert_allclose(X @ weights, small, atol=1e-5)
     np.testing.assert_allclose(X @ weights[:, 0], small[:, 0], atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.labeling import NO_ANSWER_SCORE, parse_config, prediction, score
+from label_studio_al.labeling import NO_ANSWER_SCORE, parse_config, prediction, score
 from tests.support.build import choice, config_xml
 
 CONFIG = parse_config(config_xml())

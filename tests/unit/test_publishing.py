@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.cli.worker import needs_turn
-from backend.publishing import IDLE_SECONDS, READY_A_PERSON, READY_AT_LEAST
-from backend.settings import Settings, read_settings
-from backend.store import Signer, Store, Version
+from label_studio_al.cli.worker import needs_turn
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import Signer, Store, Version
+from label_studio_al.turns.publishing import IDLE_SECONDS, READY_A_PERSON, READY_AT_LEAST
 from tests.support.bench import Bench, truth
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject

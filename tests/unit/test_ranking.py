@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from backend import ranking
-from backend.errors import InvalidRequest
-from backend.labeling import LabelConfig, parse_config, score
-from backend.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_order
-from backend.learning.classifier import Classifier, fit_classifier
-from backend.learning.strategies import MEASURES, STRATEGIES
-from backend.pool import Pool
-from backend.ranking import Learnt, Window, with_checks
-from backend.settings import ProjectSettings
-from backend.store import Signer, Store
+from label_studio_al.labeling import LabelConfig, parse_config, score
+from label_studio_al.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_order
+from label_studio_al.learning.classifier import Classifier, fit_classifier
+from label_studio_al.learning.strategies import MEASURES, STRATEGIES
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.runtime.settings import ProjectSettings
+from label_studio_al.store import Signer, Store
+from label_studio_al.turns import ranking
+from label_studio_al.turns.ranking import Learnt, Window, with_checks
 from tests.support.build import KEY, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from backend.cli import main
-from backend.settings import read_settings
+from label_studio_al.cli import main
+from label_studio_al.runtime.settings import read_settings
 
 VARIABLES = ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "AL_SIGNING_KEY", "AL_WEBHOOK_SECRET", "LABEL_STUDIO_PASSWORD")
 

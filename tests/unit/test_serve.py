@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.errors import ProcessFailed
-from backend.keeping import ENDS_A_MINUTE, Watched, watch
-from backend.studio.local import free_port
+from label_studio_al.cli.local import free_port
+from label_studio_al.runtime.errors import ProcessFailed
+from label_studio_al.runtime.keeping import ENDS_A_MINUTE, Watched, watch
 
 ROOT = Path(__file__).parents[2]
 LONGEST_WAIT_SECONDS = 30.0
@@ -30,7 +30,7 @@ while True:
 """
 STAYS_WITH_PARENT = """
 import os, pathlib, sys, time
-from backend.cli.wiring import end_with_parent
+from label_studio_al.wiring import end_with_parent
 end_with_parent()
 pathlib.Path(sys.argv[1], str(os.getpid())).touch()
 while True:
@@ -50,7 +50,7 @@ sys.exit(4)
 """
 PARENT = """
 import sys, threading
-from backend.keeping import Watched, watch
+from label_studio_al.runtime.keeping import Watched, watch
 watch([Watched("child", [sys.executable, "-c", sys.argv[2], sys.argv[1]])], threading.Event())
 """
 
@@ -201,21 +201,21 @@ def test_child_without_a_parent_pipe_stays(tmp_path: Path) -> None:
 
 
 def test_whoever_only_watches_imports_no_library() -> None:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import backend.keeping; print(*sys.modules)"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import label_studio_al.runtime.keeping; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
-    assert "backend" in loaded
+    assert "label_studio_al" in loaded
     assert not {"click", "pydantic", "sqlalchemy", "numpy"} & loaded
 
 
 def test_serve_becomes_the_process_that_watches(tmp_path: Path) -> None:
     """The same process, so that signals reach it; it starts both and ends both."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AL_", "LABEL_STUDIO_"))}
-    command = [sys.executable, "-m", "backend", "serve", "--port", str(free_port())]
+    command = [sys.executable, "-m", "label_studio_al", "serve", "--port", str(free_port())]
     serve = subprocess.Popen(command, env={**environment, "MODEL_DIR": str(tmp_path)}, cwd=ROOT)
     try:
         process = psutil.Process(serve.pid)
-        wait_for(lambda: "backend.keeping" in process.cmdline() and len(process.children()) == 2)
+        wait_for(lambda: "label_studio_al.runtime.keeping" in process.cmdline() and len(process.children()) == 2)
         children = process.children()
         assert sum("--web-only" in child.cmdline() for child in children) == 1
         serve.terminate()

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from backend.errors import InvalidSettings
-from backend.settings import ProjectSettings, Settings, read_project_settings, read_settings
+from label_studio_al.runtime.errors import InvalidSettings
+from label_studio_al.runtime.settings import ProjectSettings, Settings, read_project_settings, read_settings
 
 ENV_NAMES = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
 SECRETS = ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "AL_WEBHOOK_SECRET", "AL_SIGNING_KEY")

@@ -18,17 +18,17 @@ from click.testing import CliRunner, Result
 from scipy import stats
 from sklearn.metrics import f1_score
 
-import backend.simulate.experiment
-from backend.cli import main
-from backend.keeping import CANNOT_START
-from backend.learning.features import Features
-from backend.learning.strategies import STRATEGIES
-from backend.simulate import plot
-from backend.simulate.autolabel import labellers, prepare_pool
-from backend.simulate.data import Dataset, read_data
-from backend.simulate.experiment import Experiment, prepare
-from backend.simulate.replay import Known, Options, Point, Run, full_score, plan, replay, turns
-from backend.simulate.summary import (
+import label_studio_al.simulate.experiment
+from label_studio_al.cli import main
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.strategies import STRATEGIES
+from label_studio_al.runtime.keeping import CANNOT_START
+from label_studio_al.simulate import plot
+from label_studio_al.simulate.autolabel import labellers, prepare_pool
+from label_studio_al.simulate.data import Dataset, read_data
+from label_studio_al.simulate.experiment import Experiment, prepare
+from label_studio_al.simulate.replay import Known, Options, Point, Run, full_score, plan, replay, turns
+from label_studio_al.simulate.summary import (
     Curve,
     as_text,
     curves_of,
@@ -322,7 +322,7 @@ def test_killed_experiment_makes_only_the_missing_runs(data: Dataset, tmp_path: 
 
 def test_finished_experiment_computes_nothing(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     list(open_experiment(data, tmp_path).conduct(n_jobs=1))
-    monkeypatch.setattr(backend.simulate.experiment, "prepare", None)
+    monkeypatch.setattr(label_studio_al.simulate.experiment, "prepare", None)
     again = open_experiment(data, tmp_path)
     assert list(again.conduct()) == []
     assert len(again.curves()) == 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.simulate.data import Dataset, read_data
+from label_studio_al.simulate.data import Dataset, read_data
 from tests.support.data_files import ROWS, pairs, refusal, said, write_csv, write_jsonl
 
 PAIRS = [(row["text"], row["label"]) for row in ROWS]

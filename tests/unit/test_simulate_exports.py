@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from backend.exporting.tables import Row as Exported
-from backend.exporting.tables import open_table
-from backend.labeling import MARK
-from backend.simulate.data import read_data
+from label_studio_al.exporting.tables import Row as Exported
+from label_studio_al.exporting.tables import open_table
+from label_studio_al.labeling import MARK
+from label_studio_al.simulate.data import read_data
 from tests.support.build import choice
 from tests.support.data_files import pairs, refusal, said, write_csv, write_jsonl
 

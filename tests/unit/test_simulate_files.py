@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backend.simulate.data import read_data
+from label_studio_al.simulate.data import read_data
 from tests.support.data_files import ROWS, pairs, refusal, said, write_csv, write_jsonl
 
 PAIRS = [(row["text"], row["label"]) for row in ROWS]

@@ -10,9 +10,9 @@ from urllib.error import URLError
 import pytest
 from click.testing import CliRunner
 
-from backend.cli import main
-from backend.errors import InvalidRequest
-from backend.simulate.data import read_data, sources
+from label_studio_al.cli import main
+from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.simulate.data import read_data, sources
 from tests.support.data_files import ROWS, write_jsonl
 
 

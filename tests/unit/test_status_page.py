@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.settings import read_settings
-from backend.store import NewVersion, Signer, Store
-from backend.web import create_app
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import NewVersion, Signer, Store
+from label_studio_al.web import create_app
 from tests.support.build import KEY, config_xml, event
 from tests.support.clock import FakeClock
 from tests.support.status_page import CONFIG, EVIL, HTML, PAGE, Tags, fill, get, press

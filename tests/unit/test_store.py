@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.errors import UnknownProject
-from backend.labeling import Annotation, Event, Task
-from backend.memory import give_back
-from backend.store import NewVersion, Store, Turn, Version
-from backend.store.store import KEPT_TURNS
+from label_studio_al.labeling import Annotation, Event, Task
+from label_studio_al.runtime.errors import UnknownProject
+from label_studio_al.runtime.memory import give_back
+from label_studio_al.store import NewVersion, Store, Turn, Version
+from label_studio_al.store.store import KEPT_TURNS
 from tests.support.build import KEY, OTHER_KEY, annotation, choice, config_xml, event, task
 
 pytestmark = pytest.mark.both_databases
@@ -756,7 +756,7 @@ def test_projects_registered_at_once_are_one_project(store: Store, open_another:
 def test_another_process_reads_what_was_written_and_writes_on(store: Store, database: str) -> None:
     store.hear(event(tasks=(task(1),)), 0.0)
     script = (
-        "from backend.store import Store; from backend.labeling import Event, Task\n"
+        "from label_studio_al.store import Store; from label_studio_al.labeling import Event, Task\n"
         f"store = Store({database!r})\n"
         f"print(store.task_ids({KEY!r}), flush=True); input()\n"
         f"for one in range(2, 52): store.hear(Event('TASKS_CREATED', {KEY!r}, None, (Task(one, {{}}),)), 0.0)\n"

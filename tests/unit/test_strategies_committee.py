@@ -15,11 +15,11 @@ from scipy.stats import poisson
 from skactiveml.pool import average_kl_divergence
 from skactiveml.pool import vote_entropy as other_vote_entropy
 
-from backend.learning.classifier import fit_classifier
-from backend.learning.rows import Matrix
-from backend.learning.strategies import Measure
-from backend.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
-from backend.learning.types import Array
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.strategies import Measure
+from label_studio_al.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
+from label_studio_al.learning.types import Array
 from tests.support.queries import features, probabilities
 
 MEASURES = {"vote_entropy": vote_entropy, "consensus_entropy": consensus_entropy, "kl_divergence": kl_divergence}

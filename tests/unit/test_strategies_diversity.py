@@ -13,11 +13,11 @@ from scipy.spatial.distance import cdist
 from skactiveml.pool import CoreSet
 from sklearn.cluster import KMeans
 
-from backend.learning.rows import Matrix, Rows
-from backend.learning.strategies import diversity
-from backend.learning.strategies.clusters import compact, k_means_centres, nearest, spread
-from backend.learning.strategies.diversity import most_typical
-from backend.learning.types import Array
+from label_studio_al.learning.rows import Matrix, Rows
+from label_studio_al.learning.strategies import diversity
+from label_studio_al.learning.strategies.clusters import compact, k_means_centres, nearest, spread
+from label_studio_al.learning.strategies.diversity import most_typical
+from label_studio_al.learning.types import Array
 from tests.support.queries import FORMS, features
 
 Chooser = Callable[..., Array]
@@ -170,7 +170,7 @@ def test_centres_are_as_good_as_those_of_scikit_learn() -> None:
 
 @forms
 def test_nearest_are_those_of_scipy(form: Callable[[Array], Matrix], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.learning.rows.MAX_PRODUCTS", 50)
+    monkeypatch.setattr("label_studio_al.learning.rows.MAX_PRODUCTS", 50)
     Z, _ = features(40)
     distances = cdist(Z[7:], Z[:7], "sqeuclidean")
     which, squared = nearest(form(Z[7:]), form(Z[:7]))

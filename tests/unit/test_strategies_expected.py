@@ -13,8 +13,8 @@ from scipy.stats import entropy as other_entropy
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
-from backend.learning.rows import Matrix, squared_norms
-from backend.learning.strategies.expected import (
+from label_studio_al.learning.rows import Matrix, squared_norms
+from label_studio_al.learning.strategies.expected import (
     PENALTY,
     expected_entropies,
     expected_error_reduction,
@@ -22,7 +22,7 @@ from backend.learning.strategies.expected import (
     posterior,
     surprise,
 )
-from backend.learning.types import Array
+from label_studio_al.learning.types import Array
 from tests.support.queries import FORMS, any_probabilities, features, probabilities
 
 

@@ -14,12 +14,12 @@ from skactiveml.pool import Badge, ContrastiveAL
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
-from backend.learning import draws
-from backend.learning.rows import Matrix
-from backend.learning.strategies import hybrid, margin
-from backend.learning.strategies.clusters import spread
-from backend.learning.strategies.hybrid import contrastive, density_weighted_margin
-from backend.learning.types import Array
+from label_studio_al.learning import draws
+from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.strategies import hybrid, margin
+from label_studio_al.learning.strategies.clusters import spread
+from label_studio_al.learning.strategies.hybrid import contrastive, density_weighted_margin
+from label_studio_al.learning.types import Array
 from tests.support.queries import FORMS, features, probabilities
 
 forms = pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))

@@ -10,10 +10,10 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.errors import InvalidRequest
-from backend.learning.classifier import fit_classifier
-from backend.learning.rows import Rows
-from backend.learning.strategies import MEASURES, STRATEGIES, Query, Strategy, pick
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.rows import Rows
+from label_studio_al.learning.strategies import MEASURES, STRATEGIES, Query, Strategy, pick
+from label_studio_al.runtime.errors import InvalidRequest
 from tests.support.queries import features, make_query
 
 NAMES = [

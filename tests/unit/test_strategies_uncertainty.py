@@ -12,8 +12,16 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
 from skactiveml.pool import uncertainty_scores
 
-from backend.learning.strategies import MEASURES, Measure, by_position, entropy, highest, least_confidence, margin
-from backend.learning.types import Array
+from label_studio_al.learning.strategies import (
+    MEASURES,
+    Measure,
+    by_position,
+    entropy,
+    highest,
+    least_confidence,
+    margin,
+)
+from label_studio_al.learning.types import Array
 from tests.support.queries import any_probabilities, probabilities
 
 measures = pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))

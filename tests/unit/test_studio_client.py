@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import StudioError, StudioRefused, StudioUnreachable
-from backend.studio.circuit import FAILURES_ALLOWED, OPEN_SECONDS, RETRY_AFTER_AT_MOST, Circuit
-from backend.studio.client import TRIES, Studio
-from backend.studio.transport import Bounded, Limits, bounded_client
+from label_studio_al.runtime.errors import StudioError, StudioRefused, StudioUnreachable
+from label_studio_al.studio.circuit import FAILURES_ALLOWED, OPEN_SECONDS, RETRY_AFTER_AT_MOST, Circuit
+from label_studio_al.studio.client import TRIES, Studio
+from label_studio_al.studio.transport import Bounded, Limits, bounded_client
 from tests.support.bench import TWO
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from backend.errors import StudioUnreachable
-from backend.labeling import read_event
-from backend.store import Store
-from backend.studio import client
-from backend.studio.client import Studio
-from backend.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, CountCheck, Sync
+from label_studio_al.labeling import read_event
+from label_studio_al.runtime.errors import StudioUnreachable
+from label_studio_al.store import Store
+from label_studio_al.studio import client
+from label_studio_al.studio.client import Studio
+from label_studio_al.turns.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, CountCheck, Sync
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
@@ -54,7 +54,7 @@ class Setting:
 def setting(store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Setting:
     monkeypatch.setattr(client, "TASKS_A_PAGE", 10)
     # Of this Label Studio's times, two follow each other by a millisecond.
-    monkeypatch.setattr("backend.syncing.OVERLAP_SECONDS", 0.0)
+    monkeypatch.setattr("label_studio_al.turns.syncing.OVERLAP_SECONDS", 0.0)
     return Setting(store, clock)
 
 
@@ -121,7 +121,7 @@ def test_deleted_and_corrected_annotations_are_found_by_their_task(setting: Sett
 
 
 def test_annotations_of_many_changed_tasks_are_read_together(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.syncing.MAX_TASKS_BY_ID", 5)
+    monkeypatch.setattr("label_studio_al.turns.syncing.MAX_TASKS_BY_ID", 5)
     setting.run()
     for task_id in setting.ids[:8]:
         setting.fake.annotate(1, task_id, "A")
@@ -134,7 +134,7 @@ def test_annotations_of_many_changed_tasks_are_read_together(setting: Setting, m
 def test_label_that_label_studio_does_not_count_is_found_and_stays(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, at_most_by_id: int
 ) -> None:
-    monkeypatch.setattr("backend.syncing.MAX_TASKS_BY_ID", at_most_by_id)
+    monkeypatch.setattr("label_studio_al.turns.syncing.MAX_TASKS_BY_ID", at_most_by_id)
     setting.run()
     setting.fake.while_counting = lambda: [setting.fake.annotate(1, task_id, "A") for task_id in setting.ids[:5]]
     setting.studio.push(1, [{"task": setting.ids[9], "model_version": "al-1", "score": 0.5, "result": []}])
@@ -351,7 +351,7 @@ def test_labels_whose_webhooks_were_lost_are_found_whatever_label_studio_s_clock
     setting: Setting, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Label Studio tells whole seconds.
-    monkeypatch.setattr("backend.syncing.OVERLAP_SECONDS", 2.0)
+    monkeypatch.setattr("label_studio_al.turns.syncing.OVERLAP_SECONDS", 2.0)
     setting.fake.annotate(1, setting.ids[0], "A")
     setting.run()
     setting.fake.let_pass(seconds)
@@ -411,7 +411,7 @@ def test_text_comes_along_with_what_is_asked_for(setting: Setting) -> None:
 def test_comparison_that_had_begun_before_many_claims_is_followed_by_another(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.syncing.MAX_TASKS_BY_ID", 3)
+    monkeypatch.setattr("label_studio_al.turns.syncing.MAX_TASKS_BY_ID", 3)
     for task_id in setting.ids[:5]:
         setting.fake.annotate(1, task_id, "A")
     setting.run()

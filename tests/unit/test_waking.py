@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from backend.database import open_engine
-from backend.waking import Waker, open_waker, tell
+from label_studio_al.runtime.database import open_engine
+from label_studio_al.runtime.waking import Waker, open_waker, tell
 
 # Nothing here waits for it: a waiting that does not end fails by it.
 FOREVER = 600.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from backend.web.gate import Gate
+from label_studio_al.web.gate import Gate
 
 
 def make(max_waiting: int = 2, max_body_bytes: int = 1000) -> tuple[Gate, FlaskClient, list[str]]:

@@ -12,10 +12,10 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from backend.settings import read_settings
-from backend.store import Signer, Store
-from backend.web import create_app
-from backend.web.openapi import PATHS
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import Signer, Store
+from label_studio_al.web import create_app
+from label_studio_al.web.openapi import PATHS
 
 PAYLOADS = sorted((Path(__file__).parents[1] / "payloads").glob("*.json"))
 

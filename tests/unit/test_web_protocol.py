@@ -18,13 +18,13 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings, strategies
 from werkzeug.test import TestResponse
 
-from backend.labeling import parse_config, read_project_key
-from backend.learning.classifier import fit_classifier
-from backend.learning.features import Features
-from backend.learning.learner import Tuning
-from backend.settings import read_settings
-from backend.store import NewVersion, Project, Signer, Store, Turn, features_kind, model_kind
-from backend.web import create_app
+from label_studio_al.labeling import parse_config, read_project_key
+from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.learner import Tuning
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.store import NewVersion, Project, Signer, Store, Turn, features_kind, model_kind
+from label_studio_al.web import create_app
 from tests.support.clock import FakeClock
 
 # The recorded requests come from this project.

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend.cli.worker import Periodic, needs_turn, sweep
-from backend.computing import Computing
-from backend.errors import StudioUnreachable
-from backend.labeling import Event, Task
-from backend.loop import Loop
-from backend.settings import Settings, read_settings
-from backend.store import NewVersion, Project, Signer, Store
+from label_studio_al.cli.worker import Periodic, needs_turn, sweep
+from label_studio_al.labeling import Event, Task
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.errors import StudioUnreachable
+from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.store import NewVersion, Project, Signer, Store
+from label_studio_al.turns.loop import Loop
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 

@@ -1,5 +1,0 @@
-"""The model, for model directories that label-studio-ml 2.x made itself (`label-studio-ml create`)."""
-
-from backend.host import model_class
-
-ActiveLearning = model_class()

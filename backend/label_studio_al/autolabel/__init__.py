@@ -1,0 +1,1 @@
+"""Automatic labels: planned, set, taken back and watched."""

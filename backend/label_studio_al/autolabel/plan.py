@@ -1,0 +1,244 @@
+"""What may be labelled automatically: the labelling model, and the plan that its errors on the audit labels allow.
+
+The labelling model learns what the published version has learnt, but for the audit labels: so these tell the truth
+about it. The queue's own model goes on learning from all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from label_studio_al.labeling import LabelConfig
+from label_studio_al.learning import draws
+from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.guarantee import Goal, Guarantee, Predictions, curve, guarantee
+from label_studio_al.learning.learner import train, tune
+from label_studio_al.learning.types import Array
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.runtime.errors import NotPossible
+from label_studio_al.runtime.settings import ProjectSettings
+from label_studio_al.store import Project, Store, Version
+from label_studio_al.store.automation import CHECK, PLANNED, UNDONE, AutomaticLabel
+
+CHECKS_AT_LEAST = 30
+N_EXAMPLES = 10
+CURVE = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
+_FINGERPRINT_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Case:
+    """A project as it stands, and what is to be promised of it (see Goal)."""
+
+    store: Store
+    project: Project
+    config: LabelConfig
+    settings: ProjectSettings
+    max_error: float
+    delta: float
+    per_label: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be labelled. labels: of the selected tasks, those that are held back for people as `check`.
+
+    fingerprint: of all that decides it but the pool; another one means that something was learnt or changed since.
+    report: the same in JSON, for people.
+    """
+
+    fingerprint: str
+    guarantee: Guarantee
+    labels: tuple[AutomaticLabel, ...]
+    covered_audits: frozenset[int]
+    report: dict[str, Any]
+
+    @property
+    def n_checks(self) -> int:
+        """How many tasks are held back to check the others."""
+        return sum(one.state == CHECK for one in self.labels)
+
+    @property
+    def examples(self) -> list[AutomaticLabel]:
+        """Ten of the tasks, drawn at random; always the same of the same plan."""
+        labelled = [one for one in self.labels if one.state == PLANNED]
+        keys = np.array([one.task_id for one in labelled], dtype=np.int64)
+        drawn = draws.first(keys, N_EXAMPLES, 0, "examples", self.fingerprint)
+        return [labelled[place] for place in sorted(drawn)]
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """What a plan rests on. learnt: labels that train; audits: those that test. after_run: the newest run's number."""
+
+    version: Version
+    learnt: Mapping[int, str]
+    audits: Mapping[int, str]
+    after_run: int
+    fingerprint: str
+
+
+def fingerprint(case: Case) -> str:
+    """What decides a plan: the published version with its labels, the settings, the goal and the runs before.
+
+    Raises NotPossible with the reason where there can be no plan.
+    """
+    return _basis(case).fingerprint
+
+
+def make_plan(case: Case, pool: Pool) -> Plan:
+    """The plan as things stand; nothing is changed, but that the look at the audit labels is written down.
+
+    pool: up to date. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
+    """
+    Goal(case.max_error, case.delta, per_label=case.per_label)
+    basis, automation, key = _basis(case), case.store.automation, case.project.key
+    classifier = _labelling_model(basis, pool, case.settings)
+    audited = pool.having_rows(list(basis.audits))
+    audit = _predictions(classifier, pool, pool.rows(audited))
+    is_right = audit.labels == np.array([basis.audits[task_id] for task_id in audited], dtype=str)
+    is_open = _open_rows(case.store, pool, key)
+    theirs = _predictions(classifier, pool, is_open)
+    signature = hashlib.sha256(f"{basis.fingerprint} {len(audited)}".encode()).hexdigest()
+    look, is_known = automation.look(key, basis.after_run, signature)
+    goal = Goal(case.max_error, case.delta, look, case.per_label)
+    found = guarantee(audit, is_right, theirs, goal)
+    if found.is_look and not is_known:
+        automation.keep_look(key, basis.after_run, signature, look)
+    labels = _labels(pool.task_ids[is_open], theirs, found, case.settings, basis.fingerprint)
+    return Plan(
+        fingerprint=basis.fingerprint,
+        guarantee=found,
+        labels=labels,
+        covered_audits=frozenset(_covered(audited, audit, found)),
+        report=_report(basis, found, labels, curve(audit, is_right, theirs, goal, CURVE)),
+    )
+
+
+def _basis(case: Case) -> _Basis:
+    store, key = case.store, case.project.key
+    version = store.find_version(case.project.version_id)
+    if version is None or not version.has_model:
+        raise NotPossible(
+            f"project {key} has no model yet: it comes after {case.settings.min_labels} labels of 2 kinds"
+        )
+    if version.labels != case.config.labels:
+        raise NotPossible(
+            f"the label config has changed since {version.name} was trained: wait for the next version, then plan again"
+        )
+    runs = store.automation.runs(key)
+    standing = [run for run in runs if run.is_standing]
+    covered: set[int] = set().union(*(run.covered_audits for run in standing)) | store.automation.tasks_of(key)
+    audited = {one.task_id for one in store.predictions(key) if one.is_audit} - covered
+    audits = {task_id: label for task_id, label in version.learnt.items() if task_id in audited}
+    learnt = {task_id: label for task_id, label in version.learnt.items() if task_id not in audited}
+    if len(set(learnt.values())) < 2:
+        kinds = ", ".join(repr(label) for label in sorted(set(learnt.values()))) or "none"
+        raise NotPossible(
+            f"need 2 kinds of labels beside the {len(audits)} audit labels, which must not train, have {kinds}"
+        )
+    decided_by = {
+        "version": version.number,
+        "learnt": sorted(learnt.items()),
+        "audits": sorted(audits.items()),
+        "labels": version.labels,
+        "field": case.config.field,
+        "features": [version.features_id, case.settings.features, case.settings.seed],
+        "verify_share": case.settings.verify_share,
+        "runs": [run.number for run in runs if run.state != UNDONE],
+        "goal": [case.max_error, case.delta, case.per_label],
+    }
+    digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
+    after_run = max((run.number for run in runs), default=0)
+    return _Basis(version, learnt, audits, after_run, digest[:_FINGERPRINT_DIGITS])
+
+
+def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Classifier:
+    with_rows = pool.having_rows(list(basis.learnt))
+    y = np.array([basis.learnt[task_id] for task_id in with_rows], dtype=str)
+    if len(np.unique(y)) < 2:
+        raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(np.unique(y))}")
+    rows, choices = pool.X[pool.rows(with_rows)], pool.features.choices()
+    return train(rows, y, choices, tune(rows, y, np.array(with_rows), choices, settings.features, settings.seed))
+
+
+def _open_rows(store: Store, pool: Pool, key: str) -> Array:
+    """The rows of the tasks that nobody has annotated, and that no run has taken or held back."""
+    annotated = sorted({annotation.task_id for annotation in store.annotations(key)})
+    automation = store.automation
+    return pool.open_rows(annotated, sorted(automation.taken(key)), list(automation.checks(key)))
+
+
+def _predictions(classifier: Classifier, pool: Pool, rows: Array) -> Predictions:
+    if not len(rows):
+        return Predictions(np.zeros(0, dtype=str), np.zeros(0))
+    proba = classifier.predict_proba(pool.X[rows])
+    # Rounding may leave a probability a hair above 1.
+    return Predictions(classifier.classes[proba.argmax(axis=1)].astype(str), np.minimum(proba.max(axis=1), 1.0))
+
+
+def n_checks(n_selected: int, verify_share: float) -> int:
+    """How many of the selected tasks are held back: the share, at least 30; none where the share is 0."""
+    return min(n_selected, max(CHECKS_AT_LEAST, math.ceil(verify_share * n_selected))) if verify_share else 0
+
+
+def _labels(
+    task_ids: Array, predicted: Predictions, found: Guarantee, settings: ProjectSettings, fingerprint: str
+) -> tuple[AutomaticLabel, ...]:
+    """The selected tasks. Which of them are held back is drawn at random."""
+    selected = np.flatnonzero(found.is_selected)
+    n = n_checks(len(selected), settings.verify_share)
+    held_back = set(selected[draws.first(task_ids[selected], n, settings.seed, "checks", fingerprint)].tolist())
+    return tuple(
+        AutomaticLabel(
+            task_id=int(task_ids[place]),
+            label=str(predicted.labels[place]),
+            probability=float(predicted.confidence[place]),
+            state=CHECK if place in held_back else PLANNED,
+        )
+        for place in selected.tolist()
+    )
+
+
+def _covered(audited: list[int], audit: Predictions, found: Guarantee) -> Collection[int]:
+    """The audited tasks that would be labelled automatically, were they open."""
+    thresholds = {group.label: group.threshold for group in found.groups}
+    return [
+        task_id
+        for task_id, label, confidence in zip(audited, audit.labels.tolist(), audit.confidence.tolist(), strict=True)
+        for threshold in [thresholds.get(label if found.goal.per_label else None)]
+        if threshold is not None and confidence >= threshold
+    ]
+
+
+def _report(
+    basis: _Basis, found: Guarantee, labels: tuple[AutomaticLabel, ...], points: list[tuple[float, float]]
+) -> dict[str, Any]:
+    n_pool = len(found.is_selected)
+    by_label = Counter(one.label for one in labels)
+    return {
+        "plan": basis.fingerprint,
+        "version": basis.version.name,
+        "max_error": found.goal.max_error,
+        "delta": found.goal.delta,
+        "look": found.goal.look,
+        "sentence": found.sentence(),
+        "n_open": n_pool,
+        "n_selected": found.n_selected,
+        "n_checks": sum(one.state == CHECK for one in labels),
+        "n_left": n_pool - found.n_selected,
+        "most_wrong": found.most_wrong,
+        "labels": {label: by_label[label] for label in basis.version.labels},
+        "n_trained_on": len(basis.learnt),
+        "audit": [asdict(group) for group in found.groups],
+        # Each point is the promise that would hold had its error rate been chosen beforehand.
+        "curve": [{"max_error": rate, "share": round(share, 4)} for rate, share in points],
+    }

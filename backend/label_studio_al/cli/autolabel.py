@@ -1,0 +1,336 @@
+"""`label-studio-al autolabel`: labels what the model knows, with a promise on how many labels are wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+
+import click
+
+from label_studio_al.autolabel.apply import Applier
+from label_studio_al.autolabel.plan import Case, Plan, fingerprint, make_plan
+from label_studio_al.labeling import LabelConfig, parse_config, project_id_of
+from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learning.guarantee import DELTA, MAX_ERROR
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.runtime.clock import Clock
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.errors import InvalidSettings, NotPossible, PlanOutdated, TurnRunning, UnknownProject
+from label_studio_al.runtime.logs import on_one_line
+from label_studio_al.runtime.settings import Settings, read_project_settings, read_settings
+from label_studio_al.store import Project, Store
+from label_studio_al.store.automation import APPLYING, KEPT, LABELLED, PLANNED, REMOVED, SKIPPED, UNDOING, UNDONE, Run
+from label_studio_al.studio.client import Studio
+from label_studio_al.turns.syncing import Sync
+from label_studio_al.wiring import keep_files_private, make_signer, make_studio, open_store, say_errors
+
+# A turn takes seconds; the first one of a large pool works in slices of two.
+TURN_SECONDS = 60.0
+_TEXT_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What was asked for on the command line."""
+
+    max_error: float
+    delta: float
+    per_label: bool
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the command works with, for one project."""
+
+    settings: Settings
+    store: Store
+    studio: Studio
+    clock: Clock
+    key: str
+
+    @property
+    def project(self) -> Project:
+        """The project as it stands."""
+        return self.store.project(self.key)
+
+    @property
+    def config(self) -> LabelConfig:
+        """What the project asks."""
+        return parse_config(self.project.label_config)
+
+    def case(self, goal: _Goal) -> Case:
+        """The project as it stands, and the goal."""
+        project = self.project
+        settings = read_project_settings(project.extra_params)
+        return Case(self.store, project, self.config, settings, goal.max_error, goal.delta, goal.per_label)
+
+    def link(self, task_id: int) -> str:
+        """Where a task is seen in Label Studio."""
+        return f"{self.studio.url}/projects/{project_id_of(self.key)}/data?task={task_id}"
+
+
+@click.command()
+@click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
+@click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="Share of wrong labels at most.")
+@click.option("--delta", type=float, default=DELTA, show_default=True, help="Probability of a broken promise at most.")
+@click.option("--per-label", is_flag=True, help="Promise it for every label on its own.")
+@click.option("--apply", "applies", is_flag=True, help="Set the labels; goes on with a run that was interrupted.")
+@click.option("--undo", "undoes", is_flag=True, help="Take the newest run's labels back, but for those people changed.")
+@click.option(
+    "--plan", "expected", metavar="NAME", help="With --apply: only if the plan is still the one of this name."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Say the result in JSON.")
+@say_errors
+def autolabel(
+    project_id: int,
+    max_error: float,
+    delta: float,
+    per_label: bool,
+    applies: bool,
+    undoes: bool,
+    expected: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Label the tasks that the model knows, and say beforehand how many of the labels are wrong at most.
+
+    Without --apply and --undo it says what would be done, and changes nothing. Needs LABEL_STUDIO_URL and
+    LABEL_STUDIO_API_KEY; docs/autolabel.md says how it works.
+    """
+    if applies and undoes:
+        raise InvalidSettings("give --apply or --undo, not both")
+    goal = _Goal(max_error, delta, per_label)
+    with _opened(project_id) as parts, parts.store.autolabel_lock(parts.key) as is_mine:
+        if not is_mine:
+            raise NotPossible(f"labels of project {project_id} are being set or taken back: wait for that to end")
+        if undoes:
+            _undo(parts, yes=yes, as_json=as_json)
+            return
+        interrupted = next((run for run in parts.store.automation.runs(parts.key) if run.state in _UNFINISHED), None)
+        if interrupted is not None:
+            _go_on(parts, interrupted, applies=applies, as_json=as_json)
+            return
+        plan = _plan(parts, goal)
+        if not (as_json and applies):
+            # Labels and texts are somebody's, and end no line of ours.
+            click.echo(_as_json(parts, plan) if as_json else "\n".join(map(on_one_line, _as_lines(parts, plan))))
+        if applies:
+            _apply(parts, goal, plan, expected, yes=yes, as_json=as_json)
+
+
+_UNFINISHED = (APPLYING, UNDOING)
+
+
+@contextmanager
+def _opened(project_id: int) -> Iterator[_Parts]:
+    settings = read_settings()
+    keep_files_private()
+    studio = make_studio(settings)
+    if studio is None:
+        raise InvalidSettings("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set")
+    with closing(open_store(settings)) as store:
+        key = studio.project(project_id).key
+        if store.find(key) is None:
+            raise UnknownProject(
+                f"project {project_id} is not known here: run label-studio-al connect --project {project_id}"
+            )
+        yield _Parts(settings, store, studio, Clock(), key)
+
+
+# -- planning -------------------------------------------------------------------------------------------------
+
+
+def _plan(parts: _Parts, goal: _Goal) -> Plan:
+    """The plan, with no turn between what it looks at."""
+    computing = Computing(parts.settings.threads, parts.settings.dask_scheduler)
+    background = ThreadPoolExecutor(1)
+    try:
+        with parts.store.turn_lock(parts.key, TURN_SECONDS) as is_mine:
+            if not is_mine:
+                raise TurnRunning(f"a turn of project {parts.key} is running: try again in a minute")
+            Sync(parts.store, parts.studio, parts.clock).run(parts.key, math.inf)
+            pool = Pool(
+                parts.key,
+                parts.config,
+                find_encoder(parts.settings.encoder),
+                parts.settings.features_dir,
+                parts.store,
+                make_signer(parts.settings),
+                parts.clock,
+                computing,
+                background,
+            )
+            pool.refresh(math.inf)
+            with computing.slot():
+                plan = make_plan(parts.case(goal), pool)
+            parts.store.automation.keep_plan(parts.project.key, plan.report, parts.clock.now())
+            return plan
+    finally:
+        background.shutdown(cancel_futures=True)
+        computing.close()
+
+
+def _check_plan(parts: _Parts, goal: _Goal, plan: Plan) -> None:
+    """Raises PlanOutdated unless the plan is what it would be now."""
+    Sync(parts.store, parts.studio, parts.clock).config(parts.key)
+    _expect(plan.fingerprint, fingerprint(parts.case(goal)))
+
+
+def _expect(expected: str, found: str) -> None:
+    if expected != found:
+        raise PlanOutdated(
+            f"plan {expected} does not hold any more, it is {found} now: a version was trained or a setting changed "
+            "since; plan again, nothing was applied"
+        )
+
+
+# -- applying -------------------------------------------------------------------------------------------------
+
+
+def _apply(parts: _Parts, goal: _Goal, plan: Plan, expected: str | None, *, yes: bool, as_json: bool) -> None:
+    if expected is not None:
+        _expect(expected, plan.fingerprint)
+    if not plan.labels:
+        raise NotPossible(plan.guarantee.sentence())
+    n_planned = len(plan.labels) - plan.n_checks
+    if not n_planned:
+        raise NotPossible(
+            f"all {plan.n_checks} tasks that could be labelled would be held back as checks: verify_share decides"
+        )
+    if not yes:
+        click.confirm(f"Label {n_planned} tasks?", abort=True, err=as_json)
+    _check_plan(parts, goal, plan)
+    run = parts.store.automation.begin(
+        parts.key,
+        plan.labels,
+        max_error=goal.max_error,
+        delta=goal.delta,
+        report=plan.report,
+        covered_audits=plan.covered_audits,
+        now=parts.clock.now(),
+    )
+    _carry_out(parts, run, as_json=as_json)
+
+
+def _go_on(parts: _Parts, run: Run, *, applies: bool, as_json: bool) -> None:
+    """With what was interrupted: nothing else can be planned before."""
+    if run.state == UNDOING:
+        raise NotPossible(f"run {run.number} is being taken back and was interrupted: --undo goes on with it")
+    counts = parts.store.automation.counts(run)
+    if not applies:
+        raise NotPossible(
+            f"run {run.number} was interrupted, {counts.get(PLANNED, 0)} of its tasks are left: --apply goes on with "
+            "it, --undo takes it back"
+        )
+    Sync(parts.store, parts.studio, parts.clock).config(parts.key)
+    gone = {one.label for one in parts.store.automation.labels(run, PLANNED)} - set(parts.config.labels)
+    if gone:
+        raise NotPossible(
+            f"the label config has changed since run {run.number} was begun, {sorted(gone)[0]!r} is gone: "
+            "--undo takes the run back"
+        )
+    click.echo(f"Going on with run {run.number}", err=as_json)
+    _carry_out(parts, run, as_json=as_json)
+
+
+def _carry_out(parts: _Parts, run: Run, *, as_json: bool) -> None:
+    applier = Applier(parts.store, parts.studio, parts.clock, parts.key, parts.config)
+    n_left = parts.store.automation.counts(run).get(PLANNED, 0)
+    with _progress(n_left, "Labelling", as_json=as_json) as report:
+        applier.apply(run, report)
+    counts = parts.store.automation.counts(run)
+    _say_result(parts, run, as_json=as_json)
+    if not as_json:
+        n_checks = run.report["n_checks"]
+        click.echo(f"Run {run.number}: {counts.get(LABELLED, 0)} tasks are labelled (tab: Labelled automatically)")
+        if counts.get(SKIPPED):
+            click.echo(f"  {counts[SKIPPED]} were skipped: a person was faster, or the task is gone")
+        click.echo(f"  {n_checks} were held back: people are asked for them next, without being told the label")
+        click.echo(f"  label-studio-al autolabel --project {project_id_of(parts.key)} --undo takes all of this back")
+
+
+def _undo(parts: _Parts, *, yes: bool, as_json: bool) -> None:
+    runs = [run for run in parts.store.automation.runs(parts.key) if run.state != UNDONE]
+    if not runs:
+        raise NotPossible("there is nothing to undo: no labels were set automatically")
+    run = runs[-1]
+    automation = parts.store.automation
+    n_labelled = automation.counts(run).get(LABELLED, 0)
+    if not yes:
+        click.confirm(f"Take the {n_labelled} labels of run {run.number} back?", abort=True, err=as_json)
+    applier = Applier(parts.store, parts.studio, parts.clock, parts.key, parts.config)
+    with _progress(n_labelled, "Taking back", as_json=as_json) as report:
+        applier.undo(run, report)
+    counts = automation.counts(run)
+    _say_result(parts, run, as_json=as_json)
+    if not as_json:
+        click.echo(f"Run {run.number}: {counts.get(REMOVED, 0)} labels are taken back")
+        if counts.get(KEPT):
+            click.echo(f"  {counts[KEPT]} stay: a person has changed them since, or is about to")
+        click.echo("  their predictions are deleted by the worker while nobody labels")
+
+
+@contextmanager
+def _progress(length: int, label: str, *, as_json: bool) -> Iterator[Callable[[int], None]]:
+    if as_json:
+        yield lambda _: None
+        return
+    with click.progressbar(length=length, label=label) as bar:
+        yield bar.update
+
+
+# -- saying ---------------------------------------------------------------------------------------------------
+
+
+def _say_result(parts: _Parts, run: Run, *, as_json: bool) -> None:
+    if as_json:
+        state = next(one.state for one in parts.store.automation.runs(parts.key) if one.id == run.id)
+        tasks = parts.store.automation.counts(run)
+        click.echo(json.dumps({"run": run.number, "state": state, "tasks": tasks, "plan": run.report}, indent=2))
+
+
+def _as_json(parts: _Parts, plan: Plan) -> str:
+    examples = [asdict(one) | {"link": parts.link(one.task_id)} for one in plan.examples]
+    kept = ("task_id", "label", "probability", "link")
+    shown = [{name: example[name] for name in kept} for example in examples]
+    return json.dumps(plan.report | {"examples": shown}, indent=2)
+
+
+def _as_lines(parts: _Parts, plan: Plan) -> list[str]:
+    report = plan.report
+    n_audited = sum(group["n_audited"] for group in report["audit"])
+    lines = [
+        f"Plan {plan.fingerprint} for project {project_id_of(parts.key)}, from {report['version']}",
+        f"  {report['sentence']}",
+        f"  {report['n_trained_on']} labels train the model, {n_audited} audit labels test it "
+        f"(look {report['look']} at them)",
+    ]
+    for group in report["audit"]:
+        whose = "" if group["label"] is None else f" {group['label']}:"
+        sure = "" if group["threshold"] is None else f" with a confidence of {group['threshold']:.3f} or more"
+        lines.append(f"  audit:{whose} {group['n_wrong']} of {group['n_checked']} wrong{sure}")
+    if not plan.labels:
+        advice = f"label-studio-al connect --project {project_id_of(parts.key)} --set audit_share=1"
+        lines.append(f"  audit labels come from tasks drawn at random; only such are asked after: {advice}")
+        return lines
+    lines.append(
+        f"  of {report['n_open']} open tasks {report['n_selected']} would be labelled, {report['n_left']} stay"
+    )
+    lines += [f"    {n:7d}  {label}" for label, n in report["labels"].items()]
+    lines.append(f"  of these, {plan.n_checks} would be held back, and asked of people first, as a check")
+    return [*lines, *_example_lines(parts, plan), "Nothing was changed: --apply labels them."]
+
+
+def _example_lines(parts: _Parts, plan: Plan) -> list[str]:
+    tasks = {task.id: task for task in parts.store.tasks(parts.key, [one.task_id for one in plan.examples])}
+    lines = ["  for example:"]
+    for one in plan.examples:
+        text = " ".join((parts.config.text_of(tasks[one.task_id].data) or "").split())
+        short = text if len(text) <= _TEXT_CHARACTERS else f"{text[: _TEXT_CHARACTERS - 1]}…"
+        lines.append(f"    {one.probability:.3f} {one.label}: {short}  {parts.link(one.task_id)}")
+    return lines

@@ -1,0 +1,191 @@
+"""`label-studio-al simulate`: compares strategies on texts whose labels are known."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learning.asking import AUTO
+from label_studio_al.learning.features import BOTH, EMBEDDINGS, TFIDF
+from label_studio_al.learning.guarantee import DELTA, MAX_ERROR, Goal
+from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.runtime.logs import on_lines
+from label_studio_al.runtime.settings import read_settings
+from label_studio_al.simulate.autolabel import Finish, automate, finishes_csv, prepare_pool, summary
+from label_studio_al.simulate.data import Dataset, read_data
+from label_studio_al.simulate.experiment import Experiment
+from label_studio_al.simulate.plot import draw, draw_finishes
+from label_studio_al.simulate.replay import METRICS, Options, plan
+from label_studio_al.simulate.results import curves_csv, write_whole
+from label_studio_al.simulate.summary import (
+    as_csv,
+    as_numbers,
+    as_text,
+    curves_of,
+    differences_table,
+    table,
+    wide_table,
+)
+from label_studio_al.wiring import say_errors
+
+
+@click.command()
+@click.argument("data")
+@click.option("--strategies", default="auto,margin,random", show_default=True, help="Separated by commas.")
+@click.option(
+    "--seeds",
+    "n_seeds",
+    type=int,
+    default=10,
+    show_default=True,
+    help="Runs of each strategy, each with its own order of DATA.",
+)
+@click.option("--budget", type=int, default=500, show_default=True, help="Labels at the end of a run.")
+@click.option("--batch", type=int, default=20, show_default=True, help="Labels between two trainings.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
+@click.option("--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True)
+@click.option("--full", type=float, help="Score that counts as 100 %.  [default: the learner's with all labels]")
+@click.option("--text-field", help="Field of the text.  [default: text; of an export: the only one]")
+@click.option("--label-field", help="Field of the label.  [default: label; of an export: the only control]")
+@click.option("--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS]), default=AUTO, show_default=True)
+@click.option("--encoder", help="As AL_ENCODER, which is the default.")
+@click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
+@click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as CPUs]")
+@click.option("--dask", metavar="ADDRESS", help="Make the runs on this Dask cluster.  [default: AL_DASK_SCHEDULER]")
+@click.option("--autolabel", is_flag=True, help="Finish the data set instead: the model labels what it may.")
+@click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="With --autolabel: wrong at most.")
+@click.option("--delta", type=float, default=DELTA, show_default=True, help="With --autolabel: chance of more wrong.")
+@click.option("--per-label", is_flag=True, help="With --autolabel: a promise and a threshold for every label.")
+@click.option("--overwrite", is_flag=True, help="Replace the results of another experiment in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, words on standard error.")
+@say_errors
+def simulate(
+    data: str,
+    strategies: str,
+    n_seeds: int,
+    budget: int,
+    batch: int,
+    output: Path,
+    metric: str,
+    full: float | None,
+    text_field: str | None,
+    label_field: str | None,
+    features: str,
+    encoder: str | None,
+    audit_share: float,
+    n_jobs: int | None,
+    dask: str | None,
+    autolabel: bool,
+    max_error: float,
+    delta: float,
+    per_label: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Replay the loop on labelled texts: which strategy needs how many labels?
+
+    DATA is a table (.csv, .tsv, .txt, .jsonl, .json, also with .gz) with the fields text, label and, if it has one,
+    split (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
+    (20newsgroups:sci.med,sci.space takes other groups). Rows that are no examples are left out, and it is said which.
+
+    Each seed has its own order of the data, which all strategies share. Below the table stands how far each strategy is
+    from random, paired by seed, with its 95 % interval; where that holds 0, the two are not distinguishable.
+
+    The folder holds curves.csv, summary.csv, curves.png and curves.svg afterwards. Finished runs stay in it, and the
+    same command goes on from there.
+
+    With --autolabel the whole data set is labelled, by the first of the strategies: people label as many texts as the
+    budget says (also a fifth of it, two fifths and so on), partly at random; the model labels what it may, so that no
+    more than --max-error of its labels are wrong; people label the rest. The folder holds autolabel.csv, autolabel.png
+    and autolabel.svg afterwards.
+    """
+    settings = read_settings(**({} if dask is None else {"dask_scheduler": dask}))
+    runs = plan([name.strip() for name in strategies.split(",") if name.strip()], n_seeds)
+    options = Options(budget, batch, features, audit_share)
+    if full is not None and not 0 < full <= 1:
+        raise InvalidRequest(f"the full score must be above 0 and at most 1, not {full}")
+
+    def say(text: str) -> None:
+        click.echo(on_lines(text), err=as_json)
+
+    dataset = read_data(data, text_field, label_field)
+    used_encoder = find_encoder(encoder or settings.encoder)
+    if autolabel:
+        goal = Goal(max_error, delta, per_label=per_label)
+        with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
+            at_a_time = n_jobs or (None if settings.dask_scheduler else settings.threads)
+            known = prepare_pool(dataset, used_encoder)
+            finishes = automate(known, runs[0].strategy, n_seeds, options, goal, at_a_time)
+        _tell(dataset, finishes, goal, output, say)
+        if as_json:
+            about = {"data": dataset.name, "notes": dataset.pool_notes, **asdict(goal), "output": str(output)}
+            click.echo(json.dumps({**about, "finished": [asdict(one) for one in finishes]}, indent=2))
+        return
+    _describe(dataset, budget, say)
+    with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
+        experiment = Experiment.open(dataset, options, used_encoder, runs, output, overwrite=overwrite)
+        _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
+    points = experiment.curves()
+    curves = curves_of(points, metric)
+    target = getattr(experiment.results.full(), metric) if full is None else full
+    experiment.results.write("curves.csv", curves_csv(points))
+    experiment.results.write("summary.csv", as_csv(wide_table(curves, target)))
+    say(f"\n{as_text(table(curves, target))}\n")
+    if len(curves) > 1:
+        say(f"{as_text(differences_table(curves))}\n")
+    say(f"{metric} with all labels: {target:.4f}; area and labels: of the mean over {n_seeds} seeds")
+    for kind, picture in draw(curves, target, metric, dataset.name).items():
+        experiment.results.write(f"curves.{kind}", picture)
+    say(f"Written to {output}: curves.csv, summary.csv, curves.svg, curves.png")
+    if as_json:
+        numbers = as_numbers(curves, target)
+        about = {"data": dataset.name, "notes": dataset.notes, "metric": metric, "with_all_labels": target}
+        click.echo(json.dumps({**about, "n_seeds": n_seeds, "strategies": numbers, "output": str(output)}, indent=2))
+
+
+def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path, say: Callable[[str], None]) -> None:
+    """Print and write what finishing the data set takes."""
+    say("\n  ".join([f"{dataset.name}: {finishes[0].n_tasks} texts, all of them the pool", *dataset.pool_notes]))
+    say(f"\n{as_text(summary(finishes))}\n")
+    say(
+        f"promised: at most {goal.max_error:.2%} of the automatic labels wrong, with a probability of "
+        f"{1 - goal.delta:.2%}; wrong of automatic: the worst seed; everything else: means"
+    )
+    write_whole(output / "autolabel.csv", finishes_csv(finishes))
+    for kind, picture in draw_finishes(finishes, dataset.name).items():
+        write_whole(output / f"autolabel.{kind}", picture)
+    say(f"Written to {output}: autolabel.csv, autolabel.svg, autolabel.png")
+
+
+def _describe(dataset: Dataset, budget: int, say: Callable[[str], None]) -> None:
+    n_train, n_test = len(dataset.train_rows), len(dataset.test_rows)
+    n_labels = len(set(dataset.labels.tolist()))
+    say(f"{dataset.name}: {n_labels} labels, {n_train} texts to label, {n_test} to test")
+    for note in dataset.notes:
+        say(f"  {note}")
+    if budget > n_train:
+        say(f"  budget: {n_train}, not {budget}, since there are no more texts to label")
+
+
+def _conduct(experiment: Experiment, n_jobs: int | None, say: Callable[[str], None]) -> None:
+    n_missing = len(experiment.missing())
+    if n_missing < len(experiment.runs):
+        say(f"  {len(experiment.runs) - n_missing} of {len(experiment.runs)} runs are there from before")
+    with click.progressbar(
+        experiment.conduct(n_jobs),
+        length=n_missing,
+        label=f"{n_missing} runs",
+        file=sys.stderr,
+        hidden=not (n_missing and sys.stderr.isatty()),
+        item_show_func=lambda run: f"{run.strategy}, seed {run.seed}" if run else "",
+    ) as finished:
+        for _ in finished:
+            pass

@@ -1,0 +1,6 @@
+"""Finds out what is wrong with a setup and says how to mend it - start at `examination.py`, which has the order."""
+
+from label_studio_al.doctor.examination import Result, examine
+from label_studio_al.doctor.setup import Setup
+
+__all__ = ["Result", "Setup", "examine"]

@@ -1,0 +1,173 @@
+"""Answers to Label Studio's questions, whatever server they come through. Nothing here trains or calls Label Studio."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from label_studio_al.labeling import (
+    NO_ANSWER_SCORE,
+    LabelConfig,
+    parse_config,
+    prediction,
+    read_project_key,
+    score,
+    version_name,
+)
+from label_studio_al.learning.model import Model
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime import logs
+from label_studio_al.runtime.clock import Clock
+from label_studio_al.runtime.errors import InvalidRequest, Overloaded, TooManyProjects, TooMuch
+from label_studio_al.runtime.settings import Settings, read_project_settings
+from label_studio_al.store import Project, Store
+
+# What /setup names before the first version; it never has pushed predictions.
+FIRST_VERSION = 0
+# Label Studio waits 100 s for predictions: a later answer reaches nobody.
+PREDICT_SECONDS = 90.0
+TASKS_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What /setup tells. extra_params: None leaves the project's settings as they are."""
+
+    key: str
+    label_config: str
+    extra_params: dict[str, Any] | None
+
+
+def read_setup(body: Mapping[str, Any]) -> Setup:
+    """What the body of /setup tells. Raises InvalidRequest, UnsupportedConfig, InvalidSettings."""
+    key = read_project_key(body.get("project"))
+    logs.add(project=key)
+    config = body.get("schema")
+    if not isinstance(config, str):
+        raise InvalidRequest(f"schema must be the label config's XML, not {type(config).__name__}")
+    # Label Studio sends null while it validates a changed connection: that must not reset anything.
+    extra_params = body.get("extra_params")
+    read_project_settings(extra_params)
+    parse_config(config)
+    return Setup(key, config, extra_params)
+
+
+def register(store: Store, settings: Settings, setup: Setup, now: float) -> tuple[Project, bool]:
+    """The project as it was set up, and whether that is news. Raises TooManyProjects."""
+    before = store.find(setup.key)
+    if before is None:
+        _make_room(store, settings)
+    project = store.register(setup.key, setup.label_config, setup.extra_params, now)
+    return project, before is None or before.revision != project.revision
+
+
+def _make_room(store: Store, settings: Settings) -> None:
+    """Raises TooManyProjects where one more is too many.
+
+    Whoever reaches this backend can name projects that do not exist: they take no room from those that Label Studio has
+    confirmed. Of the others so many are kept, the newest.
+    """
+    known = store.projects()
+    unconfirmed = [one for one in known if settings.has_studio and not one.is_confirmed]
+    if len(known) - len(unconfirmed) >= settings.max_projects:
+        raise TooManyProjects(
+            f"{settings.max_projects} projects are known, which is the limit (AL_MAX_PROJECTS): forget some"
+        )
+    if len(unconfirmed) >= settings.max_projects:
+        store.forget(min(unconfirmed, key=lambda one: one.heard_at).key)
+
+
+def read_tasks(body: Mapping[str, Any], settings: Settings) -> list[Any]:
+    """The tasks in the body of /predict. Raises InvalidRequest, TooMuch."""
+    tasks = body.get("tasks")
+    if not isinstance(tasks, list):
+        raise InvalidRequest(f"tasks must be a list, not {type(tasks).__name__}")
+    if len(tasks) > settings.max_tasks:
+        raise TooMuch(f"{len(tasks)} tasks at once are more than AL_MAX_TASKS allows ({settings.max_tasks})")
+    return tasks
+
+
+def name_of(store: Store, version: tuple[int, str] | None) -> str:
+    """The name of a project's current version, of which id and name are given; None before the first."""
+    return version_name(FIRST_VERSION, store.installation) if version is None else version[1]
+
+
+def answer(
+    store: Store,
+    clock: Clock,
+    version: tuple[int, str] | None,
+    model: Model | None,
+    config: LabelConfig,
+    tasks: Sequence[Any],
+    checks: Collection[int] = frozenset(),
+) -> list[dict[str, Any]]:
+    """Labels and scores of tasks: exactly one prediction a task, in order. Raises Overloaded if it takes too long.
+
+    version: id and name of the project's current version. model: None where the version has none. checks: tasks that
+    people are to label without being told what the model says.
+    """
+    until = clock.elapsed() + PREDICT_SECONDS
+    results: list[dict[str, Any]] = []
+    for first in range(0, len(tasks), TASKS_AT_ONCE):
+        if clock.elapsed() > until:
+            raise Overloaded(
+                f"{len(results)} of {len(tasks)} tasks were predicted within {PREDICT_SECONDS:.0f} s, which is too "
+                "slow: ask for fewer at once"
+            )
+        results += _predictions(store, version, model, config, tasks[first : first + TASKS_AT_ONCE], checks)
+    return results
+
+
+def _predictions(
+    store: Store,
+    version: tuple[int, str] | None,
+    model: Model | None,
+    config: LabelConfig,
+    tasks: Sequence[Any],
+    checks: Collection[int],
+) -> list[dict[str, Any]]:
+    name = name_of(store, version)
+    texts = [_text(config, task) for task in tasks]
+    answered = [place for place, text in enumerate(texts) if text is not None]
+    results = [prediction(config, name, NO_ANSWER_SCORE, None, None) for _ in tasks]
+    if version is None or not answered:
+        return results
+    answers: list[tuple[str | None, float | None]] = [(None, None)] * len(answered)
+    scores: list[float] | None = None
+    if model is not None:
+        proba = model.predict_proba([texts[place] or "" for place in answered])
+        answers = _answers(model, config, proba)
+        informativeness = model.informativeness(proba)
+        scores = None if informativeness is None else [score(value) for value in informativeness]
+    if scores is None:
+        # An order that does not follow from probabilities: tasks outside of the window come last.
+        ids = [_task_id(tasks[place]) for place in answered]
+        window = store.window(version[0], [one for one in ids if one is not None])
+        scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
+    for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
+        said = None if _task_id(tasks[place]) in checks else label
+        results[place] = prediction(config, name, task_score, said, probability)
+    return results
+
+
+def _text(config: LabelConfig, task: Any) -> str | None:
+    data = task.get("data") if isinstance(task, dict) else None
+    return config.text_of(data) if isinstance(data, dict) else None
+
+
+def _task_id(task: dict[str, Any]) -> int | None:
+    value = task.get("id")
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
+
+
+def _answers(model: Model, config: LabelConfig, proba: Array) -> list[tuple[str | None, float | None]]:
+    """The most probable label of each row, among those that the config still offers."""
+    classes = model.classifier.classes
+    offered = np.isin(classes, config.labels)
+    if not offered.any():
+        return [(None, None)] * len(proba)
+    best = np.where(offered, proba, -1.0).argmax(axis=1)
+    return [(str(classes[column]), float(row[column])) for row, column in zip(proba, best, strict=True)]

@@ -1,0 +1,156 @@
+"""The model card: what an exported model is, how good it is, and what it is not."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from label_studio_al import __version__
+from label_studio_al.exporting.pipeline import has_embeddings
+from label_studio_al.labeling import project_id_of, version_name
+from label_studio_al.learning.learner import Tuning
+from label_studio_al.learning.model import Model
+from label_studio_al.runtime.settings import ProjectSettings
+from label_studio_al.store import Measurement, Project, Version
+
+# What makes links, images, code and cells of a table.
+_MARKDOWN = re.compile(r"[\\`*\[\]|!~]")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells.
+
+    table: name of the file of tasks, if there is one. libraries: releases by name. n_compared: texts on which the
+    file's probabilities differed from the backend's by `difference` at most. now: seconds since 1970.
+    """
+
+    project: Project
+    version: Version
+    settings: ProjectSettings
+    measurement: Measurement | None
+    model: Model
+    n_tasks: int
+    table: str | None
+    python: str
+    libraries: Mapping[str, str]
+    n_compared: int
+    difference: float
+    now: float
+
+
+def model_card(facts: Facts) -> str:
+    """The card, in Markdown."""
+    version = facts.version
+    sections = [
+        f"# {version.name} of project {project_id_of(facts.project.key)}",
+        "A text classifier, trained on labels that people gave in Label Studio and exported by "
+        f"label-studio-active-learning {__version__} on {_day(facts.now)}. It is a scikit-learn pipeline: texts in, "
+        "label names and probabilities out. It needs the packages of `requirements.txt` and nothing else.",
+        '```sh\npip install -r requirements.txt\npython predict.py "a text"\n```',
+        "## Labels",
+        _table(("label", "tasks learnt"), _learnt(version)),
+        f"{len(version.learnt)} labelled tasks of {facts.n_tasks} were learnt, on {_day(version.created_at)}.",
+        "## How good it is",
+        *_quality(facts.measurement),
+        "## How it was made",
+        _table(("what", "value"), _making(facts)),
+        "## What it is not",
+        *_limits(facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _learnt(version: Version) -> list[tuple[str, str]]:
+    counts = Counter(version.learnt.values())
+    names = dict.fromkeys([*version.labels, *sorted(counts)])
+    return [(name, str(counts[name])) for name in names]
+
+
+def _quality(measurement: Measurement | None) -> list[str]:
+    report = {} if measurement is None else measurement.report
+    if measurement is None or not report:
+        return ["It was not measured yet: measurements come after the first trainings."]
+    audit, crossed = report["audit"], report["cross_validation"]
+    rows = [
+        ("audit: accuracy", _estimate(audit["accuracy"]), str(audit["n"])),
+        ("audit: macro-F1", _estimate(audit["macro_f1"]), str(audit["n"])),
+        ("cross-validation: accuracy", _estimate(crossed["accuracy"]), str(crossed["n"])),
+        ("cross-validation: macro-F1", _estimate(crossed["macro_f1"]), str(crossed["n"])),
+    ]
+    version = version_name(measurement.version, "")
+    return [
+        f"Measured on {_day(measurement.created_at)}, of {version} with "
+        f"{measurement.n_labels} labels. Intervals are 95 %.",
+        _table(("measure", "value", "tasks"), rows),
+        "The audit is of tasks that were drawn at random and predicted before somebody labelled them: an unbiased "
+        "estimate for the tasks that nobody had labelled. Cross-validation is on all labels, most of which the "
+        "strategy chose, since they are hard: for comparing only.",
+    ]
+
+
+def _estimate(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "too few to tell"
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def _making(facts: Facts) -> list[tuple[str, str]]:
+    tuning, encoder = facts.model.tuning, facts.model.features.encoder
+    return [
+        ("features", tuning.sentence()),
+        ("embeddings", encoder.name if encoder is not None and has_embeddings(facts.model) else "none"),
+        ("calibration", _calibration(tuning)),
+        *((name, str(value)) for name, value in facts.settings.model_dump().items() if name != "features"),
+        ("Python", facts.python),
+        *facts.libraries.items(),
+        ("compared with the backend", f"{facts.n_compared} texts, largest difference {facts.difference:.1e}"),
+    ]
+
+
+def _calibration(tuning: Tuning) -> str:
+    if not tuning.n_labels:
+        return "none: too few labels to tell how sure it may be"
+    return f"temperature {tuning.temperature:.2f}, from cross-validation on {tuning.n_labels} labels"
+
+
+def _limits(facts: Facts) -> list[str]:
+    limits = [
+        "- It knows the labels above only, and always answers one of them, whatever the text.",
+        "- It was measured on this project's tasks. Texts of another kind, language or time may be answered wrongly "
+        "with a high probability.",
+        "- It is a file of joblib, which runs code when it is loaded: load it only if you trust where it comes from, "
+        "and with the releases of `requirements.txt`.",
+        "- It holds words and word pairs of the project's texts.",
+    ]
+    if facts.table:
+        limits.append(
+            f"- `{facts.table}` holds the texts as they are. Where `is_learnt` is true, the model was trained on that "
+            "label: its prediction there says nothing of its quality."
+        )
+    if facts.table and facts.table.endswith(".csv"):
+        limits.append(
+            "- Spreadsheets take a text that begins with `=`, `+`, `-` or `@` for a formula: such texts have an "
+            "apostrophe in front in the CSV file, unless it was exported with `--no-quote-formulas`."
+        )
+    return ["\n".join(limits)]
+
+
+def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [names, tuple("---" for _ in names), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(value: str) -> str:
+    """A text in one cell, and nothing but a text: names of labels may hold markup that somebody else wrote."""
+    text = _MARKDOWN.sub(r"\\\g<0>", " ".join(value.split()))
+    return html.escape(text, quote=False)
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,210 @@
+"""Writes a project's current model and its tasks into a folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as release_of
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from label_studio_al.exporting.card import Facts, model_card
+from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
+from label_studio_al.exporting.tables import Row, open_table
+from label_studio_al.labeling import LabelConfig, examples, parse_config
+from label_studio_al.learners.published import Models
+from label_studio_al.learning.model import Model
+from label_studio_al.learning.rows import blocks
+from label_studio_al.runtime.errors import NotExportable
+from label_studio_al.runtime.settings import read_project_settings
+from label_studio_al.store import Project, Signer, Store, Version
+
+TASKS_AT_ONCE = 2_000
+COMPARED_TEXTS = 200
+# Ours computes in single precision.
+LARGEST_DIFFERENCE = 1e-4
+_LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
+_ENCODER_LIBRARY = "tokenizers"
+_WRITTEN = ("model.joblib", "README.md", "predict.py", "requirements.txt", "tasks.csv", "tasks.parquet")
+
+
+@dataclass(frozen=True)
+class Current:
+    """A project with the model of its current version. labels: what people say now, by task."""
+
+    project: Project
+    version: Version
+    model: Model
+    config: LabelConfig
+    labels: dict[int, str]
+    task_ids: list[int]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written. n_predicted: tasks with a text; largest_difference: of the file's probabilities from ours."""
+
+    project: str
+    version: str
+    folder: str
+    files: tuple[str, ...]
+    labels: tuple[str, ...]
+    n_learnt: int
+    n_tasks: int
+    n_labelled: int
+    n_predicted: int
+    n_compared: int
+    largest_difference: float
+
+
+def read_current(store: Store, signer: Signer, key: str) -> Current:
+    """The project's current model. Raises NotExportable without one, ArtifactRejected, UnknownProject."""
+    models = Models(store, signer)
+    while True:
+        project = store.project(key)
+        version = store.find_version(project.version_id)
+        if project.version_id is None or (version is not None and not version.has_model):
+            raise NotExportable(f"project {key} has no model yet: {project.activity}")
+        model = None if version is None else models.get(key, version.id)
+        if version is not None and model is not None:
+            break
+        # A turn has replaced the version meanwhile: the next one is there.
+    config = parse_config(project.label_config)
+    labels = examples(store.annotations(key), config.label_of)
+    return Current(project, version, model, config, labels, store.task_ids(key))
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raises NotExportable if something is in the way."""
+    if folder.exists() and not folder.is_dir():
+        raise NotExportable(f"{folder} must be a folder, it is a file")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise NotExportable(f"{folder} is not empty: give another folder, or --overwrite")
+
+
+def export(
+    store: Store,
+    current: Current,
+    folder: Path,
+    table: str,
+    now: float,
+    advance: Callable[[int], object],
+    *,
+    quotes_formulas: bool = True,
+) -> Export:
+    """Write model, card, example and tasks into the folder, all or nothing; files of an earlier export are replaced.
+
+    table: one of FORMATS. advance: told how many more tasks are done. quotes_formulas: of a CSV file. Raises
+    NotExportable.
+    """
+    pipeline = as_pipeline(current.model.features, current.model.classifier)
+    with _appearing(folder) as made:
+        joblib.dump(pipeline, made / "model.joblib", compress=3)
+        shutil.copyfile(Path(__file__).with_name("predict.py"), made / "predict.py")
+        n_predicted, some = 0, list[str]()
+        with open_table(made, table, quotes_formulas=quotes_formulas) as write:
+            for texts, rows in _rows(store, current):
+                write(rows)
+                some += texts[: COMPARED_TEXTS - len(some)]
+                n_predicted += len(texts)
+                advance(len(rows))
+        difference = compare(joblib.load(made / "model.joblib"), current.model, some)
+        _describe(store, current, made, now, len(some), difference)
+        files = tuple(sorted(path.name for path in made.iterdir()))
+    return Export(
+        project=current.project.key,
+        version=current.version.name,
+        folder=str(folder),
+        files=files,
+        labels=tuple(map(str, current.model.classifier.classes)),
+        n_learnt=len(current.version.learnt),
+        n_tasks=len(current.task_ids),
+        n_labelled=len(current.labels),
+        n_predicted=n_predicted,
+        n_compared=len(some),
+        largest_difference=difference,
+    )
+
+
+def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> float:
+    """The largest difference of the pipeline's probabilities from the model's. Raises NotExportable if it is large."""
+    if not texts:
+        return 0.0
+    difference = float(np.abs(pipeline.predict_proba(texts) - model.predict_proba(texts)).max())
+    if difference > LARGEST_DIFFERENCE:
+        raise NotExportable(f"the exported model answers otherwise than this one, by {difference:.1e}: it is not kept")
+    return difference
+
+
+def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]]]:
+    """The tasks, a batch at a time, with the texts that are predicted."""
+    classes, learnt = current.model.classifier.classes, current.version.learnt
+    for block in blocks(len(current.task_ids), TASKS_AT_ONCE):
+        tasks = store.tasks(current.project.key, current.task_ids[block])
+        texts = {task.id: current.config.text_of(task.data) for task in tasks}
+        known = {task_id: text for task_id, text in texts.items() if text is not None}
+        proba = current.model.predict_proba(list(known.values()))
+        best = dict(zip(known, proba.argmax(axis=1), strict=True))
+        chances = dict(zip(known, proba.max(axis=1), strict=True))
+        rows = [
+            Row(
+                task_id=task_id,
+                text=text,
+                label=current.labels.get(task_id),
+                predicted=str(classes[best[task_id]]) if task_id in known else None,
+                probability=float(chances[task_id]) if task_id in known else None,
+                is_learnt=task_id in learnt,
+            )
+            for task_id, text in texts.items()
+        ]
+        yield list(known.values()), rows
+
+
+def _describe(store: Store, current: Current, folder: Path, now: float, n_compared: int, difference: float) -> None:
+    names = (*_LIBRARIES, *([_ENCODER_LIBRARY] if has_embeddings(current.model) else []))
+    libraries = {name: release_of(name) for name in names}
+    pinned = [f"{name}=={release}\n" for name, release in libraries.items()]
+    (folder / "requirements.txt").write_text("".join(pinned), encoding="utf-8")
+    facts = Facts(
+        project=current.project,
+        version=current.version,
+        settings=read_project_settings(current.project.extra_params),
+        measurement=store.newest_measurement(current.project.key),
+        model=current.model,
+        n_tasks=len(current.task_ids),
+        table=next((path.name for path in folder.glob("tasks.*")), None),
+        python=platform.python_version(),
+        libraries=libraries,
+        n_compared=n_compared,
+        difference=difference,
+        now=now,
+    )
+    (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A folder beside the wanted one, whose files take their place at the end, or are gone."""
+    made: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
+        yield made
+        for name in _WRITTEN:
+            if (made / name).exists():
+                os.replace(made / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as exc:
+        raise NotExportable(f"cannot write to {folder}: {exc.strerror or type(exc).__name__}") from exc
+    finally:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,216 @@
+"""Texts as numbers: words, the pool's topics, and general meaning, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from label_studio_al.learning import draws
+from label_studio_al.learning.draws import text_hashes, text_keys
+from label_studio_al.learning.rows import Matrix, Rows, blocks
+from label_studio_al.learning.tfidf import Tfidf
+from label_studio_al.learning.topics import Topics, fit_topics
+from label_studio_al.learning.types import Array
+
+BOTH = "both"
+TFIDF = "tfidf"
+EMBEDDINGS = "embeddings"
+# How many texts tell the terms, and how many the topics; more would take long and change little.
+MAX_FITTED = 50_000
+MAX_FITTED_TOPICS = 6_000
+# From this size on a product goes without the rows' topics, which are 800 bytes a task.
+LARGE = 2_000
+
+
+class Encoder(Protocol):
+    """Turns texts into sentence embeddings that were learnt elsewhere. Must pickle by reference, not by content."""
+
+    name: str
+    n_dimensions: int
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """Rows of unit length, zero for an empty text. Returns shape (n_texts, n_dimensions), float32."""
+        ...
+
+
+class TextRows(Rows):
+    """Texts as rows of two views: sparse TF-IDF, and a dense one that holds topics and (with an encoder) an embedding.
+
+    terms: shape (n_texts, n_terms), CSR, float32. scales: shape (n_texts,), see Topics.scales. embedding: shape
+    (n_texts, n_dimensions), no columns without an encoder. Each of the three parts has unit length, so none outweighs
+    the others. Topics follow from the terms and are worked out where they are looked at.
+    """
+
+    is_checked = True
+
+    def __init__(self, terms: sp.csr_matrix, topics: Topics, scales: Array, embedding: Array) -> None:
+        self.terms = terms
+        self.topics = topics
+        self.scales = scales
+        self.embedding = embedding
+
+    @cached_property
+    def views(self) -> tuple[Any, ...]:
+        """TF-IDF, and the dense view."""
+        return self.terms, np.hstack([self.topics.transform(self.terms), self.embedding])
+
+    @property
+    def is_lazy(self) -> bool:  # type: ignore[override]
+        """Whether it is so many texts that the dense view should not be made."""
+        return len(self) > LARGE
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of texts, and of columns of both views together."""
+        return self.terms.shape[0], self.terms.shape[1] + self.topics.n_topics + self.embedding.shape[1]
+
+    @property
+    def compact(self) -> Matrix:
+        """The dense view alone, for distances and clusters."""
+        return Compact(self) if self.is_lazy else self.views[1]
+
+    def __getitem__(self, tasks: Any) -> TextRows:
+        return TextRows(self.terms[tasks], self.topics, self.scales[tasks], self.embedding[tasks])
+
+    def __matmul__(self, weights: Array) -> Array:
+        if not self.is_lazy:
+            return super().__matmul__(weights)
+        found = self._gathered(self._products(weights), np.asarray)
+        return found[:, 0] if weights.ndim == 1 else found
+
+    def map_product(self, weights: Array, work: Callable[[Array], Array]) -> Array:
+        """A block of texts at a time, so that what is between stays in the processor's cache."""
+        if not self.is_lazy:
+            return super().map_product(weights, work)
+        return self._gathered(self._products(weights), work)
+
+    def dense_product(self, weights: Array) -> Array:
+        """Weighted sums of the dense view's columns. Returns shape (n_texts, n_outputs)."""
+        no_terms = np.zeros((0, 1 if weights.ndim == 1 else weights.shape[1]), dtype=np.float32)
+        found = self._gathered(self._products(weights, no_terms), np.asarray)
+        return found[:, 0] if weights.ndim == 1 else found
+
+    def _products(self, weights: Array, of_terms: Array | None = None) -> Iterator[tuple[slice, Array]]:
+        """Weighted sums of a block of texts after the other: words and topics in one pass over the terms.
+
+        weights: of all columns or, with `of_terms` empty, of the dense view's.
+        """
+        n_terms = self.terms.shape[1]
+        columns = (weights[:, None] if weights.ndim == 1 else weights).astype(np.float32, copy=False)
+        if of_terms is None:
+            of_terms, columns = np.split(columns, [n_terms])
+        of_topics, of_embedding = np.split(columns, [self.topics.n_topics])
+        n_outputs = columns.shape[1]
+        both = np.zeros((n_terms, n_outputs * (2 if len(of_terms) else 1)), dtype=np.float32)
+        self.topics.add_as_terms(of_topics, both[:, :n_outputs])
+        if len(of_terms):
+            both[:, n_outputs:] = of_terms
+        for block in blocks(len(self)):
+            sums = np.asarray(_part(self.terms, block) @ both)
+            found = sums[:, :n_outputs] * self.scales[block, None]
+            if len(of_terms):
+                found += sums[:, n_outputs:]
+            if self.embedding.shape[1] and of_embedding.any():
+                found += self.embedding[block] @ of_embedding
+            yield block, found
+
+    def _gathered(self, products: Iterator[tuple[slice, Array]], work: Callable[[Array], Array]) -> Array:
+        """The blocks' results one after the other; each column lies together."""
+        columns = np.zeros((0, len(self)), dtype=np.float32)
+        for block, product in products:
+            result = work(product)
+            if not len(columns):
+                columns = np.empty((result.shape[1], len(self)), dtype=result.dtype)
+            columns[:, block] = result.T
+        return columns.T
+
+
+class Compact(Rows):
+    """The dense view of many texts, a part of which is made when it is looked at."""
+
+    is_lazy = True
+    is_checked = True
+
+    def __init__(self, texts: TextRows) -> None:
+        self._texts = texts
+
+    @cached_property
+    def views(self) -> tuple[Any, ...]:
+        """The whole dense view: 800 bytes a text, and the embedding."""
+        return self._texts.views[1:]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of texts, and of the dense view's columns."""
+        return len(self._texts), self._texts.shape[1] - self._texts.terms.shape[1]
+
+    def __getitem__(self, tasks: Any) -> Any:
+        return self._texts[tasks].views[1]
+
+    def __matmul__(self, weights: Array) -> Array:
+        return self._texts.dense_product(weights)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What turns a project's texts into rows; fitted once on a pool, then applied to each text once.
+
+    n_fitted: size of the pool that it was fitted for.
+    """
+
+    tfidf: Tfidf
+    topics: Topics
+    encoder: Encoder | None
+    n_fitted: int
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], encoder: Encoder | None, n_pool: int) -> Features:
+        """Learn terms and topics of `texts` (any number, also none), which are a `sample` of a pool."""
+        tfidf = Tfidf.fit(texts)
+        some = [texts[place] for place in sample(text_keys(text_hashes(texts)), MAX_FITTED_TOPICS)]
+        return cls(tfidf, fit_topics(tfidf.transform(some)), encoder, n_pool)
+
+    @classmethod
+    def fit_transform(cls, texts: Sequence[str], encoder: Encoder | None) -> tuple[Features, TextRows]:
+        """Learn terms and topics of a whole pool; gives its rows too."""
+        features = cls.fit([texts[place] for place in sample(text_keys(text_hashes(texts)))], encoder, len(texts))
+        return features, features.transform(texts)
+
+    def transform(self, texts: Sequence[str]) -> TextRows:
+        """Rows of texts. Returns rows of shape (n_texts, n_columns), float32."""
+        terms = self.tfidf.transform(texts)
+        scales = [self.topics.scales(_part(terms, block)) for block in blocks(len(texts))]
+        embedding = np.zeros((len(texts), 0), np.float32) if self.encoder is None else self.encoder.encode(texts)
+        return TextRows(terms, self.topics, np.concatenate([np.zeros(0, np.float32), *scales]), embedding)
+
+    def choices(self) -> dict[str, Array]:
+        """Which columns a classifier may use, by the name of the choice: all, words and topics, or embeddings."""
+        n_lexical = self.tfidf.n_terms + self.topics.n_topics
+        lexical = np.arange(n_lexical)
+        if self.encoder is None:
+            return {TFIDF: lexical}
+        everything = np.arange(n_lexical + self.encoder.n_dimensions)
+        return {BOTH: everything, TFIDF: lexical, EMBEDDINGS: everything[n_lexical:]}
+
+
+def sample(keys: Array, size: int = MAX_FITTED) -> Array:
+    """Which of a pool's texts features are fitted on: all, or so many drawn at random. Ascending places.
+
+    keys: shape (n_texts,), see draws.
+    """
+    return np.sort(draws.first(keys, size, 0, "features"))
+
+
+def _part(rows: sp.csr_matrix, block: slice) -> sp.csr_matrix:
+    """Consecutive rows, which share the memory of all."""
+    ends = rows.indptr[block.start : block.stop + 1]
+    part = sp.csr_matrix((block.stop - block.start, rows.shape[1]), dtype=rows.dtype)
+    # Given to the constructor, parts of large arrays would be copied.
+    part.data, part.indices = rows.data[ends[0] : ends[-1]], rows.indices[ends[0] : ends[-1]]
+    part.indptr = ends - ends[0]
+    return part

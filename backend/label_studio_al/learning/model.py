@@ -1,0 +1,34 @@
+"""What a version knows: features, a classifier, and how it ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.learner import Tuning
+from label_studio_al.learning.strategies import MEASURES
+from label_studio_al.learning.types import Array
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model. `ranked_by`: the measure that makes its informativeness, or another order's name.
+
+    tuning: what was decided before it was trained.
+    """
+
+    features: Features
+    classifier: Classifier
+    ranked_by: str
+    tuning: Tuning
+
+    def predict_proba(self, texts: Sequence[str]) -> Array:
+        """Probability of each of `classifier.classes`. Returns shape (n_texts, n_classes)."""
+        return self.classifier.predict_proba(self.features.transform(texts))
+
+    def informativeness(self, proba: Array) -> Array | None:
+        """Informativeness of each row, high = ask first; None if the order does not follow from probabilities."""
+        measure = MEASURES.get(self.ranked_by)
+        return None if measure is None else measure(proba)

@@ -1,0 +1,50 @@
+"""Why a task is asked, in a sentence for the people who look at the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from label_studio_al.learning.asking import COVERAGE, MIXED, RANDOM
+
+DRAWN = "drawn at random to measure the model"
+CHECK = "a check of the automatic labels: what the model says is not shown"
+# Of both kinds of a mixed order, what the model hesitates about is asked for that.
+HESITATES_UP_TO = 0.3
+# What an order looks for beside, or instead of, what the model hesitates about.
+_UNLIKE = "unlike what is labelled so far"
+_WITHOUT_GUESSES = {
+    RANDOM: "drawn at random",
+    COVERAGE: _UNLIKE,
+    "k_center": _UNLIKE,
+    "k_means": "in the middle of a group of similar tasks without a label",
+    "typiclust": "typical of a group of similar tasks without a label",
+}
+_WITH_GUESSES = {
+    "vote_entropy": "several models disagree",
+    "consensus_entropy": "several models are unsure",
+    "kl_divergence": "several models disagree",
+    "expected_gradient_length": "its label may change the model much",
+    "expected_error_reduction": "its label may make the model surer of others",
+    "badge": "its label may change the model much",
+    "contrastive": "predicted otherwise than labelled tasks like it",
+    "density_weighted_margin": "like many other tasks",
+}
+
+
+def why_asked(order: str, is_audit: bool, guesses: Sequence[tuple[str, float]]) -> str:
+    """The reason in words. order: the version's `ranked_by`; guesses: its most probable labels, the best first."""
+    if is_audit:
+        return DRAWN if order != RANDOM else _WITHOUT_GUESSES[RANDOM]
+    if order in _WITHOUT_GUESSES:
+        return _WITHOUT_GUESSES[order]
+    if len(guesses) < 2:
+        return "chosen before there was a model" if not guesses else f"the model is not sure of {_shown(guesses[0])}"
+    (_, best), (_, second) = first, other = guesses[:2]
+    if order == MIXED and best - second > HESITATES_UP_TO:
+        return _UNLIKE
+    hesitates = f"between {_shown(first)} and {_shown(other)}"
+    return f"{_WITH_GUESSES[order]}: {hesitates}" if order in _WITH_GUESSES else hesitates
+
+
+def _shown(guess: tuple[str, float]) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{guess[0]}\N{RIGHT DOUBLE QUOTATION MARK} {guess[1]:.2f}"

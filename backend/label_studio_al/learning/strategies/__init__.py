@@ -1,0 +1,245 @@
+"""Which tasks to ask next: every query strategy, by its name.
+
+Start at `pick(name).choose(query)`. All point in one direction: informativeness, high = ask first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from label_studio_al.learning import draws
+from label_studio_al.learning.rows import squared_norms
+from label_studio_al.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
+from label_studio_al.learning.strategies.diversity import k_center, k_means, typiclust
+from label_studio_al.learning.strategies.expected import expected_error_reduction, expected_gradient_length
+from label_studio_al.learning.strategies.hybrid import badge, cluster_margin, contrastive, density_weighted_margin
+from label_studio_al.learning.strategies.query import Query, Ranking, by_order, by_position, by_value, highest
+from label_studio_al.learning.strategies.uncertainty import entropy, least_confidence, margin
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime.errors import InvalidRequest
+
+__all__ = [
+    "MEASURES",
+    "STRATEGIES",
+    "Measure",
+    "Query",
+    "Ranking",
+    "Strategy",
+    "by_position",
+    "entropy",
+    "highest",
+    "least_confidence",
+    "margin",
+    "pick",
+]
+
+Measure = Callable[[Array], Array]
+
+N_MEMBERS = 5
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to choose tasks.
+
+    needs_model: whether it asks a trained classifier, so tasks of 2 labels must be labelled before.
+    measure: informativeness from probabilities alone, for the strategies that need nothing else.
+    """
+
+    name: str
+    summary: str
+    source: str
+    needs_model: bool
+    rank: Callable[[Query], Ranking]
+    measure: Measure | None = None
+
+    def choose(self, query: Query) -> Ranking:
+        """The tasks to ask, most informative first. Raises InvalidRequest without a model where one is needed."""
+        if self.needs_model:
+            query.require_model(self.name)
+        if not query.n or not query.n_tasks:
+            return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0))
+        return self.rank(query)
+
+
+def pick(name: str) -> Strategy:
+    """The strategy of that name. Raises InvalidRequest, which names all, where there is none."""
+    try:
+        return STRATEGIES[name]
+    except KeyError:
+        raise InvalidRequest(f"strategy must be one of {', '.join(STRATEGIES)}, not {name!r}") from None
+
+
+def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
+    return lambda query: by_value(measure(query.proba), query)
+
+
+def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
+    def rank(query: Query) -> Ranking:
+        members = fit_committee(query.fit, query.X_labelled, query.y, query.keys_labelled, N_MEMBERS, query.seed)
+        probas = np.stack([member.predict_proba(query.X) for member in members])
+        return by_value(measure(probas), query)
+
+    return rank
+
+
+def _random(query: Query) -> Ranking:
+    return by_order(draws.first(query.keys, query.n, query.seed, draws.RANDOM))
+
+
+def _k_center(query: Query) -> Ranking:
+    return by_order(k_center(query.Z, query.Z_labelled, query.keys, query.n, query.seed))
+
+
+def _k_means(query: Query) -> Ranking:
+    return by_order(k_means(query.Z, query.Z_labelled, query.keys, query.n, query.batch, query.seed))
+
+
+def _typiclust(query: Query) -> Ranking:
+    return by_order(typiclust(query.Z, query.Z_labelled, query.keys, query.n, query.batch, query.seed))
+
+
+def _expected_gradient_length(query: Query) -> Ranking:
+    lengths = expected_gradient_length(query.proba, squared_norms(query.X))
+    return by_value(lengths, query)
+
+
+def _expected_error_reduction(query: Query) -> Ranking:
+    pool = query.X, query.proba, query.keys
+    known = query.X_labelled, query.proba_labelled, query.keys_labelled
+    return by_order(expected_error_reduction(*pool, *known, query.n, query.seed))
+
+
+def _cluster_margin(query: Query) -> Ranking:
+    return by_order(cluster_margin(query.proba, query.Z, query.keys, query.n, query.batch, query.seed))
+
+
+def _badge(query: Query) -> Ranking:
+    return by_order(badge(query.proba, query.X, query.keys, query.n, query.seed))
+
+
+def _contrastive(query: Query) -> Ranking:
+    divergences = contrastive(query.proba, query.Z, query.proba_labelled, query.Z_labelled)
+    return by_value(divergences, query)
+
+
+def _density_weighted_margin(query: Query) -> Ranking:
+    return by_value(density_weighted_margin(query.proba, query.Z), query)
+
+
+_ALL = (
+    Strategy("random", "Tasks drawn at random.", "Settles 2009, the baseline", False, _random),
+    Strategy(
+        "least_confidence",
+        "Tasks whose most probable label is the least probable.",
+        "Lewis and Gale 1994",
+        True,
+        _by_measure(least_confidence),
+        least_confidence,
+    ),
+    Strategy(
+        "margin",
+        "Tasks whose two most probable labels are the closest.",
+        "Scheffer et al. 2001",
+        True,
+        _by_measure(margin),
+        margin,
+    ),
+    Strategy(
+        "entropy",
+        "Tasks whose probabilities are the most spread over all labels.",
+        "Shannon 1948; Settles 2009",
+        True,
+        _by_measure(entropy),
+        entropy,
+    ),
+    Strategy(
+        "k_center",
+        "Tasks the farthest from everything labelled so far.",
+        "Sener and Savarese 2018 (CoreSet)",
+        False,
+        _k_center,
+    ),
+    Strategy(
+        "k_means",
+        "The central task of each group of similar tasks that has no label yet.",
+        "Zhdanov 2019",
+        False,
+        _k_means,
+    ),
+    Strategy(
+        "typiclust",
+        "The most typical task of each group of similar tasks that has no label yet.",
+        "Hacohen et al. 2022 (TypiClust)",
+        False,
+        _typiclust,
+    ),
+    Strategy(
+        "vote_entropy",
+        "Tasks on which a committee of models votes for the most different labels.",
+        "Engelson and Dagan 1996",
+        True,
+        _by_committee(vote_entropy),
+    ),
+    Strategy(
+        "consensus_entropy",
+        "Tasks on which a committee of models is unsure on average.",
+        "McCallum and Nigam 1998",
+        True,
+        _by_committee(consensus_entropy),
+    ),
+    Strategy(
+        "kl_divergence",
+        "Tasks on which the models of a committee contradict their mean.",
+        "McCallum and Nigam 1998",
+        True,
+        _by_committee(kl_divergence),
+    ),
+    Strategy(
+        "expected_gradient_length",
+        "Tasks whose label would change the model most.",
+        "Settles and Craven 2008",
+        True,
+        _expected_gradient_length,
+    ),
+    Strategy(
+        "expected_error_reduction",
+        "Tasks whose label would make the model surest of all the others.",
+        "Roy and McCallum 2001",
+        True,
+        _expected_error_reduction,
+    ),
+    Strategy(
+        "cluster_margin",
+        "Uncertain tasks of as many different groups as a batch has room for.",
+        "Citovsky et al. 2021",
+        True,
+        _cluster_margin,
+    ),
+    Strategy(
+        "badge",
+        "Tasks that would change the model much, each in another direction.",
+        "Ash et al. 2020 (BADGE)",
+        True,
+        _badge,
+    ),
+    Strategy(
+        "contrastive",
+        "Tasks that the model answers differently from the labelled tasks most like them.",
+        "Margatina et al. 2021 (CAL)",
+        True,
+        _contrastive,
+    ),
+    Strategy(
+        "density_weighted_margin",
+        "Uncertain tasks that are like many others.",
+        "Settles and Craven 2008",
+        True,
+        _density_weighted_margin,
+    ),
+)
+STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in _ALL}
+MEASURES: dict[str, Measure] = {strategy.name: strategy.measure for strategy in _ALL if strategy.measure is not None}

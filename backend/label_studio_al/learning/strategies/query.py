@@ -1,0 +1,130 @@
+"""What a strategy is asked, what it answers, and how values become an order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from label_studio_al.learning import draws
+from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.rows import Matrix, is_finite
+from label_studio_al.learning.types import Array
+from label_studio_al.runtime.errors import InvalidRequest
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which n tasks of the pool to ask next.
+
+    X: the pool, shape (n_tasks, n_features). Z: the same tasks for distances, best dense and short: shape (n_tasks,
+    n_dims), rows of unit length. keys: shape (n_tasks,), what tells the tasks apart wherever they lie (see draws).
+    X_labelled, Z_labelled, keys_labelled: the labelled tasks alike; y: their label names.
+    batch: how many are asked before the next training; the n tasks are successive batches in order.
+    fit: trains a classifier on (X, y). Raises InvalidRequest where features are no numbers or their shapes do not
+    fit together.
+    """
+
+    X: Matrix
+    Z: Matrix
+    X_labelled: Matrix
+    Z_labelled: Matrix
+    keys: Array
+    keys_labelled: Array
+    y: Array
+    classifier: Classifier | None
+    n: int
+    batch: int
+    seed: int
+    fit: Callable[[Matrix, Array], Classifier]
+
+    def __post_init__(self) -> None:
+        if self.n < 0 or self.batch < 1:
+            raise InvalidRequest(f"need n of 0 or more and a batch of 1 or more, have n={self.n}, batch={self.batch}")
+        for pool, labelled in ((self.X, self.X_labelled), (self.Z, self.Z_labelled)):
+            if pool.shape[0] != self.n_tasks or labelled.shape[0] != len(self.y):
+                came = f"{pool.shape[0]} of {self.n_tasks} tasks and {labelled.shape[0]} of {len(self.y)} labelled ones"
+                raise InvalidRequest(f"every task needs one row of features, have {came}")
+            if pool.shape[1] != labelled.shape[1]:
+                came = f"{pool.shape[1]} and {labelled.shape[1]}"
+                raise InvalidRequest(f"pool and labelled tasks need the same features, have {came} columns")
+        if self.keys.shape != (self.n_tasks,) or self.keys_labelled.shape != (len(self.y),):
+            came = (
+                f"{len(self.keys)} of {self.n_tasks} tasks and {len(self.keys_labelled)} of {len(self.y)} labelled ones"
+            )
+            raise InvalidRequest(f"every task needs one key, have {came}")
+        parts = {id(part): part for part in (self.X, self.Z, self.X_labelled, self.Z_labelled)}
+        if not all(is_finite(part) for part in parts.values()):
+            raise InvalidRequest("features must be finite numbers, have NaN, infinity or some too large to be squared")
+
+    @property
+    def n_tasks(self) -> int:
+        """Size of the pool."""
+        return int(self.X.shape[0])
+
+    @cached_property
+    def proba(self) -> Array:
+        """Probability of each label that the classifier knows. Shape (n_tasks, n_labels), rows sum to 1."""
+        assert self.classifier
+        return self.classifier.predict_proba(self.X)
+
+    @cached_property
+    def proba_labelled(self) -> Array:
+        """The same for the labelled tasks."""
+        assert self.classifier
+        return self.classifier.predict_proba(self.X_labelled)
+
+    def require_model(self, strategy: str) -> None:
+        """Raise InvalidRequest, in the name of the strategy, where there is no model or nothing labelled."""
+        if self.classifier is None or not len(self.y):
+            found = ", ".join(repr(str(label)) for label in np.unique(self.y)) or "none"
+            raise InvalidRequest(f"{strategy} needs a model trained on tasks of 2 labels, have {found}")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Tasks to ask, most informative first.
+
+    tasks: distinct indices into the pool, min(n, n_tasks) of them. informativeness: in [0, 1], never rising.
+    """
+
+    tasks: Array
+    informativeness: Array
+
+
+def by_value(values: Array, query: Query) -> Ranking:
+    """The n tasks of the highest values, which are their informativeness, scaled down where they exceed 1."""
+    tasks = highest(values, query.keys, query.n, query.seed)
+    return Ranking(tasks, values[tasks] / max(1.0, values.max(initial=0.0)))
+
+
+def by_order(tasks: Array) -> Ranking:
+    """Tasks that only have an order."""
+    return Ranking(tasks, by_position(np.arange(len(tasks))))
+
+
+def highest(informativeness: Array, keys: Array, n: int, seed: int) -> Array:
+    """Indices of the n most informative tasks, highest first; ties in the tasks' random order.
+
+    informativeness, keys: shape (n_tasks,). Returns shape (min(n, n_tasks),).
+    """
+    n_tasks = len(informativeness)
+    if n_tasks > n > 0:
+        least = np.partition(informativeness, n_tasks - n)[n_tasks - n]
+        candidates = np.flatnonzero(informativeness >= least)
+    else:
+        candidates = np.arange(n_tasks)
+    tie_break = draws.hashes(keys[candidates], seed, "ties")
+    order = np.lexsort((tie_break, -informativeness[candidates]))
+    return np.asarray(candidates[order[:n]])
+
+
+def by_position(positions: Array) -> Array:
+    """Informativeness of tasks that have only a place in an order: 1 for the first, falling with the place.
+
+    positions: whole numbers from 0. Returns values in (0, 1], strictly falling, so that later places can always
+    be added below.
+    """
+    return np.asarray(1.0 / (1.0 + positions / 100.0))

@@ -1,0 +1,1 @@
+"""A project's tasks as rows of features."""

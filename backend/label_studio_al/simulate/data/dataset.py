@@ -1,0 +1,83 @@
+"""What was read: rows as a file has them, and the data set that is made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from label_studio_al.learning.types import Array
+
+
+@dataclass(frozen=True)
+class Row:
+    """One label of one text, as a file has it; "" where it has none.
+
+    place: where in the file, in the file's own words ("line 7"). split: as the file calls it, None where it has no
+    splits. task: rows of one task are several people's answers; None where every row is a task of its own.
+    time: of the answer, as texts that compare like times, or "".
+    """
+
+    text: str
+    label: str
+    place: str
+    split: str | None = None
+    task: str | None = None
+    time: str = ""
+
+    @property
+    def content(self) -> str:
+        """Equal for copies of a text: they may differ in blanks and in how an accent is put together."""
+        return " ".join(unicodedata.normalize("NFC", self.text).split())
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows of a file or a name. notes: what a person should know of how they were read."""
+
+    rows: Sequence[Row]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled texts. texts, labels: as long as each other; is_test: shape (n_texts,), what the loop never sees.
+
+    notes: what a person should know of how it was read. split_notes: those of them that tell of the two parts.
+    """
+
+    name: str
+    texts: list[str]
+    labels: Array
+    is_test: Array
+    notes: tuple[str, ...] = ()
+    split_notes: tuple[str, ...] = ()
+
+    @property
+    def pool_notes(self) -> list[str]:
+        """The notes for those who take all texts for the pool."""
+        return [note for note in self.notes if note not in self.split_notes]
+
+    @property
+    def train_rows(self) -> Array:
+        """Indices of the texts that may be labelled."""
+        return np.flatnonzero(~self.is_test)
+
+    @property
+    def test_rows(self) -> Array:
+        """Indices of the texts that only measure."""
+        return np.flatnonzero(self.is_test)
+
+    @property
+    def n_train(self) -> int:
+        """How many texts may be labelled."""
+        return len(self.train_rows)
+
+    def fingerprint(self) -> str:
+        """Equal for equal texts, labels and splits in the same order."""
+        content = json.dumps([self.texts, self.labels.tolist(), self.is_test.tolist()])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]

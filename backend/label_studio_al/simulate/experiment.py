@@ -1,0 +1,107 @@
+"""An experiment: every strategy with every seed on one data set, kept in a folder as it proceeds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from joblib import Parallel, delayed, effective_n_jobs
+from threadpoolctl import threadpool_limits
+
+from label_studio_al import learning
+from label_studio_al.learning.draws import text_hashes
+from label_studio_al.learning.features import Encoder, Features
+from label_studio_al.simulate import replay as replaying
+from label_studio_al.simulate.data import Dataset
+from label_studio_al.simulate.replay import Known, Options, Point, Run, full_score, in_order, replay
+from label_studio_al.simulate.results import Results
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs on one data set and the folder that keeps them."""
+
+    dataset: Dataset
+    options: Options
+    encoder: Encoder | None
+    runs: Sequence[Run]
+    results: Results
+
+    @classmethod
+    def open(
+        cls,
+        dataset: Dataset,
+        options: Options,
+        encoder: Encoder | None,
+        runs: Sequence[Run],
+        folder: Path,
+        *,
+        overwrite: bool = False,
+    ) -> Experiment:
+        """The experiment, with the runs that the folder already holds. The budget is cut to what can be labelled.
+
+        Raises InvalidRequest where the folder holds another experiment, unless it may be overwritten. The order of the
+        data makes no other experiment.
+        """
+        dataset = in_order(dataset)
+        options = replace(options, budget=min(options.budget, dataset.n_train))
+        identity = {
+            "data": dataset.fingerprint(),
+            **asdict(options),
+            "encoder": encoder.name if encoder else None,
+            "code": _code(),
+        }
+        return cls(dataset, options, encoder, runs, Results.open(folder, identity, overwrite=overwrite))
+
+    def missing(self) -> list[Run]:
+        """Runs that are not finished."""
+        return [run for run in self.runs if not self.results.has(run)]
+
+    def conduct(self, n_jobs: int | None = None) -> Iterator[Run]:
+        """Make the missing runs, and give each when it is finished and kept.
+
+        n_jobs: how many at a time; None for as many as there are cores or Dask workers.
+        """
+        missing = self.missing()
+        if not missing and self.results.has_full():
+            return
+        known = prepare(self.dataset, self.encoder)
+        if not self.results.has_full():
+            self.results.save_full(full_score(known, self.options.features))
+        n_jobs = min(n_jobs or effective_n_jobs(-1), max(1, len(missing)))
+        jobs = (delayed(_replayed)(known, run, self.options) for run in missing)
+        for run, points in Parallel(n_jobs, return_as="generator_unordered")(jobs):
+            self.results.save(run, points)
+            yield run
+
+    def curves(self) -> dict[Run, list[Point]]:
+        """The points of every run; all must be finished."""
+        return {run: self.results.load(run) for run in self.runs}
+
+
+def _code() -> str:
+    """Changes with the code that chooses, learns and replays: runs of two versions of it are no comparison."""
+    digest = hashlib.sha256()
+    for path in [
+        *sorted(Path(learning.__path__[0]).rglob("*.py")),
+        Path(replaying.__file__),
+    ]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def prepare(data: Dataset, encoder: Encoder | None) -> Known:
+    """Turn texts into features; the test split has no part in fitting them, nor has the order of the data."""
+    data = in_order(data)
+    train_texts, test_texts = ([data.texts[row] for row in rows] for rows in (data.train_rows, data.test_rows))
+    with threadpool_limits(1):
+        features, X = Features.fit_transform(train_texts, encoder)
+        X_test = features.transform(test_texts)
+    y, y_test = data.labels[data.train_rows], data.labels[data.test_rows]
+    return Known(X, y, X_test, y_test, features.choices(), text_hashes(train_texts))
+
+
+def _replayed(known: Known, run: Run, options: Options) -> tuple[Run, list[Point]]:
+    return run, replay(known, run, options)

@@ -1,0 +1,123 @@
+"""The folder of an experiment: one file a finished run, so that an interrupted experiment goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.simulate.replay import Point, Run, Score
+
+EXPERIMENT = "experiment.json"
+RUNS = "runs"
+FULL = f"{RUNS}/full.json"
+COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known of an experiment, in `folder`."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, identity: Mapping[str, object], *, overwrite: bool) -> Results:
+        """The results in a folder, made if need be. identity: the data and the options that every run shares.
+
+        Raises InvalidRequest where the folder holds runs of another identity, unless they may be overwritten.
+        """
+        results = cls(folder)
+        try:
+            if overwrite:
+                (folder / EXPERIMENT).unlink(missing_ok=True)
+                shutil.rmtree(folder / RUNS, ignore_errors=True)
+            results._require(identity)
+            (folder / RUNS).mkdir(parents=True, exist_ok=True)
+            results.write(EXPERIMENT, json.dumps(identity, indent=1) + "\n")
+        except OSError as exc:
+            raise InvalidRequest(f"{folder} cannot be written to: {exc.strerror}") from exc
+        return results
+
+    def _require(self, identity: Mapping[str, object]) -> None:
+        path = self.folder / EXPERIMENT
+        if not path.exists():
+            return
+        try:
+            theirs = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            theirs = {}
+        differing = [
+            f"{name} {theirs.get(name)}, not {value}" for name, value in identity.items() if theirs.get(name) != value
+        ]
+        if differing:
+            raise InvalidRequest(
+                f"{self.folder} holds another experiment ({'; '.join(differing)}): "
+                "give another --output, or --overwrite"
+            )
+
+    def has(self, run: Run) -> bool:
+        """Whether the run is finished."""
+        return self._path(run).exists()
+
+    def save(self, run: Run, points: Sequence[Point]) -> None:
+        """Keep a finished run."""
+        self.write(f"{RUNS}/{self._path(run).name}", curves_csv({run: points}))
+
+    def load(self, run: Run) -> list[Point]:
+        """The points of a finished run."""
+        with self._path(run).open(encoding="utf-8", newline="") as file:
+            return [
+                Point(float(row["accuracy"]), float(row["macro_f1"]), int(row["n_labels"]), float(row["seconds"]))
+                for row in csv.DictReader(file)
+            ]
+
+    def has_full(self) -> bool:
+        """Whether the score with all labels is known."""
+        return (self.folder / FULL).exists()
+
+    def save_full(self, score: Score) -> None:
+        """Keep the score with all labels."""
+        self.write(FULL, json.dumps(asdict(score)) + "\n")
+
+    def full(self) -> Score:
+        """The score with all labels."""
+        return Score(**json.loads((self.folder / FULL).read_text(encoding="utf-8")))
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write a file whole or not at all."""
+        write_whole(self.folder / name, content)
+
+    def _path(self, run: Run) -> Path:
+        return self.folder / RUNS / f"{run.strategy}-{run.seed}.csv"
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; its folder is made if need be. Raises InvalidRequest where that cannot be."""
+    torn = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torn.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        torn.replace(path)
+    except OSError as exc:
+        with suppress(OSError):
+            torn.unlink()
+        raise InvalidRequest(f"{path.parent} cannot be written to: {exc.strerror}") from exc
+
+
+def curves_csv(curves: Mapping[Run, Sequence[Point]]) -> str:
+    """One line a turn of each run."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for run, points in curves.items():
+        for point in points:
+            scores = f"{point.accuracy:.6f}", f"{point.macro_f1:.6f}"
+            writer.writerow((run.strategy, run.seed, point.n_labels, *scores, f"{point.seconds:.4f}"))
+    return lines.getvalue()

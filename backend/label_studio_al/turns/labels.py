@@ -1,0 +1,85 @@
+"""What people have answered in one project, kept from turn to turn: a turn reads only what was answered since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from label_studio_al.labeling import Annotation, LabelConfig, examples, ignored
+from label_studio_al.store import Store
+
+# More tasks than that are read together with all others.
+TASKS_ONE_BY_ONE = 1_000
+
+
+class Labels:
+    """The labels of a project's tasks by people, as of the last `refresh`. In one thread at a time."""
+
+    def __init__(self, key: str, store: Store) -> None:
+        self._key = key
+        self._store = store
+        self._forget()
+
+    def _forget(self, config: LabelConfig | None = None) -> None:
+        self._config = config
+        self._revision = -1
+        # The task of each annotation, and by task: the label, the first annotation, and the reasons why some teach
+        # nothing.
+        self._task_of: dict[int, int] = {}
+        self._labels: dict[int, str] = {}
+        self._first: dict[int, int] = {}
+        self._ignored: dict[int, list[str]] = {}
+
+    def refresh(self, config: LabelConfig) -> None:
+        """Bring it up to date with the store."""
+        if config != self._config:
+            self._forget(config)
+        changes, revision, purged = self._store.annotation_changes(self._key, self._revision)
+        if revision < self._revision or 0 <= self._revision < purged:
+            # The store is another one (a backup), or deletions happened of which nothing tells any more.
+            self._forget(config)
+            changes, revision, _ = self._store.annotation_changes(self._key, self._revision)
+        before = [self._task_of.get(annotation_id) for annotation_id, _ in changes]
+        changed = {task_id for task_id in (*before, *(now for _, now in changes)) if task_id is not None}
+        some = sorted(changed) if len(changed) <= TASKS_ONE_BY_ONE else None
+        # Read before anything is taken over: should that fail, the next refresh finds all as it was.
+        annotations = [one for one in self._store.annotations(self._key, some) if one.task_id in changed]
+        for annotation_id, task_id in changes:
+            if task_id is None:
+                self._task_of.pop(annotation_id, None)
+            else:
+                self._task_of[annotation_id] = task_id
+        for known in (self._labels, self._first, self._ignored):
+            for task_id in changed & known.keys():
+                del known[task_id]
+        self._take_over(annotations, config)
+        self._revision = revision
+
+    def _take_over(self, annotations: Sequence[Annotation], config: LabelConfig) -> None:
+        self._labels |= examples(annotations, config.label_of)
+        for one in annotations:
+            self._first[one.task_id] = min(one.id, self._first.get(one.task_id, one.id))
+        for reason, task_ids in ignored(annotations, config.why_ignored).items():
+            for task_id in task_ids:
+                self._ignored.setdefault(task_id, []).append(reason)
+
+    @property
+    def n_annotations(self) -> int:
+        """How many annotations there are, skipped ones too."""
+        return len(self._task_of)
+
+    @property
+    def task_ids(self) -> list[int]:
+        """The tasks that have any, ascending."""
+        return sorted(self._first)
+
+    def in_order_of_arrival(self, among: Callable[[Sequence[int]], Sequence[int]]) -> dict[int, str]:
+        """The label of each labelled task, the one that was annotated first first. among: keeps some of the tasks."""
+        return {task_id: self._labels[task_id] for task_id in among(sorted(self._labels, key=self._first.__getitem__))}
+
+    def ignored(self) -> Mapping[str, Sequence[int]]:
+        """The tasks of annotations that somebody gave and that teach nothing, ascending, by reason (see UNREAD)."""
+        found: dict[str, list[int]] = {}
+        for task_id in sorted(self._ignored):
+            for reason in self._ignored[task_id]:
+                found.setdefault(reason, []).append(task_id)
+        return found

@@ -1,0 +1,192 @@
+"""How good a project's versions are: kept for every label, reported for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from label_studio_al.labeling import LabelConfig
+from label_studio_al.learning import draws
+from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.evaluation import (
+    HeldOut,
+    Outcome,
+    audit_outcomes,
+    evaluate,
+    hold_out,
+    random_baseline,
+    suspects,
+)
+from label_studio_al.learning.model import Model
+from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
+from label_studio_al.learning.types import Array
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.store import Measurement, Prediction, Store, Version
+
+# Versions that differ by a label or two always agree: the ones compared are a batch apart, as they were when the
+# rule for stopping was measured.
+COMPARED_LABELS_APART = 20
+COMPARED_TASKS = 2_000
+CROSS_VALIDATED_LABELS = 2_000
+# A measurement takes a few tenths of a second, which the next turn waits for.
+MEASURED_LABELS = 5
+MEASURED_GROWTH = 0.1
+# For people to look at.
+SUSPECTS_SHOWN = 20
+PAIRS_SHOWN = 5
+EXAMPLES_SHOWN = 3
+
+
+def keep_predictions(
+    store: Store, key: str, config: LabelConfig, version: Version, model: Model, labels: Mapping[int, str]
+) -> None:
+    """Keep what the published version says of the labels that it has not learnt, before another one learns them."""
+    fresh = [task_id for task_id in labels if task_id not in version.learnt]
+    texts = {task.id: config.text_of(task.data) for task in store.tasks(key, fresh)}
+    readable = {task_id: text for task_id, text in texts.items() if text is not None}
+    if not readable:
+        return
+    proba = model.predict_proba(list(readable.values()))
+    audits = store.audits(version.id) | store.late_audits(version.id)
+    best = proba.argmax(axis=1)
+    store.keep_predictions(
+        key,
+        [
+            Prediction(
+                task_id=task_id,
+                predicted=str(model.classifier.classes[column]),
+                probability=float(row[column]),
+                n_labels=len(version.learnt),
+                is_audit=task_id in audits,
+            )
+            for task_id, row, column in zip(readable, proba, best, strict=True)
+        ],
+    )
+
+
+def measure(
+    store: Store,
+    key: str,
+    pool: Pool,
+    version: Version,
+    model: Model,
+    fit: Callable[[Matrix, Array], Classifier],
+    seed: int,
+    now: float,
+) -> Measurement | None:
+    """Measure a published version and keep the result; None where its labels are nearly those of the last time.
+
+    Measurements of more labels than there are now speak of labels that are gone: they count no more, and are dropped.
+    """
+    history = store.measurements(key)
+    n_labels, counts = len(version.learnt), dict.fromkeys(version.labels, 0) | Counter(version.learnt.values())
+    if history and not _is_due(history[-1], counts):
+        return None
+    history = [one for one in history if one.n_labels <= n_labels]
+    compared = next((one for one in reversed(history) if one.predictions is not None), None)
+    kappa, predictions = None, None
+    if compared is None or abs(n_labels - compared.n_labels) >= COMPARED_LABELS_APART:
+        predictions = _predictions(pool, model.classifier)
+        kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
+    kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
+    about = {"features": model.tuning.sentence(), "labels": counts}
+    report = about | _report(store, key, pool, version, fit, kappas, counts, seed)
+    measurement = Measurement(version.number, n_labels, now, kappa, predictions, report)
+    store.record_measurement(key, measurement)
+    return measurement
+
+
+def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
+    """Whether enough labels were added, deleted or changed since the last measurement, or the config's labels were."""
+    then: Mapping[str, int] | None = last.report.get("labels")
+    # Measurements of earlier releases do not say.
+    if then is None or then.keys() != counts.keys():
+        return True
+    more = [counts[label] - then[label] for label in counts]
+    n_changed = max(sum(n for n in more if n > 0), -sum(n for n in more if n < 0))
+    return n_changed >= max(MEASURED_LABELS, MEASURED_GROWTH * last.n_labels)
+
+
+def _report(
+    store: Store,
+    key: str,
+    pool: Pool,
+    version: Version,
+    fit: Callable[[Matrix, Array], Classifier],
+    kappas: list[float],
+    counts: Mapping[str, int],
+    seed: int,
+) -> dict[str, Any]:
+    n_labels = len(version.learnt)
+    # What a version of more labels predicted says nothing of the present one: labels were deleted since.
+    kept = [one for one in store.predictions(key) if one.task_id in version.learnt and one.n_labels <= n_labels]
+    outcomes = [
+        Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit) for one in kept
+    ]
+    learnt = {task_id: version.learnt[task_id] for task_id in pool.having_rows(list(version.learnt))}
+    some = _some(list(learnt), seed)
+    held_out = hold_out(fit, *_labelled(pool, learnt, some), seed)
+    drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in learnt], seed)
+    baseline = random_baseline(fit, *_labelled(pool, learnt, drawn), seed)
+    cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
+    recall = {quality.label: quality.recall for quality in cross_validation.labels}
+    n_audits = sum(outcome.is_audit for outcome in outcomes)
+    return {
+        "audit": asdict(evaluate(audit_outcomes(outcomes, n_labels), version.labels, seed)),
+        "cross_validation": asdict(cross_validation),
+        "confusing_pairs": _confusing_pairs(held_out, some),
+        "suspects": [
+            {"task_id": some[found.pop("example")]} | found for found in map(asdict, suspects(held_out, SUSPECTS_SHOWN))
+        ],
+        "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
+        "random_baseline": [asdict(point) for point in baseline],
+        "agreement": kappas,
+        "stop": asdict(when_to_stop(kappas, counts, recall, n_audits)),
+        "forecast": asdict(next_labels(outcomes, n_labels)),
+    }
+
+
+def _some(task_ids: Sequence[int], seed: int) -> list[int]:
+    """So many of the tasks as cross-validation takes, in random order."""
+    keys = np.array(task_ids, dtype=np.int64)
+    return [task_ids[place] for place in draws.first(keys, CROSS_VALIDATED_LABELS, seed, "cross-validation")]
+
+
+def _labelled(pool: Pool, labels: Mapping[int, str], task_ids: Sequence[int]) -> tuple[Matrix, Array, Array]:
+    """The features, labels and keys of these tasks."""
+    y = np.array([labels[task_id] for task_id in task_ids], dtype=str)
+    return pool.X[pool.rows(task_ids)], y, np.array(task_ids, dtype=np.int64)
+
+
+def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Labels that are taken for one another most often, either way round, with the surest mistakes as examples."""
+    mistakes: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    for task_id, outcome in zip(task_ids, held_out.outcomes(), strict=False):
+        if not outcome.is_correct:
+            pair = (min(outcome.label, outcome.predicted), max(outcome.label, outcome.predicted))
+            mistakes.setdefault(pair, []).append((-outcome.probability, task_id))
+    worst = sorted(mistakes.items(), key=lambda item: (-len(item[1]), item[0]))[:PAIRS_SHOWN]
+    return [
+        {"labels": list(pair), "count": len(found), "task_ids": [one for _, one in sorted(found)[:EXAMPLES_SHOWN]]}
+        for pair, found in worst
+    ]
+
+
+def _predictions(pool: Pool, classifier: Classifier) -> dict[int, str]:
+    """The labels of the same tasks each time, as far as they exist."""
+    known = pool.task_ids[pool.live]
+    sample = known[draws.first(known, COMPARED_TASKS, 0, "compared")].tolist()
+    best = classifier.predict_proba(pool.X[pool.rows(sample)]).argmax(axis=1)
+    return dict(zip(sample, map(str, classifier.classes[best]), strict=True))
+
+
+def _kappa(before: Mapping[int, str], now: Mapping[int, str]) -> float | None:
+    common = [task_id for task_id in now if task_id in before]
+    if not common:
+        return None
+    return agreement(np.array([before[one] for one in common]), np.array([now[one] for one in common]))

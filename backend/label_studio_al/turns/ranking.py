@@ -1,0 +1,164 @@
+"""From a pool and a classifier to the window: which tasks Label Studio asks next, in which order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from label_studio_al.labeling import LabelConfig
+from label_studio_al.learning.asking import Situation, ask_and_audit
+from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.strategies import MEASURES, by_position
+from label_studio_al.learning.types import Array
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.runtime.settings import ProjectSettings
+from label_studio_al.store import WindowTask
+
+# Also where every label trains a model: several people label at once, and a turn takes a moment.
+BATCH_AT_LEAST = 10
+# Far less than people see, far more than rounding loses of a score near 1.
+LEAST_DIFFERENCE = 1e-12
+# What the model hesitates between.
+GUESSES = 2
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tasks to ask next, most informative first, with what the model says of them (None without a model).
+
+    guesses: each task's most probable labels with their probabilities, the best first; none of a task of which people
+    are told nothing. audits: the tasks that were drawn at random, to measure the model on.
+    """
+
+    task_ids: list[int]
+    informativeness: list[float]
+    guesses: list[list[tuple[str, float]]] | None
+    audits: frozenset[int]
+
+    def pairs(self) -> list[tuple[int, float]]:
+        """(task id, informativeness)."""
+        return list(zip(self.task_ids, self.informativeness, strict=True))
+
+    def guesses_of(self) -> dict[int, list[tuple[str, float]]]:
+        """The guesses by task; empty without a model."""
+        return {} if self.guesses is None else dict(zip(self.task_ids, self.guesses, strict=True))
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a version has learnt: labels by task id, and the model (None before the first)."""
+
+    labels: Mapping[int, str]
+    classifier: Classifier | None
+    fit: Callable[[Matrix, Array], Classifier]
+    order: str
+
+
+def rank(
+    pool: Pool,
+    learnt: Learnt,
+    config: LabelConfig,
+    settings: ProjectSettings,
+    annotated: Sequence[int],
+    pushed: Sequence[int],
+    n: int,
+    batch: int,
+    shown: Sequence[WindowTask] = (),
+) -> Window:
+    """The n most informative tasks that nobody has annotated and that were not pushed yet, some of them at random.
+
+    shown: tasks of the version before that people may have before them (see Situation).
+    """
+    candidates = pool.open_rows(annotated, pushed)
+    classifier = learnt.classifier
+    if not len(candidates):
+        return Window([], [], None if classifier is None else [], frozenset())
+    known = {task_id: learnt.labels[task_id] for task_id in pool.having_rows(list(learnt.labels))}
+    situation = Situation(
+        X=pool.X,
+        Z=pool.compact,
+        keys=pool.task_ids,
+        copies=pool.copies,
+        pool=candidates,
+        labelled=pool.rows(list(known)),
+        y=np.array(list(known.values()), dtype=str),
+        asked=pool.rows(annotated),
+        waiting=pool.rows(pushed),
+        n_classes=len(config.labels),
+        classifier=classifier,
+        coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
+        fit=learnt.fit,
+        batch=max(BATCH_AT_LEAST, batch),
+        seed=settings.seed,
+        shown=pool.rows([one.task_id for one in shown]),
+        shown_audits=pool.rows([one.task_id for one in shown if one.is_audit]),
+    )
+    asked = ask_and_audit(learnt.order, situation, n, settings.audit_share)
+    worth = asked.informativeness
+    if learnt.order in MEASURES:
+        worth = _apart(worth)
+    else:
+        # Tasks that repeat a text stay behind all that others may add later.
+        worth = by_position(len(pushed) + np.arange(len(asked.tasks))) * (worth > 0)
+    guesses = None
+    if classifier is not None:
+        given = _given(situation, asked.tasks)
+        guesses = _guesses(classifier, pool.X[asked.tasks], given)
+    task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
+    audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
+    return Window(task_ids, [float(value) for value in worth], guesses, audits)
+
+
+def _apart(worth: Array) -> Array:
+    """The same order, but no two tasks worth the same, unless they are worth nothing. worth: in [0, 1], never rising.
+
+    Of equal scores Label Studio asks the task of the lowest id first: the order of an import would break ties, and
+    decide which audits are labelled before the next training.
+    """
+    n = len(worth)
+    apart = worth * (1 - n * LEAST_DIFFERENCE) + np.arange(n)[::-1] * LEAST_DIFFERENCE
+    return np.where(worth > 0, apart, 0.0)
+
+
+def _given(situation: Situation, tasks: Array) -> list[str | None]:
+    """The label that people gave most often to the same text, of equals the one given last; None where they did not."""
+    counts: dict[int, Counter[str]] = {}
+    newest_first = situation.labelled[::-1], situation.y[::-1]
+    for text, label in zip(situation.copies.texts_of(newest_first[0]).tolist(), newest_first[1], strict=True):
+        counts.setdefault(text, Counter())[str(label)] += 1
+    counts.pop(-1, None)
+    texts = situation.copies.texts_of(tasks).tolist()
+    return [counts[text].most_common(1)[0][0] if text in counts else None for text in texts]
+
+
+def _guesses(classifier: Classifier, rows: Matrix, given: Sequence[str | None]) -> list[list[tuple[str, float]]]:
+    """The most probable labels of each task, behind the one that people have given to its text already."""
+    proba = classifier.predict_proba(rows)
+    is_given = classifier.classes == np.array([label or "" for label in given], dtype=str)[:, None]
+    best = np.argsort(-(proba + is_given), axis=1, kind="stable")[:, :GUESSES]
+    return [
+        [(str(classifier.classes[column]), float(row[column])) for column in columns]
+        for row, columns in zip(proba, best, strict=True)
+    ]
+
+
+def with_checks(window: Window, checks: Sequence[int], n: int) -> Window:
+    """The window with tasks before all others that people are to label without being told what the model says.
+
+    n: how many tasks it may have.
+    """
+    first = list(checks[:n])
+    if not first:
+        return window
+    left = max(0, n - len(first))
+    kept = window.task_ids[:left]
+    return Window(
+        task_ids=first + kept,
+        informativeness=[1.0] * len(first) + window.informativeness[:left],
+        guesses=None if window.guesses is None else [[] for _ in first] + window.guesses[:left],
+        audits=window.audits & set(kept),
+    )

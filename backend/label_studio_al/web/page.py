@@ -1,0 +1,249 @@
+"""The status page: what the model does in every project, for the people who run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, Literal, get_args, get_origin
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from label_studio_al import __version__
+from label_studio_al.labeling import parse_config, read_project_key
+from label_studio_al.runtime.errors import BackendError, InvalidRequest, InvalidSettings, UnsupportedConfig
+from label_studio_al.runtime.settings import ProjectSettings, read_project_settings
+from label_studio_al.store import Project
+from label_studio_al.web.answers import answer_error
+from label_studio_al.web.charts import automation_curve, learning_curve
+from label_studio_al.web.parts import Parts, parts
+from label_studio_al.web.status import brief_state, problems, state_of, task_url
+from label_studio_al.web.tokens import FIELD, check_token, form_token, keep_visit
+
+page = Blueprint("page", __name__)
+
+EXCERPT_CHARACTERS = 160
+# What an action says when it is done: fixed sentences, so that nobody can put words on the page by a link.
+_DONE = {
+    "retrain": "A new version is asked for: it comes with the next turn.",
+    "pause": "Paused. Labels are still heard and the queue keeps its order; a turn that is running comes to its end.",
+    "resume": "Resumed: the next turn comes at once.",
+    "settings": "The settings are changed: the next turn uses them and writes them into Label Studio.",
+}
+
+
+@page.get("/")
+def overview() -> ResponseReturnValue:
+    """All projects for people; for Label Studio's older releases and curl, that the server is up."""
+    if not _wants_html():
+        return jsonify(status="UP")
+    here = parts()
+    versions, measured = here.store.current_versions(), here.store.newest_measurements()
+    states = [
+        brief_state(here, project, versions.get(project.key), measured.get(project.key))
+        for project in here.store.projects()
+    ]
+    return _page("overview.html", states=states, problems=problems(here))
+
+
+@page.get("/projects/<key>")
+def project(key: str) -> ResponseReturnValue:
+    """One project: a page for people, its part of /status for machines."""
+    here = parts()
+    state = state_of(here, read_project_key(key))
+    if not _wants_html():
+        return jsonify(state)
+    return _page(
+        "project.html",
+        state=state,
+        problems=problems(here),
+        texts=_texts(here, state),
+        curve=_curve(state["quality"]),
+        automation_curve=_automation_curve(state["automation"]),
+        fields=_fields(state["settings"]),
+        can_write=here.settings.has_studio,
+        task_url=lambda task_id: task_url(here, state["project"], task_id),
+        done=_DONE.get(request.args.get("done", "")),
+        token=form_token(),
+        token_field=FIELD,
+    )
+
+
+@page.post("/projects/<key>/retrain")
+def retrain(key: str) -> ResponseReturnValue:
+    """Publish a new version whatever the growth."""
+    here, known = _acted_on(key)
+    here.store.want_training(known.key, here.clock.now())
+    return _done(known, "retrain")
+
+
+@page.post("/projects/<key>/pause")
+def pause(key: str) -> ResponseReturnValue:
+    """Take no turns until somebody resumes."""
+    here, known = _acted_on(key)
+    here.store.pause(known.key, here.clock.now())
+    return _done(known, "pause")
+
+
+@page.post("/projects/<key>/resume")
+def resume(key: str) -> ResponseReturnValue:
+    """Take turns again."""
+    here, known = _acted_on(key)
+    here.store.resume(known.key, here.clock.now())
+    return _done(known, "resume")
+
+
+@page.post("/projects/<key>/settings")
+def settings(key: str) -> ResponseReturnValue:
+    """Use other settings, here and in Label Studio."""
+    here, known = _acted_on(key)
+    if not here.settings.has_studio:
+        raise InvalidRequest(
+            "without LABEL_STUDIO_API_KEY settings cannot be written into Label Studio, which would undo them: "
+            "change the extra params of the model connection there"
+        )
+    sent = {name: value for name, value in request.form.items() if name != FIELD}
+    chosen = read_project_settings({**known.extra_params, **sent}).model_dump()
+    # What nobody chose stays as this release, or the next one, has it by default.
+    default = ProjectSettings().model_dump()
+    kept = {name: value for name, value in chosen.items() if value != default[name] or name in known.extra_params}
+    here.store.choose_settings(known.key, kept, here.clock.now())
+    return _done(known, "settings")
+
+
+@page.errorhandler(BackendError)
+def explain(exc: BackendError) -> ResponseReturnValue:
+    """A page for people, JSON for machines."""
+    answer = answer_error(exc)
+    if _wants_html() and exc.status != 401:
+        answer.set_data(render_template("error.html", sentence=str(exc), release=__version__))
+        answer.mimetype = "text/html"
+    return answer
+
+
+@page.app_template_filter()
+def ago(time: str | None) -> str:
+    """How long ago a time of `/status` was, in words."""
+    if time is None:
+        return "never"
+    seconds = parts().clock.now() - datetime.fromisoformat(time).timestamp()
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            n = int(seconds // size)
+            return f"{n} {unit}{'s' if n != 1 else ''} ago"
+    return "just now"
+
+
+@page.app_template_filter()
+def clock_time(time: str) -> str:
+    """A time of `/status` for people, in UTC."""
+    return datetime.fromisoformat(time).astimezone(timezone.utc).strftime("%d %b %H:%M:%S UTC")
+
+
+@page.app_template_filter()
+def percent(share: float) -> str:
+    """A share of 1 as percent, rounded down: 99.9 % must not read as 100."""
+    return f"{int(1000 * share + 1e-9) / 10:g} %"
+
+
+@page.app_template_filter()
+def doing(state: dict[str, Any]) -> dict[str, str]:
+    """What a project does now: `kind` (paused, parked, away, error, busy, waiting), a word for it and a sentence."""
+    progress, activity = state["progress"], state["activity"]
+    if progress is not None:
+        what = {"sync": "Comparing with Label Studio", "features": "Turning texts into features"}[progress["what"]]
+        activity = f"{what}: {progress['done']:,} of {progress['total']:,} tasks"
+    sentence = activity[:1].upper() + activity[1:]
+    if state["is_paused"]:
+        return {"kind": "paused", "word": "Paused", "sentence": "No turns are taken until somebody resumes."}
+    if state["is_parked"]:
+        return {"kind": "parked", "word": "Parked", "sentence": f"{state['error']}. Waiting for a change."}
+    if state["unreachable_since"]:
+        return {
+            "kind": "away",
+            "word": "Label Studio is unreachable",
+            "sentence": f"Since {clock_time(state['unreachable_since'])}. {state['error']}",
+        }
+    if state["error"]:
+        return {"kind": "error", "word": "Failed", "sentence": f"{state['error']}. {sentence}."}
+    is_waiting = activity.startswith("waiting")
+    return {
+        "kind": "waiting" if is_waiting else "busy",
+        "word": "Waiting" if is_waiting else "Working",
+        "sentence": sentence,
+    }
+
+
+def _page(template: str, **values: Any) -> Response:
+    return keep_visit(Response(render_template(template, release=__version__, **values), mimetype="text/html"))
+
+
+def _wants_html() -> bool:
+    """Whether a browser asks: on a tie, as with `*/*`, it is not one."""
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+
+
+def _acted_on(key: str) -> tuple[Parts, Project]:
+    check_token()
+    here = parts()
+    return here, here.store.project(read_project_key(key))
+
+
+def _done(known: Project, action: str) -> ResponseReturnValue:
+    return redirect(url_for("page.project", key=known.key, done=action), 303)
+
+
+def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
+    """The beginnings of the texts that the page shows."""
+    quality = state["quality"] or {}
+    ids = {task["task_id"] for task in (state["window"] or {}).get("tasks", [])}
+    ids |= {suspect["task_id"] for suspect in quality.get("suspects", [])}
+    ids |= {task_id for pair in quality.get("confusing_pairs", []) for task_id in pair["task_ids"]}
+    known = here.store.project(state["key"])
+    try:
+        config = parse_config(known.label_config)
+    except UnsupportedConfig:
+        return {}
+    found = {task.id: config.text_of(task.data) or "" for task in here.store.tasks(known.key, sorted(ids))}
+    return {
+        task_id: text
+        if len(text) <= EXCERPT_CHARACTERS
+        else text[:EXCERPT_CHARACTERS].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+        for task_id, text in found.items()
+    }
+
+
+def _curve(quality: Mapping[str, Any] | None) -> str | None:
+    points = (quality or {}).get("learning_curve") or []
+    return learning_curve(points, (quality or {}).get("random_baseline") or []) if len(points) > 1 else None
+
+
+def _automation_curve(automation: Mapping[str, Any] | None) -> str | None:
+    points = ((automation or {}).get("newest_plan") or {}).get("curve") or []
+    return automation_curve(points) if any(point["share"] for point in points) else None
+
+
+def _fields(extra_params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The form's fields: of each setting its name, value, meaning, and what may be chosen."""
+    try:
+        current = read_project_settings(extra_params)
+    except InvalidSettings:
+        # Of another release.
+        current = ProjectSettings()
+    fields = []
+    for name, field in ProjectSettings.model_fields.items():
+        bounds = {"ge": None, "le": None}
+        for rule in field.metadata:
+            bounds |= {bound: getattr(rule, bound) for bound in bounds if hasattr(rule, bound)}
+        fields.append(
+            {
+                "name": name,
+                "value": getattr(current, name),
+                "help": field.description,
+                "choices": get_args(field.annotation) if get_origin(field.annotation) is Literal else None,
+                "low": bounds["ge"],
+                "high": bounds["le"],
+                "step": "any" if isinstance(getattr(current, name), float) else 1,
+            }
+        )
+    return fields

@@ -1,0 +1,203 @@
+"""Every project's state as JSON; the status page shows the same."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+
+from label_studio_al import __version__
+from label_studio_al.labeling import project_id_of, score, version_name
+from label_studio_al.learning.reasons import CHECK, why_asked
+from label_studio_al.runtime.redaction import hide
+from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
+from label_studio_al.web.parts import Parts, parts
+
+status = Blueprint("status", __name__)
+
+SHOWN_TURNS = 20
+SHOWN_TASKS = 20
+
+
+@status.get("/status")
+def all_projects() -> ResponseReturnValue:
+    """The state of every project."""
+    here = parts()
+    versions, measured = here.store.current_versions(), here.store.newest_measurements()
+    return jsonify(
+        version=__version__,
+        label_studio_url=here.settings.label_studio_url,
+        problems=problems(here),
+        projects=[
+            whole_state(here, project, versions.get(project.key), measured.get(project.key))
+            for project in here.store.projects()
+        ],
+    )
+
+
+def problems(here: Parts) -> list[str]:
+    """What keeps all projects from working as they should."""
+    if here.settings.has_studio:
+        return []
+    return [
+        "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are needed to read a project's tasks and to order its queue; "
+        "without them the model learns from new labels only and the queue keeps Label Studio's order"
+    ]
+
+
+def state_of(here: Parts, key: str) -> dict[str, Any]:
+    """The state of one project. Raises UnknownProject."""
+    project = here.store.project(key)
+    version = here.store.current_versions(key).get(key)
+    return whole_state(here, project, version, here.store.newest_measurement(key))
+
+
+def whole_state(
+    here: Parts, project: Project, version: VersionHead | None, measured: Measurement | None
+) -> dict[str, Any]:
+    """All that is known of a project."""
+    return brief_state(here, project, version, measured) | {
+        "window": None if version is None else _window(here, project, version),
+        "automation": _automation(here, project),
+        "turns": [_turn(turn) for turn in here.store.turns(project.key, SHOWN_TURNS)],
+    }
+
+
+def brief_state(
+    here: Parts, project: Project, version: VersionHead | None, measured: Measurement | None
+) -> dict[str, Any]:
+    """What is known of a project without asking the database again."""
+    return {
+        "project": project_id_of(project.key),
+        "key": project.key,
+        "title": project.title,
+        "url": _project_url(here, project),
+        "activity": hide(project.activity),
+        "progress": project.progress,
+        "error": None if project.error is None else hide(project.error),
+        "retry_at": _time(project.retry_at),
+        "unreachable_since": _time(project.unreachable_since),
+        # Turns failed again and again: only news, or a restart of the worker, start another one.
+        "is_parked": project.is_parked,
+        "is_paused": project.is_paused,
+        # As of the last turn.
+        "n_tasks": project.n_tasks,
+        "n_annotations": project.n_annotations,
+        "labels": project.label_counts,
+        "unread": [one | {"url": task_url(here, project_id_of(project.key), one["task_id"])} for one in project.unread],
+        "next_turn": {"have": project.n_fresh, "need": project.n_due},
+        "settings": project.extra_params,
+        # Chosen here, and not in Label Studio yet.
+        "settings_pending": project.wanted_params is not None,
+        "synced_at": _time(project.synced_at),
+        "heard_at": _time(project.heard_at),
+        "version": None
+        if version is None
+        else {
+            "name": version.name,
+            "published_at": _time(version.created_at),
+            "is_switched": project.is_switched,
+            "has_model": version.has_model,
+            "ranked_by": version.ranked_by,
+            "n_labels": version.n_labels,
+            "labels": {label: version.label_counts.get(label, 0) for label in version.labels},
+        },
+        # Of a model; without one, what was measured before says nothing.
+        "quality": None if version is None or not version.has_model else _quality(measured, version),
+    }
+
+
+def task_url(here: Parts, project_id: int, task_id: int) -> str | None:
+    """Where people see a task in Label Studio."""
+    address = here.settings.linked_at
+    return None if address is None else f"{address}/projects/{project_id}/data?task={task_id}"
+
+
+def _project_url(here: Parts, project: Project) -> str | None:
+    address = here.settings.linked_at
+    return None if address is None else f"{address}/projects/{project_id_of(project.key)}/data"
+
+
+def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, Any]:
+    size, left = here.store.window_sizes(project.key, version.id)
+    tasks = here.store.next_tasks(project.key, version.id, SHOWN_TASKS)
+    checks = here.store.automation.checks(project.key, [task.task_id for task in tasks])
+    project_id = project_id_of(project.key)
+    return {
+        "size": size,
+        "left": left,
+        "tasks": [
+            _asked(
+                task,
+                CHECK if task.task_id in checks else why_asked(version.ranked_by, task.is_audit, task.guesses),
+                task_url(here, project_id, task.task_id),
+            )
+            for task in tasks
+        ],
+    }
+
+
+def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
+    return {
+        "task_id": task.task_id,
+        "url": url,
+        "score": score(task.informativeness),
+        "informativeness": task.informativeness,
+        "reason": reason,
+        "is_audit": task.is_audit,
+        "guesses": [{"label": label, "probability": probability} for label, probability in task.guesses],
+    }
+
+
+def _quality(newest: Measurement | None, version: VersionHead) -> dict[str, Any] | None:
+    """What the newest measurement reports: of which version, when, and how good it was."""
+    if newest is None:
+        return None
+    about = {
+        # What was measured last may be of the version before.
+        "version": version.name if version.number == newest.version else version_name(newest.version, ""),
+        "n_labels": newest.n_labels,
+        "measured_at": _time(newest.created_at),
+    }
+    return about | newest.report
+
+
+def _automation(here: Parts, project: Project) -> dict[str, Any] | None:
+    """What was planned and labelled automatically, with which promise, and what the checks say; None if nothing was."""
+    runs, newest = here.store.automation.runs(project.key), here.store.automation.newest_plan(project.key)
+    if not runs and newest is None:
+        return None
+    return {
+        "newest_plan": None if newest is None else {"made_at": _time(newest[0])} | newest[1],
+        "n_labels": here.store.automation.n_automatic(project.key),
+        "is_alarm": any(run.is_standing and run.watch is not None and run.watch["is_alarm"] for run in runs),
+        "runs": [
+            {
+                "run": run.number,
+                "at": _time(run.created_at),
+                "state": run.state,
+                "tasks": here.store.automation.counts(run),
+                "plan": run.report,
+                "verification": run.watch,
+            }
+            for run in runs
+        ],
+    }
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    return {
+        "started_at": _time(turn.started_at),
+        "seconds": round(turn.seconds, 3),
+        "outcome": hide(turn.outcome),
+        "n_labels": turn.n_labels,
+        "steps": {name: round(seconds, 3) for name, seconds in turn.steps.items()},
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")

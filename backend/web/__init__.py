@@ -1,5 +1,0 @@
-"""The web edge: Label Studio's ML backend protocol and the state for people and machines."""
-
-from backend.web.app import create_app
-
-__all__ = ["create_app"]
