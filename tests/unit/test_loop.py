@@ -564,7 +564,7 @@ def test_what_is_not_read_is_counted_with_a_task_for_example(bench: Bench) -> No
 
     assert {reason: (one["n"], one["task_id"]) for reason, one in found.items()} == {
         "no_text": (4, empty[0]),
-        "unknown_label": (2, first),
+        "unknown_label": (2, min(first, second)),
         "other_control": (1, third),
     }
     what = f"4 tasks have no text in the field 'text' (task {empty[0]}, for example)"

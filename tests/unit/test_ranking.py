@@ -281,6 +281,13 @@ def test_audits_do_not_change_the_rule_that_worth_falls(pool: Pool, classifier: 
     assert all(0 <= value <= 1 for value in window.informativeness)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_tasks_that_are_all_worth_most_have_scores_of_their_own(kind: type) -> None:
+    apart = ranking._apart(np.ones(40, kind))
+    assert len(set(apart.tolist())) == 40
+    assert max(apart) <= 1.0
+
+
 @pytest.mark.parametrize("ranked_by", MEASURES)
 def test_no_two_tasks_have_one_score_which_label_studio_would_ask_in_the_order_of_their_ids(
     store: Store, signer: Signer, tmp_path: Path, ranked_by: str

@@ -120,7 +120,8 @@ def _apart(worth: Array) -> Array:
     decide which audits are labelled before the next training.
     """
     n = len(worth)
-    apart = worth * (1 - n * LEAST_DIFFERENCE) + np.arange(n)[::-1] * LEAST_DIFFERENCE
+    # A model that hesitates between equals says exactly 1, and 32 bits hold no number that is so little below it.
+    apart = worth.astype(np.float64) * (1 - n * LEAST_DIFFERENCE) + np.arange(n)[::-1] * LEAST_DIFFERENCE
     return np.where(worth > 0, apart, 0.0)
 
 
