@@ -57,10 +57,10 @@ def read_setup(body: Mapping[str, Any]) -> Setup:
 
 def register(store: Store, settings: Settings, setup: Setup, now: float) -> tuple[Project, bool]:
     """The project as it was set up, and whether that is news. Raises TooManyProjects."""
-    before = store.find(setup.key)
+    before = store.projects.find(setup.key)
     if before is None:
         _make_room(store, settings)
-    project = store.register(setup.key, setup.label_config, setup.extra_params, now)
+    project = store.projects.register(setup.key, setup.label_config, setup.extra_params, now)
     return project, before is None or before.revision != project.revision
 
 
@@ -70,14 +70,14 @@ def _make_room(store: Store, settings: Settings) -> None:
     Whoever reaches this backend can name projects that do not exist: they take no room from those that Label Studio has
     confirmed. Of the others so many are kept, the newest.
     """
-    known = store.projects()
+    known = store.projects.all()
     unconfirmed = [one for one in known if settings.has_studio and not one.is_confirmed]
     if len(known) - len(unconfirmed) >= settings.max_projects:
         raise TooManyProjects(
             f"{settings.max_projects} projects are known, which is the limit (AL_MAX_PROJECTS): forget some"
         )
     if len(unconfirmed) >= settings.max_projects:
-        store.forget(min(unconfirmed, key=lambda one: one.heard_at).key)
+        store.projects.forget(min(unconfirmed, key=lambda one: one.heard_at).key)
 
 
 def read_tasks(body: Mapping[str, Any], settings: Settings) -> list[Any]:
@@ -145,7 +145,7 @@ def _predictions(
     if scores is None:
         # An order that does not follow from probabilities: tasks outside of the window come last.
         ids = [_task_id(tasks[place]) for place in answered]
-        window = store.window(version[0], [one for one in ids if one is not None])
+        window = store.windows.informativeness(version[0], [one for one in ids if one is not None])
         scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
     for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
         said = None if _task_id(tasks[place]) in checks else label

@@ -172,7 +172,7 @@ def take_turn_alone(store: Store, jobs: JobClient, take_turn: Callable[[str], bo
                 return
             is_complete = take_turn(key)
         if not is_complete:
-            jobs.ask(key, store.project(key).n_turns)
+            jobs.ask(key, store.projects.get(key).n_turns)
     except TurnOvertaken as exc:
         log.warning("%s", exc)
     except UnknownProject:

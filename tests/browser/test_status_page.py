@@ -67,7 +67,7 @@ def test_everything_works_without_javascript(site: Site, browser: Browser) -> No
     expect(page.locator("#live-now")).to_contain_text("Paused")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#done")).to_contain_text("Resumed")
-    assert not site.bench.store.project(site.project.key).is_paused
+    assert not site.bench.store.projects.get(site.project.key).is_paused
     context.close()
 
 
@@ -90,7 +90,7 @@ def test_buttons_work_and_say_so(site: Site, page: Page) -> None:
     page.goto(site.page_url)
     page.get_by_role("button", name="Retrain now").click()
     expect(page.locator("#done")).to_contain_text("A new version is asked for")
-    project = site.bench.store.project(site.project.key)
+    project = site.bench.store.projects.get(site.project.key)
     assert project.wanted_revision == project.revision
     page.locator("#d-settings summary").click()
     page.get_by_label("strategy").select_option("margin")

@@ -9,7 +9,7 @@ from typing import Any
 from label_studio_al.labeling import examples, parse_config
 from label_studio_al.labeling.identity import VERSION_PREFIX
 from label_studio_al.store import Store
-from label_studio_al.turns.loop import TOP_UP_SHARE, WINDOW_AT_LEAST
+from label_studio_al.turns.policy import TOP_UP_SHARE, WINDOW_AT_LEAST
 from tests.chaos.people import People
 from tests.chaos.server import StudioServer
 from tests.support.fake_label_studio import FakeProject
@@ -19,19 +19,19 @@ def differences(server: StudioServer, project: FakeProject, store: Store) -> lis
     """What is not as it must be; empty if all is."""
     with server.lock:
         theirs = _theirs(server, project)
-    ours = store.find(project.key)
+    ours = store.projects.find(project.key)
     if ours is None:
         return ["the project is not known"]
-    version = store.find_version(ours.version_id)
+    version = store.versions.find(ours.version_id)
     if version is None:
         return ["there is no version"]
-    annotations = store.annotations(project.key)
-    window = store.pushed(version.id)
+    annotations = store.annotations.all(project.key)
+    window = store.windows.pushed(version.id)
     pushed = theirs["predictions"].get(version.name, Counter())
     open_tasks = theirs["tasks"].keys() - {one for one, _ in theirs["annotations"].values()}
     n_left = len(open_tasks & pushed.keys())
     expected = {
-        "tasks": (store.task_ids(project.key), sorted(theirs["tasks"])),
+        "tasks": (store.tasks.ids(project.key), sorted(theirs["tasks"])),
         "annotations": ({one.id: (one.task_id, _label(one.result)) for one in annotations}, theirs["annotations"]),
         "learnt": (version.learnt, examples(annotations, parse_config(ours.label_config).label_of)),
         "project's version": (project.model_version, version.name),
@@ -63,7 +63,7 @@ def wrongs(
 ) -> list[str]:
     """What went wrong on the way. knows_time: whether the turns' times are those at which they were taken."""
     found = list(dict.fromkeys(people.seen.wrongs))
-    turns = sorted(store.turns(project.key, 200), key=lambda turn: turn.started_at) if knows_time else []
+    turns = sorted(store.turns.newest(project.key, 200), key=lambda turn: turn.started_at) if knows_time else []
     for before, after in pairwise(turns):
         if before.started_at + before.seconds > after.started_at + 0.001:
             found.append(f"two turns at once, at {before.started_at} and {after.started_at}")

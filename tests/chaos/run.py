@@ -159,7 +159,7 @@ def _label_with_faults(
 def is_published(store: Store, key: str) -> bool:
     """Whether the project has a version, and Label Studio points to it."""
     try:
-        project = store.find(key)
+        project = store.projects.find(key)
     except sa.exc.SQLAlchemyError:
         return False
     return project is not None and project.version_id is not None and project.is_switched
@@ -176,9 +176,9 @@ def _kill_at_steps(steps: list[str], processes: Processes, store: Store, key: st
         n_kills = processes.n_kills_at_steps
         processes.kill_at(step)
         until(lambda n=n_kills: processes.n_kills_at_steps > n, f"a turn is killed {step}", seconds=START_SECONDS)
-        n_turns = store.project(key).n_turns
+        n_turns = store.projects.get(key).n_turns
         until(
-            lambda n=n_turns: _is_made_up_for(store.project(key), n),
+            lambda n=n_turns: _is_made_up_for(store.projects.get(key), n),
             f"the turn that was killed {step} is made up for",
             seconds=START_SECONDS,
         )

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from label_studio_al.cli import main
 from label_studio_al.runtime.clock import Clock
-from label_studio_al.turns.loop import Loop, Progress
+from label_studio_al.store.activity import Activity
+from label_studio_al.turns.accounts import Accounts
+from label_studio_al.turns.subject import Progress
 
 # As the loop names them, in their order.
 STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switch", "measure", "rest", "prune")
@@ -24,7 +26,7 @@ STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switc
 
 def kill_at_steps(file: Path) -> None:
     """Look before and after each step whether this process is to die there."""
-    original = Loop._step
+    original = Accounts.step
 
     def die_at(place: str) -> None:
         try:
@@ -35,13 +37,15 @@ def kill_at_steps(file: Path) -> None:
             pass
 
     @contextmanager
-    def step(self: Loop, key: str, progress: Progress, name: str, activity: str | None = None) -> Iterator[None]:
+    def step(
+        self: Accounts, key: str, progress: Progress, name: str, activity: Activity | None = None
+    ) -> Iterator[None]:
         die_at(f"before {name}")
         with original(self, key, progress, name, activity):
             yield
         die_at(f"after {name}")
 
-    Loop._step = step  # type: ignore[method-assign]
+    Accounts.step = step  # type: ignore[method-assign]
 
 
 def set_clock(file: Path) -> None:

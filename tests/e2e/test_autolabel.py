@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from label_studio_al.turns.publishing import IDLE_SECONDS
+from label_studio_al.turns.due import IDLE_SECONDS
 from tests.support.backend_process import BackendProcess
 from tests.support.bench import ANIMALS, MACHINES, truth
 from tests.support.studio import Annotator, Truth, choice, until

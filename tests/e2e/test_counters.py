@@ -31,36 +31,36 @@ def test_labels_are_found_whatever_a_task_s_counter_says(
     for task_id in (labelled, cleared, uncounted):
         admin.submit(task_id, "A")
     admin.skip(skipped)
-    [gone] = studio.answers(project_id, [cleared])[cleared].annotations
-    studio.delete_annotation(gone.id)
+    [gone] = studio.tasks.answers(project_id, [cleared])[cleared].annotations
+    studio.tasks.delete_annotation(gone.id)
     # As an import of predictions writes it that has counted before the Submit.
     (path,) = label_studio.data_dir.glob("*.sqlite3")
     with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
         connection.execute("UPDATE task SET total_annotations = 0 WHERE id = ?", [uncounted])
 
     task_ids = [labelled, skipped, cleared, uncounted, *open_tasks]
-    found = studio.answers(project_id, [*task_ids, 999_999])
+    found = studio.tasks.answers(project_id, [*task_ids, 999_999])
     assert {task_id: len(one.annotations) for task_id, one in found.items()} == {
         **dict.fromkeys(task_ids, 0),
         **dict.fromkeys([labelled, skipped, uncounted], 1),
     }
-    assert studio.answers(project_id).keys() == {labelled, skipped, uncounted}
-    assert studio.open_tasks(project_id, task_ids) == {cleared, *open_tasks}
-    project = studio.project(project_id)
+    assert studio.tasks.answers(project_id).keys() == {labelled, skipped, uncounted}
+    assert studio.tasks.unanswered(project_id, task_ids) == {cleared, *open_tasks}
+    project = studio.projects.get(project_id)
     assert (project.n_tasks, project.n_annotations) == (6, 3)
     [label] = found[uncounted].annotations
-    assert studio.annotation(label.id) == label
-    assert studio.annotation(gone.id) is None
+    assert studio.tasks.annotation(label.id) == label
+    assert studio.tasks.annotation(gone.id) is None
     assert project.told_at is not None
     assert project.told_at[:10] == label.updated_at[:10]
 
     # Nobody's label gets a second one beside it.
     common = {"model_version": "auto-1", "score": 0.5, "result": choice("B")}
-    studio.push(project_id, [{"task": task_id, **common} for task_id in task_ids])
+    studio.predictions.push(project_id, [{"task": task_id, **common} for task_id in task_ids])
     with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
         connection.execute("UPDATE task SET total_annotations = 0 WHERE id = ?", [uncounted])
-    studio.label_from_predictions(project_id, task_ids, "auto-1")
-    after = studio.answers(project_id, task_ids)
+    studio.tasks.label_from_predictions(project_id, task_ids, "auto-1")
+    after = studio.tasks.answers(project_id, task_ids)
     assert {task_id: len(one.annotations) for task_id, one in after.items()} == dict.fromkeys(task_ids, 1)
     assert after[uncounted].annotations == (label,)
-    assert studio.project(project_id).n_annotations == 6
+    assert studio.projects.get(project_id).n_annotations == 6

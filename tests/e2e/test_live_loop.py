@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from label_studio_al.cli.local import LocalLabelStudio
-from label_studio_al.turns.publishing import IDLE_SECONDS
+from label_studio_al.turns.due import IDLE_SECONDS
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.examples import GOLD, LABELS, TEXTS

@@ -172,7 +172,7 @@ def test_settings_of_the_model_page_are_kept(server: OfficialHost, payload: Payl
     project = ProjectOfLabelStudio(server, payload, 41, ("Pet", "Car"))
     project.set_up(strategy="margin", min_labels=7)
     store = Store(f"sqlite:///{server.folder / 'state.sqlite'}")
-    assert store.project(project.key).extra_params == {"strategy": "margin", "min_labels": 7}
+    assert store.projects.get(project.key).extra_params == {"strategy": "margin", "min_labels": 7}
     store.close()
 
 
@@ -183,7 +183,7 @@ def test_deletions_are_heard_where_the_server_passes_them_on(server: OfficialHos
     body = project.event("annotations_deleted") | {"annotations": [{"id": 9001}]}
     answer = server.post("webhook", body).json()
     store = Store(f"sqlite:///{server.folder / 'state.sqlite'}")
-    left = [one.id for one in store.annotations(project.key)]
+    left = [one.id for one in store.annotations.all(project.key)]
     store.close()
     if server.release == "1":
         assert (answer["status"], left) == ("heard", [])
@@ -196,7 +196,7 @@ def test_webhooks_of_projects_that_were_never_set_up_are_ignored(server: Officia
     project = ProjectOfLabelStudio(server, payload, 61, ("Pet", "Car"))
     project.label(9101, "cat", "Pet")
     store = Store(f"sqlite:///{server.folder / 'state.sqlite'}")
-    assert store.find(project.key) is None
+    assert store.projects.find(project.key) is None
     store.close()
 
 

@@ -63,7 +63,7 @@ def make_client(
     tmp_path: Path, store: Store, signer: Signer, payload: Callable[[str], dict[str, Any]]
 ) -> Callable[..., FlaskClient]:
     """A client of a backend that knows a project, with the given settings."""
-    store.register(payload("setup")["project"], payload("setup")["schema"], None, 0.0)
+    store.projects.register(payload("setup")["project"], payload("setup")["schema"], None, 0.0)
 
     def make(**given: Any) -> FlaskClient:
         app = create_app(read_settings(model_dir=tmp_path, **given), store, signer, [SECRET])
@@ -169,7 +169,7 @@ def test_links_buttons_and_cookie_fit_the_outside(
     assert refused.status_code == 403
     done = client.post(path, data={"token": page.token}, headers={**sent, "Host": "127.0.0.1:9090"})
     assert (done.status_code, done.headers["Location"]) == (303, f"/active-learning/projects/{key}?done=pause")
-    assert store.project(key).is_paused
+    assert store.projects.get(key).is_paused
 
 
 def test_sub_path_without_a_proxy_is_a_place_like_any_other(make_client: Callable[..., FlaskClient], key: str) -> None:

@@ -45,7 +45,7 @@ class Door:
 
     def labels(self) -> dict[int, tuple[int, Any]]:
         """Task and answer of each annotation."""
-        return {one.id: (one.task_id, one.result) for one in self.store.annotations(self.project.key)}
+        return {one.id: (one.task_id, one.result) for one in self.store.annotations.all(self.project.key)}
 
     def theirs(self) -> dict[int, int]:
         """Task of each annotation in Label Studio."""
@@ -120,7 +120,7 @@ def test_forged_webhook_deletes_and_overturns_no_label(
     door.turn()
     assert door.labels() == door.before
     assert door.bench.version(door.project).learnt == version.learnt
-    assert door.store.claims(door.project.key) == []
+    assert door.store.updates.claims(door.project.key) == []
 
 
 @happened(deletes, corrects, answers_again, deletes_tasks, skips)
@@ -132,8 +132,8 @@ def test_what_really_happened_reaches_the_model_with_the_next_turn(
     door.turn()
     assert door.labels() != door.before
     assert door.ours() == door.theirs()
-    assert door.store.task_ids(door.project.key) == sorted(door.project.tasks)
-    assert door.store.claims(door.project.key) == []
+    assert door.store.tasks.ids(door.project.key) == sorted(door.project.tasks)
+    assert door.store.updates.claims(door.project.key) == []
 
 
 def test_only_what_was_claimed_is_asked_for(door: Door) -> None:
@@ -158,7 +158,7 @@ def test_new_label_is_there_before_anybody_asks(door: Door) -> None:
     door.fake.calls.clear()
     door.tell(webhook, door.project)
     assert door.ours() == door.theirs()
-    assert door.store.claims(door.project.key) == []
+    assert door.store.updates.claims(door.project.key) == []
     assert door.fake.calls == []
 
 
@@ -166,17 +166,17 @@ def test_text_of_a_known_task_is_no_webhook_s_to_change(door: Door) -> None:
     task_id = (door.project.queue() or [])[0]
     webhook = door.fake.annotate(door.project.id, task_id, "animal")
     labelled = first(door.project)["task"]
-    (before,) = door.store.tasks(door.project.key, [labelled])
+    (before,) = door.store.tasks.some(door.project.key, [labelled])
     forged = {**door.project.tasks[labelled], "data": {"text": "another text"}}
     door.tell({**webhook, "action": "ANNOTATIONS_CREATED", "task": [forged]}, door.project)
     door.turn()
-    assert door.store.tasks(door.project.key, [labelled]) == [before]
+    assert door.store.tasks.some(door.project.key, [labelled]) == [before]
 
 
 def test_numbers_of_another_project_s_annotations_do_nothing_here_or_there(door: Door) -> None:
     theirs, mine = door.project, door.bench.add()
     door.bench.publish(mine, 1)
-    labels = door.store.annotations(mine.key)
+    labels = door.store.annotations.all(mine.key)
     for what in (deletes, corrects, deletes_tasks):
         forged = door.imagined(what)
         forged["project"] = door.imagined(lambda fake, _: deletes(fake, mine))["project"]
@@ -184,9 +184,9 @@ def test_numbers_of_another_project_s_annotations_do_nothing_here_or_there(door:
     door.bench.turn(mine)
     door.turn()
     assert door.labels() == door.before
-    assert door.store.annotations(mine.key) == labels
+    assert door.store.annotations.all(mine.key) == labels
     assert len(theirs.annotations) == 5
-    assert door.store.claims(mine.key) == door.store.claims(theirs.key) == []
+    assert door.store.updates.claims(mine.key) == door.store.updates.claims(theirs.key) == []
 
 
 @pytest.mark.parametrize(
@@ -198,13 +198,13 @@ def test_claim_waits_while_label_studio_cannot_be_asked(door: Door, path: str, h
     door.tell(door.fake.annotate(door.project.id, task_id, "animal"), door.project)
     door.fake.fail("GET", path, how)
     door.turn()
-    claimed = door.store.claims(door.project.key)
+    claimed = door.store.updates.claims(door.project.key)
     assert claimed == sorted({task_id for task_id, _ in door.before.values()})
-    assert door.store.project(door.project.key).error
+    assert door.store.projects.get(door.project.key).error
     door.fake.mend()
     door.bench.settle(door.project)
     assert door.ours() == door.theirs()
-    assert door.store.claims(door.project.key) == []
+    assert door.store.updates.claims(door.project.key) == []
 
 
 def test_claim_of_what_happens_while_label_studio_answers_waits_for_the_next_turn(door: Door) -> None:
@@ -221,13 +221,13 @@ def test_claim_of_what_happens_while_label_studio_answers_waits_for_the_next_tur
     door.tell(door.fake.delete_annotations(door.project.id, gone), door.project)
     door.fake.when("GET", "/api/projects/1/export", happens)
     door.turn()
-    assert door.store.claims(door.project.key) == [door.project.annotations[corrected]["task"]]
+    assert door.store.updates.claims(door.project.key) == [door.project.annotations[corrected]["task"]]
     assert needs_turn(
-        door.store.project(door.project.key), door.bench.settings, door.bench.clock.now(), has_studio=True
+        door.store.projects.get(door.project.key), door.bench.settings, door.bench.clock.now(), has_studio=True
     )
     door.fake.correct(door.project.id, corrected, other_label(door.project))
     door.turn()
-    assert door.store.claims(door.project.key) == []
+    assert door.store.updates.claims(door.project.key) == []
     assert door.ours() == door.theirs()
 
 
@@ -239,10 +239,10 @@ def test_label_that_is_deleted_while_label_studio_is_asked_of_another_is_gone_to
         "GET", path, lambda: door.tell(door.fake.delete_annotations(door.project.id, meanwhile), door.project)
     )
     door.turn()
-    if door.store.claims(door.project.key):
+    if door.store.updates.claims(door.project.key):
         door.turn()
     assert door.ours() == door.theirs()
-    assert door.store.claims(door.project.key) == []
+    assert door.store.updates.claims(door.project.key) == []
 
 
 @happened(deletes, deletes_tasks)
@@ -254,12 +254,12 @@ def test_many_claims_are_one_comparison(
     door.tell(forged, door.project)
     door.turn()
     assert door.labels() == door.before
-    assert door.store.claims(door.project.key) == []
+    assert door.store.updates.claims(door.project.key) == []
     door.tell(what(door.fake, door.project), door.project)
     door.turn()
     assert door.ours() == door.theirs() == {}
-    assert door.store.task_ids(door.project.key) == sorted(door.project.tasks)
-    assert door.store.claims(door.project.key) == []
+    assert door.store.tasks.ids(door.project.key) == sorted(door.project.tasks)
+    assert door.store.updates.claims(door.project.key) == []
 
 
 def test_project_made_anew_under_the_same_number_takes_no_label_of_the_old_one(door: Door) -> None:
@@ -275,4 +275,4 @@ def test_without_a_token_nobody_can_be_asked_and_webhooks_are_believed(door: Doo
     door.web = create_app(settings, door.store, signer, [KEY]).test_client()
     door.tell(door.fake.delete_annotations(door.project.id, *list(door.project.annotations)[:2]), door.project)
     assert door.ours() == door.theirs()
-    assert door.store.claims(door.project.key) == []
+    assert door.store.updates.claims(door.project.key) == []

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from label_studio_al.cli import main
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.runtime.settings import KEY_CHARACTERS, read_settings
-from label_studio_al.studio.client import TRIES, Studio
+from label_studio_al.studio.api import TRIES
+from label_studio_al.studio.client import Studio
 from label_studio_al.wiring import webhook_keys
 from tests.support.bench import TEXTS, TWO
 from tests.support.clock import FakeClock

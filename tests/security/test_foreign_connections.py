@@ -15,10 +15,13 @@ import pytest
 from label_studio_al.labeling import version_number
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
-from label_studio_al.studio.client import AUTOMATIC_TAB_TITLE, SAMPLING, TAB_TITLE, Studio
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.projects import SAMPLING
+from label_studio_al.studio.tabs import AUTOMATIC_TAB_TITLE, TAB_TITLE
 from label_studio_al.web import create_app
 from tests.support.bench import TEXTS, TWO, Bench
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
 
 # As typed into the model page: the backend itself knows neither.
@@ -213,7 +216,7 @@ def test_disconnected_project_is_left_alone_until_it_is_connected_again(
 
     assert two.writes(go_on) == []
     assert project.model_version == pointed_to
-    assert "has no ML backend connection to this backend" in (two.bench.store.project(project.key).error or "")
+    assert "has no ML backend connection to this backend" in (two.bench.store.projects.get(project.key).error or "")
 
     two.connect(project)
     two.bench.settle(project)
@@ -233,7 +236,7 @@ def test_settings_chosen_here_are_not_written_into_a_connection_of_others(two: N
     project = two.add()
     two.bench.publish(project, 1)
     lead_elsewhere(two, project, next(iter(two.fake.connections)))
-    two.bench.store.update(project.key, wanted_params=json.dumps({"strategy": "random"}))
+    set_columns(two.bench.store, project.key, wanted_params=json.dumps({"strategy": "random"}))
     assert two.writes(lambda: two.bench.turn(project)) == []
 
 
@@ -241,9 +244,9 @@ def test_disconnecting_on_request_undoes_what_was_made_and_nothing_else(two: Nei
     project = two.add()
     two.bench.publish(project, 2)
     studio = Studio(URL, TOKEN, httpx_client=two.fake.client(), installation=two.signer.installation)
-    studio.replace_webhook(project.id, OURS, "a secret of sixteen")
-    studio.add_tab(project.id)
-    studio.add_automatic_tab(project.id)
+    studio.webhooks.replace(project.id, OURS, "a secret of sixteen")
+    studio.tabs.add(project.id)
+    studio.tabs.add_automatic(project.id)
     theirs = import_named(project, "al-3")
     others = two.connect(project, OTHERS)
     assert project.sampling == SAMPLING

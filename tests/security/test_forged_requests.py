@@ -41,13 +41,13 @@ def client(open_browser: Callable[..., FlaskClient]) -> FlaskClient:
 
 @pytest.mark.parametrize("action", BUTTONS)
 def test_only_forms_of_our_own_page_are_taken(client: FlaskClient, project: Store, action: str) -> None:
-    before = project.project(KEY)
+    before = project.projects.get(KEY)
     get(client)
     assert client.get(f"{PAGE}/{action}", headers=HTML).status_code == 405
     assert client.post(f"{PAGE}/{action}", headers=HTML).status_code == 403
     assert client.post(f"{PAGE}/{action}", data={"token": "made up"}, headers=HTML).status_code == 403
     assert client.post(f"{PAGE}/{action}?token={token_of(client)}", headers=HTML).status_code == 403
-    assert project.project(KEY) == before
+    assert project.projects.get(KEY) == before
 
 
 def test_token_is_of_use_in_its_own_browser_only(
@@ -61,7 +61,7 @@ def test_token_is_of_use_in_its_own_browser_only(
     assert without_cookies.post(f"{PAGE}/pause", data=sent, headers=HTML).status_code == 403
     for foreign in ({"Origin": "http://evil.test"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         assert client.post(f"{PAGE}/pause", data=sent, headers={**HTML, **foreign}).status_code == 403
-    assert not project.project(KEY).is_paused
+    assert not project.projects.get(KEY).is_paused
 
 
 def test_token_of_another_key_or_day_is_of_no_use(
@@ -78,7 +78,7 @@ def test_token_of_another_key_or_day_is_of_no_use(
     assert client.post(f"{PAGE}/pause", data=sent, headers=HTML).status_code == 403
     monkeypatch.undo()
     assert client.post(f"{PAGE}/pause", data=sent, headers=HTML).status_code == 303
-    assert project.project(KEY).is_paused
+    assert project.projects.get(KEY).is_paused
 
 
 def test_cookie_is_strict(client: FlaskClient) -> None:
@@ -94,7 +94,7 @@ def test_link_puts_no_words_on_the_page(client: FlaskClient) -> None:
 def test_no_route_takes_what_a_form_of_another_page_can_send(
     client: FlaskClient, project: Store, payload: Callable[[str], dict[str, Any]]
 ) -> None:
-    before = project.projects()
+    before = project.projects.all()
     body = client.application.json.dumps({**payload("setup"), "job": f"{KEY}:0", "config": "<View/>"})
     rules = [rule for rule in client.application.url_map.iter_rules() if "POST" in (rule.methods or ())]
     assert len(rules) > len(BUTTONS)
@@ -103,4 +103,4 @@ def test_no_route_takes_what_a_form_of_another_page_can_send(
         for content_type in FORM_TYPES:
             answer = client.post(path, data=body, content_type=content_type)
             assert answer.status_code == (403 if rule.endpoint.startswith("page.") else 415), (path, content_type)
-    assert project.projects() == before
+    assert project.projects.all() == before

@@ -24,12 +24,13 @@ from label_studio_al.runtime.errors import InvalidRequest, InvalidSettings
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.simulate.results import write_whole
 from label_studio_al.store import Signer, Store
-from label_studio_al.turns.loop import DISK_SECONDS_AT_MOST, PARKED_AFTER
+from label_studio_al.turns.retrying import DISK_SECONDS_AT_MOST, PARKED_AFTER
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import REST_SECONDS
 from label_studio_al.wiring import make_signer, webhook_keys
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import FakeProject
 
 SIGNING_KEY = "the key of these tests"
@@ -83,7 +84,7 @@ def project(bench: Bench) -> FakeProject:
 
 def served(bench: Bench, project: FakeProject) -> tuple[Any, ...]:
     """What annotators get."""
-    return project.model_version, project.queue(), bench.store.current_name(project.key)
+    return project.model_version, project.queue(), bench.store.versions.current_name(project.key)
 
 
 def check_all_is_well(bench: Bench, project: FakeProject) -> None:
@@ -122,7 +123,7 @@ def test_webhook_that_the_database_does_not_take_is_answered_and_made_up_for(
     client = create_app(settings, store, signer, [], clock=FakeClock()).test_client()
     assert client.post("/setup", json=payload("setup")).status_code == 200
     key = payload("setup")["project"]
-    store.update(key, sync_wanted=False)
+    set_columns(store, key, sync_wanted=False)
     event = payload("annotation_created")
     event["task"]["data"]["text"] = "a long text " * 50_000
     with database_is_full(store):
@@ -131,11 +132,11 @@ def test_webhook_that_the_database_does_not_take_is_answered_and_made_up_for(
         assert refused.get_json()["error"] == "the database does not answer: try again in 5 s"
         assert client.post("/setup", json=payload("setup")).status_code == 200
         assert client.post("/predict", json=payload("predict")).status_code == 200
-    assert store.annotations(key) == []
+    assert store.annotations.all(key) == []
     here = client.application.extensions["parts"]
     here.clock.advance(REST_SECONDS)
     assert client.post("/webhook", json=event).status_code == 201
-    assert store.project(key).sync_wanted
+    assert store.projects.get(key).sync_wanted
 
 
 # -- features ---------------------------------------------------------------------------------------------------

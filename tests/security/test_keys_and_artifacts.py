@@ -124,7 +124,7 @@ def bench(store: Store, signer: Signer, clock: FakeClock, tmp_path: Path) -> Ben
 
 
 def artifact_of(bench: Bench, version: Version) -> bytes:
-    artifact, _ = bench.store.version_artifact(version.id) or (None, None)
+    artifact, _ = bench.store.versions.artifact(version.id) or (None, None)
     assert artifact is not None
     return artifact
 
@@ -141,7 +141,7 @@ def refused_and_made_anew(bench: Bench, project: FakeProject, version: Version) 
         Models(bench.store, bench.signer).get(project.key, version.id)
 
     bench.restart()
-    bench.store.want_training(project.key, bench.clock.now())
+    bench.store.projects.want_training(project.key, bench.clock.now())
     assert bench.turn(project).error is None
     made_anew = bench.version(project)
     assert Models(bench.store, bench.signer).get(project.key, made_anew.id) is not None
@@ -166,10 +166,10 @@ def test_older_features_in_the_place_of_newer_ones_are_refused_and_made_anew(ben
     bench.publish(project, 1)
     version = bench.version(project)
     assert version.features_id is not None
-    features = bench.store.features_artifact(version.features_id)
+    features = bench.store.features.artifact(version.features_id)
     assert features is not None
     bench.clock.advance(1)
-    newer = bench.store.save_features(project.key, "text", features, bench.clock.now())
+    newer = bench.store.features.save(project.key, "text", features, bench.clock.now())
     bench.restart()
 
     assert bench.turn(project).error is None
@@ -187,7 +187,7 @@ def model_of_another_project(bench: Bench, _version: Version) -> bytes:
 
 def features_of_the_project(bench: Bench, version: Version) -> bytes:
     assert version.features_id is not None
-    return bench.store.features_artifact(version.features_id) or b""
+    return bench.store.features.artifact(version.features_id) or b""
 
 
 def model_of_another_installation(bench: Bench, version: Version) -> bytes:
@@ -196,7 +196,7 @@ def model_of_another_installation(bench: Bench, version: Version) -> bytes:
 
 
 def kind_of(bench: Bench, version: Version) -> str:
-    (key,) = (project.key for project in bench.store.projects() if project.version_id == version.id)
+    (key,) = (project.key for project in bench.store.projects.all() if project.version_id == version.id)
     return model_kind(key, version.number, version.created_at)
 
 
@@ -224,8 +224,8 @@ def test_models_of_the_release_before_are_made_anew_and_all_else_stays(
     with monkeypatch.context() as before:
         before.setattr(artifacts, "_MAGIC", b"label-studio-al/3\n")
         bench.publish(project, 2)
-    old, audits = bench.version(project), bench.store.predictions(project.key)
-    labels = bench.store.annotations(project.key)
+    old, audits = bench.version(project), bench.store.measurements.predictions(project.key)
+    labels = bench.store.annotations.all(project.key)
     bench.restart()
 
     assert bench.turn(project).error is None
@@ -233,17 +233,17 @@ def test_models_of_the_release_before_are_made_anew_and_all_else_stays(
     new = bench.version(project)
     assert (new.number, new.has_model, new.learnt) == (old.number + 1, True, old.learnt)
     assert Models(bench.store, bench.signer).get(project.key, new.id) is not None
-    assert bench.store.annotations(project.key) == labels
-    assert bench.store.predictions(project.key) == audits
+    assert bench.store.annotations.all(project.key) == labels
+    assert bench.store.measurements.predictions(project.key) == audits
 
 
 @pytest.mark.both_databases
 def test_signature_holds_for_the_time_that_the_database_gives_back(store: Store, signer: Signer) -> None:
     at = 1_800_000_000.123456789
-    store.register("3.17", config_xml(), None, at)
-    features_id = store.save_features("3.17", "text", signer.dump([1], features_kind("3.17", at)), at)
-    born = store.features_birth(features_id)
+    store.projects.register("3.17", config_xml(), None, at)
+    features_id = store.features.save("3.17", "text", signer.dump([1], features_kind("3.17", at)), at)
+    born = store.features.birth(features_id)
     assert born is not None
-    artifact = store.features_artifact(features_id)
+    artifact = store.features.artifact(features_id)
     assert artifact is not None
     assert signer.load(artifact, features_kind("3.17", born)) == [1]

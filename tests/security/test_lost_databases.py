@@ -22,12 +22,14 @@ from label_studio_al.runtime.database import UNAVAILABLE, open_engine
 from label_studio_al.runtime.errors import DatabaseUnavailable
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
+from label_studio_al.store.activity import Activity
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import REST_SECONDS
 from label_studio_al.wiring import open_store
 from tests.support.bench import TWO, Bench
 from tests.support.build import KEY, config_xml
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import FakeLabelStudio
 
 # The recorded requests come from this project.
@@ -76,7 +78,7 @@ def client(
     """A backend with a project."""
     made = create_app(settings, own_store, signer, [], clock=FakeClock()).test_client()
     assert made.post("/setup", json=payload("setup")).status_code == 200
-    own_store.update(PROJECT, sync_wanted=False)
+    set_columns(own_store, PROJECT, sync_wanted=False)
     return made
 
 
@@ -88,23 +90,23 @@ def test_locked_database_is_waited_for_no_longer_than_patience(path: Path) -> No
     store.migrate()
     began = time.monotonic()
     with locked(path), pytest.raises(UNAVAILABLE, match="locked"):
-        store.register(KEY, config_xml(), None, 0.0)
+        store.projects.register(KEY, config_xml(), None, 0.0)
     assert time.monotonic() - began < 5
-    assert store.register(KEY, config_xml(), None, 0.0).key == KEY
+    assert store.projects.register(KEY, config_xml(), None, 0.0).key == KEY
     store.close()
 
 
 def test_locked_postgresql_is_waited_for_no_longer_than_patience(postgres_url: str) -> None:
     store = Store(postgres_url, patience_seconds=0.2)
     store.migrate()
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     other = open_engine(postgres_url)
     with other.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE projects")
         with pytest.raises(UNAVAILABLE):
-            store.update(KEY, activity="training")
-    store.update(KEY, activity="training")
-    assert store.project(KEY).activity == "training"
+            set_columns(store, KEY, activity=Activity("training", {"n": 1}).dumps())
+    set_columns(store, KEY, activity=Activity("training", {"n": 1}).dumps())
+    assert store.projects.get(KEY).activity == "training"
     other.dispose()
     store.close()
 
@@ -128,7 +130,7 @@ def test_annotators_are_served_beside_a_locked_database_and_it_is_made_up_for(
         assert told == ["the database does not answer (database is locked): try again later"]
     client.application.extensions["parts"].clock.advance(REST_SECONDS)
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 201
-    assert own_store.project(PROJECT).sync_wanted
+    assert own_store.projects.get(PROJECT).sync_wanted
 
 
 def test_turn_beside_a_locked_database_ends_and_the_next_one_converges(
@@ -161,9 +163,9 @@ def test_web_whose_database_is_deleted_begins_another_and_asks_for_what_is_lost(
     client.application.extensions["parts"].clock.advance(REST_SECONDS)
     assert client.post("/setup", json=payload("setup")).status_code == 200
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 201
-    known = own_store.project(PROJECT)
+    known = own_store.projects.get(PROJECT)
     assert known.synced_at is None
-    assert [one.task_id for one in own_store.annotations(PROJECT)]
+    assert [one.task_id for one in own_store.annotations.all(PROJECT)]
 
 
 def test_turns_whose_database_is_deleted_learn_all_labels_again_and_give_no_number_twice(
@@ -176,18 +178,18 @@ def test_turns_whose_database_is_deleted_learn_all_labels_again_and_give_no_numb
     bench = Bench(FakeLabelStudio(), store, signer, clock, settings)
     project = bench.add()
     bench.publish(project, 1)
-    old, labels = bench.version(project), bench.store.annotations(project.key)
+    old, labels = bench.version(project), bench.store.annotations.all(project.key)
     delete(path)
     with pytest.raises(UNAVAILABLE, match="no such table"):
         bench.turn(project)
     # As the worker does before it sweeps again; Label Studio asks /setup with the next opened task.
     store.migrate()
-    store.register(project.key, TWO, {}, clock.now())
+    store.projects.register(project.key, TWO, {}, clock.now())
     bench.settle(project)
     new = bench.version(project)
     assert new.number > old.number
     assert new.learnt == old.learnt
-    assert bench.store.annotations(project.key) == labels
+    assert bench.store.annotations.all(project.key) == labels
     assert project.model_version == new.name
     assert {one["model_version"] for one in project.predictions.values()} == {new.name}
     store.close()
@@ -197,7 +199,7 @@ def test_journal_of_a_deleted_database_is_not_played_into_the_new_one(path: Path
     url = f"sqlite:///{path}"
     store = Store(url)
     store.migrate()
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     assert path.with_name("state.sqlite-wal").stat().st_size
     kept = path.with_name("state.sqlite-wal").read_bytes()
     store.close()
@@ -205,7 +207,7 @@ def test_journal_of_a_deleted_database_is_not_played_into_the_new_one(path: Path
     path.with_name("state.sqlite-wal").write_bytes(kept)
     store = Store(url)
     store.migrate()
-    assert store.keys() == []
+    assert store.projects.keys() == []
     assert store.is_current()
     store.close()
 
@@ -217,7 +219,7 @@ def test_webhook_is_heard_though_the_jobs_are_deleted(
     assert client.post("/setup", json=payload("setup")).status_code == 200
     delete(tmp_path / "jobs.sqlite")
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 201
-    project = own_store.project(PROJECT)
+    project = own_store.projects.get(PROJECT)
     # The sweep finds it by this.
     assert project.revision > project.seen_revision
 
@@ -249,7 +251,7 @@ def test_what_is_no_file_is_a_sentence_and_stays(path: Path, settings: Settings,
 def test_file_that_is_no_database_is_set_aside(path: Path, settings: Settings) -> None:
     text(path)
     opened = open_store(settings)
-    assert opened.keys() == []
+    assert opened.projects.keys() == []
     opened.close()
     assert path.with_name("state.sqlite.torn").read_text(encoding="ascii").startswith("this is no database")
 

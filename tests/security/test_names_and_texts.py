@@ -27,11 +27,13 @@ from label_studio_al.runtime import logs
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store, Turn
+from label_studio_al.store.activity import WAITING_FOR_A_SECOND_LABEL, Activity
 from label_studio_al.studio.client import Studio
 from label_studio_al.web import create_app
 from tests.support.bench import ANIMALS, MACHINES, Bench, config, truth
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, task
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
 from tests.support.logged import everything_logged
 from tests.support.status_page import CONFIG, EVIL, HTML, PAGE, Tags, fill, get
@@ -72,12 +74,18 @@ def test_labels_and_texts_are_never_markup(client: FlaskClient, store: Store) ->
         assert page.count("&lt;script&gt;") >= (1 if path == "/" else 8)
 
 
+def waiting_after(label: str) -> str:
+    """What a project's row says whose only label is this one."""
+    return Activity(WAITING_FOR_A_SECOND_LABEL, {"n": 1, "label": label}).dumps()
+
+
 @pytest.mark.parametrize("column", ["title", "activity", "error", "unread"])
 def test_nothing_that_is_told_of_a_project_is_markup(client: FlaskClient, store: Store, column: str) -> None:
-    fill(store).update(KEY, title="a title")
+    set_columns(fill(store), KEY, title="a title")
     unread = f'[{{"reason": "no_text", "n": 4, "task_id": 7, "sentence": "{EVIL}"}}]'.replace('("1")', "(1)")
-    store.update(KEY, **{column: unread if column == "unread" else EVIL})
-    store.record_turn(KEY, Turn(0.0, 0.0, f"failed: {EVIL}", None, None, {}))
+    told = {"unread": unread, "activity": waiting_after(EVIL)}.get(column, EVIL)
+    set_columns(store, KEY, **{column: told})
+    store.turns.record(KEY, Turn(0.0, 0.0, f"failed: {EVIL}", None, None, {}))
     page = get(client)
     assert not re.search(r"<script>alert", page)
     assert re.search(r"&lt;script&gt;alert", page)
@@ -229,24 +237,24 @@ def test_texts_keep_what_joins_their_letters() -> None:
 @pytest.mark.both_databases
 def test_what_means_something_to_sql_is_a_name_like_others(store: Store) -> None:
     labels = tuple(escape(name) for name in FOR_SQL)
-    store.register(KEY, config_xml(labels), None, 0.0)
-    store.register(OTHER_KEY, config_xml(), None, 0.0)
-    store.hear(event("TASKS_CREATED", tasks=[task(n, text) for n, text in enumerate(FOR_SQL)]), 0.0)
-    store.update(KEY, title=FOR_SQL[3], activity=FOR_SQL[0], error=FOR_SQL[2])
-    assert parse_config(store.project(KEY).label_config).labels == FOR_SQL
-    assert tuple(one.data["text"] for one in store.tasks(KEY, range(len(FOR_SQL)))) == FOR_SQL
-    assert (store.project(KEY).title, store.project(KEY).error) == (FOR_SQL[3], FOR_SQL[2])
-    assert store.project(OTHER_KEY).title != FOR_SQL[3]
-    assert store.task_ids(OTHER_KEY) == []
+    store.projects.register(KEY, config_xml(labels), None, 0.0)
+    store.projects.register(OTHER_KEY, config_xml(), None, 0.0)
+    store.updates.hear(event("TASKS_CREATED", tasks=[task(n, text) for n, text in enumerate(FOR_SQL)]), 0.0)
+    set_columns(store, KEY, title=FOR_SQL[3], activity=waiting_after(FOR_SQL[0]), error=FOR_SQL[2])
+    assert parse_config(store.projects.get(KEY).label_config).labels == FOR_SQL
+    assert tuple(one.data["text"] for one in store.tasks.some(KEY, range(len(FOR_SQL)))) == FOR_SQL
+    assert (store.projects.get(KEY).title, store.projects.get(KEY).error) == (FOR_SQL[3], FOR_SQL[2])
+    assert store.projects.get(OTHER_KEY).title != FOR_SQL[3]
+    assert store.tasks.ids(OTHER_KEY) == []
 
 
 @pytest.mark.both_databases
 def test_number_of_a_project_finds_no_other_s(store: Store) -> None:
     for key in ("1.5", "11.5", "10.5", "115.1"):
-        store.register(key, config_xml(), None, 0.0)
-    assert store.keys(1) == ["1.5"]
-    store.forget("1.5")
-    assert store.keys() == ["10.5", "11.5", "115.1"]
+        store.projects.register(key, config_xml(), None, 0.0)
+    assert store.projects.keys(1) == ["1.5"]
+    store.projects.forget("1.5")
+    assert store.projects.keys() == ["10.5", "11.5", "115.1"]
 
 
 # -- label configs ----------------------------------------------------------------------------------------------
@@ -276,12 +284,12 @@ def test_entities_are_refused_by_every_door(
         "/validate": {"config": evil},
         "/predict": {"project": KEY, "tasks": [{"id": 1, "data": {"text": "a"}}], "label_config": evil},
     }
-    store.register(KEY, good, None, 0.0)
+    store.projects.register(KEY, good, None, 0.0)
     for path, body in doors.items():
         answer = client.post(path, json=body)
         assert (answer.status_code, "document type or entities" in answer.get_json()["error"]) == (422, True), path
-    assert store.project(KEY).label_config == good
-    store.register("2.1795394190", good, None, 0.0)
+    assert store.projects.get(KEY).label_config == good
+    store.projects.register("2.1795394190", good, None, 0.0)
     assert client.post("/webhook", json=told).status_code < 500
     assert client.get("/projects/2.1795394190", headers=HTML).status_code == 200
 

@@ -96,7 +96,7 @@ def test_project_that_is_no_key_is_refused_by_every_route(client: FlaskClient, s
             path = rule.rule.replace("<key>", key).encode().decode("latin-1")
             answer = client.open("/", method=method, environ_overrides={"PATH_INFO": path})
             assert 400 <= answer.status_code < 500, rule.rule
-    assert store.keys() == []
+    assert store.projects.keys() == []
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def user(url: str, folder: Path) -> str:
     settings = read_settings(model_dir=folder, label_studio_url=url, label_studio_api_key="0" * 40)
     studio = make_studio(settings)
     assert studio is not None
-    return studio.user()
+    return studio.projects.user()
 
 
 @pytest.mark.parametrize("name", NAMES)

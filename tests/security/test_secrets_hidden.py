@@ -29,13 +29,16 @@ from label_studio_al.runtime.errors import BackendError, InvalidSettings, Studio
 from label_studio_al.runtime.redaction import hide, know, know_address, know_login
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store, Turn
+from label_studio_al.store.activity import WAITING_FOR_A_SECOND_LABEL, Activity
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.loop import Loop
+from label_studio_al.turns.means import Means
 from label_studio_al.web import create_app
 from label_studio_al.wiring import make_signer, make_studio, webhook_keys
 from tests.support.background import AtOnce
 from tests.support.build import config_xml
+from tests.support.columns import set_columns
 from tests.support.logged import everything_logged
 
 CORE = "s3cretC0re9876543210"
@@ -244,15 +247,16 @@ def test_no_route_answers_with_a_secret_and_none_is_stored(
     if accepted is None:
         return
     settings, studio = accepted
-    store.register(KEY, config_xml(), None, 0.0)
-    loop = Loop(store, studio, Signer("a key"), settings, Clock(), Computing(1), AtOnce())
+    store.projects.register(KEY, config_xml(), None, 0.0)
+    loop = Loop(Means(store, studio, Signer("a key"), settings, Clock(), Computing(1), AtOnce()))
     loop.take_turn(KEY)
-    assert store.project(KEY).error
+    assert store.projects.get(KEY).error
     stored = [path for path in tmp_path.glob("state.sqlite*") if CORE.encode() in path.read_bytes()]
     assert stored == []
     # What a release before this one has stored.
-    store.record_turn(KEY, Turn(0.0, 0.0, f"failed: {ODD[odd].format(CORE)!r}", None, None, {}))
-    store.update(KEY, error=f"it said {value_of(name, odd)}", activity=f"waiting for {value_of(name, odd)!r}")
+    store.turns.record(KEY, Turn(0.0, 0.0, f"failed: {ODD[odd].format(CORE)!r}", None, None, {}))
+    activity = Activity(WAITING_FOR_A_SECOND_LABEL, {"n": 1, "label": value_of(name, odd)})
+    set_columns(store, KEY, error=f"it said {value_of(name, odd)}", activity=activity.dumps())
     app = create_app(settings, store, Signer("a key"), ["k" * 16])
     assert settings.basic_auth_pass is not None
     for text in answers(app, ("studio", settings.basic_auth_pass.get_secret_value())):
@@ -358,7 +362,7 @@ def test_access_token_that_was_got_is_a_secret_from_then_on() -> None:
 
     studio = Studio(NOWHERE, CORE, httpx_client=httpx.Client(transport=httpx.MockTransport(answer)))
     with pytest.raises((StudioUnreachable, StudioRefused)) as caught:
-        studio.user()
+        studio.projects.user()
     assert CORE not in str(caught.value)
     assert CORE not in hide(f"later: {CORE}")
 

@@ -32,6 +32,7 @@ from label_studio_al.studio.transport import (
     ending_after,
 )
 from label_studio_al.turns.loop import Loop
+from label_studio_al.turns.means import Means
 from label_studio_al.web import create_app
 from tests.support.background import AtOnce
 from tests.support.bench import Bench
@@ -146,7 +147,7 @@ def test_packed_answer_is_not_unpacked_beyond_what_is_taken(
 
     def ask() -> None:
         with pytest.raises(StudioUnreachable, match=said):
-            studio.project(1)
+            studio.projects.get(1)
 
     assert peak_bytes(ask) < 20 * MEGABYTE
 
@@ -154,7 +155,7 @@ def test_packed_answer_is_not_unpacked_beyond_what_is_taken(
 def test_what_is_packed_as_asked_is_read(hostile: Hostile) -> None:
     content = json.dumps(PROJECT).encode()
     hostile.answer = sends(packed(gzip.compress(content), "gzip"))
-    assert studio_at(hostile.url).project(1).label_config == "<View/>"
+    assert studio_at(hostile.url).projects.get(1).label_config == "<View/>"
     assert b"Accept-Encoding: gzip\r\n" in hostile.requests[0]
 
 
@@ -173,7 +174,7 @@ def test_answer_that_cannot_be_unpacked_is_an_error_of_label_studio(
 ) -> None:
     hostile.answer = sends(packed(content, encoding))
     with pytest.raises(StudioUnreachable, match="its answer") as caught:
-        studio_at(hostile.url).project(1)
+        studio_at(hostile.url).projects.get(1)
     assert len(str(caught.value)) < 300
 
 
@@ -181,7 +182,7 @@ def test_what_follows_a_packed_answer_is_not_read(hostile: Hostile) -> None:
     content = gzip.compress(json.dumps(PROJECT).encode())
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1000000000000\r\n\r\n"
     hostile.answer = sends(head, content, forever=b"x" * 65_536)
-    assert studio_at(hostile.url).project(1).label_config == "<View/>"
+    assert studio_at(hostile.url).projects.get(1).label_config == "<View/>"
 
 
 def test_answer_of_too_many_values_is_not_made_objects_of() -> None:
@@ -222,7 +223,7 @@ def test_dripping_answer_ends_at_its_deadline_and_is_not_asked_for_again(
 ) -> None:
     hostile.answer = DRIPS[drip]
     with pytest.raises(StudioUnreachable, match="did not come to the end of its answer in 1 s"):
-        studio_at(hostile.url, token).project(1)
+        studio_at(hostile.url, token).projects.get(1)
     assert len(hostile.requests) <= 1
 
 
@@ -230,7 +231,7 @@ def test_server_that_does_not_read_what_it_is_sent_is_not_waited_for_for_ever() 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         studio = studio_at(f"http://127.0.0.1:{listening.getsockname()[1]}")
         with pytest.raises(StudioUnreachable, match="did not come to the end of its answer"):
-            studio.import_tasks(1, [{"text": "x" * 32 * MEGABYTE}])
+            studio.tasks.add(1, [{"text": "x" * 32 * MEGABYTE}])
 
 
 def test_exchanges_of_one_call_have_one_end_together(hostile: Hostile) -> None:
@@ -250,7 +251,7 @@ def test_pages_that_do_not_move_on_are_not_read_for_ever() -> None:
     page = httpx.MockTransport(lambda _: httpx.Response(200, json={"tasks": [item] * 2000}))
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=page), clock=FakeClock())
     with pytest.raises(StudioUnreachable, match="not understood"):
-        list(studio.tasks(1))
+        list(studio.tasks.pages(1))
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5000, "NaN"])
@@ -259,7 +260,7 @@ def test_numbers_without_end_are_an_error_of_label_studio(number: str) -> None:
     answer = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=answer), clock=FakeClock())
     with pytest.raises(StudioUnreachable, match="not understood"):
-        studio.project(1)
+        studio.projects.get(1)
 
 
 # -- answers that lead elsewhere -----------------------------
@@ -272,7 +273,7 @@ def test_token_follows_no_redirect_to_another_host(hostile: Hostile, token: str,
         elsewhere = f"http://127.0.0.1:{other.getsockname()[1]}/"
         hostile.answer = sends(f"HTTP/1.1 {status}\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode())
         with pytest.raises(StudioError):
-            studio_at(hostile.url, token).project(1)
+            studio_at(hostile.url, token).projects.get(1)
         other.setblocking(False)
         with pytest.raises(BlockingIOError):
             other.accept()
@@ -306,7 +307,7 @@ def test_nobody_is_put_to_sleep_for_years(header: str) -> None:
     answer = httpx.MockTransport(lambda _: httpx.Response(429, headers=headers, json={"detail": "busy"}))
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=answer), clock=FakeClock())
     with pytest.raises(StudioUnreachable) as caught:
-        studio.project(1)
+        studio.projects.get(1)
     assert caught.value.retry_after == RETRY_AFTER[header]
 
 
@@ -320,7 +321,7 @@ def test_status_is_answered_and_the_project_goes_on(
     is_busy = True
     transport = httpx.MockTransport(lambda request: busy if is_busy else bench.fake.handle(request))
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=transport), clock=clock)
-    loop = Loop(store, studio, signer, bench.settings, clock, Computing(1), AtOnce())
+    loop = Loop(Means(store, studio, signer, bench.settings, clock, Computing(1), AtOnce()))
     loop.take_turn(project.key)
     client = create_app(bench.settings, store, signer, [], clock=clock).test_client()
     (shown,) = client.get("/status").get_json()["projects"]
@@ -328,4 +329,4 @@ def test_status_is_answered_and_the_project_goes_on(
     is_busy = False
     clock.advance(RETRY_AFTER_AT_MOST)
     loop.take_turn(project.key)
-    assert store.project(project.key).error is None
+    assert store.projects.get(project.key).error is None

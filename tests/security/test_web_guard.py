@@ -19,6 +19,7 @@ from label_studio_al.web.openapi import PATHS
 from label_studio_al.web.parts import CATCH_UP_SECONDS
 from label_studio_al.wiring import webhook_keys
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 
 KEY = "the key of webhooks"
 OLD_KEY = "the key of last month"
@@ -210,11 +211,11 @@ def test_nothing_is_written_by_reading(
 ) -> None:
     client = make_client()
     assert client.post("/setup", json=payload("setup")).status_code == 200
-    before = store.projects()
+    before = store.projects.all()
     for path in PATHS:
         for method in ("GET", "HEAD", "OPTIONS"):
             assert client.open(path, method=method, query_string={"project": before[0].key}).status_code < 500
-    assert store.projects() == before
+    assert store.projects.all() == before
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:9090", "127.0.0.1.evil.example", "10.0.0.7"])
@@ -247,7 +248,7 @@ def test_other_web_pages_cannot_write(
     client = make_client(**given)
     answer = client.post("/setup", json=payload("setup"), headers={**headers, **basic(*LOGIN)})
     assert answer.status_code == 403
-    assert store.projects() == []
+    assert store.projects.all() == []
 
 
 def test_answers_are_not_framed_cached_or_guessed_and_carry_the_request_s_name(
@@ -263,11 +264,11 @@ def test_answers_are_not_framed_cached_or_guessed_and_carry_the_request_s_name(
 
 def test_event_that_is_not_understood_is_asked_for(make_client: Callable[..., FlaskClient], store: Store) -> None:
     client = make_client()
-    store.register("2.1795394190", "<View/>", None, 0.0)
-    store.update("2.1795394190", sync_wanted=False)
+    store.projects.register("2.1795394190", "<View/>", None, 0.0)
+    set_columns(store, "2.1795394190", sync_wanted=False)
     assert client.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": 7}).status_code == 400
     client.application.extensions["parts"].catch_up()
-    assert store.project("2.1795394190").sync_wanted
+    assert store.projects.get("2.1795394190").sync_wanted
 
 
 def test_more_projects_than_allowed_are_not_made_known(
@@ -296,15 +297,15 @@ def test_what_is_missed_all_the_time_is_asked_for_every_few_seconds_only(
     make_client: Callable[..., FlaskClient], store: Store, clock: FakeClock
 ) -> None:
     here = make_client(clock=clock).application.extensions["parts"]
-    store.register("1.1", "<View/>", None, 0.0)
+    store.projects.register("1.1", "<View/>", None, 0.0)
     n_asked = 0
     for _ in range(30):
         clock.advance(1.0)
         here.miss()
         here.catch_up()
-        n_asked += store.project("1.1").sync_wanted
-        store.update("1.1", sync_wanted=False)
+        n_asked += store.projects.get("1.1").sync_wanted
+        set_columns(store, "1.1", sync_wanted=False)
     assert 5 <= n_asked <= 7
     clock.advance(CATCH_UP_SECONDS)
     here.catch_up()
-    assert store.project("1.1").sync_wanted, "the last one is asked for, too"
+    assert store.projects.get("1.1").sync_wanted, "the last one is asked for, too"

@@ -53,7 +53,7 @@ def test_secret_names_its_project_and_opens_no_other(key: str) -> None:
 def make_client(tmp_path: Path, store: Store, signer: Signer) -> Callable[..., FlaskClient]:
     """A client of a backend with the given settings; both projects are set up."""
     for key in (MINE, THEIRS):
-        store.register(key, "<View/>", None, 0.0)
+        store.projects.register(key, "<View/>", None, 0.0)
 
     def make(**given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
@@ -76,9 +76,9 @@ def test_one_project_s_secret_forges_nothing_of_another_s(
     answer = client.post("/webhook", json=other, headers=mine)
     assert answer.status_code == 403
     assert "secret" in answer.get_json()["error"]
-    assert store.annotations(THEIRS) == []
+    assert store.annotations.all(THEIRS) == []
     assert client.post("/webhook", json=event, headers=mine).status_code == 201
-    assert [one.task_id for one in store.annotations(MINE)] == [event["task"]["id"]]
+    assert [one.task_id for one in store.annotations.all(MINE)] == [event["task"]["id"]]
 
 
 def test_key_that_label_studio_has_shown_opens_nothing_after_an_upgrade(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def webhook_to(bench: Bench, url: str, headers: dict[str, str]) -> None:
     project = bench.add()
     bench.fake.connections.clear()
     bench.fake.webhooks.clear()
-    studio_of(bench).replace_webhook(project.id, url, "the one that all projects had")
+    studio_of(bench).webhooks.replace(project.id, url, "the one that all projects had")
     (hook,) = bench.fake.webhooks.values()
     hook["headers"] = headers
     bench.fake.connect(project.id, BACKEND_URL)

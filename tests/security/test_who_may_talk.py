@@ -119,11 +119,11 @@ def test_made_up_projects_take_no_room_from_those_that_label_studio_confirms(
         return client.post("/setup", json={**payload("setup"), "project": key}).status_code
 
     assert set_up("1.1") == 200
-    store.sync_config("1.1", payload("setup")["schema"], "a title")
+    store.projects.sync_config("1.1", payload("setup")["schema"], "a title")
     assert [set_up(f"{number}.9") for number in range(100, 150)] == [200] * 50
     assert set_up("2.1") == 200
-    store.sync_config("2.1", payload("setup")["schema"], "another title")
+    store.projects.sync_config("2.1", payload("setup")["schema"], "another title")
     # No more of them are kept than real ones may be, the newest.
-    assert sorted(store.keys()) == ["1.1", "149.9", "2.1"]
+    assert sorted(store.projects.keys()) == ["1.1", "149.9", "2.1"]
     assert set_up("3.1") == 429
     assert set_up("1.1") == 200

@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_limits
 from label_studio_al.cli.worker import needs_turn
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store, schema
-from label_studio_al.store.store import KEPT_TURNS
-from label_studio_al.turns.loop import WINDOW_AT_LEAST, WINDOW_GROWTHS
-from label_studio_al.turns.publishing import OLDER_VERSIONS_AT_MOST
+from label_studio_al.store.turns import KEPT_TURNS
+from label_studio_al.turns.due import OLDER_VERSIONS_AT_MOST
+from label_studio_al.turns.policy import WINDOW_AT_LEAST, WINDOW_GROWTHS
 from tests.chaos.people import texts, truth
 from tests.support.bench import TWO, Bench
 from tests.support.clock import FakeClock
@@ -86,7 +86,7 @@ def let_pass(bench: Bench, seconds: float) -> None:
 
 def take_due_turns(bench: Bench, project: FakeProject) -> None:
     for _ in range(20):
-        state = bench.store.project(project.key)
+        state = bench.store.projects.get(project.key)
         if not needs_turn(state, bench.settings, bench.clock.now(), has_studio=True):
             return
         bench.loop.take_turn(project.key)
@@ -117,7 +117,7 @@ def test_a_day_of_labels_leaves_no_growing_heap(
     end, noon = sizes[-1], sizes[HOURS // 2]
     n_annotations = len(project.annotations)
 
-    assert store.project(project.key).error is None
+    assert store.projects.get(project.key).error is None
     # A training is due when the labels have grown by a twentieth.
     assert len(bench.version(project).learnt) > n_annotations / 1.06
     assert n_annotations > N_LABELS - HOURS

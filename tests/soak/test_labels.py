@@ -61,12 +61,12 @@ def test_every_label_is_here(request: pytest.FixtureRequest, tmp_path: Path, dat
         processes.kill_at(None)
 
         def are_equal() -> bool:
-            return {one.id for one in store.annotations(project.key)} == set(project.annotations)
+            return {one.id for one in store.annotations.all(project.key)} == set(project.annotations)
 
         until(are_equal, "every label is here", seconds=CONVERGENCE_SECONDS)
         assert len(project.annotations) == N_SUBMITS
-        until(lambda: store.project(project.key).last_number > 1, "they are learnt", seconds=CONVERGENCE_SECONDS)
-        n_labels, n_versions = len(store.annotations(project.key)), store.project(project.key).last_number
+        until(lambda: store.projects.get(project.key).last_number > 1, "they are learnt", seconds=CONVERGENCE_SECONDS)
+        n_labels, n_versions = len(store.annotations.all(project.key)), store.projects.get(project.key).last_number
         print(f"{database}: {n_labels} of {N_SUBMITS} labels, {people.seen.n_submits} webhooks, {n_versions} versions")
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from label_studio_al.labeling import read_event
 from label_studio_al.runtime.computing import Computing
+from label_studio_al.runtime.counting import Counts
 from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Project, Signer, Store, Version
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.loop import Loop
+from label_studio_al.turns.means import Means
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
@@ -40,6 +42,7 @@ class Bench:
     clock: FakeClock
     settings: Settings
     with_studio: bool = True
+    counts: Counts = field(default_factory=Counts)
     loop: Loop = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +52,9 @@ class Bench:
         """A new worker process: nothing in memory."""
         self.with_studio = self.with_studio if with_studio is None else with_studio
         studio = self._open_studio() if self.with_studio else None
-        self.loop = Loop(store or self.store, studio, self.signer, self.settings, self.clock, Computing(1), AtOnce())
+        used = store or self.store
+        means = Means(used, studio, self.signer, self.settings, self.clock, Computing(1), AtOnce(), self.counts)
+        self.loop = Loop(means)
 
     def _open_studio(self) -> Studio:
         installation = self.store.installation
@@ -59,20 +64,20 @@ class Bench:
         """A connected project."""
         project = self.fake.add_project(label_config, TEXTS if texts is None else texts)
         self.fake.connect(project.id)
-        self.store.register(project.key, label_config, params, self.clock.now())
+        self.store.projects.register(project.key, label_config, params, self.clock.now())
         return project
 
     def hear(self, webhook: dict[str, Any]) -> None:
         """A webhook arrives."""
         event = read_event(webhook)
         assert event is not None
-        assert self.store.hear(event, self.clock.now(), adds_only=self.with_studio) is not None
+        assert self.store.updates.hear(event, self.clock.now(), adds_only=self.with_studio) is not None
 
     def turn(self, project: FakeProject, after_seconds: float = 10.0) -> Project:
         """Take a turn some time later."""
         self.clock.advance(after_seconds)
         self.loop.take_turn(project.key)
-        return self.store.project(project.key)
+        return self.store.projects.get(project.key)
 
     def label(self, project: FakeProject, n: int, label_of: Callable[[str], str] | None = None) -> list[int]:
         """Somebody labels the next n tasks of the queue. Gives the tasks."""
@@ -85,9 +90,9 @@ class Bench:
 
     def version(self, project: FakeProject) -> Version:
         """The published version."""
-        version_id = self.store.project(project.key).version_id
+        version_id = self.store.projects.get(project.key).version_id
         assert version_id is not None
-        return self.store.version(version_id)
+        return self.store.versions.get(version_id)
 
     def publish(self, project: FakeProject, n: int) -> None:
         """The first version, then n trained ones."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from label_studio_al.labeling import Annotation, Event, LabelConfig, Task, parse_config
+from label_studio_al.pool.fitting import PoolMeans
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.store import Signer, Store
@@ -63,4 +64,5 @@ def make_pool(
 ) -> Pool:
     """A pool as after a restart of the worker, before its first `refresh`; without an encoder."""
     config = config or parse_config(config_xml())
-    return Pool(key, config, None, folder, store, signer, FakeClock(), Computing(1), background or AtOnce())
+    means = PoolMeans(store, signer, FakeClock(), Computing(1), background or AtOnce(), None, folder)
+    return Pool(key, config, means)

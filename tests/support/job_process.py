@@ -60,7 +60,7 @@ class EndlessTurns(Turns):
     def take_turn(self, project_key: str) -> bool:
         if not self.has("forever", project_key):
             return super().take_turn(project_key)
-        self._store.begin_turn(project_key)
+        self._store.projects.begin_turn(project_key)
         super().take_turn(project_key)
         return False
 

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from label_studio_al.store import Measurement, NewVersion, Store
 from tests.support.build import KEY, config_xml, event, task
+from tests.support.columns import set_columns
 
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 EVIL = '<script>alert("1")</script>'
@@ -20,15 +21,15 @@ PAGE = f"/projects/{KEY}"
 
 def fill(store: Store) -> Store:
     """Everything that a page can show: a title, texts, labels, a version, a window and measurements."""
-    store.register(KEY, CONFIG, {"strategy": "margin"}, 0.0)
-    store.hear(event("TASKS_CREATED", tasks=(task(1, EVIL), task(2), task(3))), 0.0)
+    store.projects.register(KEY, CONFIG, {"strategy": "margin"}, 0.0)
+    store.updates.hear(event("TASKS_CREATED", tasks=(task(1, EVIL), task(2), task(3))), 0.0)
     window = [(1, 0.9), (2, 0.8), (3, 0.7)]
     guesses = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
     new = NewVersion(
         4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, b"a model", window, frozenset({2}), guesses=guesses
     )
-    store.publish(KEY, new, is_switched=True)
-    store.update(KEY, title=EVIL, n_tasks=3, n_fresh=12, n_due=20)
+    store.versions.publish(KEY, new, is_switched=True)
+    set_columns(store, KEY, title=EVIL, n_tasks=3, n_fresh=12, n_due=20)
     suspect = {"task_id": 1, "label": EVIL, "predicted": "B", "probability": 0.9, "label_probability": 0.1}
     estimate = {"value": 0.75, "low": 0.5, "high": 0.9}
     report = {
@@ -40,7 +41,7 @@ def fill(store: Store) -> Store:
         "stop": {"stop": False, "reason": "Keep labelling."},
         "forecast": {"reason": "Cannot tell yet."},
     }
-    store.record_measurement(KEY, Measurement(4, 2, 5.0, None, None, report))
+    store.measurements.record(KEY, Measurement(4, 2, 5.0, None, None, report))
     return store
 
 

@@ -49,7 +49,7 @@ def project(bench: Bench) -> FakeProject:
         bench.label(made, n)
         bench.turn(made)
     # What is learnt last is the audit's, too, once a version has learnt it.
-    bench.store.want_training(made.key, bench.clock.now())
+    bench.store.projects.want_training(made.key, bench.clock.now())
     bench.turn(made)
     return made
 
@@ -107,13 +107,13 @@ def label_of(annotated: dict[str, Any]) -> str:
 def test_plan_says_what_would_be_labelled_and_changes_nothing(
     command: CliRunner, bench: Bench, project: FakeProject
 ) -> None:
-    before = (len(project.annotations), len(project.predictions), bench.store.annotations(project.key))
+    before = (len(project.annotations), len(project.predictions), bench.store.annotations.all(project.key))
     done = autolabel(command, project)
     assert done.exit_code == 0, done.output
     assert "of 160 open tasks" in done.output
     assert len(re.findall(rf"{URL}/projects/{project.id}/data\?task=\d+", done.output)) == 10
     assert "Nothing was changed" in done.output
-    assert (len(project.annotations), len(project.predictions), bench.store.annotations(project.key)) == before
+    assert (len(project.annotations), len(project.predictions), bench.store.annotations.all(project.key)) == before
     assert bench.store.automation.runs(project.key) == []
 
 
@@ -123,7 +123,7 @@ def test_plan_in_json_adds_up(command: CliRunner, bench: Bench, project: FakePro
     assert sum(plan["labels"].values()) == plan["n_selected"] > 100
     assert plan["n_checks"] == 30
     assert plan["most_wrong"] == int(0.2 * plan["n_selected"])
-    audits = {one.task_id for one in bench.store.predictions(project.key) if one.is_audit}
+    audits = {one.task_id for one in bench.store.measurements.predictions(project.key) if one.is_audit}
     assert sum(group["n_audited"] for group in plan["audit"]) == len(audits)
     assert plan["n_trained_on"] == 40 - len(audits)
     assert [example["label"] for example in plan["examples"]] == [
@@ -198,12 +198,12 @@ def test_audit_labels_that_are_all_wrong_promise_nothing(command: CliRunner, ben
     bench.turn(project)
     # From here on people say the opposite of what the model learnt: every audit label finds it wrong.
     bench.label(project, 20, lambda text: "machine" if truth(text) == "animal" else "animal")
-    audits = bench.store.audits(bench.version(project).id)
+    audits = bench.store.windows.audits(bench.version(project).id)
     wrong = [one for one in project.annotations.values() if one["task"] in audits]
     for one in list(project.annotations.values())[10:]:
         if one not in wrong:
             bench.hear(bench.fake.delete_annotations(project.id, one["id"]))
-    bench.store.want_training(project.key, bench.clock.now())
+    bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
     done = autolabel(command, project, "--apply", "--yes")
     assert done.exit_code == 1
@@ -267,7 +267,7 @@ def test_automatic_labels_teach_nothing_and_are_counted_nowhere(
     assert state.n_annotations == n_people
     assert len(bench.version(project).learnt) == n_people
     assert set(bench.version(project).learnt).isdisjoint(automatic(project))
-    assert len(bench.store.predictions(project.key)) <= n_people
+    assert len(bench.store.measurements.predictions(project.key)) <= n_people
     assert bench.store.automation.n_automatic(project.key) == len(automatic(project))
 
 
@@ -278,7 +278,7 @@ def test_an_event_that_comes_before_anything_else_is_known_is_told_from_peoples(
     made = bench.fake.annotate(project.id, next(iter(project.tasks)), "animal")
     made["annotation"] |= {"updated_by": None, "result": [choice("animal") | {"id": "automatic-7"}]}
     bench.hear(made)
-    assert bench.store.annotations(project.key) == []
+    assert bench.store.annotations.all(project.key) == []
     assert bench.store.automation.n_automatic(project.key) == 1
 
 
@@ -291,7 +291,7 @@ def test_a_correction_by_a_person_is_a_label_like_any_other_and_counts_against_t
     other = "machine" if label_of(one) == "animal" else "animal"
     bench.hear(bench.fake.correct(project.id, one["id"], other))
     bench.settle(project)
-    bench.store.want_training(project.key, bench.clock.now())
+    bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
     assert bench.version(project).learnt[task_id] == other
     watch = newest(bench, project).watch
@@ -375,7 +375,7 @@ def test_token_without_the_right_to_annotate_is_said(command: CliRunner, bench: 
 
 def test_plan_of_an_older_version_is_not_applied(command: CliRunner, bench: Bench, project: FakeProject) -> None:
     name = json.loads(autolabel(command, project, "--json").output)["plan"]
-    bench.store.want_training(project.key, bench.clock.now())
+    bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
     done = autolabel(command, project, "--apply", "--yes", "--plan", name)
     assert (done.exit_code, "plan again" in done.output) == (1, True)
@@ -386,7 +386,7 @@ def test_version_that_is_published_while_somebody_reads_the_plan_stops_it(
     command: CliRunner, bench: Bench, project: FakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_for_a_while(*_: Any, **__: Any) -> bool:
-        bench.store.want_training(project.key, bench.clock.now())
+        bench.store.projects.want_training(project.key, bench.clock.now())
         bench.turn(project)
         return True
 
@@ -496,7 +496,7 @@ def test_what_was_held_back_comes_first_and_without_a_label(
     assert set((project.queue() or [])[:30]) == held_back.keys()
     current = [one for one in project.predictions.values() if one["model_version"] == project.model_version]
     assert {one["task"] for one in current if not one["result"]} == held_back.keys()
-    assert bench.store.audits(bench.version(project).id).isdisjoint(held_back)
+    assert bench.store.windows.audits(bench.version(project).id).isdisjoint(held_back)
 
 
 def test_checks_that_agree_raise_no_alarm(command: CliRunner, bench: Bench, project: FakeProject) -> None:
@@ -527,7 +527,7 @@ def test_next_plan_asks_only_audit_labels_that_the_run_before_did_not_use(
     bench.hear(bench.fake.bulk_event(project.id))
     bench.settle(project)
     run = newest(bench, project)
-    audits = {one.task_id for one in bench.store.predictions(project.key) if one.is_audit}
+    audits = {one.task_id for one in bench.store.measurements.predictions(project.key) if one.is_audit}
     assert run.covered_audits
     done = autolabel(command, project, "--json")
     plan = json.loads(done.output)
@@ -603,23 +603,23 @@ def test_opening_a_task_that_is_a_check_tells_no_label(
 
 @pytest.mark.both_databases
 def test_annotations_change_sides_when_a_person_saves_them(store: Store) -> None:
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     ours = {"id": 1, "task": 5, "updated_by": None, "updated_at": "2026-11-23T12:00:00.500000Z"}
     ours["result"] = [choice("A") | {"id": "automatic-1"}]
-    store.hear(event("ANNOTATIONS_CREATED", annotations=(read_annotation(ours),)), 1.0)
-    assert (store.annotations(KEY), store.automation.taken(KEY)) == ([], {5})
+    store.updates.hear(event("ANNOTATIONS_CREATED", annotations=(read_annotation(ours),)), 1.0)
+    assert (store.annotations.all(KEY), store.automation.taken(KEY)) == ([], {5})
     saved = ours | {"updated_by": 3, "updated_at": "2026-11-23T12:00:01Z"}
-    store.hear(event("ANNOTATION_UPDATED", annotations=(read_annotation(saved),)), 2.0)
-    assert [one.id for one in store.annotations(KEY)] == [1]
+    store.updates.hear(event("ANNOTATION_UPDATED", annotations=(read_annotation(saved),)), 2.0)
+    assert [one.id for one in store.annotations.all(KEY)] == [1]
     assert store.automation.taken(KEY) == set()
     label = parse_config(config_xml()).label_of
-    assert examples(store.annotations(KEY), label) == {5: LABELS[0]}
+    assert examples(store.annotations.all(KEY), label) == {5: LABELS[0]}
 
 
 @pytest.mark.both_databases
 def test_run_is_kept_with_its_tasks(store: Store) -> None:
-    store.register(KEY, config_xml(), None, 0.0)
-    store.hear(event("ANNOTATION_CREATED", annotations=(annotation(9, 2, "B"),)), 1.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
+    store.updates.hear(event("ANNOTATION_CREATED", annotations=(annotation(9, 2, "B"),)), 1.0)
     labels = [AutomaticLabel(2, "A", 0.9, "planned"), AutomaticLabel(3, "B", 0.8, CHECK)]
     begin = {"max_error": 0.02, "delta": 0.05, "report": {"n": 1}, "covered_audits": {7}, "now": 1.0}
     run = store.automation.begin(KEY, labels, **begin)
@@ -633,5 +633,5 @@ def test_run_is_kept_with_its_tasks(store: Store) -> None:
     assert store.automation.labels(run)[0].annotation_id == 70
     assert store.automation.answered(KEY, run) == {2: "A"}
     assert store.automation.counts(run) == Counter({LABELLED: 1, CHECK: 1})
-    store.forget(KEY)
+    store.projects.forget(KEY)
     assert store.automation.runs(KEY) == []

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from label_studio_al.cli import main
 from label_studio_al.examples import example_tasks
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
-from label_studio_al.studio.client import SAMPLING, Studio
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.projects import SAMPLING
 from tests.support.bench import TEXTS, TWO
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio

@@ -90,13 +90,13 @@ def test_small_file_is_read_whole_and_set_aside_if_damaged(engine: sa.Engine, pa
 def test_store_whose_file_is_damaged_opens_empty(tmp_path: Path) -> None:
     settings = read_settings(model_dir=tmp_path)
     store = open_store(settings)
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     store.close()
     damage(tmp_path / "state.sqlite")
 
     store = open_store(settings)
 
-    assert store.projects() == []
+    assert store.projects.all() == []
     store.close()
 
 
@@ -106,17 +106,17 @@ def test_read_only_postgresql_counts_as_unavailable(postgres_url: str) -> None:
     store.close()
     read_only = Store(postgres_url + "&options=-cdefault_transaction_read_only%3Don")
     with pytest.raises(UNAVAILABLE):
-        read_only.register(KEY, config_xml(), None, 0.0)
+        read_only.projects.register(KEY, config_xml(), None, 0.0)
     read_only.close()
 
 
 @pytest.mark.both_databases
 def test_store_tells_tables_of_this_release_and_that_it_takes_writes(store: Store) -> None:
     assert store.is_current()
-    store.register(KEY, config_xml(), None, 0.0)
-    before = store.project(KEY)
+    store.projects.register(KEY, config_xml(), None, 0.0)
+    before = store.projects.get(KEY)
     store.check_writable()
-    assert store.project(KEY) == before
+    assert store.projects.get(KEY) == before
 
 
 def test_empty_database_is_not_current(path: Path) -> None:

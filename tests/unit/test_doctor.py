@@ -27,10 +27,11 @@ from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from label_studio_al.studio.client import Studio
-from label_studio_al.turns.syncing import ROUTINE_SECONDS_AT_MOST
+from label_studio_al.turns.due import ROUTINE_SECONDS_AT_MOST
 from label_studio_al.web import create_app
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
 
 BACKEND_URL = "http://localhost:9090"
@@ -153,7 +154,9 @@ def test_one_of_many_projects_is_well_if_it_was_asked_about_an_hour_ago(ward: Wa
     ward.bench.clock.advance(ROUTINE_SECONDS_AT_MOST)
     assert turns() == {FAILURE}
     for number in range(101, 141):
-        ward.bench.store.register(f"{number}.1795343520", ward.project.label_config, None, ward.bench.clock.now())
+        ward.bench.store.projects.register(
+            f"{number}.1795343520", ward.project.label_config, None, ward.bench.clock.now()
+        )
     assert turns() == {OK}
 
 
@@ -201,7 +204,7 @@ def sample_sequentially(ward: Ward) -> None:
 
 
 def hide_predictions(ward: Ward) -> None:
-    ward.studio()._json("PATCH", f"api/projects/{ward.project.id}/", {"show_collab_predictions": False})
+    ward.studio().projects._api.json("PATCH", f"api/projects/{ward.project.id}/", {"show_collab_predictions": False})
 
 
 def point_elsewhere(ward: Ward) -> None:
@@ -362,7 +365,7 @@ def other_secret(ward: Ward) -> None:
 
 
 def failing_turns(ward: Ward) -> None:
-    ward.bench.store.update(ward.project.key, error="the disk is full")
+    set_columns(ward.bench.store, ward.project.key, error="the disk is full")
 
 
 def no_worker(ward: Ward) -> None:
@@ -370,7 +373,7 @@ def no_worker(ward: Ward) -> None:
 
 
 def paused(ward: Ward) -> None:
-    ward.bench.store.update(ward.project.key, is_paused=True)
+    set_columns(ward.bench.store, ward.project.key, is_paused=True)
 
 
 def used_up(ward: Ward) -> None:
@@ -380,7 +383,7 @@ def used_up(ward: Ward) -> None:
 
 def switching(ward: Ward) -> None:
     rename_connection(ward)
-    ward.bench.store.update(ward.project.key, is_switched=False)
+    set_columns(ward.bench.store, ward.project.key, is_switched=False)
 
 
 def lost(ward: Ward) -> None:

@@ -248,7 +248,7 @@ def test_half_a_surrogate_pair_is_replaced(
     command: CliRunner, bench: Bench, project: FakeProject, tmp_path: Path, table: str
 ) -> None:
     created = event("TASKS_CREATED", key=project.key, tasks=(task(9_999, "half \ud800 a pair"),))
-    bench.store.hear(created, bench.clock.now())
+    bench.store.updates.hear(created, bench.clock.now())
     done = export(command, project, tmp_path / "out", "--data", table)
     assert done.exit_code == 0, done.output
     assert b"half ? a pair" in (tmp_path / "out" / f"tasks.{table}").read_bytes()
@@ -274,7 +274,7 @@ def test_card_tells_labels_quality_and_limits(
     assert f"# {bench.version(project).name} of project {project.id}" in card
     for label in ("animal", "machine"):
         assert f"| {label} | {learnt.count(label)} |" in card
-    measured = bench.store.newest_measurement(project.key)
+    measured = bench.store.measurements.newest(project.key)
     assert measured is not None
     crossed = measured.report["cross_validation"]
     accuracy = "{value:.3f} ({low:.3f} to {high:.3f})".format(**crossed["accuracy"])

@@ -60,7 +60,7 @@ def test_deleted_task_leaves_store_files_features_and_later_models_within_a_turn
     row = int(pool.rows([task_id])[0])
     values = pool.X.terms[row].data.copy()
     assert len(values)
-    before = {one.task_id for one in bench.store.predictions(project.key)}
+    before = {one.task_id for one in bench.store.measurements.predictions(project.key)}
     assert task_id in before
 
     bench.hear(bench.fake.delete_tasks(project.id, task_id))
@@ -73,8 +73,8 @@ def test_deleted_task_leaves_store_files_features_and_later_models_within_a_turn
     version = bench.version(project)
     assert task_id not in version.learnt
     assert version.features_id == pool.features_id
-    assert bench.store.features_artifact(version.features_id or 0) is not None
-    assert task_id not in {one.task_id for one in bench.store.predictions(project.key)}
+    assert bench.store.features.artifact(version.features_id or 0) is not None
+    assert task_id not in {one.task_id for one in bench.store.measurements.predictions(project.key)}
     bench.restart()
     bench.turn(project, after_seconds=400)
     pool = bench.loop._pools[project.key]
@@ -134,13 +134,13 @@ def test_forgotten_project_is_gone_from_every_file(
     assert f"{len(project.tasks)} tasks" in done.output
     assert WORD not in done.output
     assert "still connected" in done.output
-    assert bench.store.keys() == [other.key]
+    assert bench.store.projects.keys() == [other.key]
     assert files_with(WORD, tmp_path) == []
     assert [path.name for path in (tmp_path / "features").iterdir()] == [other.key]
     bench.label(other, 5)
     assert bench.turn(other).error is None
     assert other.model_version == "al-3"
-    bench.loop.forget_all_but(bench.store.keys())
+    bench.loop.forget_all_but(bench.store.projects.keys())
     assert list(bench.loop._pools) == [other.key]
 
 
@@ -152,17 +152,17 @@ def test_files_that_cannot_be_removed_are_named(
     assert done.exit_code == 1
     assert str(tmp_path / "features" / project.key) in done.output
     assert "Forgotten." not in done.output
-    assert bench.store.keys(project.id) == []
+    assert bench.store.projects.keys(project.id) == []
 
 
 def test_forgetting_is_asked_for_first(command: CliRunner, bench: Bench, project: FakeProject) -> None:
     done = command.invoke(main, ["forget", "--project", str(project.id)], input="n\n")
     assert done.exit_code == 1
-    assert bench.store.keys() == [project.key]
+    assert bench.store.projects.keys() == [project.key]
 
 
 def test_disconnecting_removes_connection_and_webhook(command: CliRunner, bench: Bench, project: FakeProject) -> None:
-    Studio(URL, TOKEN, httpx_client=bench.fake.client()).replace_webhook(project.id, BACKEND_URL, "secret")
+    Studio(URL, TOKEN, httpx_client=bench.fake.client()).webhooks.replace(project.id, BACKEND_URL, "secret")
     done = forget(command, "--project", str(project.id), "--yes", "--disconnect")
     assert done.exit_code == 0, done.output
     assert (bench.fake.connections, bench.fake.webhooks) == ({}, {})
@@ -172,7 +172,7 @@ def test_disconnecting_removes_connection_and_webhook(command: CliRunner, bench:
 def test_unknown_project_is_said(command: CliRunner, bench: Bench, project: FakeProject) -> None:
     done = forget(command, "--project", "77", "--yes")
     assert (done.exit_code, "is not known here" in done.output) == (1, True)
-    assert bench.store.keys() == [project.key]
+    assert bench.store.projects.keys() == [project.key]
 
 
 def test_a_running_turn_is_waited_for(
@@ -182,7 +182,7 @@ def test_a_running_turn_is_waited_for(
     with bench.store.turn_lock(project.key):
         done = forget(command, "--project", str(project.id), "--yes")
     assert (done.exit_code, "turn of project" in done.output) == (1, True)
-    assert bench.store.keys() == [project.key]
+    assert bench.store.projects.keys() == [project.key]
 
 
 def test_damaged_database_that_was_set_aside_goes_with_it(
@@ -194,16 +194,16 @@ def test_damaged_database_that_was_set_aside_goes_with_it(
 
 
 def test_two_projects_of_one_number_are_both_forgotten(command: CliRunner, bench: Bench, project: FakeProject) -> None:
-    bench.store.register(f"{project.id}.99", project.label_config, None, 0.0)
-    bench.store.register(f"{project.id}7.99", project.label_config, None, 0.0)
+    bench.store.projects.register(f"{project.id}.99", project.label_config, None, 0.0)
+    bench.store.projects.register(f"{project.id}7.99", project.label_config, None, 0.0)
     assert forget(command, "--project", str(project.id), "--yes").exit_code == 0
-    assert bench.store.keys() == [f"{project.id}7.99"]
+    assert bench.store.projects.keys() == [f"{project.id}7.99"]
 
 
 @pytest.mark.both_databases
 def test_project_is_forgotten_in_every_table(store: Store) -> None:
-    store.register("1.1", "<View/>", None, 0.0)
-    store.record_turn("1.1", Turn(0.0, 1.0, "done"))
-    store.forget("1.1")
+    store.projects.register("1.1", "<View/>", None, 0.0)
+    store.turns.record("1.1", Turn(0.0, 1.0, "done"))
+    store.projects.forget("1.1")
     store.shred()
-    assert (store.keys(), store.turns("1.1", 5)) == ([], [])
+    assert (store.projects.keys(), store.turns.newest("1.1", 5)) == ([], [])

@@ -14,8 +14,10 @@ import pytest
 from label_studio_al.labeling import Event, Task
 from label_studio_al.runtime.waking import open_waker
 from label_studio_al.store import Store
+from label_studio_al.store.activity import Activity
 from label_studio_al.turns.hearing import Hearing
 from tests.support.build import KEY, config_xml
+from tests.support.columns import set_columns
 
 # Nothing here waits for it: a waiting that does not end fails by it.
 FOREVER = 60.0
@@ -50,7 +52,7 @@ def hearing(store: Store, asked: Asked) -> Hearing:
 @pytest.fixture
 def project(store: Store, hearing: Hearing, asked: Asked) -> str:
     """A project that has had its turn."""
-    store.register(KEY, config_xml(), {}, 0.0)
+    store.projects.register(KEY, config_xml(), {}, 0.0)
     hearing.look()
     end_turn(store)
     hearing.look()
@@ -59,16 +61,16 @@ def project(store: Store, hearing: Hearing, asked: Asked) -> str:
 
 
 def hear(store: Store, number: int) -> None:
-    store.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(number, {"text": "a text"}),)), 0.0)
+    store.updates.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(number, {"text": "a text"}),)), 0.0)
 
 
 def end_turn(store: Store) -> None:
-    revision = store.begin_turn(KEY).revision
-    store.update(KEY, seen_revision=revision, n_unfinished=0)
+    revision = store.projects.begin_turn(KEY).revision
+    set_columns(store, KEY, seen_revision=revision, n_unfinished=0)
 
 
 def test_project_that_is_set_up_gets_its_first_turn(store: Store, hearing: Hearing, asked: Asked) -> None:
-    store.register(KEY, config_xml(), {}, 0.0)
+    store.projects.register(KEY, config_xml(), {}, 0.0)
     hearing.look()
     assert asked.all == [(KEY, 0)]
 
@@ -79,7 +81,7 @@ def test_events_that_one_turn_will_see_ask_for_it_once(
     for number in range(3):
         hear(store, number)
         hearing.look()
-    store.begin_turn(project)
+    store.projects.begin_turn(project)
     hear(store, 3)
     hearing.look()
     assert asked.all == [(project, 1), (project, 2)]
@@ -99,9 +101,9 @@ def test_every_turn_is_asked_for_one_after_the_other(
 def test_what_a_turn_writes_down_asks_for_none(store: Store, hearing: Hearing, asked: Asked, project: str) -> None:
     hear(store, 1)
     hearing.look()
-    store.begin_turn(project)
+    store.projects.begin_turn(project)
     hearing.look()
-    store.update(project, activity="training")
+    set_columns(store, project, activity=Activity("training", {"n": 1}).dumps())
     hearing.look()
     assert asked.all == [(project, 1)]
 
@@ -109,9 +111,9 @@ def test_what_a_turn_writes_down_asks_for_none(store: Store, hearing: Hearing, a
 @pytest.mark.parametrize(
     "hold",
     [
-        lambda store: store.pause(KEY, 0.0),
-        lambda store: store.update(KEY, retry_at=1e12),
-        lambda store: store.update(KEY, parked_revision=10**6),
+        lambda store: store.projects.pause(KEY, 0.0),
+        lambda store: set_columns(store, KEY, retry_at=1e12),
+        lambda store: set_columns(store, KEY, parked_revision=10**6),
     ],
     ids=["paused", "waiting after a failure", "parked"],
 )
@@ -119,7 +121,7 @@ def test_projects_that_take_no_turn_are_asked_for_none(
     store: Store, hearing: Hearing, asked: Asked, project: str, hold: Callable[[Store], None]
 ) -> None:
     hold(store)
-    if not store.project(project).is_paused:
+    if not store.projects.get(project).is_paused:
         hear(store, 1)
     hearing.look()
     assert asked.all == []
@@ -139,9 +141,9 @@ def test_what_could_not_be_asked_is_asked_at_the_next_look(
 def test_project_that_was_forgotten_and_set_up_again_begins_anew(
     store: Store, hearing: Hearing, asked: Asked, project: str
 ) -> None:
-    store.forget(project)
+    store.projects.forget(project)
     hearing.look()
-    store.register(project, config_xml(), {}, 0.0)
+    store.projects.register(project, config_xml(), {}, 0.0)
     hearing.look()
     assert asked.all == [(project, 0)]
 
@@ -161,7 +163,7 @@ def test_what_another_process_writes_down_is_heard_at_once(
         mine.migrate()
         hearing = Hearing(mine, asked, url)  # type: ignore[arg-type]
         hearing.start()
-        others.register(KEY, config_xml(), {}, 0.0)
+        others.projects.register(KEY, config_xml(), {}, 0.0)
         assert asked.is_any.wait(FOREVER)
         end_turn(others)
         asked.is_any.clear()
@@ -177,7 +179,7 @@ def test_new_project_wakes_whoever_waits(url: str) -> None:
         with closing(open_waker(url)) as waker:
             # From here on it listens.
             waker.wait(0.0, lambda: False)
-            others.register(KEY, config_xml(), {}, 0.0)
+            others.projects.register(KEY, config_xml(), {}, 0.0)
             began = time.monotonic()
             waker.wait(FOREVER, lambda: False)
             assert time.monotonic() - began < FOREVER
@@ -189,8 +191,8 @@ def test_hearing_goes_on_after_a_failure(url: str, asked: Asked, caplog: pytest.
         hearing = Hearing(mine, asked, url)  # type: ignore[arg-type]
         asked.refused = 1
         hearing.start()
-        others.register(KEY, config_xml(), {}, 0.0)
-        others.register("9.1795343520", config_xml(), {}, 0.0)
+        others.projects.register(KEY, config_xml(), {}, 0.0)
+        others.projects.register("9.1795343520", config_xml(), {}, 0.0)
         while not asked.is_any.wait(0.1):
             hear(others, 1)
         hearing.stop()

@@ -332,7 +332,7 @@ def test_projects_that_always_have_news_share_one_thread(start_jobs: Callable[..
     jobs = start_jobs(n_threads=1)
     keys = [f"{number}.1" for number in range(n_projects)]
     for key in keys:
-        jobs.store.register(key, config_xml(), None, 0.0)
+        jobs.store.projects.register(key, config_xml(), None, 0.0)
         (jobs.folder / f"forever-{key}").touch()
         jobs.client.ask(key, 0)
     wait_for(lambda: sum(len(jobs.ran(key)) for key in keys) >= 2 * n_turns)

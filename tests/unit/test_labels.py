@@ -27,13 +27,13 @@ def annotation(id: int, task_id: int, label: str | None = "A", **values: object)
 
 
 def hear(store: Store, *annotations: Annotation, gone: tuple[int, ...] = ()) -> None:
-    store.compare_annotations(KEY, annotations, gone, store.project(KEY).revision)
+    store.updates.compare_annotations(KEY, annotations, gone, store.projects.get(KEY).revision)
 
 
 def is_true(labels: Labels, store: Store, config: LabelConfig = CONFIG) -> bool:
     """Whether it says what reading everything says."""
     labels.refresh(config)
-    known = store.annotations(KEY)
+    known = store.annotations.all(KEY)
     first = {one.task_id: one.id for one in sorted(known, key=lambda one: -one.id)}
     in_order = labels.in_order_of_arrival(among=list)
     reasons = {reason: sorted(task_ids) for reason, task_ids in ignored(known, config.why_ignored).items()}
@@ -48,7 +48,7 @@ def is_true(labels: Labels, store: Store, config: LabelConfig = CONFIG) -> bool:
 
 @pytest.fixture
 def labels(store: Store) -> Labels:
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     return Labels(KEY, store)
 
 
@@ -92,7 +92,7 @@ def test_deletions_that_nothing_tells_of_any_more_are_found(labels: Labels, stor
     hear(store, annotation(1, 10), annotation(2, 11))
     assert is_true(labels, store)
     hear(store, gone=(1,))
-    store.finish_comparison(KEY, store.project(KEY).revision, 0.0)
+    store.updates.finish_comparison(KEY, store.projects.get(KEY).revision, 0.0)
     assert is_true(labels, store)
     assert labels.task_ids == [11]
 
@@ -109,15 +109,15 @@ def test_store_that_was_put_back_to_a_backup_is_read_anew(labels: Labels, store:
     hear(store, annotation(1, 10), annotation(2, 11))
     hear(store, annotation(3, 12))
     assert is_true(labels, store)
-    store.forget(KEY)
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.forget(KEY)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     hear(store, annotation(9, 10, "B"))
     assert is_true(labels, store)
     assert labels.n_annotations == 1
 
 
 def test_project_that_was_forgotten_is_said(labels: Labels, store: Store) -> None:
-    store.forget(KEY)
+    store.projects.forget(KEY)
     with pytest.raises(UnknownProject):
         labels.refresh(CONFIG)
 
@@ -139,7 +139,7 @@ def test_whatever_happens_it_says_what_reading_everything_says(labels: Labels, s
         ]
         hear(store, *{one.id: one for one in some}.values(), gone=tuple(rng.sample(range(n), n // 5)))
         if turn % 5 == 4:
-            store.finish_comparison(KEY, store.project(KEY).revision, 0.0)
+            store.updates.finish_comparison(KEY, store.projects.get(KEY).revision, 0.0)
         if rng.random() < 0.7:
             assert is_true(labels, store)
     assert is_true(labels, store)

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "backend" / "label_studio_al"
 LAYERS = (
     ("cli", "__main__"),
     ("doctor", "exporting", "host", "simulate", "web"),
-    ("endpoint", "wiring"),
+    ("endpoint", "wiring", "wording"),
     ("turns",),
     ("autolabel",),
     ("learners", "pool"),
@@ -22,6 +22,8 @@ LAYERS = (
     ("learning",),
     ("examples", "runtime", "__init__"),
 )
+MODULE_LINES = 500
+CLASS_LINES = 300
 LAYER_OF = {part: place for place, layer in enumerate(LAYERS) for part in layer}
 # What is measured here must be measurable anywhere: no files, no network, no database.
 NO_IO = ("sqlalchemy", "flask", "httpx", "requests", "dbos", "label_studio_sdk", "socket", "sqlite3", "pathlib")
@@ -96,6 +98,15 @@ def test_web_never_calls_label_studio() -> None:
 @pytest.mark.parametrize("name", [name for name in FILES if part(name) == "learning"])
 def test_learning_does_no_input_or_output(name: str) -> None:
     assert not {found for found in IMPORTS[name] if found.partition(".")[0] in NO_IO}
+
+
+@every_module
+def test_module_and_its_classes_are_read_in_one_go(name: str) -> None:
+    text = FILES[name].read_text(encoding="utf-8")
+    assert text.count("\n") <= MODULE_LINES
+    classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+    sizes = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in classes}
+    assert {name: size for name, size in sizes.items() if size > CLASS_LINES} == {}
 
 
 def test_imports_are_seen() -> None:

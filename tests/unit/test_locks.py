@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def store(store: Store) -> Store:
     """Knows one project."""
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     return store
 
 
@@ -93,12 +93,12 @@ def test_waiting_ends_when_the_turn_is_given_back(store: Store, database: str) -
 
 
 def test_overtaken_turn_publishes_nothing(store: Store) -> None:
-    turn = store.begin_turn(KEY).n_turns
+    turn = store.projects.begin_turn(KEY).n_turns
     version = NewVersion(1, 5.0, 0, "coverage", ("A", "B"), {}, None, None, [(3, 0.9)])
-    store.begin_turn(KEY)
-    before = store.project(KEY)
+    store.projects.begin_turn(KEY)
+    before = store.projects.get(KEY)
     with pytest.raises(TurnOvertaken, match=f"turn {turn} of project {KEY}"):
-        store.publish(KEY, version, is_switched=True, turn=turn)
-    assert store.project(KEY) == before
-    assert store.window(1) == {}
-    assert store.publish(KEY, version, is_switched=True, turn=turn + 1).number == 1
+        store.versions.publish(KEY, version, is_switched=True, turn=turn)
+    assert store.projects.get(KEY) == before
+    assert store.windows.informativeness(1) == {}
+    assert store.versions.publish(KEY, version, is_switched=True, turn=turn + 1).number == 1

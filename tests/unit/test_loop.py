@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,17 @@ from label_studio_al.learners.published import Models
 from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.settings import Settings, read_settings
-from label_studio_al.store import NewVersion, Project, Signer, Store, Version
+from label_studio_al.store import Project, Signer, Store, Version
+from label_studio_al.store.activity import WAITING_FOR_A_CHANGE
 from label_studio_al.studio.client import Studio
+from label_studio_al.turns.due import OLDER_VERSIONS_AT_MOST
 from label_studio_al.turns.loop import Loop
-from label_studio_al.turns.publishing import OLDER_VERSIONS_AT_MOST
+from label_studio_al.turns.means import Means
+from label_studio_al.wording import activity_sentence
 from tests.support.background import AtOnce
 from tests.support.bench import TEXTS, TWO, Bench, config, truth
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import (
     BROKEN_JSON,
     CLOSED,
@@ -44,7 +47,7 @@ class Killed(BaseException):
 
 def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
     """What must be equal after every way to get there; the version's number may differ."""
-    row, version = bench.store.project(project.key), bench.version(project)
+    row, version = bench.store.projects.get(project.key), bench.version(project)
     ours = [item for item in project.predictions.values() if version_number(item["model_version"], "") is not None]
     return {
         "learnt": version.learnt,
@@ -53,7 +56,7 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
         "has_model": version.has_model,
         "queue": project.queue(),
         "scores": sorted(project.pushed(version.name).items()),
-        "window": sorted(bench.store.window(version.id)),
+        "window": sorted(bench.store.windows.informativeness(version.id)),
         "versions": len({item["model_version"] for item in ours}),
         "points to ours": project.model_version == version.name,
         "titles": {one["title"] == version.name for one in bench.fake.connections.values()},
@@ -68,7 +71,7 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
             row.retry_at,
             version.revision < row.wanted_revision,
         ),
-        "tasks": bench.store.task_ids(project.key),
+        "tasks": bench.store.tasks.ids(project.key),
     }
 
 
@@ -124,7 +127,7 @@ def test_queue_has_the_order_of_the_window(bench: Bench) -> None:
 
     bench.settle(project)
 
-    window = bench.store.window(bench.version(project).id)
+    window = bench.store.windows.informativeness(bench.version(project).id)
     assert project.queue() == sorted(window, key=lambda task_id: (-window[task_id], task_id))
 
 
@@ -138,7 +141,7 @@ def test_enough_labels_publish_a_model_under_the_next_version(bench: Bench) -> N
     version = bench.version(project)
     assert (version.name, version.has_model, set(version.learnt)) == ("al-2", True, set(labelled))
     assert project.model_version == "al-2"
-    assert state.activity == "waiting for 1 more label"
+    assert activity_sentence(state.activity) == "waiting for 1 more label"
     assert not set(project.pushed("al-2")) & set(labelled)
 
 
@@ -177,7 +180,7 @@ def test_older_predictions_are_deleted_while_nobody_labels(bench: Bench) -> None
     assert len({item["model_version"] for item in project.predictions.values()}) == 3
     bench.fake.calls.clear()
 
-    assert needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now() + 15, has_studio=True)
+    assert needs_turn(bench.store.projects.get(project.key), bench.settings, bench.clock.now() + 15, has_studio=True)
     bench.turn(project, after_seconds=15)
 
     names = bench.fake.names()
@@ -195,7 +198,7 @@ def test_very_many_older_versions_are_deleted_also_while_people_label_but_for_th
     gone = [f"al-{number}" for number in range(100, 101 + OLDER_VERSIONS_AT_MOST)]
     for name in gone:
         bench.fake.add_prediction(project.id, next(iter(project.tasks)), name, 0.5)
-    bench.store.add_stale(project.key, gone)
+    bench.store.projects.add_stale(project.key, gone)
 
     for _ in range(3):
         bench.hear(bench.fake.annotate(project.id, next(iter(project.queue() or [])), "animal"))
@@ -213,11 +216,11 @@ def test_an_older_config_that_is_told_late_is_corrected_by_label_studio(bench: B
     bench.turn(project)
 
     # As Label Studio's answer to our own rename does when it read the project before the admin's change.
-    bench.store.register(project.key, TWO, None, bench.clock.now())
+    bench.store.projects.register(project.key, TWO, None, bench.clock.now())
     bench.turn(project)
 
     assert bench.version(project).labels == ("animal", "machine", "plant")
-    assert not bench.store.project(project.key).config_wanted
+    assert not bench.store.projects.get(project.key).config_wanted
 
 
 def test_a_config_that_cannot_be_confirmed_is_asked_for_again(bench: Bench) -> None:
@@ -260,7 +263,7 @@ def test_empty_project_waits_without_an_error(bench: Bench) -> None:
     state = bench.turn(project)
 
     assert state.error is None
-    assert state.activity == "waiting for 5 more labels to train the first model"
+    assert activity_sentence(state.activity) == "waiting for 5 more labels to train the first model"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +316,7 @@ def test_too_few_labels_train_nothing(bench: Bench) -> None:
     state = bench.turn(project)
 
     assert bench.version(project).number == 1
-    assert state.activity == "waiting for 1 more label to train the first model"
+    assert activity_sentence(state.activity) == "waiting for 1 more label to train the first model"
 
 
 def test_labels_of_one_kind_train_nothing(bench: Bench) -> None:
@@ -324,7 +327,7 @@ def test_labels_of_one_kind_train_nothing(bench: Bench) -> None:
     state = bench.turn(project)
 
     assert bench.version(project).number == 1
-    assert state.activity == "waiting for a second label: all 8 labelled tasks are 'animal'"
+    assert activity_sentence(state.activity) == "waiting for a second label: all 8 labelled tasks are 'animal'"
 
 
 def test_growth_decides_when_the_next_training_is_due(bench: Bench) -> None:
@@ -335,7 +338,7 @@ def test_growth_decides_when_the_next_training_is_due(bench: Bench) -> None:
     assert bench.version(project).number == 2
 
     bench.label(project, 2)
-    assert bench.turn(project).activity == "waiting for 1 more label"
+    assert activity_sentence(bench.turn(project).activity) == "waiting for 1 more label"
     assert bench.version(project).number == 2
 
     bench.label(project, 1)
@@ -428,7 +431,7 @@ def test_skipped_task_leaves_the_pool_and_teaches_nothing(bench: Bench) -> None:
 
     version = bench.version(project)
     assert set(version.learnt) == set(labelled)
-    assert skipped not in bench.store.window(version.id)
+    assert skipped not in bench.store.windows.informativeness(version.id)
 
 
 def test_start_training_trains_once_without_new_labels(bench: Bench) -> None:
@@ -437,13 +440,13 @@ def test_start_training_trains_once_without_new_labels(bench: Bench) -> None:
     bench.label(project, 5)
     bench.turn(project)
 
-    bench.store.want_training(project.key, bench.clock.now())
+    bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
     assert bench.version(project).number == 3
 
     bench.turn(project)
     assert bench.version(project).number == 3
-    assert bench.store.project(project.key).wanted_revision <= bench.version(project).revision
+    assert bench.store.projects.get(project.key).wanted_revision <= bench.version(project).revision
 
 
 def test_start_training_with_too_few_labels_waits_and_says_so(bench: Bench) -> None:
@@ -451,18 +454,20 @@ def test_start_training_with_too_few_labels_waits_and_says_so(bench: Bench) -> N
     bench.turn(project)
     bench.label(project, 2)
 
-    bench.store.want_training(project.key, bench.clock.now())
+    bench.store.projects.want_training(project.key, bench.clock.now())
     state = bench.turn(project)
 
     assert (bench.version(project).has_model, state.error) == (False, None)
-    assert state.activity == "waiting for 3 more labels to train the first model"
+    assert activity_sentence(state.activity) == "waiting for 3 more labels to train the first model"
 
 
 def test_start_training_during_a_training_is_not_forgotten(bench: Bench) -> None:
     project = bench.add()
     bench.turn(project)
     bench.label(project, 5)
-    bench.fake.when("POST", "/api/predictions", lambda: bench.store.want_training(project.key, bench.clock.now()))
+    bench.fake.when(
+        "POST", "/api/predictions", lambda: bench.store.projects.want_training(project.key, bench.clock.now())
+    )
 
     bench.turn(project)
     assert bench.version(project).number == 2
@@ -551,7 +556,7 @@ def test_renamed_label_loses_its_examples_and_the_model(bench: Bench) -> None:
 def test_what_is_not_read_is_counted_with_a_task_for_example(bench: Bench) -> None:
     project = bench.add()
     bench.publish(project, 1)
-    assert bench.store.project(project.key).unread == []
+    assert bench.store.projects.get(project.key).unread == []
 
     empty = [task["id"] for task in bench.fake.add_tasks(project.id, [{"body": "elsewhere"}] * 4)["tasks"]]
     first, second, third, *_ = project.queue() or []
@@ -593,18 +598,18 @@ def test_unsupported_config_parks_the_project_with_its_reason(bench: Bench) -> N
     state = bench.turn(project)
 
     assert state.error == "the label config has no control: it needs one <Choices> on a <Text>"
-    assert (state.retry_at, state.activity) == (None, "waiting for a change")
+    assert (state.retry_at, state.activity.state) == (None, WAITING_FOR_A_CHANGE)
     assert project.model_version == "al-1"
 
 
 def test_unsupported_project_comes_to_rest(bench: Bench) -> None:
     project = bench.add("<View/>")
     n_turns = 0
-    while needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now(), has_studio=True):
+    while needs_turn(bench.store.projects.get(project.key), bench.settings, bench.clock.now(), has_studio=True):
         bench.turn(project)
         n_turns += 1
         assert n_turns < 5
-    assert bench.store.project(project.key).error is not None
+    assert bench.store.projects.get(project.key).error is not None
 
 
 def test_project_comes_to_rest_after_each_kind_of_turn(bench: Bench) -> None:
@@ -612,7 +617,7 @@ def test_project_comes_to_rest_after_each_kind_of_turn(bench: Bench) -> None:
     for n_labels in (0, 3, 5, 1):
         bench.label(project, n_labels)
         n_turns = 0
-        while needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now(), has_studio=True):
+        while needs_turn(bench.store.projects.get(project.key), bench.settings, bench.clock.now(), has_studio=True):
             bench.turn(project)
             n_turns += 1
             assert n_turns < 5
@@ -638,7 +643,7 @@ def test_changed_strategy_reorders_the_queue_without_a_new_label(bench: Bench) -
     bench.turn(project)
     assert bench.version(project).ranked_by == "margin"
 
-    bench.store.register(project.key, TWO, {"strategy": "random"}, bench.clock.now())
+    bench.store.projects.register(project.key, TWO, {"strategy": "random"}, bench.clock.now())
     bench.turn(project)
 
     assert bench.version(project).ranked_by == "random"
@@ -695,7 +700,7 @@ def test_imported_task_that_beats_the_window_is_pushed_at_once(bench: Bench) -> 
     bench.turn(project)
 
     assert bench.version(project) == version
-    worth = bench.store.window(version.id)
+    worth = bench.store.windows.informativeness(version.id)
     new = {task["id"] for task in webhook["tasks"]} & set(worth)
     assert new
     assert new <= set(project.queue() or [])
@@ -736,7 +741,7 @@ def test_deleted_tasks_leave_the_pool(bench: Bench) -> None:
     state = bench.turn(project)
 
     assert state.error is None
-    assert not set(bench.store.window(bench.version(project).id)) & set(gone)
+    assert not set(bench.store.windows.informativeness(bench.version(project).id)) & set(gone)
 
 
 def test_task_deleted_unheard_delays_one_turn_only(bench: Bench) -> None:
@@ -755,7 +760,7 @@ def test_task_deleted_unheard_delays_one_turn_only(bench: Bench) -> None:
     state = bench.turn(project)
     assert state.error is None
     assert bench.version(project).has_model
-    assert not bench.store.window(bench.version(project).id).keys() & set(gone)
+    assert not bench.store.windows.informativeness(bench.version(project).id).keys() & set(gone)
 
 
 def test_webhook_that_was_lost_is_repaired_by_the_sync(bench: Bench) -> None:
@@ -796,13 +801,13 @@ def test_lost_webhook_is_repaired_though_the_web_servers_clock_goes_otherwise(be
     heard, lost = list(project.tasks)[:2]
     event = read_event(bench.fake.annotate(project.id, heard, "animal"))
     assert event
-    bench.store.hear(event, bench.clock.now() + seconds, adds_only=True)
+    bench.store.updates.hear(event, bench.clock.now() + seconds, adds_only=True)
     bench.turn(project)
     bench.fake.annotate(project.id, lost, "animal")
 
     bench.turn(project, after_seconds=bench.settings.sync_seconds)
 
-    assert {one.task_id for one in bench.store.annotations(project.key)} == {heard, lost}
+    assert {one.task_id for one in bench.store.annotations.all(project.key)} == {heard, lost}
 
 
 def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) -> None:
@@ -817,7 +822,7 @@ def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) ->
     bench.turn(project, after_seconds=400)
 
     assert len(bench.version(project).learnt) == 7
-    assert bench.store.task_ids(project.key) == sorted(project.tasks)
+    assert bench.store.tasks.ids(project.key) == sorted(project.tasks)
 
 
 def test_label_heard_while_label_studio_is_listed_survives_the_sync(bench: Bench) -> None:
@@ -840,7 +845,7 @@ def test_task_deleted_while_tasks_are_listed_does_not_hide_another(bench: Bench)
 
     bench.turn(project)
 
-    assert set(bench.store.task_ids(project.key)) >= set(project.tasks)
+    assert set(bench.store.tasks.ids(project.key)) >= set(project.tasks)
 
 
 def test_tasks_deleted_while_they_are_listed_do_not_fail_the_turn(bench: Bench) -> None:
@@ -853,7 +858,7 @@ def test_tasks_deleted_while_they_are_listed_do_not_fail_the_turn(bench: Bench) 
     bench.turn(project)
     bench.settle(project)
 
-    assert bench.store.task_ids(project.key) == sorted(project.tasks)
+    assert bench.store.tasks.ids(project.key) == sorted(project.tasks)
 
 
 # -- others in the same Label Studio ----------------------------------------
@@ -920,11 +925,11 @@ def test_project_created_anew_under_the_same_number_is_refused(bench: Bench) -> 
     bench.clock.advance(400)
     bench.loop.take_turn(project.key)
 
-    state = bench.store.project(project.key)
+    state = bench.store.projects.get(project.key)
     assert state.error is not None
     assert other.key in state.error
     assert project.key in state.error
-    assert 1 not in bench.store.task_ids(project.key)
+    assert 1 not in bench.store.tasks.ids(project.key)
     assert (other.predictions, other.model_version) == ({}, "")
 
 
@@ -946,7 +951,7 @@ def test_projects_never_mix(bench: Bench) -> None:
     for project, labels in ((first, {"animal", "machine"}), (second, {"red", "green", "blue"})):
         assert {item["task"] for item in shown(project)} <= set(project.tasks)
         assert {item["result"][0]["value"]["choices"][0] for item in shown(project)} <= labels
-        assert bench.store.task_ids(project.key) == sorted(project.tasks)
+        assert bench.store.tasks.ids(project.key) == sorted(project.tasks)
 
 
 def test_failing_project_does_not_hold_up_another(bench: Bench) -> None:
@@ -1000,7 +1005,7 @@ def test_connection_made_anew_is_found(bench: Bench) -> None:
 
 def test_project_without_a_connection_says_how_to_connect(bench: Bench) -> None:
     project = bench.fake.add_project(TWO, TEXTS)
-    bench.store.register(project.key, TWO, {}, bench.clock.now())
+    bench.store.projects.register(project.key, TWO, {}, bench.clock.now())
 
     state = bench.turn(project)
     assert state.error is not None
@@ -1015,7 +1020,7 @@ def test_connection_with_basic_auth_gets_the_credentials(bench: Bench) -> None:
     project = bench.add()
     next(iter(bench.fake.connections.values()))["auth_method"] = "BASIC_AUTH"
     studio = Studio(URL, TOKEN, basic_auth=("user", "pass"), httpx_client=bench.fake.client(), clock=bench.clock)
-    bench.loop = Loop(bench.store, studio, bench.signer, bench.settings, bench.clock, Computing(1), AtOnce())
+    bench.loop = Loop(Means(bench.store, studio, bench.signer, bench.settings, bench.clock, Computing(1), AtOnce()))
 
     bench.turn(project)
 
@@ -1046,7 +1051,7 @@ def test_token_given_later_publishes_predictions_for_the_queue(bench: Bench) -> 
     bench.turn(project)
 
     bench.restart(with_studio=True)
-    bench.store.update(project.key, sync_wanted=True)
+    set_columns(bench.store, project.key, sync_wanted=True)
     bench.settle(project)
 
     assert project.model_version == bench.version(project).name
@@ -1177,7 +1182,7 @@ def test_old_version_keeps_serving_while_the_next_one_fails(
     bench.turn(project)
     bench.label(project, 6)
     queue = project.queue()
-    bench.store.update(project.key, sync_wanted=True)
+    set_columns(bench.store, project.key, sync_wanted=True)
     bench.fake.fail(method, path, how)
 
     for _ in range(3):
@@ -1226,7 +1231,7 @@ def test_start_training_does_not_wait_for_the_retry(bench: Bench) -> None:
     bench.turn(project, after_seconds=301)
     bench.fake.mend()
 
-    bench.store.want_training(project.key, bench.clock.now())
+    bench.store.projects.want_training(project.key, bench.clock.now())
     state = bench.turn(project, after_seconds=1)
 
     assert (state.error, project.model_version) == (None, "al-1")
@@ -1249,7 +1254,7 @@ def test_failed_turns_are_listed(bench: Bench) -> None:
 
     bench.turn(project)
 
-    assert bench.store.turns(project.key, 1)[0].outcome.startswith("failed: Label Studio at")
+    assert bench.store.turns.newest(project.key, 1)[0].outcome.startswith("failed: Label Studio at")
 
 
 def test_switch_that_label_studio_refuses_is_said_and_repeated(bench: Bench) -> None:
@@ -1297,75 +1302,41 @@ def test_memory_that_a_comparison_used_is_given_back(bench: Bench, monkeypatch: 
 # -- when the worker is killed ----------------------------------------
 
 
-class StoreThatIsKilled(Store):
-    """A store whose process ends at one of its calls, before or after the write."""
+def kill_at(store: Store, method: str, *, after: bool) -> None:
+    """Have the store's process end at one of its calls, before or after the write. method: "part.name"."""
+    part, _, name = method.partition(".")
+    act = getattr(getattr(store, part), name)
 
-    def __init__(self, url: str, method: str, *, after: bool) -> None:
-        super().__init__(url)
-        self._kills = (method, after)
-
-    def _at(self, name: str, act: Callable[[], Any]) -> Any:
-        method, after = self._kills
-        if name != method:
-            return act()
+    def end(*args: Any, **options: Any) -> None:
         if after:
-            act()
-        raise Killed(name)
+            act(*args, **options)
+        raise Killed(method)
 
-    def reserve_number(self, key: str) -> int:
-        return int(self._at("reserve_number", lambda: super(StoreThatIsKilled, self).reserve_number(key)))
-
-    def publish(self, key: str, new: NewVersion, *, is_switched: bool, turn: int | None = None) -> Version:
-        act = super().publish
-        version: Version = self._at("publish", lambda: act(key, new, is_switched=is_switched, turn=turn))
-        return version
-
-    def save_features(self, key: str, field: str, artifact: bytes, now: float) -> int:
-        act = super().save_features
-        return int(self._at("save_features", lambda: act(key, field, artifact, now)))
-
-    def compare_tasks(self, *args: Any) -> None:
-        act = super().compare_tasks
-        self._at("compare_tasks", lambda: act(*args))
-
-    def compare_annotations(self, *args: Any) -> None:
-        act = super().compare_annotations
-        self._at("compare_annotations", lambda: act(*args))
-
-    def finish_comparison(self, *args: Any) -> None:
-        act = super().finish_comparison
-        self._at("finish_comparison", lambda: act(*args))
-
-    def drop_stale(self, key: str, name: str) -> None:
-        act = super().drop_stale
-        self._at("drop_stale", lambda: act(key, name))
-
-    def update(self, key: str, **columns: Any) -> None:
-        act = super().update
-        self._at(f"update {' '.join(columns)}", lambda: act(key, **columns))
+    setattr(getattr(store, part), name, end)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "method",
     [
-        "reserve_number",
-        "publish",
-        "save_features",
-        "finish_comparison",
-        "compare_tasks",
-        "compare_annotations",
-        "update sync_wanted config_wanted",
-        "update is_switched",
-        "update is_arranged",
-        "drop_stale",
+        "projects.reserve_number",
+        "versions.publish",
+        "features.save",
+        "updates.finish_comparison",
+        "updates.compare_tasks",
+        "updates.compare_annotations",
+        "projects.grant",
+        "projects.note_switched",
+        "projects.note_arranged",
+        "projects.drop_stale",
     ],
 )
 def test_killed_at_a_write_converges(
     bench: Bench, reference: dict[str, Any], tmp_path: Path, method: str, after: bool
 ) -> None:
     project = prepared(bench)
-    store = StoreThatIsKilled(f"sqlite:///{tmp_path / 'state.sqlite'}", method, after=after)
+    store = Store(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    kill_at(store, method, after=after)
     bench.restart(store)
     with pytest.raises(Killed):
         bench.turn(project)
@@ -1481,7 +1452,7 @@ def test_lost_store_is_rebuilt_from_label_studio(bench: Bench, tmp_path: Path) -
 
     bench.store = Store(f"sqlite:///{tmp_path / 'new.sqlite'}")
     bench.store.migrate()
-    bench.store.register(project.key, TWO, {"audit_share": 0.0}, bench.clock.now())
+    bench.store.projects.register(project.key, TWO, {"audit_share": 0.0}, bench.clock.now())
     bench.restart()
     bench.settle(project)
 
@@ -1505,7 +1476,7 @@ def test_every_label_after_the_first_model_has_a_prediction_from_before(bench: B
     project = bench.add()
     bench.publish(project, 3)
 
-    kept = {one.task_id: one for one in bench.store.predictions(project.key)}
+    kept = {one.task_id: one for one in bench.store.measurements.predictions(project.key)}
     learnt = bench.version(project).learnt
     assert len(learnt) == 15
     # The first five were asked without a model.
@@ -1520,26 +1491,28 @@ def test_audits_are_about_the_share_that_was_set(bench: Bench) -> None:
         bench.publish(project, 2)
         bench.settle(project)
 
-    assert all(one.is_audit for one in bench.store.predictions(everything.key))
-    assert not any(one.is_audit for one in bench.store.predictions(nothing.key))
-    assert bench.store.audits(bench.version(everything).id) == set(everything.queue() or [])
+    assert all(one.is_audit for one in bench.store.measurements.predictions(everything.key))
+    assert not any(one.is_audit for one in bench.store.measurements.predictions(nothing.key))
+    assert bench.store.windows.audits(bench.version(everything).id) == set(everything.queue() or [])
 
 
 def test_audit_that_was_served_before_the_switch_counts_after_it(bench: Bench) -> None:
     project = bench.add(audit_share=1, window=5)
     bench.publish(project, 2)
-    drawn = bench.store.audits(bench.version(project).id)
+    drawn = bench.store.windows.audits(bench.version(project).id)
     first = (project.queue() or [])[0]
     bench.hear(bench.fake.annotate(project.id, first, "animal"))
     bench.turn(project)
     version = bench.version(project)
-    assert bench.store.late_audits(version.id) == drawn - {first} - set(bench.store.window(version.id))
+    assert bench.store.versions.late_audits(version.id) == drawn - {first} - set(
+        bench.store.windows.informativeness(version.id)
+    )
 
     for task_id in drawn - {first}:
         bench.hear(bench.fake.annotate(project.id, task_id, "animal"))
     bench.turn(project)
 
-    kept = {one.task_id: one.is_audit for one in bench.store.predictions(project.key)}
+    kept = {one.task_id: one.is_audit for one in bench.store.measurements.predictions(project.key)}
     assert all(kept[task_id] for task_id in drawn)
 
 
@@ -1547,13 +1520,13 @@ def test_what_people_may_have_open_at_a_switch_stays_what_it_is(bench: Bench) ->
     project = bench.add(audit_share=0.4, strategy="margin", seed=1)
     bench.publish(project, 1)
     before = bench.version(project)
-    shown = bench.store.next_tasks(project.key, before.id, 11)[1:]
+    shown = bench.store.windows.next(project.key, before.id, 11)[1:]
     bench.label(project, 1)
     bench.turn(project)
 
     version = bench.version(project)
     assert version.id != before.id
-    audits = bench.store.audits(version.id)
+    audits = bench.store.windows.audits(version.id)
     kept = [one.task_id for one in shown if one.is_audit]
     assert 0 < len(kept) < len(shown) < len(audits | {one.task_id for one in shown})
     assert [task_id for task_id in project.queue() or [] if task_id in audits][: len(kept)] == kept
@@ -1563,11 +1536,11 @@ def test_what_people_may_have_open_at_a_switch_stays_what_it_is(bench: Bench) ->
 def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
     project = bench.add()
     bench.publish(project, 1)
-    assert bench.store.newest_measurement(project.key) is not None
-    steps = list(bench.store.turns(project.key, 1)[0].steps)
+    assert bench.store.measurements.newest(project.key) is not None
+    steps = list(bench.store.turns.newest(project.key, 1)[0].steps)
     assert steps.index("switch") < steps.index("measure")
 
-    newest = bench.store.newest_measurement(project.key)
+    newest = bench.store.measurements.newest(project.key)
     assert newest is not None
     assert (newest.version, newest.n_labels) == (2, 5)
     assert newest.report["cross_validation"]["n"] == 5
@@ -1576,12 +1549,12 @@ def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
 def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
     project = bench.add(audit_share=1)
     bench.publish(project, 3)
-    before = bench.store.newest_measurement(project.key)
+    before = bench.store.measurements.newest(project.key)
     gone = [next(iter(project.annotations)), *list(project.annotations)[-6:]]
     bench.hear(bench.fake.delete_annotations(project.id, *gone))
     bench.turn(project)
 
-    after = bench.store.newest_measurement(project.key)
+    after = bench.store.measurements.newest(project.key)
     assert before is not None
     assert after is not None
     assert after.report["audit"]["n"] < before.report["audit"]["n"]
@@ -1590,11 +1563,11 @@ def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
 def test_figures_vanish_with_all_labels(bench: Bench) -> None:
     project = bench.add(audit_share=1)
     bench.publish(project, 3)
-    assert bench.store.newest_measurement(project.key) is not None
+    assert bench.store.measurements.newest(project.key) is not None
     bench.hear(bench.fake.delete_annotations(project.id, *project.annotations))
     bench.turn(project)
     assert not bench.version(project).has_model
-    assert bench.store.measurements(project.key) == []
+    assert bench.store.measurements.all(project.key) == []
 
 
 def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -> None:
@@ -1603,12 +1576,12 @@ def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -
     bench.publish(project, 2)
     again = Store(f"sqlite:///{tmp_path / 'again.sqlite'}")
     again.migrate()
-    again.register(project.key, TWO, {}, bench.clock.now())
+    again.projects.register(project.key, TWO, {}, bench.clock.now())
     bench.restart(again)
     bench.loop.take_turn(project.key)
 
-    row = again.project(project.key)
-    first, second = bench.version(project), again.version(row.version_id or 0)
+    row = again.projects.get(project.key)
+    first, second = bench.version(project), again.versions.get(row.version_id or 0)
     assert list(first.learnt.items()) == list(second.learnt.items())
     models = [
         Models(store, bench.signer).get(project.key, version.id)
@@ -1633,7 +1606,7 @@ def test_a_measurement_that_fails_does_not_hold_up_the_queue(
 ) -> None:
     project = bench.add()
     bench.publish(project, 1)
-    monkeypatch.setattr(bench.store, "record_measurement", None)
+    monkeypatch.setattr(bench.store.measurements, "record", None)
     bench.label(project, 6)
 
     state = bench.turn(project)
@@ -1649,13 +1622,13 @@ def test_a_paused_project_hears_but_takes_no_turn(bench: Bench) -> None:
     project = bench.add()
     bench.publish(project, 1)
     before, queue = bench.version(project).name, project.queue()
-    bench.store.pause(project.key, bench.clock.now())
+    bench.store.projects.pause(project.key, bench.clock.now())
     bench.label(project, 5)
     calls = len(bench.fake.calls)
     row = bench.turn(project)
     assert (bench.version(project).name, row.n_unfinished, len(bench.fake.calls)) == (before, 0, calls)
     assert set(project.queue() or []) < set(queue or [])
-    bench.store.resume(project.key, bench.clock.now())
+    bench.store.projects.resume(project.key, bench.clock.now())
     bench.turn(project)
     assert len(bench.version(project).learnt) == 10
 
@@ -1663,7 +1636,7 @@ def test_a_paused_project_hears_but_takes_no_turn(bench: Bench) -> None:
 def test_settings_that_were_chosen_here_reach_label_studio(bench: Bench) -> None:
     project = bench.add()
     bench.publish(project, 1)
-    bench.store.choose_settings(project.key, {"strategy": "entropy"}, bench.clock.now())
+    bench.store.projects.choose_settings(project.key, {"strategy": "entropy"}, bench.clock.now())
     bench.fake.fail("PATCH", "/api/ml/[0-9]+", 503)
     assert bench.turn(project).wanted_params == {"strategy": "entropy"}
     bench.fake.mend()
@@ -1678,11 +1651,11 @@ def test_what_the_model_hesitates_between_is_kept_with_the_window(bench: Bench) 
     project = bench.add(strategy="margin")
     bench.turn(project)
     version = bench.version(project)
-    assert all(one.guesses == () for one in bench.store.next_tasks(project.key, version.id, 100))
+    assert all(one.guesses == () for one in bench.store.windows.next(project.key, version.id, 100))
     bench.label(project, 5)
     bench.settle(project)
     version = bench.version(project)
-    shown = bench.store.next_tasks(project.key, version.id, 100)
+    shown = bench.store.windows.next(project.key, version.id, 100)
     assert [one.task_id for one in shown] == project.queue()
     for one in shown:
         (first, best), (second, next_best) = one.guesses
@@ -1719,7 +1692,7 @@ def test_a_long_comparison_says_how_far_it_has_come(bench: Bench) -> None:
     project = bench.add(texts=[f"text {n}" for n in range(2_500)])
     seen: list[Any] = []
     bench.fake.when(
-        "GET", f"/api/projects/{project.id}/export", lambda: seen.append(bench.store.project(project.key).progress)
+        "GET", f"/api/projects/{project.id}/export", lambda: seen.append(bench.store.projects.get(project.key).progress)
     )
     row = bench.turn(project)
     assert seen == [{"what": "sync", "done": 2_500, "total": 2_500}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,10 @@ from label_studio_al.labeling import parse_config
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.model import Model
+from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Measurement, NewVersion, Prediction, Signer, Store, Version, model_kind
 from label_studio_al.turns.measuring import COMPARED_LABELS_APART, keep_predictions, measure
+from label_studio_al.turns.subject import Subject
 from tests.support.build import KEY, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
@@ -32,8 +34,8 @@ class Setting:
     def __init__(self, store: Store, signer: Signer, folder: Path) -> None:
         draw = np.random.default_rng(0)
         texts = {place: " ".join(draw.choice(WORDS[truth(place)].split(), 4)) for place in range(1, N + 1)}
-        store.register(KEY, config_xml(), None, 0.0)
-        store.hear(event(tasks=tuple(task(place, text) for place, text in texts.items())), 0.0)
+        store.projects.register(KEY, config_xml(), None, 0.0)
+        store.updates.hear(event(tasks=tuple(task(place, text) for place, text in texts.items())), 0.0)
         self.store, self.signer = store, signer
         self.pool = make_pool(store, signer, folder)
         self.pool.refresh(np.inf)
@@ -68,10 +70,18 @@ class Setting:
             audits=audits,
         )
         model = Model(self.pool.features, classifier, "margin", Tuning("tfidf"))
-        return self.store.publish(KEY, new, is_switched=True), model
+        return self.store.versions.publish(KEY, new, is_switched=True), model
 
     def measure(self, version: Version, model: Model) -> Measurement | None:
-        return measure(self.store, KEY, self.pool, version, model, fit_classifier, 0, 1.0)
+        return measure(self.store, self.subject(version.learnt, version), version, model, 1.0)
+
+    def subject(self, labels: Mapping[int, str], version: Version) -> Subject:
+        """A turn that has found these labels."""
+        project, changes = self.store.projects.get(KEY), self.pool.refresh(np.inf)
+        return Subject(project, CONFIG, ProjectSettings(), self.pool, changes, labels, sorted(labels), version)
+
+    def keep(self, version: Version, model: Model, labels: Mapping[int, str]) -> None:
+        keep_predictions(self.store, self.subject(labels, version), version, model)
 
 
 @pytest.fixture
@@ -82,8 +92,8 @@ def setting(store: Store, signer: Signer, tmp_path: Path) -> Setting:
 def test_prediction_of_each_new_label_is_kept_before_it_is_learnt(setting: Setting) -> None:
     version, model = setting.publish(20, audits=frozenset({22, 30}))
     labels = {place: truth(place) for place in range(1, 25)}
-    keep_predictions(setting.store, KEY, CONFIG, version, model, labels)
-    kept = setting.store.predictions(KEY)
+    setting.keep(version, model, labels)
+    kept = setting.store.measurements.predictions(KEY)
     assert [one.task_id for one in kept] == [21, 22, 23, 24]
     assert [one.is_audit for one in kept] == [False, True, False, False]
     assert {one.n_labels for one in kept} == {20}
@@ -94,16 +104,16 @@ def test_prediction_of_each_new_label_is_kept_before_it_is_learnt(setting: Setti
 
 def test_prediction_of_a_later_version_does_not_replace_the_first(setting: Setting) -> None:
     first = Prediction(task_id=30, predicted="A", probability=0.9, n_labels=10, is_audit=True)
-    setting.store.keep_predictions(KEY, [first])
+    setting.store.measurements.keep_predictions(KEY, [first])
     version, model = setting.publish(20)
-    keep_predictions(setting.store, KEY, CONFIG, version, model, {30: "B"})
-    assert setting.store.predictions(KEY) == [first]
+    setting.keep(version, model, {30: "B"})
+    assert setting.store.measurements.predictions(KEY) == [first]
 
 
 def test_report_measures_the_audit_on_labels_as_they_are_now(setting: Setting) -> None:
     audits = frozenset(range(21, 41))
     version, model = setting.publish(20, audits)
-    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in range(1, 41)})
+    setting.keep(version, model, {place: truth(place) for place in range(1, 41)})
     newest, model = setting.publish(40)
     measured = setting.measure(newest, model)
     assert measured is not None
@@ -137,7 +147,7 @@ def test_versions_are_compared_a_batch_apart(setting: Setting) -> None:
         kappas.append(measured.kappa)
     assert [kappa is None for kappa in kappas] == [True, True, False, True, False]
     assert all(0 <= kappa <= 1 for kappa in kappas if kappa is not None)
-    kept = [one.predictions is not None for one in setting.store.measurements(KEY)]
+    kept = [one.predictions is not None for one in setting.store.measurements.all(KEY)]
     assert kept == [False, False, False, False, True]
 
 
@@ -147,7 +157,7 @@ def test_nothing_is_measured_again_without_growth(setting: Setting) -> None:
     assert setting.measure(version, model) is None
     assert setting.measure(*setting.publish(44)) is None
     assert setting.measure(*setting.publish(45)) is not None
-    assert len(setting.store.measurements(KEY)) == 2
+    assert len(setting.store.measurements.all(KEY)) == 2
 
 
 def test_corrected_labels_are_measured_again(setting: Setting) -> None:
@@ -162,7 +172,7 @@ def test_figures_of_labels_that_were_deleted_are_gone(setting: Setting) -> None:
     for n_labels in (20, 40, 60, 80):
         version, model = setting.publish(n_labels, audits)
         setting.measure(version, model)
-    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in audits})
+    setting.keep(version, model, {place: truth(place) for place in audits})
     measured = setting.measure(*setting.publish(90))
     assert measured is not None
     assert (measured.report["audit"]["n"], len(measured.report["agreement"])) == (10, 3)
@@ -173,7 +183,7 @@ def test_figures_of_labels_that_were_deleted_are_gone(setting: Setting) -> None:
     assert measured.report["audit"]["n"] == 0
     assert measured.report["learning_curve"] == []
     assert len(measured.report["agreement"]) == 1
-    assert [one.n_labels for one in setting.store.measurements(KEY)] == [20, 40, 40]
+    assert [one.n_labels for one in setting.store.measurements.all(KEY)] == [20, 40, 40]
 
 
 @pytest.mark.parametrize(("n_audits", "stop"), [(19, None), (20, True)])
@@ -182,7 +192,7 @@ def test_stop_is_advised_when_versions_agree_and_audits_were_labelled(
 ) -> None:
     audits = range(21, 21 + n_audits)
     version, model = setting.publish(20, audits=frozenset(audits))
-    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in audits})
+    setting.keep(version, model, {place: truth(place) for place in audits})
     for n_labels in (40, 60, 80, 100):
         measured = setting.measure(*setting.publish(n_labels))
     assert measured is not None
@@ -194,10 +204,10 @@ def test_stop_is_advised_when_versions_agree_and_audits_were_labelled(
 def test_old_reports_are_not_kept(setting: Setting) -> None:
     for n_labels in (20, 40):
         setting.measure(*setting.publish(n_labels))
-    older, newest = setting.store.measurements(KEY)
+    older, newest = setting.store.measurements.all(KEY)
     assert older.report == {}
     assert newest.report
-    assert setting.store.newest_measurement(KEY) == newest
+    assert setting.store.measurements.newest(KEY) == newest
 
 
 def test_slips_are_reported_by_their_tasks(setting: Setting) -> None:
@@ -215,7 +225,7 @@ def test_slips_are_reported_by_their_tasks(setting: Setting) -> None:
 def test_random_baseline_is_of_the_labels_that_were_drawn(setting: Setting) -> None:
     audits = frozenset(range(21, 61))
     version, model = setting.publish(20, audits)
-    keep_predictions(setting.store, KEY, CONFIG, version, model, {place: truth(place) for place in range(1, 81)})
+    setting.keep(version, model, {place: truth(place) for place in range(1, 81)})
     measured = setting.measure(*setting.publish(80))
     assert measured is not None
     points = measured.report["random_baseline"]

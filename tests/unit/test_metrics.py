@@ -31,6 +31,7 @@ from label_studio_al.web import create_app
 from tests.support.bench import Bench
 from tests.support.build import KEY, OTHER_KEY, annotation, config_xml, event, task
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
 from tests.support.studio import until
 
@@ -74,14 +75,14 @@ def documented() -> dict[str, tuple[str, tuple[str, ...], str]]:
 
 
 def test_documented_metrics_are_those_that_are_served(client: FlaskClient, app: Flask, store: Store) -> None:
-    store.register(KEY, config_xml(), None, 1.0)
-    store.publish(KEY, NewVersion(1, 2.0, 0, "random", ("A", "B"), {}, None, None, []), is_switched=True)
-    store.update(KEY, synced_at=3.0)
+    store.projects.register(KEY, config_xml(), None, 1.0)
+    store.versions.publish(KEY, NewVersion(1, 2.0, 0, "random", ("A", "B"), {}, None, None, []), is_switched=True)
+    set_columns(store, KEY, synced_at=3.0)
     counts = Counts()
     for name, counted in COUNTED.items():
         labels = dict.fromkeys(counted.labels, "some")
         counts.observe(name, 1.0, **labels) if counted.buckets else counts.add(name, **labels)
-    counts.flush(store.add_counts)
+    counts.flush(store.counters.add)
 
     served = {}
     for family in text_string_to_metric_families(client.get("/metrics").text):
@@ -130,7 +131,7 @@ def test_counts_of_many_threads_and_stores_are_summed(store: Store, database: st
             counts.add("label_studio_al_turns_total", outcome="kept")
             counts.add("label_studio_al_turns_total", outcome=("failed", "published")[n % 2])
             counts.observe("label_studio_al_queue_delay_seconds", n)
-            counts.flush(one.add_counts)
+            counts.flush(one.counters.add)
 
     threads = [threading.Thread(target=work, args=[others[n % 2]]) for n in range(6)]
     for thread in threads:
@@ -139,7 +140,7 @@ def test_counts_of_many_threads_and_stores_are_summed(store: Store, database: st
         thread.join()
     others[1].close()
 
-    sums = store.all_counts()
+    sums = store.counters.all()
     assert sums["label_studio_al_turns_total", '{"outcome":"kept"}'] == 120
     assert sums["label_studio_al_turns_total", '{"outcome":"failed"}'] == 60
     assert sums["label_studio_al_queue_delay_seconds_sum", "{}"] == 6 * sum(range(20))
@@ -155,9 +156,9 @@ def test_what_the_database_does_not_take_is_added_later(store: Store) -> None:
 
     with pytest.raises(sa.exc.OperationalError):
         counts.flush(fail)
-    counts.flush(store.add_counts)
-    counts.flush(store.add_counts)
-    assert store.all_counts() == {("label_studio_al_requests_shed_total", "{}"): 2.0}
+    counts.flush(store.counters.add)
+    counts.flush(store.counters.add)
+    assert store.counters.all() == {("label_studio_al_requests_shed_total", "{}"): 2.0}
 
 
 def test_counting_by_other_labels_than_declared_is_refused() -> None:
@@ -169,7 +170,7 @@ def test_histogram_is_cumulative(client: FlaskClient, store: Store) -> None:
     counts = Counts()
     for seconds in (0.1, 0.2, 3.0, 1000.0):
         counts.observe("label_studio_al_queue_delay_seconds", seconds)
-    counts.flush(store.add_counts)
+    counts.flush(store.counters.add)
     name = "label_studio_al_queue_delay_seconds"
     found = exposed(client)
     buckets = [value for sample, value in found.items() if sample.startswith(f"{name}_bucket")]
@@ -189,7 +190,7 @@ def test_events_and_requests_are_counted(
     client.post("/webhook", json={"action": 3})
     client.get("/nobody/knows/this")
     client.post("/predict", json=payload("predict"))
-    assert store.all_counts() == {}
+    assert store.counters.all() == {}
     app.extensions["parts"].flush_counts()
 
     found = exposed(client)
@@ -218,7 +219,7 @@ def test_counts_wait_while_the_database_is_away_and_cause_no_comparison(
     app: Flask, client: FlaskClient, store: Store, tmp_path: Path, payload: Callable[[str], dict[str, Any]]
 ) -> None:
     client.post("/setup", json=payload("setup"))
-    store.update(PROJECT, sync_wanted=False)
+    set_columns(store, PROJECT, sync_wanted=False)
     here = app.extensions["parts"]
     here.store = Store(f"sqlite:///{tmp_path / 'nowhere' / 'state.sqlite'}", patience_seconds=0.1)
     here.flush_counts()
@@ -240,7 +241,7 @@ def test_a_locked_database_is_no_reason_to_compare(app: Flask, store: Store, dat
     engine.dispose()
     assert not here._is_behind
     here.flush_counts()
-    assert store.all_counts() == {("label_studio_al_requests_shed_total", "{}"): 1.0}
+    assert store.counters.all() == {("label_studio_al_requests_shed_total", "{}"): 1.0}
     here.store.close()
 
 
@@ -263,16 +264,18 @@ def test_metrics_need_the_credentials(tmp_path: Path, store: Store, signer: Sign
 @pytest.mark.both_databases
 def test_projects_states_are_right(store: Store, app: Flask, client: FlaskClient) -> None:
     for key in (KEY, OTHER_KEY):
-        store.register(key, config_xml(), None, 1000.0)
+        store.projects.register(key, config_xml(), None, 1000.0)
     tasks = tuple(task(n) for n in range(1, 6))
-    store.hear(event(tasks=tasks, annotations=(annotation(1, 1), annotation(2, 2, was_cancelled=True))), 2000.0)
+    store.updates.hear(event(tasks=tasks, annotations=(annotation(1, 1), annotation(2, 2, was_cancelled=True))), 2000.0)
     window = [(n, 0.5) for n in range(1, 6)]
     new = NewVersion(7, 3000.0, 1, "random", ("A", "B"), {}, None, None, window)
-    store.publish(KEY, new, is_switched=True)
-    store.hear(event("TASKS_DELETED", deleted_tasks=(5,)), 4000.0)
+    store.versions.publish(KEY, new, is_switched=True)
+    store.updates.hear(event("TASKS_DELETED", deleted_tasks=(5,)), 4000.0)
     # Tasks and annotations of the same numbers in another project are nothing to this one.
-    store.hear(event(key=OTHER_KEY, tasks=tasks, annotations=(annotation(3, 3), annotation(4, 4))), 1500.0)
-    store.update(KEY, seen_revision=1, n_tasks=5, n_annotations=2, n_failures=3, is_paused=True, parked_revision=9)
+    store.updates.hear(event(key=OTHER_KEY, tasks=tasks, annotations=(annotation(3, 3), annotation(4, 4))), 1500.0)
+    set_columns(
+        store, KEY, seen_revision=1, n_tasks=5, n_annotations=2, n_failures=3, is_paused=True, parked_revision=9
+    )
 
     found = exposed(client)
 
@@ -292,7 +295,7 @@ def test_projects_states_are_right(store: Store, app: Flask, client: FlaskClient
         assert found[f'label_studio_al_project_{name}{{"project": "{KEY}"}}'] == value, name
     of_other = {name for name in found if OTHER_KEY in name}
     assert f'label_studio_al_project_version{{"project": "{OTHER_KEY}"}}' not in of_other
-    store.forget(KEY)
+    store.projects.forget(KEY)
     assert not [name for name in exposed(client) if KEY in name]
 
 
@@ -306,14 +309,15 @@ def counts() -> Counts:
 
 @pytest.fixture
 def bench(store: Store, signer: Signer, clock: FakeClock, tmp_path: Path, counts: Counts) -> Bench:
-    made = Bench(FakeLabelStudio(), store, signer, clock, Settings(model_dir=tmp_path, encoder="none"))
-    made.loop._counts = counts
-    return made
+    settings = Settings(model_dir=tmp_path, encoder="none")
+    return Bench(FakeLabelStudio(), store, signer, clock, settings, counts=counts)
 
 
 def taken(counts: Counts, store: Store) -> dict[str, float]:
-    counts.flush(store.add_counts)
-    return {f"{name}{'' if labels == '{}' else labels}": value for (name, labels), value in store.all_counts().items()}
+    counts.flush(store.counters.add)
+    return {
+        f"{name}{'' if labels == '{}' else labels}": value for (name, labels), value in store.counters.all().items()
+    }
 
 
 def test_turns_are_counted_by_outcome_with_their_steps_and_delay(bench: Bench, counts: Counts, store: Store) -> None:
@@ -341,12 +345,12 @@ def test_calls_to_label_studio_are_counted_by_outcome(counts: Counts, store: Sto
     fake = FakeLabelStudio()
     project = fake.add_project(config_xml(), ["a text"])
     studio = Studio(URL, TOKEN, httpx_client=fake.client(), clock=clock, counts=counts)
-    studio.project(project.id)
+    studio.projects.get(project.id)
     with pytest.raises(StudioRefused):
-        studio.project(99)
+        studio.projects.get(99)
     fake.fail("POST", ".*", 503)
     with pytest.raises(StudioUnreachable):
-        studio.push(project.id, [{"task": 1}])
+        studio.predictions.push(project.id, [{"task": 1}])
     found = taken(counts, store)
     calls = "label_studio_al_studio_calls_total"
     assert found[f'{calls}{{"method":"GET","outcome":"answered"}}'] == 1

@@ -98,11 +98,11 @@ def keep_a_project_with_rows(engine: sa.Engine) -> None:
 
 def the_project_is_whole(url: str) -> None:
     store = Store(url)
-    project = store.project(KEY)
+    project = store.projects.get(KEY)
     assert (project.extra_params, project.revision, project.n_turns) == ({"seed": 1}, 7, 3)
     assert (project.compared_at, project.compared_through, project.purged_revision) == (None, 0, -1)
     assert (project.n_tasks, project.n_annotations) == (0, 0)
-    assert store.task_ids(KEY) == [1]
+    assert store.tasks.ids(KEY) == [1]
     store.close()
 
 

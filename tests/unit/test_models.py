@@ -27,22 +27,22 @@ class Setting:
         self.features, rows = Features.fit_transform(TEXTS, None)
         self.classifier = fit_classifier(rows, np.array(["A", "B"]))
         self.loaded: list[int] = []
-        load = store.features_artifact
+        load = store.features.artifact
 
         def watched(features_id: int) -> bytes | None:
             self.loaded.append(features_id)
             return load(features_id)
 
-        monkeypatch.setattr(store, "features_artifact", watched)
+        monkeypatch.setattr(store.features, "artifact", watched)
 
     def publish(self, number: int = 1, key: str = KEY, features_id: int | None = None) -> tuple[int, int]:
         """Ids of the version and of its features."""
-        self.store.register(key, config_xml(), None, 0.0)
+        self.store.projects.register(key, config_xml(), None, 0.0)
         signed = self.signer.dump(self.features, features_kind(key, 0.0))
-        features_id = features_id or self.store.save_features(key, "text", signed, 0.0)
+        features_id = features_id or self.store.features.save(key, "text", signed, 0.0)
         artifact = self.signer.dump((self.classifier, "margin", Tuning("tfidf")), model_kind(key, number, 0.0))
         new = NewVersion(number, 0.0, 0, "margin", ("A", "B"), {1: "A"}, features_id, artifact, [])
-        return self.store.publish(key, new, is_switched=True).id, features_id
+        return self.store.versions.publish(key, new, is_switched=True).id, features_id
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_known_features_are_not_loaded(setting: Setting) -> None:
 
 def test_features_share_their_topics_with_other_processes(setting: Setting, tmp_path: Path) -> None:
     version_id, features_id = setting.publish()
-    artifact = setting.store.features_artifact(features_id)
+    artifact = setting.store.features.artifact(features_id)
     assert artifact is not None
     # The worker has written them before it publishes a version.
     with_shared_topics(setting.features, folder_of(tmp_path, KEY, artifact))

@@ -20,6 +20,7 @@ from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import REST_SECONDS
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_web_goes_on_from_memory_and_asks_for_what_it_missed(
     assert client.post("/setup", json=payload("setup")).status_code == 200
     predicted = client.post("/predict", json=payload("predict"))
     assert predicted.status_code == 200
-    own_store.update(KEY, sync_wanted=False)
+    set_columns(own_store, KEY, sync_wanted=False)
 
     caplog.set_level(logging.INFO)
     caplog.clear()
@@ -89,14 +90,14 @@ def test_web_goes_on_from_memory_and_asks_for_what_it_missed(
     here = client.application.extensions["parts"]
     here.clock.advance(REST_SECONDS)
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 201
-    assert own_store.project(KEY).sync_wanted
+    assert own_store.projects.get(KEY).sync_wanted
 
 
 def test_web_asks_for_what_it_missed_without_another_request(
     server: Postgres, own_store: Store, client: FlaskClient, payload: Callable[[str], dict[str, Any]]
 ) -> None:
     assert client.post("/setup", json=payload("setup")).status_code == 200
-    own_store.update(KEY, sync_wanted=False)
+    set_columns(own_store, KEY, sync_wanted=False)
     server.stop()
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 503
     server.start()
@@ -105,7 +106,7 @@ def test_web_asks_for_what_it_missed_without_another_request(
     is_over = threading.Event()
     thread = threading.Thread(target=here.keep_up, args=[is_over])
     thread.start()
-    wait_for(lambda: own_store.project(KEY).sync_wanted, RETURN_SECONDS)
+    wait_for(lambda: own_store.projects.get(KEY).sync_wanted, RETURN_SECONDS)
     is_over.set()
     thread.join()
 
@@ -118,7 +119,7 @@ def test_characters_that_a_database_refuses_are_no_server_error(
     assert client.post("/setup", json={**setup, "schema": setup["schema"] + text}).status_code in (400, 422)
     assert client.post("/setup", json={**setup, "extra_params": {text: text}}).status_code in (400, 422)
     assert client.post("/setup", json=setup).status_code == 200
-    own_store.update(KEY, sync_wanted=False)
+    set_columns(own_store, KEY, sync_wanted=False)
     event = payload("annotation_created")
     event["project"]["label_config"] = setup["schema"] + text
     assert client.post("/webhook", json=event).status_code < 500
@@ -128,7 +129,7 @@ def test_characters_that_a_database_refuses_are_no_server_error(
     if "\0" in text:
         # The event that could not be written down is made up for.
         client.application.extensions["parts"].catch_up()
-        assert own_store.project(KEY).sync_wanted
+        assert own_store.projects.get(KEY).sync_wanted
 
 
 def wait_for(is_so: Callable[[], bool], seconds: float) -> None:
@@ -141,22 +142,22 @@ def wait_for(is_so: Callable[[], bool], seconds: float) -> None:
 def test_worker_survives_an_outage(server: Postgres, own_store: Store, url: str, tmp_path: Path) -> None:
     """Without Label Studio: what it has to do is told by the store alone."""
     config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="A"/></Choices></View>'
-    own_store.register("1.1", config, {}, time.time())
+    own_store.projects.register("1.1", config, {}, time.time())
     environment = {**os.environ, "MODEL_DIR": str(tmp_path), "DATABASE_URL": url, "AL_ENCODER": "none"}
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "label_studio_al", "worker"], cwd=ROOT, env=environment, stderr=log
         )
     try:
-        wait_for(lambda: own_store.project("1.1").seen_revision >= 0, 60)
-        own_store.update("1.1", sync_wanted=False)
+        wait_for(lambda: own_store.projects.get("1.1").seen_revision >= 0, 60)
+        set_columns(own_store, "1.1", sync_wanted=False)
         server.stop()
         time.sleep(OUTAGE_SECONDS)
         server.start()
-        wait_for(lambda: own_store.project("1.1").sync_wanted, RETURN_SECONDS)
-        own_store.want_training("1.1", time.time())
-        revision = own_store.project("1.1").revision
-        wait_for(lambda: own_store.project("1.1").seen_revision >= revision, RETURN_SECONDS)
+        wait_for(lambda: own_store.projects.get("1.1").sync_wanted, RETURN_SECONDS)
+        own_store.projects.want_training("1.1", time.time())
+        revision = own_store.projects.get("1.1").revision
+        wait_for(lambda: own_store.projects.get("1.1").seen_revision >= revision, RETURN_SECONDS)
         assert worker.poll() is None
     finally:
         worker.terminate()

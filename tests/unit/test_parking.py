@@ -12,8 +12,9 @@ from label_studio_al.learning.features import Features
 from label_studio_al.runtime.errors import StudioUnreachable
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Project
-from label_studio_al.turns.loop import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER
-from label_studio_al.turns.syncing import ROUTINE_SECONDS_AT_MOST
+from label_studio_al.store.activity import WAITING_FOR_A_CHANGE
+from label_studio_al.turns.due import ROUTINE_SECONDS_AT_MOST
+from label_studio_al.turns.retrying import OUTAGE_SECONDS_AT_MOST, PARKED_AFTER
 from tests.support.bench import TWO, Bench, config, truth
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
 
@@ -49,7 +50,7 @@ def poisonous(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
 
 
 def wants_turn(bench: Bench, project: FakeProject) -> bool:
-    return needs_turn(bench.store.project(project.key), bench.settings, bench.clock.now(), has_studio=True)
+    return needs_turn(bench.store.projects.get(project.key), bench.settings, bench.clock.now(), has_studio=True)
 
 
 def fail_until_parked(bench: Bench, project: FakeProject) -> Project:
@@ -80,7 +81,7 @@ def test_poison_is_tried_with_growing_pauses_and_then_parked_with_its_reason(
 
     assert pauses == [2, 4, 8, 16, 32, 64, 128]
     assert state.is_parked
-    assert (state.error, state.activity) == ("internal error (Crash): see the log", "waiting for a change")
+    assert (state.error, state.activity.state) == ("internal error (Crash): see the log", WAITING_FOR_A_CHANGE)
     assert not wants_turn(bench, project)
 
 
@@ -113,14 +114,14 @@ def test_news_or_a_restart_give_a_parked_project_another_turn(
     elif news == "config":
         bench.hear(bench.fake.change_config(project.id, config("animal", "machine", "plant")))
     else:
-        bench.store.unpark()
-        bench.store.want_syncs()
+        bench.store.projects.unpark()
+        bench.store.projects.want_syncs()
     assert wants_turn(bench, project)
     bench.turn(project)
     state = bench.settle(project)
 
     assert (state.error, state.n_failures, state.parked_revision) == (None, 0, None)
-    assert len(bench.store.task_ids(project.key)) == len(project.tasks)
+    assert len(bench.store.tasks.ids(project.key)) == len(project.tasks)
 
 
 def test_parked_project_that_gets_news_but_is_not_mended_is_parked_again_at_once(
@@ -143,10 +144,10 @@ def test_label_whose_webhook_was_lost_wakes_a_parked_project_at_the_next_sync(
     bench.publish(project, 1)
     poison(bench, project)
     fail_until_parked(bench, project)
-    n_turns = len(bench.store.turns(project.key, 100))
+    n_turns = len(bench.store.turns.newest(project.key, 100))
 
     assert bench.turn(project, after_seconds=301).is_parked
-    assert len(bench.store.turns(project.key, 100)) == n_turns
+    assert len(bench.store.turns.newest(project.key, 100)) == n_turns
     poisonous.clear()
     bench.fake.annotate(project.id, (project.queue() or [0])[0], "animal")
     bench.clock.advance(ROUTINE_SECONDS_AT_MOST)
@@ -179,9 +180,9 @@ def test_unsupported_config_is_parked_at_once_and_syncs_do_not_repeat_the_failur
     bench.hear(bench.fake.change_config(project.id, "<View/>"))
 
     assert bench.turn(project).is_parked
-    n_turns = len(bench.store.turns(project.key, 100))
+    n_turns = len(bench.store.turns.newest(project.key, 100))
     assert bench.turn(project, after_seconds=301).is_parked
-    assert len(bench.store.turns(project.key, 100)) == n_turns
+    assert len(bench.store.turns.newest(project.key, 100)) == n_turns
     bench.hear(bench.fake.change_config(project.id, TWO))
     assert bench.settle(project).error is None
 
@@ -208,7 +209,7 @@ def test_retry_after_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch
         raise StudioUnreachable("Label Studio answered 429", retry_after=77.0)
 
     with monkeypatch.context() as patch:
-        patch.setattr("label_studio_al.studio.client.Studio.project", refuse)
+        patch.setattr("label_studio_al.studio.projects.Projects.get", refuse)
         state = bench.turn(project)
     assert state.retry_at == bench.clock.now() + 77
     assert bench.turn(project, after_seconds=76).error is not None

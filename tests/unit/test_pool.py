@@ -45,7 +45,7 @@ class Setting:
         self.store = store
         self.signer = signer
         self.folder = folder
-        store.register(KEY, config_xml(), None, 0.0)
+        store.projects.register(KEY, config_xml(), None, 0.0)
         self.pool = self.new_pool()
 
     def new_pool(
@@ -60,7 +60,7 @@ class Setting:
         return make_pool(self.store, made, self.folder, key=key, config=config, background=background)
 
     def hear(self, *tasks: Task, deleted: tuple[int, ...] = ()) -> None:
-        self.store.hear(event(tasks=tasks, deleted_tasks=deleted), 0.0)
+        self.store.updates.hear(event(tasks=tasks, deleted_tasks=deleted), 0.0)
 
     def refresh(self, pool: Pool | None = None) -> int:
         news = (pool or self.pool).refresh(np.inf)
@@ -161,7 +161,7 @@ def test_deleted_task_leaves(setting: Setting) -> None:
 def test_task_that_label_studio_no_longer_lists_leaves(setting: Setting) -> None:
     setting.hear(*tasks(1, 2, 3))
     setting.refresh()
-    setting.store.compare_tasks(KEY, tasks(1, 3), 0, None, setting.store.project(KEY).revision)
+    setting.store.updates.compare_tasks(KEY, tasks(1, 3), 0, None, setting.store.projects.get(KEY).revision)
     setting.refresh()
     setting.holds(*tasks(1, 3))
 
@@ -218,7 +218,7 @@ def test_torn_features_are_made_again(setting: Setting, caplog: pytest.LogCaptur
     good = setting.signer.dump("whatever", features_kind(KEY, 0.0))
     torn = bytearray(good)
     torn[place] ^= 1
-    torn_id = setting.store.save_features(KEY, "text", bytes(torn), 0.0)
+    torn_id = setting.store.features.save(KEY, "text", bytes(torn), 0.0)
     with caplog.at_level(logging.WARNING, "label_studio_al.pool.tasks"):
         setting.refresh()
     setting.holds(*tasks(*range(10)))
@@ -246,8 +246,8 @@ def test_features_of_another_field_are_not_taken(setting: Setting) -> None:
 def test_features_of_another_project_are_not_taken(setting: Setting) -> None:
     setting.hear(*tasks(*range(10)))
     setting.refresh()
-    setting.store.register(OTHER_KEY, config_xml(), None, 0.0)
-    setting.store.hear(event(key=OTHER_KEY, tasks=(task(1, "words of its own"),)), 0.0)
+    setting.store.projects.register(OTHER_KEY, config_xml(), None, 0.0)
+    setting.store.updates.hear(event(key=OTHER_KEY, tasks=(task(1, "words of its own"),)), 0.0)
     other = setting.new_pool(key=OTHER_KEY)
     setting.refresh(other)
     setting.holds(task(1, "words of its own"), pool=other)
@@ -299,11 +299,13 @@ def test_features_that_another_worker_replaced_are_not_published_again(setting: 
     setting.hear(*tasks(*range(10)))
     setting.refresh()
     signed = setting.signer.dump(setting.pool.features, features_kind(KEY, 0.0))
-    others = setting.store.save_features(KEY, "text", signed, 0.0)
-    setting.store.publish(KEY, NewVersion(1, 0.0, 0, "coverage", ("A", "B"), {}, others, None, []), is_switched=True)
+    others = setting.store.features.save(KEY, "text", signed, 0.0)
+    setting.store.versions.publish(
+        KEY, NewVersion(1, 0.0, 0, "coverage", ("A", "B"), {}, others, None, []), is_switched=True
+    )
     setting.refresh()
     assert setting.pool.features_id is not None
-    assert setting.store.features_artifact(setting.pool.features_id) is not None
+    assert setting.store.features.artifact(setting.pool.features_id) is not None
     setting.holds(*tasks(*range(10)))
 
 
@@ -333,7 +335,7 @@ class Later(Executor):
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten changes at a time, and everything is a large pool."""
-    monkeypatch.setattr("label_studio_al.pool.tasks.CHANGES_AT_ONCE", 10)
+    monkeypatch.setattr("label_studio_al.pool.fitting.CHANGES_AT_ONCE", 10)
     monkeypatch.setattr("label_studio_al.pool.tasks.FIT_AT_ONCE", 1)
 
 
@@ -376,9 +378,9 @@ def test_large_pool_is_fitted_again_in_the_background(setting: Setting) -> None:
     assert pool.features_id == before
     setting.holds(*tasks(*range(1, 25)), pool=pool)
 
-    revision = setting.store.project(KEY).revision
+    revision = setting.store.projects.get(KEY).revision
     later.run()
-    assert setting.store.project(KEY).revision == revision + 1, "a turn is called"
+    assert setting.store.projects.get(KEY).revision == revision + 1, "a turn is called"
     setting.hear(*tasks(*range(25, 30)))
     setting.refresh(pool)
     assert pool.features_id != before
@@ -425,7 +427,7 @@ def test_deletion_that_nothing_tells_of_any_more_is_found(setting: Setting) -> N
     setting.hear(*tasks(*range(1, 11)))
     setting.refresh()
     setting.hear(deleted=(4, 7))
-    setting.store.finish_comparison(KEY, setting.store.project(KEY).revision, 0.0)
+    setting.store.updates.finish_comparison(KEY, setting.store.projects.get(KEY).revision, 0.0)
     setting.refresh()
     setting.holds(*tasks(1, 2, 3, 5, 6, 8, 9, 10))
 
@@ -434,7 +436,7 @@ def test_deletion_that_nothing_tells_of_any_more_is_found_beside_later_news(sett
     setting.hear(*tasks(1, 2, 3))
     setting.refresh()
     setting.hear(deleted=(2,))
-    store.finish_comparison(KEY, store.project(KEY).revision, 0.0)
+    store.updates.finish_comparison(KEY, store.projects.get(KEY).revision, 0.0)
     setting.hear(*tasks(4))
     setting.refresh()
     setting.holds(*tasks(1, 3, 4))
@@ -442,7 +444,7 @@ def test_deletion_that_nothing_tells_of_any_more_is_found_beside_later_news(sett
 
 def test_nothing_is_written_again_after_a_comparison(setting: Setting, store: Store) -> None:
     setting.hear(*tasks(1, 2, 3))
-    store.finish_comparison(KEY, store.project(KEY).revision, 0.0)
+    store.updates.finish_comparison(KEY, store.projects.get(KEY).revision, 0.0)
     setting.refresh()
     before = setting.pool.X
     assert setting.refresh() == 0

@@ -13,9 +13,11 @@ import pytest
 from label_studio_al.cli.worker import needs_turn
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store, Version
-from label_studio_al.turns.publishing import IDLE_SECONDS, READY_A_PERSON, READY_AT_LEAST
+from label_studio_al.turns.due import IDLE_SECONDS
+from label_studio_al.turns.publishing import READY_A_PERSON, READY_AT_LEAST
 from tests.support.bench import Bench, truth
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
 
 PUSH_SECONDS = 0.07
@@ -138,7 +140,7 @@ def test_label_studio_is_not_switched_to_what_it_lost_to_a_backup_since(
     """asked: what the switch asks Label Studio when the backup is restored; None: restored before the switch."""
     project = trained(bench)
     kept, published, met = bench.fake.backup(), project.model_version, []
-    publish = bench.store.publish
+    publish = bench.store.versions.publish
 
     def restored_after(*args: Any, **named: Any) -> Version:
         version = publish(*args, **named)
@@ -149,7 +151,7 @@ def test_label_studio_is_not_switched_to_what_it_lost_to_a_backup_since(
         monkeypatch.undo()
         return version
 
-    monkeypatch.setattr(bench.store, "publish", restored_after)
+    monkeypatch.setattr(bench.store.versions, "publish", restored_after)
     for _ in range(20):
         bench.fake.when(*SWITCH, lambda: met.append(bool(project.queue())))
 
@@ -172,7 +174,7 @@ def test_the_most_informative_lie_ready_at_the_switch_and_the_rest_follows(bench
     everything = project.pushed(bench.version(project).name)
     assert len(ready) == READY_AT_LEAST
     assert max(ready.values()) <= min(score for task_id, score in everything.items() if task_id not in ready)
-    assert sorted(everything) == sorted(bench.store.window(bench.version(project).id))
+    assert sorted(everything) == sorted(bench.store.windows.informativeness(bench.version(project).id))
     assert len(everything) > 2 * READY_AT_LEAST
 
 
@@ -206,7 +208,7 @@ def test_while_people_label_the_rest_takes_a_quarter_of_the_time_at_most(bench: 
     assert sum(bench.clock.slept) >= 2.5 * n_rest * PUSH_SECONDS
     assert not is_complete
     # Should the process end here, somebody else goes on.
-    state = bench.store.project(project.key)
+    state = bench.store.projects.get(project.key)
     assert not state.is_window_pushed
     assert needs_turn(state, bench.settings, bench.clock.now(), has_studio=True)
 
@@ -218,7 +220,7 @@ def test_rest_is_pushed_at_once_while_nobody_labels(bench: Bench) -> None:
     bench.turn(project, after_seconds=IDLE_SECONDS)
 
     assert bench.clock.slept == []
-    state = bench.store.project(project.key)
+    state = bench.store.projects.get(project.key)
     assert state.is_window_pushed
     assert not needs_turn(state, bench.settings, bench.clock.now(), has_studio=True)
 
@@ -246,19 +248,19 @@ def test_label_during_the_rest_is_taken_up_before_the_rest_ends(bench: Bench) ->
 
     old = bench.version(project)
     assert len(project.pushed(old.name)) == READY_AT_LEAST + 1
-    assert bench.store.project(project.key).revision > bench.store.project(project.key).seen_revision
+    assert bench.store.projects.get(project.key).revision > bench.store.projects.get(project.key).seen_revision
 
 
 def test_what_is_ready_is_filled_up_without_a_pause_when_people_have_nearly_used_it_up(bench: Bench) -> None:
     project = bench.add(min_labels=100)
     bench.turn(project, after_seconds=0.1)
-    left = bench.store.unpushed_tasks(project.key, bench.version(project).id)
+    left = bench.store.windows.unpushed(project.key, bench.version(project).id)
     assert left
     while len(project.queue() or []) > 1:
         label_next(bench, project)
     bench.clock.slept.clear()
     # News at once: only what is urgent is pushed.
-    bench.fake.when(*PUSH, lambda: bench.store.call_turn(project.key))
+    bench.fake.when(*PUSH, lambda: bench.store.projects.call_turn(project.key))
 
     bench.turn(project, after_seconds=0.0)
 
@@ -274,7 +276,7 @@ def test_what_people_label_while_the_next_version_is_pushed_is_missing_in_no_que
 
     ready = at_the_switch(bench, project)
 
-    is_open = [task_id for task_id in ready if not bench.store.annotation_ids(project.key, 1_000, [task_id])]
+    is_open = [task_id for task_id in ready if not bench.store.annotations.ids(project.key, 1_000, [task_id])]
     assert len(is_open) >= READY_AT_LEAST
 
 
@@ -295,14 +297,14 @@ def test_task_that_was_labelled_before_its_prediction_was_pushed_gets_none(bench
     bench.clock.advance(0.1)
     bench.loop.take_turn(project.key)
     version = bench.version(project)
-    last = bench.store.unpushed_tasks(project.key, version.id)[-1].task_id
+    last = bench.store.windows.unpushed(project.key, version.id)[-1].task_id
     bench.hear(bench.fake.annotate(project.id, last, None, skip=True))
 
     bench.settle(project)
 
     assert bench.version(project).id == version.id
     assert last not in project.pushed(version.name)
-    assert bench.store.project(project.key).is_window_pushed
+    assert bench.store.projects.get(project.key).is_window_pushed
 
 
 def test_comparison_does_not_miss_what_is_not_pushed_yet(bench: Bench) -> None:
@@ -310,8 +312,8 @@ def test_comparison_does_not_miss_what_is_not_pushed_yet(bench: Bench) -> None:
     bench.clock.advance(0.1)
     bench.loop.take_turn(project.key)
     version = bench.version(project)
-    assert not bench.store.project(project.key).is_window_pushed
-    bench.store.update(project.key, sync_wanted=True)
+    assert not bench.store.projects.get(project.key).is_window_pushed
+    set_columns(bench.store, project.key, sync_wanted=True)
 
     bench.settle(project)
 
@@ -338,7 +340,7 @@ def test_killed_at_any_prediction_converges_with_one_prediction_a_task(
 
     version = bench.version(project)
     assert doubles(project) == []
-    assert sorted(project.queue() or []) == sorted(bench.store.window(version.id))
+    assert sorted(project.queue() or []) == sorted(bench.store.windows.informativeness(version.id))
     assert {one["model_version"] for one in project.predictions.values()} == {version.name}
 
 
@@ -358,7 +360,7 @@ def test_rest_goes_on_under_the_same_version_after_a_lost_answer(bench: Bench, h
 
     assert bench.version(project).number == number
     assert doubles(project) == []
-    assert len(project.pushed(f"al-{number}")) == len(bench.store.window(bench.version(project).id))
+    assert len(project.pushed(f"al-{number}")) == len(bench.store.windows.informativeness(bench.version(project).id))
 
 
 @pytest.mark.parametrize("is_told", [True, False])
@@ -366,14 +368,16 @@ def test_task_deleted_before_its_prediction_was_pushed_does_not_hold_up_the_othe
     project = trained(bench)
     bench.clock.advance(0.1)
     bench.loop.take_turn(project.key)
-    gone = bench.store.unpushed_tasks(project.key, bench.version(project).id)[0].task_id
+    gone = bench.store.windows.unpushed(project.key, bench.version(project).id)[0].task_id
     webhook = bench.fake.delete_tasks(project.id, gone)
     if is_told:
         bench.hear(webhook)
 
     bench.settle(project)
 
-    assert sorted(project.queue() or []) == sorted(bench.store.window(bench.version(project).id).keys() - {gone})
+    assert sorted(project.queue() or []) == sorted(
+        bench.store.windows.informativeness(bench.version(project).id).keys() - {gone}
+    )
 
 
 def test_without_a_token_the_window_counts_as_pushed(bench: Bench) -> None:
@@ -383,8 +387,8 @@ def test_without_a_token_the_window_counts_as_pushed(bench: Bench) -> None:
     bench.turn(project)
 
     version = bench.version(project)
-    assert bench.store.pushed(version.id) == bench.store.window(version.id).keys()
-    assert bench.store.project(project.key).is_window_pushed
+    assert bench.store.windows.pushed(version.id) == bench.store.windows.informativeness(version.id).keys()
+    assert bench.store.projects.get(project.key).is_window_pushed
 
 
 # -- who labels ----------------------------------------
@@ -407,12 +411,12 @@ def test_people_are_those_who_gave_the_newest_annotations(
 ) -> None:
     project = bench.add(texts=[f"text {n}" for n in range(220)])
     bench.turn(project)
-    assert bench.store.n_people(project.key) == 0
+    assert bench.store.annotations.n_people(project.key) == 0
     label(project, 1, 10)
     label(project, 2, 3)
-    assert bench.store.n_people(project.key) == 2
+    assert bench.store.annotations.n_people(project.key) == 2
     label(project, 3, 197)
-    assert bench.store.n_people(project.key) == 2
+    assert bench.store.annotations.n_people(project.key) == 2
 
 
 def test_people_whose_webhooks_were_lost_are_known_after_a_comparison(bench: Bench) -> None:
@@ -422,4 +426,4 @@ def test_people_whose_webhooks_were_lost_are_known_after_a_comparison(bench: Ben
 
     bench.turn(project)
 
-    assert bench.store.n_people(project.key) == 4
+    assert bench.store.annotations.n_people(project.key) == 4

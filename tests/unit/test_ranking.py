@@ -19,8 +19,8 @@ from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Signer, Store
 from label_studio_al.turns import ranking
-from label_studio_al.turns.ranking import Learnt, Window, with_checks
-from tests.support.build import KEY, config_xml, event, make_pool, task
+from label_studio_al.turns.ranking import TrainedOn, Wanted, Window, with_checks
+from tests.support.build import KEY, LABELS, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
 N = 60
@@ -33,8 +33,8 @@ def pool(store: Store, signer: Signer, tmp_path: Path) -> Pool:
     """Sixty tasks, 1 to 60: odd ones speak of A, even ones of B."""
     draw = np.random.default_rng(0)
     texts = [" ".join(draw.choice(WORDS["AB"[place % 2]].split(), 6)) for place in range(N)]
-    store.register(KEY, config_xml(), None, 0.0)
-    store.hear(event(tasks=tuple(task(place + 1, text) for place, text in enumerate(texts))), 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
+    store.updates.hear(event(tasks=tuple(task(place + 1, text) for place, text in enumerate(texts))), 0.0)
     filled = make_pool(store, signer, tmp_path)
     filled.refresh(np.inf)
     return filled
@@ -130,8 +130,8 @@ def rank(
 ) -> Window:
     """As the loop does: the first ten tasks are labelled, if there is a model."""
     labels = {} if classifier is None else {place: "BA"[place % 2] for place in range(1, 11)}
-    learnt = Learnt(labels, classifier, fit_classifier, ranked_by)
-    return ranking.rank(pool, learnt, config, settings, annotated, pushed, n, batch=5)
+    trained_on = TrainedOn(labels, classifier, fit_classifier, ranked_by)
+    return ranking.rank(pool, trained_on, settings, config.labels, Wanted(n, 5, annotated, pushed))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_nothing_left_gives_an_empty_window(
 
 
 def test_empty_pool_gives_an_empty_window(store: Store, signer: Signer, tmp_path: Path) -> None:
-    store.register(KEY, config_xml(), None, 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
     empty = make_pool(store, signer, tmp_path)
     empty.refresh(np.inf)
     assert rank(empty, None, COVERAGE, CONFIG, SETTINGS, [], [], 5) == Window([], [], None, frozenset())
@@ -294,8 +294,8 @@ def test_no_two_tasks_have_one_score_which_label_studio_would_ask_in_the_order_o
 ) -> None:
     # The model has met none of these words: it says the same of all.
     texts = ["goal", "bank"] * 5 + [f"unheard{place}" for place in range(60)]
-    store.register(KEY, config_xml(), None, 0.0)
-    store.hear(event(tasks=tuple(task(place, text) for place, text in enumerate(texts, start=1))), 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
+    store.updates.hear(event(tasks=tuple(task(place, text) for place, text in enumerate(texts, start=1))), 0.0)
     pool = make_pool(store, signer, tmp_path)
     pool.refresh(np.inf)
     rows = pool.X[pool.rows(range(1, 11))]
@@ -322,10 +322,9 @@ def test_each_training_draws_anew(pool: Pool, classifier: Classifier) -> None:
     settings = ProjectSettings(audit_share=0.3)
     drawn = set()
     for n_labels in (6, 8, 10):
-        learnt = Learnt(
-            {place: "BA"[place % 2] for place in range(1, n_labels + 1)}, classifier, fit_classifier, "margin"
-        )
-        window = ranking.rank(pool, learnt, CONFIG, settings, range(1, 11), [], 20, batch=5)
+        labels = {place: "BA"[place % 2] for place in range(1, n_labels + 1)}
+        trained_on = TrainedOn(labels, classifier, fit_classifier, "margin")
+        window = ranking.rank(pool, trained_on, settings, LABELS, Wanted(20, 5, range(1, 11)))
         drawn.add(window.audits)
     assert len(drawn) == 3
 
@@ -337,23 +336,24 @@ def test_copies_of_a_labelled_text_come_last_with_the_answer_that_people_gave(
     store: Store, signer: Signer, tmp_path: Path
 ) -> None:
     texts = [f"{word} number {place}" for place in range(20) for word in ("goal", "bank")] + ["goal number 0"] * 3
-    store.register(KEY, config_xml(), None, 0.0)
-    store.hear(event(tasks=tuple(task(place + 1, text) for place, text in enumerate(texts))), 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
+    store.updates.hear(event(tasks=tuple(task(place + 1, text) for place, text in enumerate(texts))), 0.0)
     pool = make_pool(store, signer, tmp_path)
     pool.refresh(np.inf)
     # What people said of task 1 and its copy 41, against what the model would: the last one counts of two.
     labels = {place: "BA"[place % 2] for place in range(2, 21)} | {1: "A", 41: "B"}
     rows = pool.X[pool.rows(list(labels))]
     classifier = fit_classifier(rows, np.array(list(labels.values())))
-    learnt = Learnt(labels, classifier, fit_classifier, "margin")
-    window = ranking.rank(pool, learnt, CONFIG, SETTINGS, sorted(labels), [], 100, batch=5)
+    trained_on = TrainedOn(labels, classifier, fit_classifier, "margin")
+    window = ranking.rank(pool, trained_on, SETTINGS, LABELS, Wanted(100, 5, sorted(labels)))
     assert set(window.task_ids[-2:]) == {42, 43}
     assert window.informativeness[-2:] == [0, 0]
     assert min(window.informativeness[:-2]) > 0
     assert window.guesses is not None
     proba = dict(zip(classifier.classes.tolist(), classifier.predict_proba(pool.X[pool.rows([42])])[0], strict=True))
     assert window.guesses[-1] == [("B", pytest.approx(proba["B"])), ("A", pytest.approx(proba["A"]))]
-    covering = ranking.rank(pool, Learnt(labels, None, fit_classifier, COVERAGE), CONFIG, SETTINGS, [1], [], 100, 5)
+    covered = TrainedOn(labels, None, fit_classifier, COVERAGE)
+    covering = ranking.rank(pool, covered, SETTINGS, LABELS, Wanted(100, 5, [1]))
     assert set(covering.task_ids[-3:]) == {41, 42, 43}
     assert covering.informativeness[-4] > covering.informativeness[-3] == 0
 
@@ -361,12 +361,12 @@ def test_copies_of_a_labelled_text_come_last_with_the_answer_that_people_gave(
 def test_text_of_a_task_that_was_changed_or_deleted_has_no_copies_there(
     store: Store, signer: Signer, tmp_path: Path
 ) -> None:
-    store.register(KEY, config_xml(), None, 0.0)
-    store.hear(event(tasks=tuple(task(place, "the same goal") for place in (1, 2, 3))), 0.0)
+    store.projects.register(KEY, config_xml(), None, 0.0)
+    store.updates.hear(event(tasks=tuple(task(place, "the same goal") for place in (1, 2, 3))), 0.0)
     pool = make_pool(store, signer, tmp_path)
     pool.refresh(np.inf)
     assert sorted(pool.task_ids[pool.copies.rows].tolist()) == [1, 2, 3]
-    store.hear(event(tasks=(task(2, "another bank"),)), 1.0)
+    store.updates.hear(event(tasks=(task(2, "another bank"),)), 1.0)
     pool.refresh(np.inf)
     assert sorted(pool.task_ids[pool.copies.rows].tolist()) == [1, 3]
     # After a restart, too.

@@ -119,7 +119,7 @@ def test_model_is_trained_anew_at_the_first_turn_under_the_next_number(upgraded:
 def test_labels_go_on_to_train(upgraded: tuple[Bench, FakeProject]) -> None:
     bench, project = upgraded
     bench.turn(project)
-    n_before = bench.store.project(project.key).n_annotations
+    n_before = bench.store.projects.get(project.key).n_annotations
     bench.label(project, 4)
     state = bench.turn(project)
     assert state.error is None

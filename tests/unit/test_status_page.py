@@ -11,9 +11,11 @@ from flask.testing import FlaskClient
 
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import NewVersion, Signer, Store
+from label_studio_al.store.activity import TRAINING, WAITING_FOR_LABELS, Activity
 from label_studio_al.web import create_app
 from tests.support.build import KEY, config_xml, event
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.status_page import CONFIG, EVIL, HTML, PAGE, Tags, fill, get, press
 
 LS = "http://label-studio.test"
@@ -41,7 +43,9 @@ def project(store: Store) -> Store:
 
 def test_without_a_model_nothing_is_said_of_an_earlier_one(client: FlaskClient, project: Store) -> None:
     assert "Keep labelling." in get(client)
-    project.publish(KEY, NewVersion(5, 6.0, 0, "coverage", (EVIL, "B"), {}, None, None, [(1, 0.9)]), is_switched=True)
+    project.versions.publish(
+        KEY, NewVersion(5, 6.0, 0, "coverage", (EVIL, "B"), {}, None, None, [(1, 0.9)]), is_switched=True
+    )
     assert client.get("/status").get_json()["projects"][0]["quality"] is None
     for path in ("/", PAGE):
         assert "Keep labelling." not in get(client, path)
@@ -59,7 +63,7 @@ def test_empty_backend_says_how_to_connect(client: FlaskClient) -> None:
 
 
 def test_overview_links_every_project(client: FlaskClient, project: Store) -> None:
-    project.register("9.1700000000", config_xml(), {}, 0.0)
+    project.projects.register("9.1700000000", config_xml(), {}, 0.0)
     links = Tags(get(client, "/")).values("href")
     assert {PAGE, "/projects/9.1700000000"} <= set(links)
 
@@ -77,14 +81,14 @@ def test_figures_of_fewer_labels_say_so(client: FlaskClient, project: Store) -> 
         assert "labels were learnt" not in get(client, path)
     learnt = {7: EVIL, 8: "B", 9: "B"}
     new = NewVersion(5, 6.0, 0, "margin", (EVIL, "B"), learnt, None, b"a model", [(1, 0.9)])
-    project.publish(KEY, new, is_switched=True)
+    project.versions.publish(KEY, new, is_switched=True)
     for path in ("/", PAGE):
         assert "Measured when 2 labels were learnt." in get(client, path)
 
 
 def test_what_is_not_read_stands_on_the_page_and_in_status(client: FlaskClient, project: Store) -> None:
     unread = {"reason": "no_text", "n": 4, "task_id": 7, "sentence": "4 tasks have no text (task 7, for example)"}
-    project.update(KEY, unread=json.dumps([unread]))
+    set_columns(project, KEY, unread=json.dumps([unread]))
     assert "4 tasks have no text (task 7, for example)." in get(client)
     (found,) = client.get("/status").get_json()["projects"][0]["unread"]
     assert found | {"url": None} == unread | {"url": None}
@@ -106,8 +110,8 @@ def test_links_lead_where_browsers_reach_label_studio(tmp_path: Path, project: S
 @pytest.mark.parametrize(
     ("columns", "shown"),
     [
-        ({"activity": "waiting for 3 more labels"}, "Waiting for 3 more labels"),
-        ({"activity": "training on 20 labels"}, "Training on 20 labels"),
+        ({"activity": Activity(WAITING_FOR_LABELS, {"n": 3}).dumps()}, "Waiting for 3 more labels"),
+        ({"activity": Activity(TRAINING, {"n": 20}).dumps()}, "Training on 20 labels"),
         (
             {"progress": '{"what": "sync", "done": 4100, "total": 10000}'},
             "Comparing with Label Studio: 4,100 of 10,000 tasks",
@@ -121,13 +125,13 @@ def test_links_lead_where_browsers_reach_label_studio(tmp_path: Path, project: S
     ids=str,
 )
 def test_page_says_what_happens_now(client: FlaskClient, project: Store, columns: dict[str, Any], shown: str) -> None:
-    project.update(KEY, **columns)
+    set_columns(project, KEY, **columns)
     assert shown in get(client)
     assert shown.split(":")[0] in get(client, "/")
 
 
 def test_window_of_status_holds_reasons_and_only_what_is_left(client: FlaskClient, project: Store) -> None:
-    project.hear(event("TASKS_DELETED", deleted_tasks=(3,)), 0.0)
+    project.updates.hear(event("TASKS_DELETED", deleted_tasks=(3,)), 0.0)
     window = client.get("/status").get_json()["projects"][0]["window"]
     assert (window["size"], window["left"]) == (3, 2)
     first, second = window["tasks"]
@@ -158,21 +162,21 @@ def test_page_is_behind_basic_auth(tmp_path: Path, project: Store, signer: Signe
 def test_pause_and_resume(client: FlaskClient, project: Store) -> None:
     answer = press(client, "pause")
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{PAGE}?done=pause")
-    assert project.project(KEY).is_paused
+    assert project.projects.get(KEY).is_paused
     assert "Paused." in get(client, answer.headers["Location"])
     press(client, "resume")
-    assert not project.project(KEY).is_paused
+    assert not project.projects.get(KEY).is_paused
 
 
 def test_retrain_asks_for_a_version(client: FlaskClient, project: Store) -> None:
     press(client, "retrain")
-    row = project.project(KEY)
+    row = project.projects.get(KEY)
     assert row.wanted_revision == row.revision
 
 
 def test_settings_apply_at_once_and_are_to_be_written(client: FlaskClient, project: Store) -> None:
     assert press(client, "settings", strategy="entropy", window="30").status_code == 303
-    row = project.project(KEY)
+    row = project.projects.get(KEY)
     assert row.extra_params == row.wanted_params == {"strategy": "entropy", "window": 30}
     assert row.wanted_revision == row.revision
     assert client.get("/status").get_json()["projects"][0]["settings_pending"]
@@ -182,18 +186,18 @@ def test_setup_with_the_settings_from_before_undoes_nothing(client: FlaskClient,
     press(client, "settings", strategy="entropy")
     body = {"project": KEY, "schema": CONFIG, "extra_params": {"strategy": "margin"}}
     assert client.post("/setup", json=body).status_code == 200
-    assert project.project(KEY).extra_params == {"strategy": "entropy"}
-    project.settle_settings(KEY, {"strategy": "entropy"})
+    assert project.projects.get(KEY).extra_params == {"strategy": "entropy"}
+    project.projects.settle_settings(KEY, {"strategy": "entropy"})
     # From here on Label Studio tells the truth again.
     assert client.post("/setup", json=body).status_code == 200
-    assert project.project(KEY).extra_params == {"strategy": "margin"}
+    assert project.projects.get(KEY).extra_params == {"strategy": "margin"}
 
 
 def test_wrong_setting_is_refused_with_its_rule(client: FlaskClient, project: Store) -> None:
     answer = press(client, "settings", window="3")
     assert (answer.status_code, answer.mimetype) == (422, "text/html")
     assert "greater than or equal to 5" in answer.text
-    assert project.project(KEY).wanted_params is None
+    assert project.projects.get(KEY).wanted_params is None
 
 
 def test_without_a_token_settings_cannot_be_written(tmp_path: Path, project: Store, signer: Signer) -> None:
@@ -202,4 +206,4 @@ def test_without_a_token_settings_cannot_be_written(tmp_path: Path, project: Sto
     answer = press(client, "settings", strategy="entropy")
     assert answer.status_code == 400
     assert "LABEL_STUDIO_API_KEY" in answer.text
-    assert project.project(KEY).extra_params == {"strategy": "margin"}
+    assert project.projects.get(KEY).extra_params == {"strategy": "margin"}

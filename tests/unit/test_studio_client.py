@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from label_studio_al.runtime.errors import StudioError, StudioRefused, StudioUnreachable
+from label_studio_al.studio.api import TRIES
 from label_studio_al.studio.circuit import FAILURES_ALLOWED, OPEN_SECONDS, RETRY_AFTER_AT_MOST, Circuit
-from label_studio_al.studio.client import TRIES, Studio
+from label_studio_al.studio.client import Studio
 from label_studio_al.studio.transport import Bounded, Limits, bounded_client
 from tests.support.bench import TWO
 from tests.support.clock import FakeClock
@@ -42,7 +43,7 @@ def studio(fake: FakeLabelStudio, clock: FakeClock) -> Studio:
 
 def pushed(studio: Studio, fake: FakeLabelStudio) -> None:
     task_id = next(iter(fake.projects[1].tasks))
-    studio.push(1, [{**PREDICTION, "task": task_id}])
+    studio.predictions.push(1, [{**PREDICTION, "task": task_id}])
 
 
 # -- repeating ---------------------------------------------
@@ -54,7 +55,7 @@ def test_reading_is_repeated_within_two_seconds(
 ) -> None:
     fake.fail("GET", "/api/projects/1", how, times=TRIES - 1)
     began = clock.now()
-    assert studio.project(1).id == 1
+    assert studio.projects.get(1).id == 1
     assert clock.now() - began <= 2
 
 
@@ -76,13 +77,13 @@ def test_a_single_prediction_that_may_have_arrived_is_not_sent_again(
     task_id = next(iter(fake.projects[1].tasks))
     fake.fail("POST", "/api/predictions", how, takes_effect=True)
     with pytest.raises(StudioUnreachable):
-        studio.push_one(1, task_id, PREDICTION)
+        studio.predictions.push_one(1, task_id, PREDICTION)
     assert len(fake.projects[1].predictions) == 1
 
 
 def test_a_prediction_for_a_task_that_is_gone_is_refused(studio: Studio, fake: FakeLabelStudio) -> None:
     with pytest.raises(StudioRefused, match="does not exist"):
-        studio.push_one(1, 10**9, PREDICTION)
+        studio.predictions.push_one(1, 10**9, PREDICTION)
 
 
 def test_predicted_tasks_are_those_of_exactly_that_version(studio: Studio, fake: FakeLabelStudio) -> None:
@@ -92,16 +93,16 @@ def test_predicted_tasks_are_those_of_exactly_that_version(studio: Studio, fake:
     fake.add_prediction(1, second, "al-12", 0.5)
     fake.add_prediction(1, third, "al-1", 0.5)
 
-    assert studio.predicted_tasks(1, [first, second], "al-1") == {first}
-    assert studio.predicted_tasks(1, [first, second, third], "al-12") == {first, second}
-    assert studio.predicted_tasks(1, [], "al-1") == set()
+    assert studio.predictions.tasks(1, [first, second], "al-1") == {first}
+    assert studio.predictions.tasks(1, [first, second, third], "al-12") == {first, second}
+    assert studio.predictions.tasks(1, [], "al-1") == set()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_refusal_is_not_repeated(studio: Studio, fake: FakeLabelStudio, status: int) -> None:
     fake.fail("GET", "/api/projects/1", status)
     with pytest.raises(StudioRefused):
-        studio.project(1)
+        studio.projects.get(1)
     assert len(fake.calls) == 1
 
 
@@ -114,17 +115,17 @@ def test_label_studio_that_does_not_answer_is_left_alone_then_probed_then_used_a
     fake.fail("*", ".*", CLOSED)
     for _ in range(FAILURES_ALLOWED):
         with pytest.raises(StudioUnreachable):
-            studio.project(1)
+            studio.projects.get(1)
     fake.calls.clear()
     with pytest.raises(StudioUnreachable, match="since") as caught:
-        studio.project(1)
+        studio.projects.get(1)
     assert fake.calls == []
     assert caught.value.retry_after is not None
 
     clock.advance(caught.value.retry_after)
     fake.mend()
-    assert studio.project(1).id == 1
-    assert studio.project(1).id == 1
+    assert studio.projects.get(1).id == 1
+    assert studio.projects.get(1).id == 1
 
 
 def test_only_one_of_many_probes(clock: FakeClock) -> None:
@@ -166,7 +167,7 @@ def test_date_of_retry_after_is_meant_by_the_clock_of_who_says_it(clock: FakeClo
     clock.put(-86_400)
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(busy)), clock=clock)
     with pytest.raises(StudioUnreachable) as caught:
-        studio.project(1)
+        studio.projects.get(1)
     assert caught.value.retry_after == 20.0
 
 
@@ -187,7 +188,7 @@ def test_refusals_are_answers(studio: Studio, fake: FakeLabelStudio) -> None:
     fake.fail("GET", "/api/projects/1", 403)
     for _ in range(3 * FAILURES_ALLOWED):
         with pytest.raises(StudioRefused):
-            studio.project(1)
+            studio.projects.get(1)
     assert len(fake.calls) == 3 * FAILURES_ALLOWED
 
 
@@ -206,7 +207,7 @@ def test_retry_after_is_honoured_by_all_projects(clock: FakeClock, header: str, 
     clock.advance(1_800_000_000 - clock.now())
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(busy)), clock=clock)
     with pytest.raises(StudioUnreachable):
-        studio.project(1)
+        studio.projects.get(1)
     n_calls = len(calls)
     if seconds is None:
         assert n_calls == TRIES
@@ -214,11 +215,11 @@ def test_retry_after_is_honoured_by_all_projects(clock: FakeClock, header: str, 
     assert n_calls == 1
     clock.advance(seconds - 1)
     with pytest.raises(StudioUnreachable):
-        studio.project(2)
+        studio.projects.get(2)
     assert len(calls) == 1
     clock.advance(1)
     with pytest.raises(StudioUnreachable):
-        studio.project(2)
+        studio.projects.get(2)
     assert len(calls) == 2
 
 
@@ -228,7 +229,7 @@ def test_retry_after_is_honoured_by_all_projects(clock: FakeClock, header: str, 
 def refused(body: dict[str, Any], token: str = TOKEN) -> str:
     answer = httpx.MockTransport(lambda _: httpx.Response(401, json=body))
     with pytest.raises(StudioRefused) as caught:
-        Studio(URL, token, httpx_client=httpx.Client(transport=answer), clock=FakeClock()).project(1)
+        Studio(URL, token, httpx_client=httpx.Client(transport=answer), clock=FakeClock()).projects.get(1)
     assert token not in str(caught.value)
     return str(caught.value)
 
@@ -272,8 +273,8 @@ def test_access_token_is_fetched_anew_when_it_is_refused() -> None:
 
     transport = httpx.MockTransport(answer)
     studio = Studio(f"{URL}/sub", personal_token(), httpx_client=httpx.Client(transport=transport), clock=FakeClock())
-    assert studio.project(1).label_config == "<View/>"
-    assert studio.project(1).label_config == "<View/>"
+    assert studio.projects.get(1).label_config == "<View/>"
+    assert studio.projects.get(1).label_config == "<View/>"
     assert len(given_out) == 2
 
 
@@ -332,7 +333,7 @@ def test_half_an_answer_is_no_answer(peer: Peer) -> None:
 
     peer.answer = half
     with pytest.raises(StudioUnreachable, match="does not answer"):
-        Studio(peer.url, TOKEN, clock=FakeClock()).project(1)
+        Studio(peer.url, TOKEN, clock=FakeClock()).projects.get(1)
     assert len(peer.heard) == TRIES
 
 
@@ -345,7 +346,7 @@ def test_endless_answer_is_not_taken_into_memory(peer: Peer) -> None:
     peer.answer = flood
     client = bounded_client(Limits(n_bytes=200_000))
     with pytest.raises(StudioUnreachable, match="more than 200000 bytes"):
-        Studio(peer.url, TOKEN, httpx_client=client, clock=FakeClock()).project(1)
+        Studio(peer.url, TOKEN, httpx_client=client, clock=FakeClock()).projects.get(1)
     assert len(peer.heard) == 1
 
 
@@ -354,7 +355,7 @@ def test_silent_server_is_not_waited_for_for_ever(peer: Peer) -> None:
     peer.answer = lambda _: (is_over.wait(10), None)[1]
     client = httpx.Client(timeout=0.2)
     with pytest.raises(StudioUnreachable, match="does not answer"):
-        Studio(peer.url, TOKEN, httpx_client=client, clock=FakeClock()).project(1)
+        Studio(peer.url, TOKEN, httpx_client=client, clock=FakeClock()).projects.get(1)
     is_over.set()
 
 
@@ -368,7 +369,7 @@ def test_heavy_tasks_are_asked_for_in_smaller_pages(fake: FakeLabelStudio, clock
         return response
 
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(measure)), clock=clock)
-    found = [one.task.id for page in studio.tasks(project.id) for one in page]
+    found = [one.task.id for page in studio.tasks.pages(project.id) for one in page]
     assert found == sorted(project.tasks)
     # The first page told how heavy they are.
     assert max(sizes[1:]) < 20_000_000
@@ -378,7 +379,7 @@ def test_page_that_is_too_large_is_asked_for_in_parts(fake: FakeLabelStudio, clo
     project = fake.add_project(TWO, ["x" * 1000 for _ in range(300)])
     transport = Bounded(httpx.MockTransport(fake.handle), Limits(n_bytes=100_000))
     studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=transport), clock=clock)
-    found = [one.task.id for page in studio.tasks(project.id) for one in page]
+    found = [one.task.id for page in studio.tasks.pages(project.id) for one in page]
     assert found == sorted(project.tasks)
 
 
@@ -388,17 +389,17 @@ JSON = st.recursive(
     max_leaves=8,
 )
 CALLS: list[Callable[[Studio], object]] = [
-    lambda studio: studio.project(1),
-    lambda studio: list(studio.tasks(1)),
-    lambda studio: studio.newest_change(1),
-    lambda studio: studio.annotations(1),
-    lambda studio: studio.model_versions(1),
-    lambda studio: studio.connections(1),
-    lambda studio: studio.connect(1, "http://localhost:9090", None),
-    lambda studio: studio.replace_webhook(1, "http://localhost:9090", "secret"),
+    lambda studio: studio.projects.get(1),
+    lambda studio: list(studio.tasks.pages(1)),
+    lambda studio: studio.tasks.newest_change(1),
+    lambda studio: studio.tasks.annotations(1),
+    lambda studio: studio.predictions.versions(1),
+    lambda studio: studio.connections.all(1),
+    lambda studio: studio.connections.connect(1, "http://localhost:9090", None),
+    lambda studio: studio.webhooks.replace(1, "http://localhost:9090", "secret"),
     lambda studio: studio.disconnect(1, "http://localhost:9090", []),
-    lambda studio: studio.add_tab(1),
-    lambda studio: studio.find_project("texts"),
+    lambda studio: studio.tabs.add(1),
+    lambda studio: studio.projects.find("texts"),
 ]
 
 
@@ -418,7 +419,7 @@ def test_answer_that_is_not_understood_is_an_error_of_label_studio(
 def test_backend_that_moved_takes_its_lost_connection_over(studio: Studio, fake: FakeLabelStudio) -> None:
     old = fake.connect(1, "http://localhost:9191", title="al-7")
     fake.connections[old]["state"] = "DI"
-    made = studio.connect(1, "http://localhost:9090", None)
+    made = studio.connections.connect(1, "http://localhost:9090", None)
     assert (made.id, made.url, made.title) == (old, "http://localhost:9090", "al-7")
     assert len(fake.connections) == 1
 
@@ -427,7 +428,7 @@ def test_connection_of_another_backend_is_left_alone(studio: Studio, fake: FakeL
     fake.connect(1, "http://localhost:9191", title="al-7")
     foreign = fake.connect(1, "http://localhost:9292", title="somebody's model")
     fake.connections[foreign]["state"] = "DI"
-    studio.connect(1, "http://localhost:9090", None)
+    studio.connections.connect(1, "http://localhost:9090", None)
     assert len(fake.connections) == 3
 
 
@@ -435,17 +436,17 @@ def test_a_request_that_label_studio_ran_twice_leaves_one_connection_and_one_web
     studio: Studio, fake: FakeLabelStudio
 ) -> None:
     url = "http://localhost:9090"
-    fake.when("POST", "/api/webhooks", lambda: studio.replace_webhook(1, url, "secret"))
+    fake.when("POST", "/api/webhooks", lambda: studio.webhooks.replace(1, url, "secret"))
     fake.when("POST", "/api/ml", lambda: fake.connect(1, url) and None)
-    studio.replace_webhook(1, url, "secret")
-    made = studio.connect(1, url, None)
+    studio.webhooks.replace(1, url, "secret")
+    made = studio.connections.connect(1, url, None)
     assert list(fake.connections) == [made.id]
     assert len(fake.webhooks) == 1
 
 
 def test_disconnecting_removes_connection_and_webhook(studio: Studio, fake: FakeLabelStudio) -> None:
-    studio.replace_webhook(1, "http://localhost:9090", "secret")
-    studio.connect(1, "http://localhost:9090", None)
+    studio.webhooks.replace(1, "http://localhost:9090", "secret")
+    studio.connections.connect(1, "http://localhost:9090", None)
     studio.disconnect(1, "http://localhost:9090", [])
     assert (fake.connections, fake.webhooks) == ({}, {})
     studio.disconnect(1, "http://localhost:9090", [])

@@ -14,6 +14,7 @@ from label_studio_al.studio.client import Studio
 from label_studio_al.turns.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, CountCheck, Sync
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
 
 AT_ONCE, FOR_EVER = 0.0, float("inf")
@@ -27,7 +28,7 @@ class Setting:
         self.project: FakeProject = self.fake.add_project(config_xml(), [f"text {n}" for n in range(25)])
         self.key = self.project.key
         self.ids = list(self.project.tasks)
-        store.register(self.key, config_xml(), None, 0.0)
+        store.projects.register(self.key, config_xml(), None, 0.0)
         self.restart()
 
     def restart(self) -> None:
@@ -40,9 +41,11 @@ class Setting:
         return self.sync.run(self.key, until)
 
     def is_equal(self) -> bool:
-        ours = {one.task_id: one.data for one in self.store.changes(self.key, (-1, -1), 99) if one.data is not None}
+        ours = {
+            one.task_id: one.data for one in self.store.tasks.changes(self.key, (-1, -1), 99) if one.data is not None
+        }
         theirs = {task_id: task["data"] for task_id, task in self.project.tasks.items()}
-        labels = {one.id: (one.task_id, one.updated_at) for one in self.store.annotations(self.key)}
+        labels = {one.id: (one.task_id, one.updated_at) for one in self.store.annotations.all(self.key)}
         made = {one["id"]: (one["task"], one["updated_at"]) for one in self.project.annotations.values()}
         return (ours, labels) == (theirs, made)
 
@@ -62,15 +65,15 @@ def test_first_run_compares_everything(setting: Setting) -> None:
     setting.fake.annotate(1, setting.ids[3], "A")
     assert setting.run()
     assert setting.is_equal()
-    assert setting.store.project(setting.key).synced_at == setting.clock.now()
+    assert setting.store.projects.get(setting.key).synced_at == setting.clock.now()
 
 
 def test_comparison_is_cut_into_pages_and_goes_on_after_a_restart(setting: Setting) -> None:
     setting.fake.annotate(1, setting.ids[3], "A")
     for n_pages in (1, 2):
         assert not setting.run(until=AT_ONCE)
-        assert len(setting.store.task_ids(setting.key)) == 10 * n_pages
-        assert setting.store.project(setting.key).synced_at is None
+        assert len(setting.store.tasks.ids(setting.key)) == 10 * n_pages
+        assert setting.store.projects.get(setting.key).synced_at is None
         setting.restart()
     assert not setting.run(until=AT_ONCE)
     assert setting.run(until=AT_ONCE)
@@ -103,9 +106,9 @@ def test_where_nothing_happened_three_small_questions_are_asked(setting: Setting
 def test_nothing_new_changes_no_row(setting: Setting) -> None:
     setting.fake.annotate(1, setting.ids[4], "A")
     setting.run()
-    revision = setting.store.project(setting.key).revision
+    revision = setting.store.projects.get(setting.key).revision
     setting.run()
-    assert setting.store.changes(setting.key, (revision, 2**62), 99) == []
+    assert setting.store.tasks.changes(setting.key, (revision, 2**62), 99) == []
 
 
 @pytest.mark.parametrize("n", [1, 12])
@@ -137,10 +140,10 @@ def test_label_that_label_studio_does_not_count_is_found_and_stays(
     monkeypatch.setattr("label_studio_al.turns.syncing.MAX_TASKS_BY_ID", at_most_by_id)
     setting.run()
     setting.fake.while_counting = lambda: [setting.fake.annotate(1, task_id, "A") for task_id in setting.ids[:5]]
-    setting.studio.push(1, [{"task": setting.ids[9], "model_version": "al-1", "score": 0.5, "result": []}])
+    setting.studio.predictions.push(1, [{"task": setting.ids[9], "model_version": "al-1", "score": 0.5, "result": []}])
     assert [setting.project.tasks[task_id]["total_annotations"] for task_id in setting.ids[:5]] == [0] * 5
     assert setting.run()
-    assert len(setting.store.annotations(setting.key)) == 5
+    assert len(setting.store.annotations.all(setting.key)) == 5
     for task_id in setting.ids[:5]:
         setting.fake.change_data(1, task_id, {"text": "changed"})
     assert setting.run()
@@ -168,7 +171,7 @@ def test_label_of_a_task_that_is_gone_goes_where_label_studio_does_not_know_it(s
     # Late, when nothing here tells any more that its task was deleted.
     event = read_event(webhook)
     assert event is not None
-    setting.store.hear(event, setting.clock.now())
+    setting.store.updates.hear(event, setting.clock.now())
     assert setting.run(seconds_later=COMPARE_SECONDS)
     assert setting.is_equal()
 
@@ -213,7 +216,7 @@ def test_task_deleted_while_pages_are_read_does_not_hide_another(setting: Settin
     setting.fake.delete_tasks(1, setting.ids[0])
     while not setting.run(until=AT_ONCE):
         pass
-    assert set(setting.ids[1:]) <= set(setting.store.task_ids(setting.key))
+    assert set(setting.ids[1:]) <= set(setting.store.tasks.ids(setting.key))
 
 
 def test_deleted_tasks_at_the_end_are_found_by_a_comparison(setting: Setting) -> None:
@@ -227,7 +230,7 @@ def test_comparison_that_fails_on_a_page_goes_on_from_there(setting: Setting) ->
     setting.fake.fail("GET", "/api/tasks", 503, nth=3)
     with pytest.raises(StudioUnreachable):
         setting.run()
-    assert len(setting.store.task_ids(setting.key)) == 10
+    assert len(setting.store.tasks.ids(setting.key)) == 10
     setting.fake.mend()
     assert setting.run()
     assert setting.is_equal()
@@ -236,11 +239,11 @@ def test_comparison_that_fails_on_a_page_goes_on_from_there(setting: Setting) ->
 
 def test_project_without_tasks_is_compared_and_gets_its_first_ones(setting: Setting) -> None:
     empty = setting.fake.add_project(config_xml())
-    setting.store.register(empty.key, config_xml(), None, 0.0)
+    setting.store.projects.register(empty.key, config_xml(), None, 0.0)
     assert setting.sync.run(empty.key, FOR_EVER)
     setting.fake.add_tasks(empty.id, [{"text": "first"}])
     assert setting.sync.run(empty.key, FOR_EVER)
-    assert setting.store.task_ids(empty.key) == list(empty.tasks)
+    assert setting.store.tasks.ids(empty.key) == list(empty.tasks)
 
 
 # -- Label Studio goes back to a backup -----------------------------------------------------------------------
@@ -323,7 +326,7 @@ def test_tasks_that_are_heard_of_late_during_a_comparison_go_with_the_next(setti
     assert late is not None
     setting.fake.delete_tasks(1, max(setting.project.tasks))
     setting.run(seconds_later=COMPARE_SECONDS, until=AT_ONCE)
-    setting.store.hear(late, setting.clock.now())
+    setting.store.updates.hear(late, setting.clock.now())
     while not setting.run(until=AT_ONCE):
         pass
     assert not setting.is_equal()
@@ -379,7 +382,7 @@ def test_our_own_clock_may_be_set(setting: Setting, seconds: float) -> None:
 def tell(setting: Setting, webhook: dict[str, Any]) -> None:
     event = read_event(webhook)
     assert event is not None
-    setting.store.hear(event, setting.clock.now(), adds_only=True)
+    setting.store.updates.hear(event, setting.clock.now(), adds_only=True)
 
 
 def test_claims_are_asked_for_in_hundreds(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,9 +422,9 @@ def test_comparison_that_had_begun_before_many_claims_is_followed_by_another(
     tell(setting, setting.fake.delete_annotations(1, *setting.project.annotations))
     assert not setting.sync.check(setting.key)
     assert setting.run()
-    assert len(setting.store.claims(setting.key)) == 5
+    assert len(setting.store.updates.claims(setting.key)) == 5
     assert setting.run()
-    assert setting.store.claims(setting.key) == []
+    assert setting.store.updates.claims(setting.key) == []
     assert setting.is_equal()
 
 
@@ -448,23 +451,23 @@ def check(setting: Setting) -> CountCheck:
     setting.run()
     for n in range(2):
         other = setting.fake.add_project(config_xml(), [f"text {n}"])
-        setting.store.register(other.key, config_xml(), None, 0.0)
+        setting.store.projects.register(other.key, config_xml(), None, 0.0)
         setting.sync.run(other.key, FOR_EVER)
-    for project in setting.store.projects():
-        setting.store.update(project.key, sync_wanted=False)
+    for project in setting.store.projects.all():
+        set_columns(setting.store, project.key, sync_wanted=False)
     setting.fake.calls.clear()
     return CountCheck(setting.store, setting.studio)
 
 
 def wanted(setting: Setting) -> set[str]:
-    found = {project.key for project in setting.store.projects() if project.sync_wanted}
+    found = {project.key for project in setting.store.projects.all() if project.sync_wanted}
     for key in found:
-        setting.store.update(key, sync_wanted=False)
+        set_columns(setting.store, key, sync_wanted=False)
     return found
 
 
 def test_one_question_finds_all_projects_of_which_events_were_lost(setting: Setting, check: CountCheck) -> None:
-    first, second, third = setting.store.keys()
+    first, second, third = setting.store.projects.keys()
     check.run([first, second, third])
     assert not wanted(setting)
 
@@ -477,7 +480,7 @@ def test_one_question_finds_all_projects_of_which_events_were_lost(setting: Sett
 
 
 def test_difference_that_a_sync_leaves_is_told_once(setting: Setting, check: CountCheck) -> None:
-    first = setting.store.keys()[0]
+    first = setting.store.projects.keys()[0]
     setting.fake.annotate(1, setting.ids[0], "A")
     check.run([first])
     assert wanted(setting) == {first}
@@ -493,7 +496,7 @@ def test_difference_that_a_sync_leaves_is_told_once(setting: Setting, check: Cou
 
 
 def test_project_that_label_studio_has_not_is_left_to_its_own_sync(setting: Setting, check: CountCheck) -> None:
-    keys = setting.store.keys()
+    keys = setting.store.projects.keys()
     del setting.fake.projects[2]
     check.run(keys)
     assert not wanted(setting)
@@ -501,5 +504,5 @@ def test_project_that_label_studio_has_not_is_left_to_its_own_sync(setting: Sett
 
 def test_counts_of_many_projects_are_asked_for_in_hundreds(setting: Setting, check: CountCheck) -> None:
     many = [f"{number}.1795343520" for number in range(4, 104)]
-    check.run([*setting.store.keys(), *many])
+    check.run([*setting.store.projects.keys(), *many])
     assert setting.fake.names() == ["GET /api/projects/counts"] * 2

@@ -26,6 +26,7 @@ from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import NewVersion, Project, Signer, Store, Turn, features_kind, model_kind
 from label_studio_al.web import create_app
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 
 # The recorded requests come from this project.
 KEY = "2.1795394190"
@@ -70,7 +71,7 @@ def _no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def project(store: Store) -> Project:
-    return store.project(KEY)
+    return store.projects.get(KEY)
 
 
 def publish(
@@ -91,7 +92,7 @@ def publish(
         features, rows = Features.fit_transform([text for text, _ in pairs], None)
         classifier = fit_classifier(rows, np.array([label for _, label in pairs]))
         artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")), model_kind(key, number, 1_800_000_000.0))
-        features_id = store.save_features(key, "text", signer.dump(features, features_kind(key, 0.0)), 0.0)
+        features_id = store.features.save(key, "text", signer.dump(features, features_kind(key, 0.0)), 0.0)
     new = NewVersion(
         number=number,
         created_at=1_800_000_000.0,
@@ -103,7 +104,7 @@ def publish(
         artifact=artifact,
         window=window or [],
     )
-    return store.publish(key, new, is_switched=True).id
+    return store.versions.publish(key, new, is_switched=True).id
 
 
 def task(task_id: object, text: object = "the cat") -> dict[str, Any]:
@@ -193,11 +194,11 @@ def test_setup_with_changed_settings_or_config_is_news(connected: FlaskClient, s
 def test_task_opened_in_a_quiet_project_has_label_studio_asked(
     connected: FlaskClient, store: Store, clock: FakeClock
 ) -> None:
-    store.update(KEY, synced_at=clock.now(), sync_wanted=False)
+    set_columns(store, KEY, synced_at=clock.now(), sync_wanted=False)
     connected.post("/setup", json={"project": KEY, "schema": TWO})
     assert not project(store).sync_wanted
 
-    store.update(KEY, synced_at=clock.now() - 301)
+    set_columns(store, KEY, synced_at=clock.now() - 301)
     before = project(store)
     connected.post("/setup", json={"project": KEY, "schema": TWO})
     assert project(store) == replace(before, sync_wanted=True)
@@ -209,7 +210,7 @@ def test_worker_whose_clock_goes_otherwise_is_asked_for_no_more_syncs(
 ) -> None:
     n_wanted = 0
     for _ in range(10):
-        store.update(KEY, synced_at=clock.now() + seconds, sync_wanted=False)
+        set_columns(store, KEY, synced_at=clock.now() + seconds, sync_wanted=False)
         connected.post("/setup", json={"project": KEY, "schema": TWO})
         n_wanted += project(store).sync_wanted
         clock.advance(100)
@@ -243,7 +244,7 @@ def test_wrong_settings_are_said_in_the_status_line(
     assert sentence in answer.status
     assert answer.status.isascii()
     assert answer.status.isprintable()
-    assert store.find(KEY) is None
+    assert store.projects.find(KEY) is None
 
 
 def test_settings_that_are_not_finite_are_refused(client: FlaskClient) -> None:
@@ -305,7 +306,7 @@ def test_config_that_cannot_be_learnt_is_refused_with_its_reason(client: FlaskCl
 )
 def test_broken_setup_is_refused(client: FlaskClient, store: Store, body: dict[str, Any]) -> None:
     assert_sentence(client.post("/setup", json=body), 400)
-    assert store.projects() == []
+    assert store.projects.all() == []
 
 
 def test_project_identity_takes_ascii_digits_only() -> None:
@@ -523,7 +524,7 @@ def test_predict_writes_nothing(connected: FlaskClient, store: Store, signer: Si
     before = project(store)
     ask(connected, [task(1), task(2)])
     assert project(store) == before
-    assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
+    assert store.tasks.counts(KEY) == {"tasks": 0, "annotations": 0}
 
 
 def test_new_version_is_served_at_once(connected: FlaskClient, store: Store, signer: Signer) -> None:
@@ -552,7 +553,7 @@ def test_torn_model_gives_empty_answers_and_asks_for_a_training(
 ) -> None:
     version_id = publish(store, signer, learnt=TEXTS, window=[(1, 0.5)])
     for damage in ("substr(artifact, 1, length(artifact) / 2)", "x''", "x'00'", "zeroblob(500)"):
-        store.update(KEY, wanted_revision=-1)
+        set_columns(store, KEY, wanted_revision=-1)
         with store._engine.begin() as connection:
             connection.exec_driver_sql(f"UPDATE versions SET artifact = {damage} WHERE id = {version_id}")
 
@@ -598,7 +599,7 @@ def hear(client: FlaskClient, body: Any, status: int = 201) -> TestResponse:
 def labels(store: Store) -> dict[int, str | None]:
     """What the store knows of each annotation."""
     question = parse_config(TWO)
-    return {one.id: question.label_of(one.result) for one in store.annotations(KEY)}
+    return {one.id: question.label_of(one.result) for one in store.annotations.all(KEY)}
 
 
 def test_annotation_created_is_stored_with_its_task(
@@ -608,8 +609,8 @@ def test_annotation_created_is_stored_with_its_task(
     hear(connected, payload("annotation_created"))
 
     assert labels(store) == {1: "A"}
-    assert [(one.task_id, one.was_cancelled) for one in store.annotations(KEY)] == [(2001, False)]
-    assert [(one.task_id, one.data) for one in store.changes(KEY, (-1, -1), 9)] == [(2001, {"text": "hello 0"})]
+    assert [(one.task_id, one.was_cancelled) for one in store.annotations.all(KEY)] == [(2001, False)]
+    assert [(one.task_id, one.data) for one in store.tasks.changes(KEY, (-1, -1), 9)] == [(2001, {"text": "hello 0"})]
     assert project(store).revision == before.revision + 1
 
 
@@ -639,12 +640,12 @@ def test_skipped_annotation_is_stored_as_skipped(
     connected: FlaskClient, store: Store, payload: Callable[[str], Any]
 ) -> None:
     hear(connected, payload("annotation_created_skipped"))
-    assert [(one.id, one.task_id, one.was_cancelled) for one in store.annotations(KEY)] == [(2, 2002, True)]
+    assert [(one.id, one.task_id, one.was_cancelled) for one in store.annotations.all(KEY)] == [(2, 2002, True)]
 
 
 def test_bulk_annotations_are_stored(connected: FlaskClient, store: Store, payload: Callable[[str], Any]) -> None:
     hear(connected, payload("annotations_created"))
-    assert [(one.id, one.task_id) for one in store.annotations(KEY)] == [(3, 2003), (4, 2004), (5, 2005)]
+    assert [(one.id, one.task_id) for one in store.annotations.all(KEY)] == [(3, 2003), (4, 2004), (5, 2005)]
 
 
 def test_annotations_deleted_are_forgotten_for_good(
@@ -674,18 +675,18 @@ def test_deletion_heard_before_the_creation_wins(
 def test_tasks_created_are_stored(connected: FlaskClient, store: Store, payload: Callable[[str], Any]) -> None:
     body = payload("tasks_created")
     hear(connected, body)
-    assert store.task_ids(KEY) == sorted(one["id"] for one in body["tasks"])
+    assert store.tasks.ids(KEY) == sorted(one["id"] for one in body["tasks"])
 
 
 def test_tasks_created_with_annotations_ask_for_a_sync(
     connected: FlaskClient, store: Store, payload: Callable[[str], Any]
 ) -> None:
-    store.update(KEY, sync_wanted=False)
+    set_columns(store, KEY, sync_wanted=False)
     hear(connected, payload("tasks_created"))
     assert not project(store).sync_wanted
 
     hear(connected, payload("tasks_created_with_annotations"))
-    assert 2022 in store.task_ids(KEY)
+    assert 2022 in store.tasks.ids(KEY)
     assert project(store).sync_wanted
 
 
@@ -695,13 +696,13 @@ def test_tasks_deleted_go_with_their_annotations(
     hear(connected, payload("tasks_created"))
     hear(connected, payload("annotation_created"))
     hear(connected, {**payload("tasks_deleted"), "tasks": [{"id": 2001}]})
-    assert 2001 not in store.task_ids(KEY)
+    assert 2001 not in store.tasks.ids(KEY)
     assert labels(store) == {}
 
-    n_known = store.counts(KEY)["tasks"]
+    n_known = store.tasks.counts(KEY)["tasks"]
     hear(connected, payload("tasks_deleted"))
     hear(connected, payload("tasks_deleted_bulk"))
-    assert store.counts(KEY)["tasks"] == n_known
+    assert store.tasks.counts(KEY)["tasks"] == n_known
 
 
 def test_changed_config_is_stored(connected: FlaskClient, store: Store, payload: Callable[[str], Any]) -> None:
@@ -717,13 +718,13 @@ def test_start_training_is_a_job_that_can_be_asked_about(
     assert project(store).wanted_revision == project(store).revision
     assert connected.post("/job_status", json={"job": job}).get_json()["job_status"] == "queued"
 
-    store.begin_turn(KEY)
+    store.projects.begin_turn(KEY)
     assert connected.post("/job_status", json={"job": job}).get_json()["job_status"] == "started"
 
-    store.update(KEY, wanted_revision=-1)
+    set_columns(store, KEY, wanted_revision=-1)
     assert connected.post("/job_status", json={"job": job}).get_json()["job_status"] == "finished"
 
-    store.update(KEY, error="Label Studio does not answer")
+    set_columns(store, KEY, error="Label Studio does not answer")
     answer = connected.post("/job_status", json={"job": job}).get_json()
     assert (answer["job_status"], answer["error"]) == ("failed", "Label Studio does not answer")
 
@@ -771,7 +772,7 @@ def test_event_of_a_project_that_is_not_connected_is_ignored(
     answer = client.post("/webhook", json=payload(name))
     assert answer.status_code // 100 == 2
     assert answer.get_json()["status"] == "ignored"
-    assert store.projects() == []
+    assert store.projects.all() == []
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM tasks").scalar_one() == 0
 
@@ -851,7 +852,7 @@ def test_broken_webhook_is_refused_with_a_sentence_and_stores_nothing(
 
     assert len(assert_sentence(answer, 400)) < 300
     assert project(store) == before
-    assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
+    assert store.tasks.counts(KEY) == {"tasks": 0, "annotations": 0}
 
 
 def test_odd_results_are_stored_and_teach_nothing(
@@ -885,7 +886,7 @@ def test_torn_characters_in_a_text_are_stored_and_read_back(
     body = payload("tasks_created")
     body["tasks"][0]["data"] = {"text": "a \ud800 b", "\udfff": "\x00"}
     hear(connected, body)
-    kept = {one.task_id: one.data for one in store.changes(KEY, (-1, -1), 9)}
+    kept = {one.task_id: one.data for one in store.tasks.changes(KEY, (-1, -1), 9)}
     assert kept[2001] == {"text": "a \ud800 b", "\udfff": "\x00"}
 
 
@@ -916,7 +917,7 @@ def test_numbers_that_are_not_finite_are_stored_and_answered(
     body["tasks"][0]["data"] = {"text": "cat", "weight": float("nan"), "size": float("-inf")}
     hear(connected, body)
     hear(connected, body)
-    assert {one.task_id for one in store.changes(KEY, (-1, -1), 9_999)} == {one["id"] for one in body["tasks"]}
+    assert {one.task_id for one in store.tasks.changes(KEY, (-1, -1), 9_999)} == {one["id"] for one in body["tasks"]}
 
 
 def test_five_thousand_items_in_one_webhook(
@@ -927,10 +928,10 @@ def test_five_thousand_items_in_one_webhook(
     body["annotation"] = [{**pattern, "id": 10_000 + n, "task": 50_000 + n} for n in range(5_000)]
     body["task"] = [{"id": 50_000 + n, "data": {"text": f"t {n}"}} for n in range(5_000)]
     hear(connected, body)
-    assert store.counts(KEY) == {"tasks": 5_000, "annotations": 5_000}
+    assert store.tasks.counts(KEY) == {"tasks": 5_000, "annotations": 5_000}
 
     hear(connected, {**payload("tasks_deleted"), "tasks": [{"id": 50_000 + n} for n in range(5_000)]})
-    assert store.counts(KEY) == {"tasks": 0, "annotations": 0}
+    assert store.tasks.counts(KEY) == {"tasks": 0, "annotations": 0}
 
 
 # -- train, job_status, versions, delete ------------------------------------
@@ -979,21 +980,21 @@ def test_disconnected_project_keeps_its_labels(
 def test_duplicated_project_shares_nothing(connected: FlaskClient, store: Store) -> None:
     answer = connected.post("/duplicate_model", json={"project_src": KEY, "project_dst": "9.1795394190"})
     assert answer.status_code == 200
-    assert [one.key for one in store.projects()] == [KEY]
+    assert [one.key for one in store.projects.all()] == [KEY]
 
 
 def test_version_that_is_replaced_during_a_request_gives_way_to_the_next(
     connected: FlaskClient, store: Store, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(store, signer, learnt=TEXTS, number=1)
-    load = store.version_artifact
+    load = store.versions.artifact
 
     def replaced(version_id: int) -> Any:
         monkeypatch.undo()
         publish(store, signer, learnt=TEXTS, number=2)
         return load(version_id)
 
-    monkeypatch.setattr(store, "version_artifact", replaced)
+    monkeypatch.setattr(store.versions, "artifact", replaced)
     body = {"project": KEY, "tasks": [{"id": 1, "data": {"text": TEXTS["A"][0]}}]}
     [answer] = connected.post("/predict", json=body).get_json()["results"]
     assert answer["model_version"] == "al-2"
@@ -1015,8 +1016,8 @@ def test_status_shows_version_turns_and_error(
 ) -> None:
     hear(connected, payload("tasks_created"))
     publish(store, signer, learnt=TEXTS, number=4)
-    store.record_turn(KEY, Turn(1_800_000_000.0, 0.25, "published al-4", 4, 6, {"train": 0.1}))
-    store.update(KEY, n_tasks=3, error="Label Studio does not answer", retry_at=1_800_000_010.0)
+    store.turns.record(KEY, Turn(1_800_000_000.0, 0.25, "published al-4", 4, 6, {"train": 0.1}))
+    set_columns(store, KEY, n_tasks=3, error="Label Studio does not answer", retry_at=1_800_000_010.0)
 
     found = connected.get("/status").get_json()["projects"][0]
 
@@ -1047,9 +1048,9 @@ def test_status_survives_a_version_that_is_replaced_meanwhile(
     connected: FlaskClient, store: Store, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(store, signer, number=1)
-    stale = store.projects()
+    stale = store.projects.all()
     publish(store, signer, number=2)
-    monkeypatch.setattr(store, "projects", lambda: stale)
+    monkeypatch.setattr(store.projects, "all", lambda: stale)
     assert connected.get("/status").status_code == 200
 
 
@@ -1196,7 +1197,7 @@ def test_inside_errors_are_not_told(
     def fail(_key: str) -> None:
         raise RuntimeError("the inside")
 
-    monkeypatch.setattr(store, "project", fail)
+    monkeypatch.setattr(store.projects, "get", fail)
     answer = connected.post("/predict", json={"project": KEY, "tasks": []})
     assert "the inside" not in assert_sentence(answer, 500)
     assert "the inside" in caplog.text

@@ -19,8 +19,10 @@ from label_studio_al.runtime.errors import StudioUnreachable
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import NewVersion, Project, Signer, Store
 from label_studio_al.turns.loop import Loop
+from label_studio_al.turns.means import Means
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
+from tests.support.columns import set_columns
 
 KEY = "2.1795394190"
 CONFIG = (
@@ -55,11 +57,12 @@ def jobs() -> RecordingJobs:
 
 def rest(store: Store, clock: FakeClock, key: str = KEY) -> None:
     """A project that has had its turn: nothing is left to do."""
-    project = store.register(key, CONFIG, {}, clock.now())
-    version = store.publish(
+    project = store.projects.register(key, CONFIG, {}, clock.now())
+    version = store.versions.publish(
         key, NewVersion(1, clock.now(), 0, "coverage", ("A", "B"), {}, None, None, []), is_switched=True
     )
-    store.update(
+    set_columns(
+        store,
         key,
         seen_revision=project.revision,
         synced_at=clock.now(),
@@ -70,12 +73,12 @@ def rest(store: Store, clock: FakeClock, key: str = KEY) -> None:
 
 
 def asks(store: Store, settings: Settings, clock: FakeClock, *, has_studio: bool = True) -> bool:
-    return needs_turn(store.project(KEY), settings, clock.now(), has_studio=has_studio)
+    return needs_turn(store.projects.get(KEY), settings, clock.now(), has_studio=has_studio)
 
 
 @pytest.mark.parametrize("has_studio", [True, False])
 def test_new_project_needs_a_turn(store: Store, clock: FakeClock, settings: Settings, has_studio: bool) -> None:
-    store.register(KEY, CONFIG, {}, clock.now())
+    store.projects.register(KEY, CONFIG, {}, clock.now())
     assert asks(store, settings, clock, has_studio=has_studio)
 
 
@@ -88,7 +91,7 @@ def test_project_at_rest_needs_none(store: Store, clock: FakeClock, settings: Se
 @pytest.mark.parametrize("has_studio", [True, False])
 def test_news_need_a_turn(store: Store, clock: FakeClock, settings: Settings, has_studio: bool) -> None:
     rest(store, clock)
-    store.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(1, {}),)), clock.now())
+    store.updates.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(1, {}),)), clock.now())
     assert asks(store, settings, clock, has_studio=has_studio)
 
 
@@ -105,7 +108,7 @@ def test_what_label_studio_lacks_needs_a_turn_only_with_a_token(
     store: Store, clock: FakeClock, settings: Settings, columns: dict[str, Any]
 ) -> None:
     rest(store, clock)
-    store.update(KEY, **columns)
+    set_columns(store, KEY, **columns)
     assert asks(store, settings, clock)
     assert not asks(store, settings, clock, has_studio=False)
 
@@ -123,25 +126,25 @@ def test_projects_where_nothing_happens_are_asked_the_less_often_the_more_there_
     store: Store, clock: FakeClock, settings: Settings, n_projects: int, pause: float
 ) -> None:
     rest(store, clock)
-    store.update(KEY, synced_at=clock.now())
+    set_columns(store, KEY, synced_at=clock.now())
     clock.advance(pause - 1)
-    assert not needs_turn(store.project(KEY), settings, clock.now(), has_studio=True, n_projects=n_projects)
+    assert not needs_turn(store.projects.get(KEY), settings, clock.now(), has_studio=True, n_projects=n_projects)
     clock.advance(1)
-    assert needs_turn(store.project(KEY), settings, clock.now(), has_studio=True, n_projects=n_projects)
+    assert needs_turn(store.projects.get(KEY), settings, clock.now(), has_studio=True, n_projects=n_projects)
 
 
 def test_standings_say_of_each_project_what_its_row_says(store: Store, clock: FakeClock) -> None:
     rest(store, clock)
-    store.add_stale(KEY, ["al-7"])
-    (found,), project = store.standings(), store.project(KEY)
+    store.projects.add_stale(KEY, ["al-7"])
+    (found,), project = store.projects.standings(), store.projects.get(KEY)
     assert asdict(found) == {name: getattr(project, name) for name in asdict(found)}
     assert found.stale_versions == ("al-7",)
 
 
 def test_retry_waits_for_its_time_whatever_is_heard(store: Store, clock: FakeClock, settings: Settings) -> None:
     rest(store, clock)
-    store.update(KEY, retry_at=clock.now() + 8, error="Label Studio does not answer", sync_wanted=True)
-    store.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(1, {}),)), clock.now())
+    set_columns(store, KEY, retry_at=clock.now() + 8, error="Label Studio does not answer", sync_wanted=True)
+    store.updates.hear(Event("TASKS_CREATED", KEY, None, tasks=(Task(1, {}),)), clock.now())
     assert not asks(store, settings, clock)
     clock.advance(8)
     assert asks(store, settings, clock)
@@ -150,24 +153,24 @@ def test_retry_waits_for_its_time_whatever_is_heard(store: Store, clock: FakeClo
 
 def test_parked_project_waits_for_news(store: Store, clock: FakeClock, settings: Settings) -> None:
     rest(store, clock)
-    store.update(KEY, error="the label config has no control", is_switched=False)
+    set_columns(store, KEY, error="the label config has no control", is_switched=False)
     clock.advance(settings.sync_seconds / 2)
     assert not asks(store, settings, clock)
 
-    store.hear(Event("PROJECT_UPDATED", KEY, CONFIG.replace("B", "C")), clock.now())
+    store.updates.hear(Event("PROJECT_UPDATED", KEY, CONFIG.replace("B", "C")), clock.now())
     assert asks(store, settings, clock)
 
 
 def test_parked_project_is_looked_at_again_after_a_restart(store: Store, clock: FakeClock, settings: Settings) -> None:
     rest(store, clock)
-    store.update(KEY, error="the label config has no control")
-    store.update(KEY, sync_wanted=True)
+    set_columns(store, KEY, error="the label config has no control")
+    set_columns(store, KEY, sync_wanted=True)
     assert asks(store, settings, clock)
 
 
 def test_unsupported_project_comes_to_rest(store: Store, clock: FakeClock, settings: Settings, signer: Signer) -> None:
-    store.register(KEY, "<View/>", {}, clock.now())
-    loop = Loop(store, None, signer, settings, clock, Computing(1), AtOnce())
+    store.projects.register(KEY, "<View/>", {}, clock.now())
+    loop = Loop(Means(store, None, signer, settings, clock, Computing(1), AtOnce()))
     n_turns = 0
     while asks(store, settings, clock, has_studio=False):
         loop.take_turn(KEY)
@@ -181,8 +184,8 @@ def test_sweep_asks_for_each_project_in_need(
 ) -> None:
     rest(store, clock)
     for key in ("3.1", "4.1"):
-        store.register(key, CONFIG, {}, clock.now())
-    store.begin_turn("4.1")
+        store.projects.register(key, CONFIG, {}, clock.now())
+    store.projects.begin_turn("4.1")
 
     known = sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
 
@@ -193,26 +196,26 @@ def test_sweep_asks_for_each_project_in_need(
 def test_sweep_numbers_a_spent_job_anew(
     store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
 ) -> None:
-    store.register(KEY, CONFIG, {}, clock.now())
+    store.projects.register(KEY, CONFIG, {}, clock.now())
     jobs.spent = {0}
 
     sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
 
     assert jobs.asked == [(KEY, 1)]
-    assert store.project(KEY).n_turns == 1
+    assert store.projects.get(KEY).n_turns == 1
 
 
 def test_sweep_does_not_overtake_a_turn_that_goes_on(
     store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
 ) -> None:
-    store.register(KEY, CONFIG, {}, clock.now())
-    n_turns = store.begin_turn(KEY).n_turns
+    store.projects.register(KEY, CONFIG, {}, clock.now())
+    n_turns = store.projects.begin_turn(KEY).n_turns
     jobs.spent = {n_turns}
 
     with store.turn_lock(KEY):
         sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
     assert jobs.asked == []
-    assert store.project(KEY).n_turns == n_turns
+    assert store.projects.get(KEY).n_turns == n_turns
 
     sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
     assert jobs.asked == [(KEY, n_turns + 1)]
@@ -221,7 +224,7 @@ def test_sweep_does_not_overtake_a_turn_that_goes_on(
 def test_sweeps_in_a_row_ask_for_the_same_job(
     store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
 ) -> None:
-    store.register(KEY, CONFIG, {}, clock.now())
+    store.projects.register(KEY, CONFIG, {}, clock.now())
     for _ in range(5):
         sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
     assert set(jobs.asked) == {(KEY, 0)}
@@ -231,7 +234,7 @@ def test_sweep_gets_past_many_spent_jobs(
     store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
 ) -> None:
     """The state was lost and its numbers begin at 0 again, while the jobs' database remembers an hour of them."""
-    store.register(KEY, CONFIG, {}, clock.now())
+    store.projects.register(KEY, CONFIG, {}, clock.now())
     jobs.spent = set(range(10))
     for _ in range(11):
         sweep(store, jobs, settings, clock.now(), has_studio=True)  # type: ignore[arg-type]
@@ -242,7 +245,7 @@ def test_one_projects_trouble_does_not_keep_others_from_their_turn(
     store: Store, clock: FakeClock, settings: Settings, jobs: RecordingJobs
 ) -> None:
     for key in ("1.1", "2.2"):
-        store.register(key, CONFIG, {}, clock.now())
+        store.projects.register(key, CONFIG, {}, clock.now())
 
     class JobsThatFailOnce(RecordingJobs):
         def ask(self, project_key: str, n_turns: int) -> None:
@@ -259,10 +262,10 @@ def test_one_projects_trouble_does_not_keep_others_from_their_turn(
 def test_turn_leaves_a_project_without_a_token_at_rest(
     store: Store, clock: FakeClock, settings: Settings, signer: Signer
 ) -> None:
-    store.register(KEY, CONFIG, {}, clock.now())
-    Loop(store, None, signer, settings, clock, Computing(1), AtOnce()).take_turn(KEY)
+    store.projects.register(KEY, CONFIG, {}, clock.now())
+    Loop(Means(store, None, signer, settings, clock, Computing(1), AtOnce())).take_turn(KEY)
     clock.advance(10_000)
-    project: Project = store.project(KEY)
+    project: Project = store.projects.get(KEY)
     assert project.error is None
     assert not asks(store, settings, clock, has_studio=False)
 

@@ -25,7 +25,8 @@ from label_studio_al.store.automation import (
     AutomaticLabel,
     Run,
 )
-from label_studio_al.studio.client import Answers, Studio
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.tasks import Answers
 
 # As large as Label Studio deletes within seconds: whoever submits meanwhile waits.
 BATCH = 500
@@ -58,9 +59,9 @@ class Applier:
             for batch in _batches(self._automation.labels(run, LABELLED, SKIPPED)):
                 self._settle(run, batch)
         self._automation.set_state(run, APPLIED)
-        self._studio.add_automatic_tab(self._project_id)
+        self._studio.tabs.add_automatic(self._project_id)
         # What is held back comes first in the queue, without the label filled in: under another version.
-        self._store.want_training(self._key, self._clock.now())
+        self._store.projects.want_training(self._key, self._clock.now())
 
     def undo(self, run: Run, report: Report) -> None:
         """Take back what is left of a run's labels, but for those that a person has changed since."""
@@ -69,12 +70,12 @@ class Applier:
             self._clear(run, batch)
             report(len(batch))
         # The worker deletes them while nobody labels.
-        versions = self._studio.model_versions(self._project_id)
-        self._store.add_stale(self._key, [name for name in versions if run_of(name) == run.number])
+        versions = self._studio.predictions.versions(self._project_id)
+        self._store.projects.add_stale(self._key, [name for name in versions if run_of(name) == run.number])
         self._automation.set_state(run, UNDONE)
         # Webhooks may be lost, and a project in which nothing happens is compared once an hour.
-        self._store.update(self._key, sync_wanted=True)
-        self._store.want_training(self._key, self._clock.now())
+        self._store.projects.want_sync(self._key)
+        self._store.projects.want_training(self._key, self._clock.now())
 
     # -- setting ----------------------------------------------------------------------------------------------
 
@@ -84,21 +85,21 @@ class Applier:
         if not sent:
             return False
         report(self._settle(run, sent, gives_up=False))
-        n_predictions = self._studio.model_versions(self._project_id)
+        n_predictions = self._studio.predictions.versions(self._project_id)
         left = _sent(self._automation.labels(run, PLANNED))
         for number in sorted({one.batch or 0 for one in left}):
             batch = [one for one in left if one.batch == number]
             version = batch_version(run.number, number)
             if n_predictions.get(version, 0) >= len(batch):
                 # Under the same version no task is labelled twice, however often it is asked for.
-                self._studio.label_from_predictions(self._project_id, [one.task_id for one in batch], version)
+                self._studio.tasks.label_from_predictions(self._project_id, [one.task_id for one in batch], version)
                 report(self._settle(run, batch, gives_up=False))
             elif version in n_predictions:
-                self._store.add_stale(self._key, [version])
+                self._store.projects.add_stale(self._key, [version])
         return True
 
     def _send(self, run: Run, batch: Sequence[AutomaticLabel]) -> None:
-        still_open = self._studio.open_tasks(self._project_id, [one.task_id for one in batch])
+        still_open = self._studio.tasks.unanswered(self._project_id, [one.task_id for one in batch])
         sent = [one for one in batch if one.task_id in still_open]
         number = self._automation.reserve_batch(run, [one.task_id for one in batch])
         if not sent:
@@ -110,8 +111,8 @@ class Applier:
             }
             for one in sent
         ]
-        self._studio.push(self._project_id, predictions)
-        self._studio.label_from_predictions(
+        self._studio.predictions.push(self._project_id, predictions)
+        self._studio.tasks.label_from_predictions(
             self._project_id, [one.task_id for one in sent], batch_version(run.number, number)
         )
 
@@ -120,7 +121,7 @@ class Applier:
 
         gives_up: whether a task without any label is left to people (it was deleted, or answered and cleared since).
         """
-        found = self._studio.answers(self._project_id, [one.task_id for one in batch])
+        found = self._studio.tasks.answers(self._project_id, [one.task_id for one in batch])
         settled = [self._settled(one, found.get(one.task_id), gives_up=gives_up) for one in batch]
         self._automation.note(run, [new for old, new in zip(batch, settled, strict=True) if new != old])
         return sum(one.state != PLANNED for one in settled)
@@ -132,7 +133,7 @@ class Applier:
         by_people = [one for one in answers.annotations if not one.is_automatic]
         kept = [] if by_people else ours[:1]
         for surplus in ours[len(kept) :]:
-            self._studio.delete_annotation(surplus)
+            self._studio.tasks.delete_annotation(surplus)
         if kept:
             return replace(label, state=LABELLED, annotation_id=kept[0])
         is_edited = label.annotation_id in [one.id for one in by_people]
@@ -141,13 +142,13 @@ class Applier:
     # -- taking back ------------------------------------------------------------------------------------------
 
     def _clear(self, run: Run, batch: Sequence[AutomaticLabel]) -> None:
-        moment = self._studio.newest_change(self._project_id)
+        moment = self._studio.tasks.newest_change(self._project_id)
         task_ids = [one.task_id for one in batch]
-        before = self._studio.answers(self._project_id, task_ids)
+        before = self._studio.tasks.answers(self._project_id, task_ids)
         pure = [task_id for task_id in task_ids if task_id in before and _is_pure(before[task_id])]
         if pure and moment is not None:
-            self._studio.clear_tasks(self._project_id, pure, moment)
-        left = self._studio.answers(self._project_id, task_ids)
+            self._studio.tasks.clear(self._project_id, pure, moment)
+        left = self._studio.tasks.answers(self._project_id, task_ids)
         cleared = []
         for one in batch:
             answers = left.get(one.task_id)
@@ -155,7 +156,7 @@ class Applier:
             ours = [one.id for one in given if one.is_automatic]
             if answers is None or not given or (ours and not answers.has_draft):
                 for annotation_id in ours:
-                    self._studio.delete_annotation(annotation_id)
+                    self._studio.tasks.delete_annotation(annotation_id)
                 cleared.append(replace(one, state=REMOVED))
             else:
                 # A person has changed it, or is about to.

@@ -125,7 +125,7 @@ def make_plan(case: Case, pool: Pool) -> Plan:
 
 def _basis(case: Case) -> _Basis:
     store, key = case.store, case.project.key
-    version = store.find_version(case.project.version_id)
+    version = store.versions.find(case.project.version_id)
     if version is None or not version.has_model:
         raise NotPossible(
             f"project {key} has no model yet: it comes after {case.settings.min_labels} labels of 2 kinds"
@@ -137,7 +137,7 @@ def _basis(case: Case) -> _Basis:
     runs = store.automation.runs(key)
     standing = [run for run in runs if run.is_standing]
     covered: set[int] = set().union(*(run.covered_audits for run in standing)) | store.automation.tasks_of(key)
-    audited = {one.task_id for one in store.predictions(key) if one.is_audit} - covered
+    audited = {one.task_id for one in store.measurements.predictions(key) if one.is_audit} - covered
     audits = {task_id: label for task_id, label in version.learnt.items() if task_id in audited}
     learnt = {task_id: label for task_id, label in version.learnt.items() if task_id not in audited}
     if len(set(learnt.values())) < 2:
@@ -172,7 +172,7 @@ def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Cl
 
 def _open_rows(store: Store, pool: Pool, key: str) -> Array:
     """The rows of the tasks that nobody has annotated, and that no run has taken or held back."""
-    annotated = sorted({annotation.task_id for annotation in store.annotations(key)})
+    annotated = sorted({annotation.task_id for annotation in store.annotations.all(key)})
     automation = store.automation
     return pool.open_rows(annotated, sorted(automation.taken(key)), list(automation.checks(key)))
 

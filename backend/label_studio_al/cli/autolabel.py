@@ -16,6 +16,7 @@ from label_studio_al.autolabel.plan import Case, Plan, fingerprint, make_plan
 from label_studio_al.labeling import LabelConfig, parse_config, project_id_of
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.guarantee import DELTA, MAX_ERROR
+from label_studio_al.pool.fitting import PoolMeans
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
@@ -55,7 +56,7 @@ class _Parts:
     @property
     def project(self) -> Project:
         """The project as it stands."""
-        return self.store.project(self.key)
+        return self.store.projects.get(self.key)
 
     @property
     def config(self) -> LabelConfig:
@@ -134,8 +135,8 @@ def _opened(project_id: int) -> Iterator[_Parts]:
     if studio is None:
         raise InvalidSettings("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set")
     with closing(open_store(settings)) as store:
-        key = studio.project(project_id).key
-        if store.find(key) is None:
+        key = studio.projects.get(project_id).key
+        if store.projects.find(key) is None:
             raise UnknownProject(
                 f"project {project_id} is not known here: run label-studio-al connect --project {project_id}"
             )
@@ -154,17 +155,16 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
             if not is_mine:
                 raise TurnRunning(f"a turn of project {parts.key} is running: try again in a minute")
             Sync(parts.store, parts.studio, parts.clock).run(parts.key, math.inf)
-            pool = Pool(
-                parts.key,
-                parts.config,
-                find_encoder(parts.settings.encoder),
-                parts.settings.features_dir,
+            means = PoolMeans(
                 parts.store,
                 make_signer(parts.settings),
                 parts.clock,
                 computing,
                 background,
+                find_encoder(parts.settings.encoder),
+                parts.settings.features_dir,
             )
+            pool = Pool(parts.key, parts.config, means)
             pool.refresh(math.inf)
             with computing.slot():
                 plan = make_plan(parts.case(goal), pool)
@@ -327,7 +327,7 @@ def _as_lines(parts: _Parts, plan: Plan) -> list[str]:
 
 
 def _example_lines(parts: _Parts, plan: Plan) -> list[str]:
-    tasks = {task.id: task for task in parts.store.tasks(parts.key, [one.task_id for one in plan.examples])}
+    tasks = {task.id: task for task in parts.store.tasks.some(parts.key, [one.task_id for one in plan.examples])}
     lines = ["  for example:"]
     for one in plan.examples:
         text = " ".join((parts.config.text_of(tasks[one.task_id].data) or "").split())

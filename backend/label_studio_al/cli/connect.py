@@ -24,7 +24,9 @@ from label_studio_al.studio.transport import Limits, bounded_client
 from label_studio_al.wiring import make_studio, say_errors, webhook_keys
 
 if TYPE_CHECKING:
-    from label_studio_al.studio.client import Connection, Studio, StudioProject
+    from label_studio_al.studio.client import Studio
+    from label_studio_al.studio.connections import Connection
+    from label_studio_al.studio.projects import StudioProject
 
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.3
@@ -88,18 +90,18 @@ def connect_project(
     """
     studio = _open_studio(settings)
     read_project_settings(extra_params)
-    project = studio.project(project_id)
+    project = studio.projects.get(project_id)
     parse_config(project.label_config)
     say(f'Project {project_id} "{on_one_line(project.title)}" of {settings.label_studio_url}')
     secret = webhook_secret(webhook_keys(settings)[0], project.key)
-    studio.try_address(project_id, backend_url)
-    studio.try_webhook_address(project_id, backend_url)
+    studio.connections.try_address(project_id, backend_url)
+    studio.webhooks.try_address(project_id, backend_url)
     with _all_or_nothing(studio, project):
         # Before the connection: Label Studio makes an open webhook for a new connection, unless there is one.
-        studio.replace_webhook(project_id, backend_url, secret)
-        connection = studio.connect(project_id, backend_url, extra_params)
-        studio.arrange(project_id)
-        studio.add_tab(project_id)
+        studio.webhooks.replace(project_id, backend_url, secret)
+        connection = studio.connections.connect(project_id, backend_url, extra_params)
+        studio.projects.arrange(project_id)
+        studio.tabs.add(project_id)
     say("  webhook: limited to labels and tasks, with a secret header")
     say(f"  model: {backend_url} (connection {connection.id})")
     say('  queue: "Uncertainty sampling", predictions shown to annotators')
@@ -110,20 +112,20 @@ def connect_project(
 @contextmanager
 def _all_or_nothing(studio: Studio, project: StudioProject) -> Iterator[None]:
     """Remove connections and webhooks that are made inside of the block if it fails, and set the queue back."""
-    connections = {one.id for one in studio.connections(project.id)}
-    webhooks = {one.id for one in studio.webhooks(project.id)}
+    connections = {one.id for one in studio.connections.all(project.id)}
+    webhooks = {one.id for one in studio.webhooks.all(project.id)}
     try:
         yield
     except StudioError:
         # What cannot be undone is left: why it failed is what people must read.
         with suppress(StudioError):
-            for connection in studio.connections(project.id):
+            for connection in studio.connections.all(project.id):
                 if connection.id not in connections:
-                    studio.remove_connection(connection.id)
-            for webhook in studio.webhooks(project.id):
+                    studio.connections.remove(connection.id)
+            for webhook in studio.webhooks.all(project.id):
                 if webhook.id not in webhooks:
-                    studio.remove_webhook(webhook)
-            studio.set_queue(project.id, project.sampling, project.shows_predictions)
+                    studio.webhooks.remove(webhook)
+            studio.projects.set_queue(project.id, project.sampling, project.shows_predictions)
         raise
 
 
@@ -186,13 +188,13 @@ def _state(settings: Settings, project_id: int, backend_url: str) -> dict[str, A
 def make_example_project(settings: Settings, say: Callable[[str], None]) -> int:
     """The number of the project of example messages: made on the first call, found again on the next."""
     studio = _open_studio(settings)
-    project = studio.find_project(EXAMPLE_TITLE)
+    project = studio.projects.find(EXAMPLE_TITLE)
     if project is None:
         say(f'Making the project "{EXAMPLE_TITLE}"')
-        project = studio.create_project(EXAMPLE_TITLE, example_config())
-    if not next(iter(studio.tasks(project.id)), []):
+        project = studio.projects.create(EXAMPLE_TITLE, example_config())
+    if not next(iter(studio.tasks.pages(project.id)), []):
         tasks = [{"text": task["text"]} for task in example_tasks()]
-        studio.import_tasks(project.id, tasks)
+        studio.tasks.add(project.id, tasks)
         say(f"  {len(tasks)} example tasks imported")
     return project.id
 
@@ -200,7 +202,7 @@ def make_example_project(settings: Settings, say: Callable[[str], None]) -> int:
 def _find_or_make_example(settings: Settings, say: Callable[[str], None]) -> int | None:
     """None where it was removed: whoever has projects of their own need not delete it again and again."""
     studio = _open_studio(settings)
-    if studio.find_project(EXAMPLE_TITLE) is None and studio.has_projects():
+    if studio.projects.find(EXAMPLE_TITLE) is None and studio.projects.has_any():
         say(f'There are projects, and "{EXAMPLE_TITLE}" is none of them: nothing to connect.')
         return None
     return make_example_project(settings, say)

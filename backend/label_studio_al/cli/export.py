@@ -65,7 +65,7 @@ def export(project_id: int, folder: Path, table: str, quote_formulas: bool, over
 
 def _key(store: Store, project_id: int) -> str:
     """The project of this number; of several, which different databases of Label Studio have had, the newest."""
-    keys = store.keys(project_id)
+    keys = store.projects.keys(project_id)
     if not keys:
         raise UnknownProject(f"project {project_id} is not known here: connect it first")
     return max(keys, key=lambda key: int(key.partition(".")[2]))

@@ -32,11 +32,11 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
     settings = read_settings()
     store, jobs = open_store(settings), JobClient(settings.jobs_url)
     try:
-        keys = store.keys(project_id)
+        keys = store.projects.keys(project_id)
         if not keys:
             raise UnknownProject(f"project {project_id} is not known here: there is nothing to forget")
         for key in keys:
-            counts = store.counts(key)
+            counts = store.tasks.counts(key)
             click.echo(f"Project {key}: {counts['tasks']} tasks, {counts['annotations']} annotations, models, features")
         if not yes:
             click.confirm("Remove all this? It cannot be undone; Label Studio keeps its own copy.", abort=True)
@@ -47,7 +47,7 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
                     raise TurnRunning(f"a turn of project {key} is running: try again in a minute")
                 if disconnect:
                     _disconnect(settings, store, key)
-                store.forget(key)
+                store.projects.forget(key)
             folder = settings.features_dir / key
             # What cannot be removed is said at the end: the rest goes all the same.
             shutil.rmtree(folder, ignore_errors=True)
@@ -77,7 +77,7 @@ def _disconnect(settings: Settings, store: Store, key: str) -> None:
     studio = make_studio(settings)
     if studio is None:
         raise InvalidSettings("--disconnect needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY")
-    current, project = store.current_name(key), store.project(key)
+    current, project = store.versions.current_name(key), store.projects.get(key)
     versions = {*project.stale_versions, *([] if current is None else [current[1]])}
     studio.disconnect(project_id_of(key), settings.reached_at, versions)
     click.echo("In Label Studio, the connection, the webhook, the tabs, the sampling and the predictions are undone.")
@@ -86,7 +86,7 @@ def _disconnect(settings: Settings, store: Store, key: str) -> None:
 def _warn_if_connected(settings: Settings, project_id: int) -> None:
     studio = make_studio(settings)
     try:
-        is_connected = studio is None or studio.find_connection(project_id, settings.reached_at) is not None
+        is_connected = studio is None or studio.connections.find(project_id, settings.reached_at) is not None
     except StudioError:
         is_connected = True
     if is_connected:

@@ -14,17 +14,18 @@ from importlib import import_module
 import click
 
 from label_studio_al.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
-from label_studio_al.runtime.clock import Clock, has_passed
+from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.counting import Counts
 from label_studio_al.runtime.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
 from label_studio_al.runtime.errors import DatabaseUnavailable, StudioError
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Standing, Store
+from label_studio_al.turns.due import needs_turn
 from label_studio_al.turns.hearing import Hearing
-from label_studio_al.turns.loop import Loop, is_retry_due
-from label_studio_al.turns.publishing import is_prune_due
-from label_studio_al.turns.syncing import CountCheck, routine_seconds
+from label_studio_al.turns.loop import Loop
+from label_studio_al.turns.means import Means
+from label_studio_al.turns.syncing import CountCheck
 from label_studio_al.wiring import (
     end_with_parent,
     keep_files_private,
@@ -82,12 +83,12 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
             "and the queue keeps Label Studio's order"
         )
     # What happened while no worker ran is unknown: webhooks may have been lost. So after the database was away.
-    store.want_syncs()
+    store.projects.want_syncs()
     # Settings may have been corrected.
-    store.unpark()
+    store.projects.unpark()
     background = ThreadPoolExecutor(1, thread_name_prefix="features")
     keys = partial(webhook_keys, settings, create=False)
-    loop = Loop(store, studio, signer, settings, clock, computing, background, counts, keys)
+    loop = Loop(Means(store, studio, signer, settings, clock, computing, background, counts, keys))
     jobs = JobClient(settings.jobs_url)
     run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)
@@ -109,7 +110,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                 if is_away:
                     # It may be another database: restored, or begun anew where a damaged one was set aside.
                     store.migrate()
-                    store.want_syncs()
+                    store.projects.want_syncs()
                     loop.forget_all_but(())
                 known = sweep(store, jobs, settings, clock.now(), has_studio=studio is not None)
                 n_sweeps += 1
@@ -120,7 +121,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
                 loop.forget_all_but(known)
                 if n_sweeps % _SWEEPS_TO_FORGET == 0:
                     jobs.forget_done(KEEP_DONE_JOBS_SECONDS)
-                counts.flush(store.add_counts)
+                counts.flush(store.counters.add)
                 if is_away:
                     log.warning("the database answers again: every project is compared with Label Studio")
                 is_away = False
@@ -142,7 +143,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         hearing.stop()
         runner.stop(DRAIN_SECONDS)
         with suppress(*UNAVAILABLE):
-            counts.flush(store.add_counts)
+            counts.flush(store.counters.add)
         for check in checks:
             check.close()
         background.shutdown(wait=False, cancel_futures=True)
@@ -199,7 +200,7 @@ def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_
 
     Returns the keys of all projects.
     """
-    standings = store.standings()
+    standings = store.projects.standings()
     for project in standings:
         is_due = needs_turn(project, settings, now, has_studio=has_studio, n_projects=len(standings))
         if not is_due and not _was_cut_short(store, project):
@@ -222,7 +223,7 @@ def _ask(store: Store, jobs: JobClient, project: Standing) -> None:
     # goes on must not be overtaken by that.
     with store.turn_lock(project.key) as is_free:
         if is_free:
-            jobs.ask(project.key, store.skip_turn(project.key).n_turns)
+            jobs.ask(project.key, store.projects.skip_turn(project.key).n_turns)
 
 
 def _was_cut_short(store: Store, project: Standing) -> bool:
@@ -230,22 +231,4 @@ def _was_cut_short(store: Store, project: Standing) -> bool:
     if project.n_unfinished == 0 or project.retry_at is not None or project.is_parked or project.is_paused:
         return False
     with store.turn_lock(project.key) as is_free:
-        return is_free and store.project(project.key).n_unfinished > 0
-
-
-def needs_turn(project: Standing, settings: Settings, now: float, *, has_studio: bool, n_projects: int = 1) -> bool:
-    """Whether a turn would find something to do. n_projects: how many there are in all."""
-    if project.is_paused:
-        return False
-    if project.retry_at is not None:
-        return is_retry_due(project, now)
-    if project.revision > project.seen_revision:
-        return True
-    if not has_studio:
-        return False
-    is_sync_due = has_passed(routine_seconds(settings.sync_seconds, n_projects), project.synced_at, now)
-    if project.is_parked:
-        return project.sync_wanted or is_sync_due
-    is_published = project.version_id is None or (project.is_switched and project.is_window_pushed)
-    is_unfinished = not is_published and project.error is None
-    return project.sync_wanted or is_sync_due or is_unfinished or is_prune_due(project, now)
+        return is_free and store.projects.get(project.key).n_unfinished > 0

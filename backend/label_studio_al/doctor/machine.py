@@ -132,7 +132,7 @@ def token(setup: Setup) -> Finding:
     """Whether Label Studio takes the token, and of which kind it is. Raises StudioError."""
     assert setup.settings.label_studio_api_key is not None  # `settings` has looked
     kind = token_kind(setup.settings.label_studio_api_key.get_secret_value())
-    return ok(f"LABEL_STUDIO_API_KEY is {kind} of {setup.studio.user()}")
+    return ok(f"LABEL_STUDIO_API_KEY is {kind} of {setup.studio.projects.user()}")
 
 
 def backend(setup: Setup) -> Finding:

@@ -12,8 +12,11 @@ from label_studio_al.doctor.setup import ProjectLook, Setup
 from label_studio_al.labeling import ACTIONS, examples, parse_config, project_id_of
 from label_studio_al.runtime.errors import AddressRefused, StudioRefused, TurnRunning, UnknownProject
 from label_studio_al.runtime.settings import read_project_settings
-from label_studio_al.studio.client import SAMPLING, Connection, Webhook
-from label_studio_al.turns.syncing import routine_seconds
+from label_studio_al.studio.connections import Connection
+from label_studio_al.studio.projects import SAMPLING
+from label_studio_al.studio.webhooks import Webhook
+from label_studio_al.turns.due import routine_seconds
+from label_studio_al.wording import activity_sentence
 
 # In Label Studio's own list of networks that it does not call, and nobody's: tells whether that list is in use.
 _DOCUMENTATION_URL = "http://192.0.2.1:9"
@@ -58,7 +61,7 @@ def config(look: ProjectLook) -> Finding:
 def labels(look: ProjectLook) -> Finding:
     """What of the annotations teaches."""
     question = parse_config(look.theirs.label_config)
-    annotations = look.setup.studio.annotations(look.id)
+    annotations = look.setup.studio.tasks.annotations(look.id)
     taught = examples(annotations, question.label_of)
     wanted = read_project_settings(None if look.ours is None else look.ours.extra_params).min_labels
     if not annotations:
@@ -109,7 +112,7 @@ def _setting(look: ProjectLook, refused: AddressRefused) -> str:
     has_defaults = False
     if not network.is_global:
         try:
-            look.setup.studio.try_address(look.id, _DOCUMENTATION_URL)
+            look.setup.studio.connections.try_address(look.id, _DOCUMENTATION_URL)
         except AddressRefused:
             has_defaults = True
     if has_defaults:
@@ -169,7 +172,7 @@ def round_trip(look: ProjectLook) -> Finding:
             )
         return failure(f"Label Studio reaches {look.url}, which refuses the project: {_one_line(found.refusal)}")
     try:
-        look.setup.studio.call_back(look.id, found)
+        look.setup.studio.connections.call_back(look.id, found)
     except AddressRefused:
         return failure(
             f"Label Studio's settings forbid it to call {look.url}: another address is needed, or other settings"
@@ -188,7 +191,7 @@ def round_trip(look: ProjectLook) -> Finding:
 def webhook(look: ProjectLook) -> Finding:
     """Whether one webhook tells this backend what it needs, with the right secret."""
     secrets = look.secrets
-    repair = partial(look.setup.studio.replace_webhook, look.id, look.url, secrets[0])
+    repair = partial(look.setup.studio.webhooks.replace, look.id, look.url, secrets[0])
     advice = f"run label-studio-al connect --project {look.id} (or doctor --fix)"
     if not look.webhooks:
         return failure(
@@ -237,7 +240,7 @@ def sampling(look: ProjectLook) -> Finding:
         return failure(
             f'the project\'s sampling is "{look.theirs.sampling}", so the queue does not follow the scores: run '
             f'label-studio-al connect --project {look.id} (or doctor --fix), which sets "{SAMPLING}"',
-            partial(look.setup.studio.arrange, look.id),
+            partial(look.setup.studio.projects.arrange, look.id),
         )
     return ok(f'the project\'s sampling is "{SAMPLING}"')
 
@@ -249,7 +252,7 @@ def predictions(look: ProjectLook) -> Finding:
             "predictions are hidden from annotators, and tasks from outside of the window get none: run "
             f"label-studio-al connect --project {look.id} (or doctor --fix), or switch on the project's Annotation > "
             "Use predictions to prelabel tasks",
-            partial(look.setup.studio.arrange, look.id),
+            partial(look.setup.studio.projects.arrange, look.id),
         )
     return ok("predictions are shown to annotators")
 
@@ -267,12 +270,12 @@ def turns(look: ProjectLook) -> Finding:
         return warning("the project is paused on the status page: nothing is learnt until it goes on")
     since = ours.heard_at if ours.synced_at is None else ours.synced_at
     silent = look.setup.clock.now() - since
-    if silent > routine_seconds(look.setup.settings.sync_seconds, len(look.setup.store.keys())) + LATE_SECONDS:
+    if silent > routine_seconds(look.setup.settings.sync_seconds, len(look.setup.store.projects.keys())) + LATE_SECONDS:
         return failure(
             f"no worker has taken a turn for {silent:.0f} s: start label-studio-al "
             "serve, or label-studio-al worker beside serve --no-worker"
         )
-    return ok(f"turns are taken: {ours.activity}")
+    return ok(f"turns are taken: {activity_sentence(ours.activity)}")
 
 
 def version(look: ProjectLook) -> Finding:
@@ -301,15 +304,20 @@ def queue(look: ProjectLook) -> Finding:
         return skipped("no version is published yet")
     store, key = look.setup.store, look.theirs.key
     # Predictions go with their tasks. Of some of these Label Studio is still to be asked whether they are gone.
-    window = {task.id for task in store.tasks(key, sorted(store.pushed(version.id).difference(store.claims(key))))}
-    n_pushed = look.setup.studio.model_versions(look.id).get(version.name, 0)
+    window = {
+        task.id
+        for task in store.tasks.some(
+            key, sorted(store.windows.pushed(version.id).difference(store.updates.claims(key)))
+        )
+    }
+    n_pushed = look.setup.studio.predictions.versions(look.id).get(version.name, 0)
     if n_pushed < len(window):
         return failure(
             f"{len(window) - n_pushed} of {len(window)} predictions of {version.name} are missing in Label Studio: a "
             "worker pushes a new version within AL_SYNC_SECONDS, or now with doctor --fix",
-            partial(store.want_training, key, look.setup.clock.now()),
+            partial(store.projects.want_training, key, look.setup.clock.now()),
         )
-    annotated = {annotation.task_id for annotation in store.annotations(key)}
+    annotated = {annotation.task_id for annotation in store.annotations.all(key)}
     n_left = len(window - annotated)
     if not n_left and len(annotated) < look.theirs.n_tasks:
         return failure("all tasks of the window are labelled, so the queue is random: see whether a worker takes turns")
@@ -322,12 +330,12 @@ def _demands_secret(setup: Setup) -> bool:
 
 def _remove(setup: Setup, connections: Sequence[Connection]) -> None:
     for one in connections:
-        setup.studio.remove_connection(one.id)
+        setup.studio.connections.remove(one.id)
 
 
 def _remove_webhooks(setup: Setup, webhooks: Sequence[Webhook]) -> None:
     for one in webhooks:
-        setup.studio.remove_webhook(one)
+        setup.studio.webhooks.remove(one)
 
 
 def _switch(setup: Setup, key: str) -> None:
@@ -336,14 +344,14 @@ def _switch(setup: Setup, key: str) -> None:
     with store.turn_lock(key, TURN_SECONDS) as is_mine:
         if not is_mine:
             raise TurnRunning(f"a turn of project {key} is running: try again in a minute")
-        project = store.project(key)
-        version = store.find_version(project.version_id)
+        project = store.projects.get(key)
+        version = store.versions.find(project.version_id)
         if version is None:
             raise UnknownProject(f"project {key} has no version any more")
-        is_pushed = bool(store.pushed(version.id))
-        store.update(key, is_switched=False)
+        is_pushed = bool(store.windows.pushed(version.id))
+        store.projects.note_switched(key, False)
         setup.studio.switch(project_id_of(key), setup.backend_url, version.name, is_pushed=is_pushed)
-        store.update(key, is_switched=True)
+        store.projects.note_switched(key, True)
 
 
 def _one_line(text: str) -> str:

@@ -16,7 +16,10 @@ from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Project, Store, Version
 from label_studio_al.studio import webhook_secret
 from label_studio_al.studio.about import About, ask_about
-from label_studio_al.studio.client import Connection, Studio, StudioProject, Webhook, our_connection
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.connections import Connection, our_connection
+from label_studio_al.studio.projects import StudioProject
+from label_studio_al.studio.webhooks import Webhook
 
 # A database that somebody else writes to is waited for so long.
 PATIENCE_SECONDS = 3.0
@@ -117,7 +120,7 @@ class ProjectLook:
     @cached_property
     def theirs(self) -> StudioProject:
         """The project as Label Studio has it."""
-        return self.setup.studio.project(self.id)
+        return self.setup.studio.projects.get(self.id)
 
     @cached_property
     def secrets(self) -> list[str]:
@@ -127,17 +130,17 @@ class ProjectLook:
     @cached_property
     def address_refused(self) -> AddressRefused | None:
         """Why Label Studio would not call this backend. Raises StudioRefused if we may not change the project."""
-        return _refusal(self.setup.studio.try_address, self.id, self.setup.backend_url)
+        return _refusal(self.setup.studio.connections.try_address, self.id, self.setup.backend_url)
 
     @cached_property
     def webhook_refused(self) -> AddressRefused | None:
         """Why Label Studio would not send webhooks to this backend."""
-        return _refusal(self.setup.studio.try_webhook_address, self.id, self.setup.backend_url)
+        return _refusal(self.setup.studio.webhooks.try_address, self.id, self.setup.backend_url)
 
     @cached_property
     def connections(self) -> Sequence[Connection]:
         """All model connections. Label Studio calls each one's /health and /setup to answer this (1.23.2)."""
-        return self.setup.studio.connections(self.id)
+        return self.setup.studio.connections.all(self.id)
 
     @cached_property
     def connection(self) -> Connection | None:
@@ -153,7 +156,7 @@ class ProjectLook:
     @cached_property
     def all_webhooks(self) -> Sequence[Webhook]:
         """The project's webhooks."""
-        return self.setup.studio.webhooks(self.id)
+        return self.setup.studio.webhooks.all(self.id)
 
     @property
     def webhooks(self) -> Sequence[Webhook]:
@@ -163,22 +166,24 @@ class ProjectLook:
     @cached_property
     def ours(self) -> Project | None:
         """The project as we know it; None if it was never set up here."""
-        return self.setup.store.find(self.theirs.key) if self.setup.has_database else None
+        return self.setup.store.projects.find(self.theirs.key) if self.setup.has_database else None
 
     @property
     def is_known_otherwise(self) -> bool:
         """Whether a project of this number that was created at another time was set up here."""
-        return self.setup.has_database and any(key != self.theirs.key for key in self.setup.store.keys(self.id))
+        return self.setup.has_database and any(
+            key != self.theirs.key for key in self.setup.store.projects.keys(self.id)
+        )
 
     @cached_property
     def version(self) -> Version | None:
         """The published version."""
-        return None if self.ours is None else self.setup.store.find_version(self.ours.version_id)
+        return None if self.ours is None else self.setup.store.versions.find(self.ours.version_id)
 
 
 def known_projects(store: Store) -> list[int]:
     """The numbers in Label Studio of all projects that were set up here."""
-    keys = store.keys()
+    keys = store.projects.keys()
     return sorted({project_id_of(key) for key in keys})
 
 

@@ -26,6 +26,7 @@ from label_studio_al.learning.rows import blocks
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.store import Project, Signer, Store, Version
+from label_studio_al.wording import activity_sentence
 
 TASKS_AT_ONCE = 2_000
 COMPARED_TEXTS = 200
@@ -69,17 +70,17 @@ def read_current(store: Store, signer: Signer, key: str) -> Current:
     """The project's current model. Raises NotExportable without one, ArtifactRejected, UnknownProject."""
     models = Models(store, signer)
     while True:
-        project = store.project(key)
-        version = store.find_version(project.version_id)
+        project = store.projects.get(key)
+        version = store.versions.find(project.version_id)
         if project.version_id is None or (version is not None and not version.has_model):
-            raise NotExportable(f"project {key} has no model yet: {project.activity}")
+            raise NotExportable(f"project {key} has no model yet: {activity_sentence(project.activity)}")
         model = None if version is None else models.get(key, version.id)
         if version is not None and model is not None:
             break
         # A turn has replaced the version meanwhile: the next one is there.
     config = parse_config(project.label_config)
-    labels = examples(store.annotations(key), config.label_of)
-    return Current(project, version, model, config, labels, store.task_ids(key))
+    labels = examples(store.annotations.all(key), config.label_of)
+    return Current(project, version, model, config, labels, store.tasks.ids(key))
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -148,7 +149,7 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
     """The tasks, a batch at a time, with the texts that are predicted."""
     classes, learnt = current.model.classifier.classes, current.version.learnt
     for block in blocks(len(current.task_ids), TASKS_AT_ONCE):
-        tasks = store.tasks(current.project.key, current.task_ids[block])
+        tasks = store.tasks.some(current.project.key, current.task_ids[block])
         texts = {task.id: current.config.text_of(task.data) for task in tasks}
         known = {task_id: text for task_id, text in texts.items() if text is not None}
         proba = current.model.predict_proba(list(known.values()))
@@ -177,7 +178,7 @@ def _describe(store: Store, current: Current, folder: Path, now: float, n_compar
         project=current.project,
         version=current.version,
         settings=read_project_settings(current.project.extra_params),
-        measurement=store.newest_measurement(current.project.key),
+        measurement=store.measurements.newest(current.project.key),
         model=current.model,
         n_tasks=len(current.task_ids),
         table=next((path.name for path in folder.glob("tasks.*")), None),

@@ -49,12 +49,12 @@ class Hosted:
             project, is_news = register(self._store, self._settings, setup, self._clock.now())
             if is_news:
                 log.info("project %s is set up", project.key)
-            return name_of(self._store, self._store.current_name(project.key))
+            return name_of(self._store, self._store.versions.current_name(project.key))
 
     def version_of(self, key: str) -> str:
         """The name of a project's current version, also of a project that is not known."""
         with _answering():
-            return name_of(self._store, self._store.current_name(read_project_key(key)))
+            return name_of(self._store, self._store.versions.current_name(read_project_key(key)))
 
     def key_of(self, project_id: str) -> str:
         """The identity of the project with this number in Label Studio; of several, the one that was made last.
@@ -62,7 +62,7 @@ class Hosted:
         Raises UnknownProject.
         """
         with _answering():
-            keys = self._store.keys(int(project_id)) if project_id.isdecimal() else []
+            keys = self._store.projects.keys(int(project_id)) if project_id.isdecimal() else []
         if not keys:
             raise UnknownProject(f"project {project_id[:40]!r} was never set up here: connect it first")
         return max(keys, key=lambda key: int(key.partition(".")[2]))
@@ -73,7 +73,7 @@ class Hosted:
             key = read_project_key(body.get("project"))
             logs.add(project=key)
             tasks = read_tasks(body, self._settings)
-            project = self._store.project(key)
+            project = self._store.projects.get(key)
             version, model = self._current(project)
             xml = body.get("label_config")
             config = parse_config(xml if isinstance(xml, str) else project.label_config)
@@ -87,7 +87,7 @@ class Hosted:
             if event is None:
                 return {"status": "ignored"}
             logs.add(project=event.project_key)
-            project = self._store.hear(event, self._clock.now(), adds_only=self._settings.has_studio)
+            project = self._store.updates.hear(event, self._clock.now(), adds_only=self._settings.has_studio)
             if project is None:
                 log.warning("webhook %s of project %s, never set up here: ignored", event.action, event.project_key)
                 return {"status": "ignored", "reason": "this project is not connected"}
@@ -96,15 +96,15 @@ class Hosted:
     def want_training(self, key: object) -> None:
         """Have a new version made of the project, whatever the growth."""
         with _answering():
-            project = self._store.project(read_project_key(key))
-            self._store.want_training(project.key, self._clock.now())
+            project = self._store.projects.get(read_project_key(key))
+            self._store.projects.want_training(project.key, self._clock.now())
 
     def _current(self, project: Project) -> tuple[tuple[int, str] | None, Model | None]:
         while True:
-            version = self._store.current_name(project.key)
+            version = self._store.versions.current_name(project.key)
             model = None if version is None else self._model(project, version[0])
             # A version that a turn has just replaced is gone with its model: the next one is there.
-            if model is not None or self._store.current_name(project.key) == version:
+            if model is not None or self._store.versions.current_name(project.key) == version:
                 return version, model
 
     def _model(self, project: Project, version_id: int) -> Model | None:

@@ -72,20 +72,20 @@ class Models:
                 self._kept.popitem(last=False)
 
     def _load(self, key: str, version_id: int, before: _Kept) -> _Kept:
-        artifact, features_id = self._store.version_artifact(version_id) or (None, None)
+        artifact, features_id = self._store.versions.artifact(version_id) or (None, None)
         if artifact is None or features_id is None:
             return _Kept(version_id, None, before.features_id, before.features)
         features = before.features
         if features is None or before.features_id != features_id:
             features = self._load_features(key, features_id)
-        born = self._store.version_birth(version_id)
+        born = self._store.versions.birth(version_id)
         if born is None:
             return _Kept(version_id, None, features_id, features)
         model = Model(features, *self._signer.load(artifact, model_kind(key, *born)))
         return _Kept(version_id, model, features_id, features)
 
     def _load_features(self, key: str, features_id: int) -> Features:
-        artifact, born = self._store.features_artifact(features_id), self._store.features_birth(features_id)
+        artifact, born = self._store.features.artifact(features_id), self._store.features.birth(features_id)
         if artifact is None or born is None:
             raise ArtifactRejected(f"the features {features_id} of a stored model are gone")
         features: Features = self._signer.load(artifact, features_kind(key, born))

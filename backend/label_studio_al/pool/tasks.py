@@ -4,62 +4,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage, cover
-from label_studio_al.learning.draws import text_hashes
-from label_studio_al.learning.features import Encoder, Features, TextRows, sample
-from label_studio_al.learning.rows import Matrix, blocks
+from label_studio_al.learning.features import Features, TextRows
+from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
-from label_studio_al.pool.files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFiles, folder_of, with_shared_topics
-from label_studio_al.runtime.clock import Clock
-from label_studio_al.runtime.computing import Computing
-from label_studio_al.runtime.errors import ArtifactRejected
-from label_studio_al.store import Change, Signer, Store, features_kind
+from label_studio_al.pool.files import HAS_FEATURES, WITHOUT_TEXT
+from label_studio_al.pool.fitting import Fit, Fitting, PoolMeans, Signed
+from label_studio_al.store import Change
 
 # A vocabulary fitted on half of the pool misses too many of its terms.
 REFIT_GROWTH = 2.0
 # Up to this size a turn fits the features itself: that takes a fraction of a second.
 FIT_AT_ONCE = 2_000
-CHANGES_AT_ONCE = 2_000
 # Rows of tasks that are gone or changed cost memory until there are more of them than of the others.
 DEAD_SHARE = 0.5
 DEAD_AT_LEAST = 10_000
 # Groups of similar tasks are kept while the pool grows, and made anew when it has grown by a tenth.
 REGROUP_GROWTH = 1.1
-_LAST_TASK = 2**63 - 1
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class News:
+class PoolChanges:
     """What `refresh` found. n_new: tasks that became rows; is_complete: whether every task that we know is a row."""
 
     n_new: int
     is_complete: bool
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Features with the rows that they made so far."""
-
-    features: Features
-    files: FeatureFiles
-
-
-@dataclass(frozen=True)
-class _Signed:
-    """Features as they are stored, signed for this time."""
-
-    artifact: bytes
-    at: float
 
 
 class Pool:
@@ -69,32 +47,16 @@ class Pool:
     deleted, or changed since, or have no text. `is_complete`: whether the last refresh left nothing to do.
     """
 
-    def __init__(
-        self,
-        key: str,
-        config: LabelConfig,
-        encoder: Encoder | None,
-        folder: Path,
-        store: Store,
-        signer: Signer,
-        clock: Clock,
-        computing: Computing,
-        background: Executor,
-    ) -> None:
-        """folder: where the files of all features lie. background: where large pools are fitted again."""
+    def __init__(self, key: str, config: LabelConfig, means: PoolMeans) -> None:
         self.key = key
         self._config = config
-        self._encoder = encoder
-        self._folder = folder
-        self._store = store
-        self._signer = signer
-        self._clock = clock
-        self._computing = computing
-        self._background = background
+        self._store = means.store
+        self._background = means.background
+        self._fitting = Fitting(key, config, means)
         self.features_id: int | None = None
-        self._fit: _Fit | None = None
+        self._fit: Fit | None = None
         # With the features that it replaces.
-        self._refit: tuple[int | None, Future[tuple[_Fit, _Signed]]] | None = None
+        self._refit: tuple[int | None, Future[tuple[Fit, Signed]]] | None = None
         self._coverage: tuple[int, int, Coverage] | None = None
         none: Array = np.zeros(0, dtype=np.int64)
         self.task_ids = self.live = self._live_tasks = self._without_text = none
@@ -130,36 +92,39 @@ class Pool:
         """The rows compact and dense, for distances and clusters. Shape (n_rows, n_dimensions)."""
         return self.X.compact
 
-    def refresh(self, until: float) -> News:
+    def refresh(self, until: float) -> PoolChanges:
         """Bring the rows up to date with the store; what is not done at the time `until` is left for the next call.
 
         Where no features fit, they are fitted; a large pool that has doubled is fitted again in the background, and
         the first call after that takes the new ones over. Raises FeaturesNotStored.
         """
         self._take_over_refit()
-        if self.features_id is None or self.features_id != self._store.latest_features_id(self.key, self.field):
-            if not self._take_stored():
+        if self.features_id is None or self.features_id != self._store.features.latest_id(self.key, self.field):
+            stored = self._fitting.stored()
+            if stored is None:
                 self._fit_now()
+            else:
+                self._use(*stored)
         elif self._fit_or_fail().files.catch_up():
             # The rows may have another order now.
             self._coverage = None
         self.is_complete = False
-        n_new, is_complete = self._append_news(self._fit_or_fail(), until)
+        n_new, is_complete = self._fitting.append_changes(self._fit_or_fail(), until)
         self._index()
         if is_complete:
             self._renew_if_due()
             self._erase_dead()
         self.is_complete = is_complete
-        return News(n_new, is_complete)
+        return PoolChanges(n_new, is_complete)
 
     def require(self, task_ids: Sequence[int]) -> None:
         """Give these tasks rows now, even if it is not their turn yet: somebody has labelled them."""
         missing = [task_id for task_id, row in zip(task_ids, self._rows_of(task_ids), strict=True) if row < 0]
         known = {int(one) for one in self._without_text}
-        tasks = [task for task in self._store.tasks(self.key, missing) if task.id not in known]
+        tasks = [task for task in self._store.tasks.some(self.key, missing) if task.id not in known]
         if tasks:
             fit = self._fit_or_fail()
-            self._append(fit, [Change(task.id, dict(task.data), 0) for task in tasks], fit.files.position)
+            self._fitting.append(fit, [Change(task.id, dict(task.data), 0) for task in tasks], fit.files.position)
             self._index()
 
     def rows(self, task_ids: Sequence[int]) -> Array:
@@ -201,57 +166,15 @@ class Pool:
 
     # -- fitting ----------------------------------------------------------------------------------------------
 
-    def _fit_or_fail(self) -> _Fit:
+    def _fit_or_fail(self) -> Fit:
         assert self._fit
         return self._fit
 
-    def _take_stored(self) -> bool:
-        """Use the newest features of the store, if they can be used."""
-        found = self._store.latest_features(self.key, self.field)
-        if found is None:
-            return False
-        features_id, artifact = found
-        try:
-            born = self._store.features_birth(features_id) or 0.0
-            features: Features = self._signer.load(artifact, features_kind(self.key, born))
-        except ArtifactRejected as exc:
-            log.warning("project %s: features are made again: %s", self.key, exc)
-            return False
-        if features.encoder is not self._encoder:
-            return False
-        self._use(features_id, self._fit_of(features, artifact))
-        return True
-
     def _fit_now(self) -> None:
-        fit, signed = self._make_fit()
-        self._use(self._save(signed), fit)
+        fit, signed = self._fitting.make()
+        self._use(self._fitting.save(signed), fit)
 
-    def _make_fit(self) -> tuple[_Fit, _Signed]:
-        """Features fitted on a sample of the tasks, without rows yet, and as they are stored."""
-        task_ids = self._store.task_ids(self.key)
-        sampled = [task_ids[place] for place in sample(np.array(task_ids, dtype=np.int64))]
-        texts: list[str] = []
-        for block in blocks(len(sampled), CHANGES_AT_ONCE):
-            tasks = self._store.tasks(self.key, sampled[block])
-            texts += [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
-        with self._computing.slot():
-            features = Features.fit(texts, self._encoder, len(task_ids))
-        signed = self._sign(features)
-        return self._fit_of(features, signed.artifact), signed
-
-    def _sign(self, features: Features) -> _Signed:
-        now = self._clock.now()
-        return _Signed(self._signer.dump(features, features_kind(self.key, now)), now)
-
-    def _save(self, signed: _Signed) -> int:
-        return self._store.save_features(self.key, self.field, signed.artifact, signed.at)
-
-    def _fit_of(self, features: Features, artifact: bytes) -> _Fit:
-        folder = folder_of(self._folder, self.key, artifact)
-        features = with_shared_topics(features, folder)
-        return _Fit(features, FeatureFiles(folder, features))
-
-    def _use(self, features_id: int, fit: _Fit) -> None:
+    def _use(self, features_id: int, fit: Fit) -> None:
         if self._fit is not None:
             self._fit.files.remove()
         self.features_id, self._fit, self._coverage = features_id, fit, None
@@ -264,7 +187,7 @@ class Pool:
         if self.n_tasks >= REFIT_GROWTH * max(1, fit.features.n_fitted):
             if self.n_tasks <= FIT_AT_ONCE:
                 self._fit_now()
-                self._append_news(self._fit_or_fail(), np.inf)
+                self._fitting.append_changes(self._fit_or_fail(), np.inf)
                 self._index()
             elif self._refit is None:
                 log.info("project %s: features are fitted again for %d tasks", self.key, self.n_tasks)
@@ -273,7 +196,7 @@ class Pool:
         if n_dead > max(DEAD_AT_LEAST, DEAD_SHARE * len(self.task_ids)):
             fit.files.begin_anew()
             self._coverage = None
-            self._append_news(fit, np.inf)
+            self._fitting.append_changes(fit, np.inf)
             self._index()
 
     def _erase_dead(self) -> None:
@@ -294,17 +217,17 @@ class Pool:
             return
         # Other features by number, so that a version is published with them, and the older ones are deleted.
         features = replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()))
-        signed = self._sign(features)
-        self.features_id = self._save(signed)
-        fit.files.move(folder_of(self._folder, self.key, signed.artifact))
-        self._fit = _Fit(features, fit.files)
+        signed = self._fitting.sign(features)
+        self.features_id = self._fitting.save(signed)
+        fit.files.move(self._fitting.folder_of(signed.artifact))
+        self._fit = Fit(features, fit.files)
         log.info("project %s: %d words that no task holds any more are forgotten", self.key, len(gone))
 
-    def _make_refit(self) -> tuple[_Fit, _Signed]:
-        fit, signed = self._make_fit()
-        self._append_news(fit, np.inf)
+    def _make_refit(self) -> tuple[Fit, Signed]:
+        fit, signed = self._fitting.make()
+        self._fitting.append_changes(fit, np.inf)
         # The rows are ready: a turn is to take them over.
-        self._store.call_turn(self.key)
+        self._store.projects.call_turn(self.key)
         return fit, signed
 
     def _take_over_refit(self) -> None:
@@ -316,50 +239,13 @@ class Pool:
         except Exception as exc:
             log.error("project %s: features could not be fitted again: %s", self.key, exc, exc_info=exc)
             return
-        if replaced != self._store.latest_features_id(self.key, self.field):
+        if replaced != self._store.features.latest_id(self.key, self.field):
             # Another worker was faster.
             fit.files.remove()
             return
-        self._use(self._save(signed), fit)
+        self._use(self._fitting.save(signed), fit)
 
     # -- rows -------------------------------------------------------------------------------------------------
-
-    def _append_news(self, fit: _Fit, until: float) -> tuple[int, bool]:
-        """How many rows were added, and whether nothing is left to add."""
-        n_new, purged = 0, self._store.project(self.key).purged_revision
-        # Before anything is read: what is read moves the position on.
-        misses_deletions = 0 <= fit.files.position[0] < purged
-        while True:
-            changes = self._store.changes(self.key, fit.files.position, CHANGES_AT_ONCE)
-            if changes:
-                n_new += self._append(fit, changes, (changes[-1].revision, changes[-1].task_id))
-            if len(changes) < CHANGES_AT_ONCE:
-                break
-            if self._clock.elapsed() >= until:
-                return n_new, False
-        gone = self._vanished(fit) if misses_deletions else []
-        if gone or fit.files.position[0] < purged:
-            # Everything up to there has been read.
-            self._append(fit, gone, max(fit.files.position, (purged, _LAST_TASK)))
-        return n_new, True
-
-    def _append(self, fit: _Fit, changes: Sequence[Change], position: tuple[int, int]) -> int:
-        texts = [None if change.data is None else self._config.text_of(change.data) for change in changes]
-        states = [
-            DELETED if change.data is None else WITHOUT_TEXT if text is None else HAS_FEATURES
-            for change, text in zip(changes, texts, strict=True)
-        ]
-        with self._computing.slot():
-            rows = fit.features.transform([text or "" for text in texts])
-        contents = text_hashes([text or "" for text in texts])
-        fit.files.append([change.task_id for change in changes], states, contents, rows, position)
-        return states.count(HAS_FEATURES)
-
-    def _vanished(self, fit: _Fit) -> list[Change]:
-        """Tasks whose deletion happened so long ago that nothing tells of it any more."""
-        alive = self._store.task_ids(self.key)
-        gone = np.setdiff1d(fit.files.tasks[fit.files.states != DELETED], alive)
-        return [Change(int(task_id), None, 0) for task_id in gone]
 
     def _index(self) -> None:
         """From the log of rows to the rows that count, if it has changed."""

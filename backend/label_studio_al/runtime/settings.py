@@ -254,21 +254,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_database(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        # Not at the top: `serve`, which only watches, does without it.
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-
-        know_address(value)
-        rule = "must be an address as SQLAlchemy takes it, postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-        try:
-            address = make_url(value)
-        except (ArgumentError, ValueError):
-            raise PydanticCustomError("database", rule) from None
-        know(None if address.password is None else str(address.password))
-        if not value.isprintable() or address.get_backend_name() not in ("sqlite", "postgresql"):
-            raise PydanticCustomError("database", rule)
+        if value is not None:
+            _check_database(value)
         return value
 
     @field_validator("dask_scheduler")
@@ -399,6 +386,22 @@ class ProjectSettings(BaseModel):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
         0, description="Seed of every random choice: same labels, same seed, same model."
     )
+
+
+def _check_database(value: str) -> None:
+    # Not at the top: `serve`, which only watches, does without it.
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    know_address(value)
+    rule = "must be an address as SQLAlchemy takes it, postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+    try:
+        address = make_url(value)
+    except (ArgumentError, ValueError):
+        raise PydanticCustomError("database", rule) from None
+    know(None if address.password is None else str(address.password))
+    if not value.isprintable() or address.get_backend_name() not in ("sqlite", "postgresql"):
+        raise PydanticCustomError("database", rule)
 
 
 def split_keys(given: str) -> list[str]:

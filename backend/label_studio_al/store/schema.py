@@ -7,6 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from label_studio_al.store.activity import STARTING, Activity
+
 metadata = sa.MetaData()
 
 # One row a Label Studio project. `revision` counts everything that was heard; rows below carry the revision that
@@ -57,7 +59,8 @@ projects = sa.Table(
     sa.Column("is_arranged", sa.Boolean, nullable=False, default=False),
     # Names of older versions whose predictions Label Studio still holds.
     sa.Column("stale_versions", sa.Text, nullable=False, default="[]"),
-    sa.Column("activity", sa.Text, nullable=False, default="waiting for the first turn"),
+    # What is being done or waited for (store/activity.py).
+    sa.Column("activity", sa.Text, nullable=False, default=Activity(STARTING).dumps()),
     sa.Column("error", sa.Text),
     sa.Column("unreachable_since", sa.Float),
     # Turns in a row that failed, and that began and did not end: whoever took them was killed.

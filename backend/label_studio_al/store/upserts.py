@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -31,6 +32,7 @@ class Upserts:
     added_count: Any
 
 
+@cache
 def upserts(dialect: str) -> Upserts:
     """The statements for `postgresql` or `sqlite`."""
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert

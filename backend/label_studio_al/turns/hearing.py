@@ -9,7 +9,8 @@ from contextlib import closing
 from label_studio_al.jobs import JobClient
 from label_studio_al.runtime.database import UNAVAILABLE
 from label_studio_al.runtime.waking import open_waker
-from label_studio_al.store import Standing, Store
+from label_studio_al.store import Store
+from label_studio_al.turns.due import has_changes
 
 # Between two looks, however much is heard.
 LOOK_SECONDS = 0.05
@@ -50,10 +51,10 @@ class Hearing:
         Of many events that one turn will see, the first one asks for it. What a running turn itself writes down is
         nothing that was heard.
         """
-        standings = self._store.standings()
+        standings = self._store.projects.standings()
         for project in standings:
             is_new = project.revision != self._seen.get(project.key)
-            if is_new and _has_news(project) and project.n_turns != self._asked.get(project.key):
+            if is_new and has_changes(project) and project.n_turns != self._asked.get(project.key):
                 self._jobs.ask(project.key, project.n_turns)
                 self._asked[project.key] = project.n_turns
             self._seen[project.key] = project.revision
@@ -73,9 +74,3 @@ class Hearing:
                     log.error("what was heard cannot be looked at: %s", type(exc).__name__, exc_info=exc)
                 self._is_over.wait(LOOK_SECONDS)
                 waker.wait(UNTOLD_LOOK_SECONDS, self._is_over.is_set)
-
-
-def _has_news(project: Standing) -> bool:
-    """Whether a turn would look at what was heard: not while the project is paused, or waits after a failure."""
-    is_held = project.is_paused or project.is_parked or project.retry_at is not None
-    return project.revision > project.seen_revision and not is_held

@@ -33,16 +33,16 @@ class Labels:
         """Bring it up to date with the store."""
         if config != self._config:
             self._forget(config)
-        changes, revision, purged = self._store.annotation_changes(self._key, self._revision)
+        changes, revision, purged = self._store.annotations.changes(self._key, self._revision)
         if revision < self._revision or 0 <= self._revision < purged:
             # The store is another one (a backup), or deletions happened of which nothing tells any more.
             self._forget(config)
-            changes, revision, _ = self._store.annotation_changes(self._key, self._revision)
+            changes, revision, _ = self._store.annotations.changes(self._key, self._revision)
         before = [self._task_of.get(annotation_id) for annotation_id, _ in changes]
         changed = {task_id for task_id in (*before, *(now for _, now in changes)) if task_id is not None}
         some = sorted(changed) if len(changed) <= TASKS_ONE_BY_ONE else None
         # Read before anything is taken over: should that fail, the next refresh finds all as it was.
-        annotations = [one for one in self._store.annotations(self._key, some) if one.task_id in changed]
+        annotations = [one for one in self._store.annotations.all(self._key, some) if one.task_id in changed]
         for annotation_id, task_id in changes:
             if task_id is None:
                 self._task_of.pop(annotation_id, None)

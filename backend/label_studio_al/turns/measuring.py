@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.evaluation import (
@@ -27,6 +26,8 @@ from label_studio_al.learning.stopping import agreement, learning_curve, next_la
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.store import Measurement, Prediction, Store, Version
+from label_studio_al.turns.subject import Subject
+from label_studio_al.turns.training import fit_as
 
 # Versions that differ by a label or two always agree: the ones compared are a batch apart, as they were when the
 # rule for stopping was measured.
@@ -42,19 +43,18 @@ PAIRS_SHOWN = 5
 EXAMPLES_SHOWN = 3
 
 
-def keep_predictions(
-    store: Store, key: str, config: LabelConfig, version: Version, model: Model, labels: Mapping[int, str]
-) -> None:
-    """Keep what the published version says of the labels that it has not learnt, before another one learns them."""
-    fresh = [task_id for task_id in labels if task_id not in version.learnt]
-    texts = {task.id: config.text_of(task.data) for task in store.tasks(key, fresh)}
+def keep_predictions(store: Store, subject: Subject, version: Version, model: Model) -> None:
+    """Keep what the published version says of labels that it was not trained on, before the next one is."""
+    key, config = subject.key, subject.config
+    fresh = [task_id for task_id in subject.labels if task_id not in version.learnt]
+    texts = {task.id: config.text_of(task.data) for task in store.tasks.some(key, fresh)}
     readable = {task_id: text for task_id, text in texts.items() if text is not None}
     if not readable:
         return
     proba = model.predict_proba(list(readable.values()))
-    audits = store.audits(version.id) | store.late_audits(version.id)
+    audits = store.windows.audits(version.id) | store.versions.late_audits(version.id)
     best = proba.argmax(axis=1)
-    store.keep_predictions(
+    store.measurements.keep_predictions(
         key,
         [
             Prediction(
@@ -69,36 +69,33 @@ def keep_predictions(
     )
 
 
-def measure(
-    store: Store,
-    key: str,
-    pool: Pool,
-    version: Version,
-    model: Model,
-    fit: Callable[[Matrix, Array], Classifier],
-    seed: int,
-    now: float,
-) -> Measurement | None:
+def measure(store: Store, subject: Subject, version: Version, model: Model, now: float) -> Measurement | None:
     """Measure a published version and keep the result; None where its labels are nearly those of the last time.
 
     Measurements of more labels than there are now speak of labels that are gone: they count no more, and are dropped.
     """
-    history = store.measurements(key)
-    n_labels, counts = len(version.learnt), dict.fromkeys(version.labels, 0) | Counter(version.learnt.values())
+    key = subject.key
+    history = store.measurements.all(key)
+    n_labels, counts = len(version.learnt), _label_counts(version)
     if history and not _is_due(history[-1], counts):
         return None
     history = [one for one in history if one.n_labels <= n_labels]
     compared = next((one for one in reversed(history) if one.predictions is not None), None)
     kappa, predictions = None, None
     if compared is None or abs(n_labels - compared.n_labels) >= COMPARED_LABELS_APART:
-        predictions = _predictions(pool, model.classifier)
+        predictions = _predictions(subject.pool, model.classifier)
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
     about = {"features": model.tuning.sentence(), "labels": counts}
-    report = about | _report(store, key, pool, version, fit, kappas, counts, seed)
+    fit = fit_as(subject.pool, model.tuning)
+    report = about | _report(store, subject, version, fit, kappas)
     measurement = Measurement(version.number, n_labels, now, kappa, predictions, report)
-    store.record_measurement(key, measurement)
+    store.measurements.record(key, measurement)
     return measurement
+
+
+def _label_counts(version: Version) -> dict[str, int]:
+    return dict.fromkeys(version.labels, 0) | Counter(version.learnt.values())
 
 
 def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
@@ -114,17 +111,20 @@ def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
 
 def _report(
     store: Store,
-    key: str,
-    pool: Pool,
+    subject: Subject,
     version: Version,
     fit: Callable[[Matrix, Array], Classifier],
     kappas: list[float],
-    counts: Mapping[str, int],
-    seed: int,
 ) -> dict[str, Any]:
+    pool, seed = subject.pool, subject.settings.seed
+    counts = _label_counts(version)
     n_labels = len(version.learnt)
     # What a version of more labels predicted says nothing of the present one: labels were deleted since.
-    kept = [one for one in store.predictions(key) if one.task_id in version.learnt and one.n_labels <= n_labels]
+    kept = [
+        one
+        for one in store.measurements.predictions(subject.key)
+        if one.task_id in version.learnt and one.n_labels <= n_labels
+    ]
     outcomes = [
         Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit) for one in kept
     ]

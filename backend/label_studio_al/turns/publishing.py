@@ -9,15 +9,18 @@ little by little. Every step may be repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 
 from label_studio_al.labeling import LabelConfig, prediction, project_id_of, score, version_name
-from label_studio_al.runtime.clock import Clock, has_passed
+from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import PredictionsLost, StudioRefused, StudioUnreachable
-from label_studio_al.store import Project, Standing, Store, Version, WindowTask
-from label_studio_al.studio.client import Connection, Studio
+from label_studio_al.store import Project, Store, Version, WindowTask
+from label_studio_al.store.activity import PRUNING, PUSHING_REST, SWITCHING, Activity
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.connections import Connection
+from label_studio_al.turns.due import is_idle, is_prune_due
 from label_studio_al.turns.ranking import Window
+from label_studio_al.turns.subject import Subject
 
 # What must lie ready while people label, before the others follow. Each of them has a task open that nobody else is
 # given, each takes another one at any moment, and where none is left Label Studio says that there are no more tasks.
@@ -29,14 +32,11 @@ PAUSE_SECONDS_AT_MOST = 1.0
 LOOK_SECONDS = 0.05
 # So long in one turn; the next one goes on, after other projects had theirs.
 REST_SECONDS = 2.0
-# Deleting predictions costs Label Studio 5 ms each, and whoever submits meanwhile waits: older versions' predictions
-# are deleted when nobody has labelled for a while, or when very many wait; a few at a time.
-IDLE_SECONDS = 15.0
-OLDER_VERSIONS_AT_MOST = 50
+# A few at a time.
 PRUNED_AT_ONCE = 5
 
-# Tells of a step, by its name and what a status page says meanwhile, while the `with` lasts.
-Step = Callable[[str, str | None], AbstractContextManager[None]]
+# Tells of a step, by its name and what is done meanwhile, while the `with` lasts.
+Step = Callable[[str, Activity | None], AbstractContextManager[None]]
 
 
 class Publishing:
@@ -51,9 +51,9 @@ class Publishing:
 
     def find_connection(self, key: str) -> Connection:
         """The project's connection over which Label Studio reaches this backend. Raises NotConnected without one."""
-        current = self._store.current_name(key)
+        current = self._store.versions.current_name(key)
         versions = [] if current is None else [current[1]]
-        return self._studio.our_connection(project_id_of(key), self._backend_url, versions)
+        return self._studio.connections.ours(project_id_of(key), self._backend_url, versions)
 
     def push_first(self, key: str, config: LabelConfig, number: int, window: Window) -> frozenset[int]:
         """Push what must lie ready before anybody is asked by a version that is not recorded yet. Gives these tasks.
@@ -84,54 +84,53 @@ class Publishing:
 
         Raises PredictionsLost where it has none of its predictions any more: it would say that there are no tasks.
         """
-        project_id, latest = project_id_of(key), self._store.project(key)
+        project_id, latest = project_id_of(key), self._store.projects.get(key)
         if latest.is_switched:
             return
-        with step("switch", f"switching to {version.name}"):
+        with step("switch", Activity(SWITCHING, {"version": version.name})):
             # Arranged once only: an admin who switches it off afterwards means it.
             if not latest.is_arranged:
                 self.find_connection(key)
-                self._studio.arrange(project_id)
-                self._store.update(key, is_arranged=True)
-            is_pushed = bool(self._store.pushed(version.id))
+                self._studio.projects.arrange(project_id)
+                self._store.projects.note_arranged(key)
+            is_pushed = bool(self._store.windows.pushed(version.id))
             try:
                 self._studio.switch(project_id, self._backend_url, version.name, is_pushed=is_pushed)
             except PredictionsLost:
-                self._store.update(key, sync_wanted=True)
-                self._store.want_training(key, self._clock.now())
+                self._store.projects.want_sync(key)
+                self._store.projects.want_training(key, self._clock.now())
                 raise
-            self._store.update(key, is_switched=True)
+            self._store.projects.note_switched(key, True)
 
-    def push_rest(
-        self, project: Project, config: LabelConfig, version: Version, asked: AbstractSet[int], step: Step
-    ) -> bool:
+    def push_rest(self, subject: Subject, version: Version, step: Step) -> bool:
         """Push what is left of the published version's window; gives whether nothing is, for now.
 
         What must lie ready comes at once, the rest little by little while people label. Stops after two seconds, and
-        when something is heard: a label may make another version due. asked: tasks that nobody is to be asked.
+        when something is heard: a label may make another version due.
         """
+        project, config, asked = subject.project, subject.config, frozenset(subject.annotated)
         key = project.key
         if _is_in_doubt(project):
             self._find_pushed(key, version)
-        left = [one for one in self._store.unpushed_tasks(key, version.id) if one.task_id not in asked]
+        left = [one for one in self._store.windows.unpushed(key, version.id) if one.task_id not in asked]
         self._note(key, is_all=not left)
         if not left:
             return True
-        is_open = [one.task_id not in asked for one in self._store.next_tasks(key, version.id)]
+        is_open = [one.task_id not in asked for one in self._store.windows.next(key, version.id)]
         self.find_connection(key)
         # As many as were heard of while this version was made may be labelled while the next one is.
-        n_wanted = n_ready(self._store, key) + self._store.project(key).revision - project.revision
+        n_wanted = n_ready(self._store, key) + self._store.projects.get(key).revision - project.revision
         n_urgent = max(0, n_wanted - (sum(is_open) - len(left)))
         until = self._clock.now() + REST_SECONDS
-        with step("rest", f"pushing {len(left)} predictions"):
+        with step("rest", Activity(PUSHING_REST, {"n": len(left)})):
             for n_done, task in enumerate(left):
-                if n_done >= n_urgent and self._has_news(project):
+                if n_done >= n_urgent and self._has_changed(project):
                     return True
                 if n_done >= n_urgent and self._clock.now() >= until:
                     return False
                 began = self._clock.now()
                 self._push(key, config, version.name, task)
-                self._store.mark_pushed(version.id, [task.task_id])
+                self._store.windows.mark_pushed(version.id, [task.task_id])
                 if n_done + 1 >= n_urgent and not is_idle(project, self._clock.now()):
                     self._pause(project, PAUSE_SHARE * (self._clock.now() - began))
         self._note(key, is_all=True)
@@ -144,8 +143,8 @@ class Publishing:
         So the connection has an older name meanwhile; renaming it moves the project along, which is moved back.
         Gives whether anything was deleted.
         """
-        project, project_id, studio = self._store.project(key), project_id_of(key), self._studio
-        if not is_prune_due(project, self._clock.now()) or not self._store.pushed(version.id):
+        project, project_id, studio = self._store.projects.get(key), project_id_of(key), self._studio
+        if not is_prune_due(project, self._clock.now()) or not self._store.windows.pushed(version.id):
             return False
         older = sorted(project.stale_versions, key=_number)
         newest = older[-1]
@@ -154,20 +153,20 @@ class Publishing:
             older.remove(newest)
         # Asked for each time: an admin may have corrected its address, and renaming sends it along.
         connection = self.find_connection(key)
-        with step("prune", f"deleting the predictions of {len(older)} older versions"):
-            self._store.update(key, is_switched=False)
-            studio.rename_connection(project_id, connection, newest)
-            studio.point_to(project_id, version.name)
+        with step("prune", Activity(PRUNING, {"n": len(older)})):
+            self._store.projects.note_switched(key, False)
+            studio.connections.rename(project_id, connection, newest)
+            studio.projects.point_to(project_id, version.name)
             for name in older[:PRUNED_AT_ONCE]:
-                studio.delete_predictions(project_id, name)
-                self._store.drop_stale(key, name)
-                if self._store.project(key).heard_at > project.heard_at:
+                studio.predictions.delete(project_id, name)
+                self._store.projects.drop_stale(key, name)
+                if self._store.projects.get(key).heard_at > project.heard_at:
                     break
-            studio.rename_connection(project_id, connection, version.name)
-            if studio.project(project_id).model_version != version.name:
+            studio.connections.rename(project_id, connection, version.name)
+            if studio.projects.get(project_id).model_version != version.name:
                 # A connection that leads elsewhere may bear the title that it had as ours.
-                studio.point_to(project_id, version.name)
-            self._store.update(key, is_switched=True)
+                studio.projects.point_to(project_id, version.name)
+            self._store.projects.note_switched(key, True)
         return True
 
     # -- inside -----------------------------------------------------------------------------------------------
@@ -176,38 +175,40 @@ class Publishing:
         label, probability = task.guesses[0] if task.guesses else (None, None)
         made = prediction(config, name, score(task.informativeness), label, probability)
         try:
-            self._studio.push_one(project_id_of(key), task.task_id, made)
+            self._studio.predictions.push_one(project_id_of(key), task.task_id, made)
         except StudioRefused:
             # Most likely the task was deleted and its event lost: only a comparison of everything finds that.
-            self._store.update(key, sync_wanted=True, compared_at=0.0)
+            self._store.projects.want_sync(key, of_everything=True)
             raise
         except StudioUnreachable:
             # Nobody knows whether it arrived.
-            self._store.update(key, sync_wanted=True)
+            self._store.projects.want_sync(key)
             raise
 
     def _find_pushed(self, key: str, version: Version) -> None:
         """Note which of the window Label Studio has, though nobody came to note it."""
-        unknown = sorted(self._store.window(version.id).keys() - self._store.pushed(version.id))
+        unknown = sorted(
+            self._store.windows.informativeness(version.id).keys() - self._store.windows.pushed(version.id)
+        )
         if unknown:
-            found = self._studio.predicted_tasks(project_id_of(key), unknown, version.name)
-            self._store.mark_pushed(version.id, sorted(found))
+            found = self._studio.predictions.tasks(project_id_of(key), unknown, version.name)
+            self._store.windows.mark_pushed(version.id, sorted(found))
 
     def _unanswered(self, key: str, task_ids: Sequence[int]) -> set[int]:
         """Those of the tasks that nobody has answered, as far as was heard."""
-        answered = self._store.annotation_ids(key, self._store.project(key).revision, task_ids)
+        answered = self._store.annotations.ids(key, self._store.projects.get(key).revision, task_ids)
         return set(task_ids) - answered.keys()
 
     def _note(self, key: str, *, is_all: bool) -> None:
-        if self._store.project(key).is_window_pushed != is_all:
-            self._store.update(key, is_window_pushed=is_all)
+        if self._store.projects.get(key).is_window_pushed != is_all:
+            self._store.projects.note_window_pushed(key, is_all)
 
-    def _has_news(self, project: Project) -> bool:
-        return self._store.project(project.key).revision > project.revision
+    def _has_changed(self, project: Project) -> bool:
+        return self._store.projects.get(project.key).revision > project.revision
 
     def _pause(self, project: Project, seconds: float) -> None:
         for _ in range(int(min(PAUSE_SECONDS_AT_MOST, seconds) / LOOK_SECONDS)):
-            if self._has_news(project):
+            if self._has_changed(project):
                 return
             self._clock.sleep(LOOK_SECONDS)
 
@@ -220,18 +221,7 @@ def _number(name: str) -> int:
 
 def n_ready(store: Store, key: str) -> int:
     """How many tasks must lie ready for those who label: they may have these before them when the version changes."""
-    return max(READY_AT_LEAST, READY_A_PERSON * store.n_people(key))
-
-
-def is_prune_due(project: Standing, now: float) -> bool:
-    """Whether older versions' predictions should be deleted: nobody labels, or they are too many."""
-    n_stale = len(project.stale_versions)
-    return n_stale > OLDER_VERSIONS_AT_MOST or (n_stale > 0 and is_idle(project, now))
-
-
-def is_idle(project: Standing, now: float) -> bool:
-    """Whether nobody has labelled for a while."""
-    return has_passed(IDLE_SECONDS, project.heard_at, now)
+    return max(READY_AT_LEAST, READY_A_PERSON * store.annotations.n_people(key))
 
 
 def _is_in_doubt(project: Project) -> bool:

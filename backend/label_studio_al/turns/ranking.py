@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning.asking import Situation, ask_and_audit
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.rows import Matrix
@@ -47,10 +46,16 @@ class Window:
         """The guesses by task; empty without a model."""
         return {} if self.guesses is None else dict(zip(self.task_ids, self.guesses, strict=True))
 
+    def first(self, n: int) -> Window:
+        """Its first n tasks."""
+        kept = self.task_ids[:n]
+        guesses = None if self.guesses is None else self.guesses[:n]
+        return Window(kept, self.informativeness[:n], guesses, self.audits & set(kept))
+
 
 @dataclass(frozen=True)
-class Learnt:
-    """What a version has learnt: labels by task id, and the model (None before the first)."""
+class TrainedOn:
+    """What a version was trained on: labels by task id, and the model (None before the first)."""
 
     labels: Mapping[int, str]
     classifier: Classifier | None
@@ -58,26 +63,28 @@ class Learnt:
     order: str
 
 
-def rank(
-    pool: Pool,
-    learnt: Learnt,
-    config: LabelConfig,
-    settings: ProjectSettings,
-    annotated: Sequence[int],
-    pushed: Sequence[int],
-    n: int,
-    batch: int,
-    shown: Sequence[WindowTask] = (),
-) -> Window:
-    """The n most informative tasks that nobody has annotated and that were not pushed yet, some of them at random.
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be chosen: n tasks that nobody has annotated and that were not pushed yet.
 
+    batch: how many labels make the next training due. asked: annotated tasks, and others that are not to be chosen.
     shown: tasks of the version before that people may have before them (see Situation).
     """
-    candidates = pool.open_rows(annotated, pushed)
-    classifier = learnt.classifier
+
+    n: int
+    batch: int
+    asked: Sequence[int]
+    pushed: Sequence[int] = ()
+    shown: Sequence[WindowTask] = ()
+
+
+def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, labels: Sequence[str], wanted: Wanted) -> Window:
+    """The most informative tasks of those that are wanted, some of them drawn at random. labels: the classes."""
+    candidates = pool.open_rows(wanted.asked, wanted.pushed)
+    classifier = trained_on.classifier
     if not len(candidates):
         return Window([], [], None if classifier is None else [], frozenset())
-    known = {task_id: learnt.labels[task_id] for task_id in pool.having_rows(list(learnt.labels))}
+    known = {task_id: trained_on.labels[task_id] for task_id in pool.having_rows(list(trained_on.labels))}
     situation = Situation(
         X=pool.X,
         Z=pool.compact,
@@ -86,24 +93,24 @@ def rank(
         pool=candidates,
         labelled=pool.rows(list(known)),
         y=np.array(list(known.values()), dtype=str),
-        asked=pool.rows(annotated),
-        waiting=pool.rows(pushed),
-        n_classes=len(config.labels),
+        asked=pool.rows(wanted.asked),
+        waiting=pool.rows(wanted.pushed),
+        n_classes=len(labels),
         classifier=classifier,
         coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
-        fit=learnt.fit,
-        batch=max(BATCH_AT_LEAST, batch),
+        fit=trained_on.fit,
+        batch=max(BATCH_AT_LEAST, wanted.batch),
         seed=settings.seed,
-        shown=pool.rows([one.task_id for one in shown]),
-        shown_audits=pool.rows([one.task_id for one in shown if one.is_audit]),
+        shown=pool.rows([one.task_id for one in wanted.shown]),
+        shown_audits=pool.rows([one.task_id for one in wanted.shown if one.is_audit]),
     )
-    asked = ask_and_audit(learnt.order, situation, n, settings.audit_share)
+    asked = ask_and_audit(trained_on.order, situation, wanted.n, settings.audit_share)
     worth = asked.informativeness
-    if learnt.order in MEASURES:
+    if trained_on.order in MEASURES:
         worth = _apart(worth)
     else:
         # Tasks that repeat a text stay behind all that others may add later.
-        worth = by_position(len(pushed) + np.arange(len(asked.tasks))) * (worth > 0)
+        worth = by_position(len(wanted.pushed) + np.arange(len(asked.tasks))) * (worth > 0)
     guesses = None
     if classifier is not None:
         given = _given(situation, asked.tasks)

@@ -11,12 +11,9 @@ from label_studio_al.runtime.clock import SKEW_SECONDS, Clock, has_passed
 from label_studio_al.runtime.errors import StudioRefused
 from label_studio_al.store import Project, Store
 from label_studio_al.studio import webhook_secret
-from label_studio_al.studio.client import Studio, StudioProject
+from label_studio_al.studio.client import Studio
+from label_studio_al.studio.projects import StudioProject
 
-# A question what changed costs a third of a second, here and at Label Studio together (benchmarks/idle.py). So many
-# projects in which nothing happens are asked about one every so many seconds, but each of them every hour.
-ROUTINE_SECONDS = 90.0
-ROUTINE_SECONDS_AT_MOST = 3600.0
 # Between two comparisons of everything. What happens meanwhile is asked for by its time of change.
 COMPARE_SECONDS = 86_400.0
 # Where the number of tasks differs although all changes were read, a deletion was not heard of, or a backup restored:
@@ -61,13 +58,13 @@ class Sync:
     def config(self, key: str) -> StudioProject:
         """Take the label config from the API: events and /setup may tell an older one late."""
         project_id = project_id_of(key)
-        theirs = self._studio.project(project_id)
+        theirs = self._studio.projects.get(project_id)
         if theirs.key != key:
             raise StudioRefused(
                 f"project {project_id} of Label Studio at {self._studio.url} is {theirs.key}, not {key}: "
                 "it was created at another time, or LABEL_STUDIO_URL points to another Label Studio"
             )
-        self._store.sync_config(key, theirs.label_config, theirs.title)
+        self._store.projects.sync_config(key, theirs.label_config, theirs.title)
         return theirs
 
     def run(self, key: str, until: float) -> bool:
@@ -78,14 +75,14 @@ class Sync:
         theirs = self.config(key)
         # First: what was refused until now is read below.
         self._renew_webhooks(key)
-        project = self._store.project(key)
-        n_claims = len(self._store.claims(key))
+        project = self._store.projects.get(key)
+        n_claims = len(self._store.updates.claims(key))
         if project.comparing_since is None and (n_claims > MAX_TASKS_BY_ID or self._must_compare(theirs, project)):
             project = self._begin_comparison(key, theirs)
         if project.comparing_since is not None and not self._compare(project, theirs.n_tasks, until):
             return False
-        self._check_published(theirs, self._store.project(key))
-        self._store.update(key, synced_at=self._clock.now())
+        self._check_published(theirs, self._store.projects.get(key))
+        self._store.projects.note_synced(key, self._clock.now())
         return True
 
     def check(self, key: str) -> bool:
@@ -95,15 +92,15 @@ class Sync:
         everything must be compared: see `run`.
         """
         # First: what is claimed from here on, while Label Studio answers, waits for the next turn.
-        since = self._store.project(key).revision
-        claimed = self._store.claims(key)
+        since = self._store.projects.get(key).revision
+        claimed = self._store.updates.claims(key)
         if len(claimed) > MAX_TASKS_BY_ID:
             return False
         theirs = self.config(key)
-        listed = self._studio.tasks_among(theirs.id, claimed)
-        self._store.sync_tasks(key, listed, since, set(claimed).difference(one.id for one in listed))
+        listed = self._studio.tasks.some(theirs.id, claimed)
+        self._store.updates.sync_tasks(key, listed, since, set(claimed).difference(one.id for one in listed))
         self._compare_annotations(key, since, claimed)
-        self._store.settle_claims(key, since)
+        self._store.updates.settle_claims(key, since)
         return True
 
     def _renew_webhooks(self, key: str) -> None:
@@ -125,7 +122,7 @@ class Sync:
         key = project.key
         if has_passed(COMPARE_SECONDS, project.compared_at, self._clock.now()):
             return True
-        known, newest = project.changed_through, self._studio.newest_change(theirs.id)
+        known, newest = project.changed_through, self._studio.tasks.newest_change(theirs.id)
         if known is not None and theirs.told_at is not None and known > _later(theirs.told_at, SKEW_SECONDS):
             log.warning("project %s: Label Studio's clock was set back: all is compared", key)
             return True
@@ -138,8 +135,8 @@ class Sync:
 
     def _has_lost(self, key: str) -> bool:
         """Whether Label Studio lacks our newest annotations, or has them as they were before, or their numbers anew."""
-        for ours in self._store.newest_annotations(key):
-            theirs = self._studio.annotation(ours.id)
+        for ours in self._store.annotations.newest(key):
+            theirs = self._studio.tasks.annotation(ours.id)
             if theirs is None or theirs.task_id != ours.task_id or theirs.updated_at < ours.updated_at:
                 return True
         return False
@@ -158,8 +155,8 @@ class Sync:
             difference = self._difference(key, theirs)
             if difference in (before, NO_DIFFERENCE):
                 break
-            self._read_changes(self._store.project(key), theirs)
-            theirs, before = self._studio.project(theirs.id), difference
+            self._read_changes(self._store.projects.get(key), theirs)
+            theirs, before = self._studio.projects.get(theirs.id), difference
         else:
             return False
         if difference in (NO_DIFFERENCE, self._known_differences.get(key)):
@@ -177,27 +174,27 @@ class Sync:
 
     def _begin_comparison(self, key: str, theirs: StudioProject) -> Project:
         # Whatever changes from now on has a later time, also on pages that were read already.
-        newest = _told_by_now(self._studio.newest_change(theirs.id), theirs)
-        since = self._store.project(key).revision
-        self._store.update(key, comparing_since=since, compared_through=0, changed_through=newest, progress=None)
-        return self._store.project(key)
+        newest = _told_by_now(self._studio.tasks.newest_change(theirs.id), theirs)
+        since = self._store.projects.get(key).revision
+        self._store.projects.begin_comparison(key, since, newest)
+        return self._store.projects.get(key)
 
     def _compare(self, project: Project, n_tasks: int, until: float) -> bool:
         key, since, after = project.key, project.comparing_since or 0, project.compared_through
         n_compared = int((project.progress or {}).get("done", 0))
-        for page in self._studio.tasks(project_id_of(key), after):
+        for page in self._studio.tasks.pages(project_id_of(key), after):
             through = page[-1].task.id
-            self._store.compare_tasks(key, [one.task for one in page], after, through, since)
+            self._store.updates.compare_tasks(key, [one.task for one in page], after, through, since)
             n_compared += len(page)
             after = through
-            self._store.show_progress(key, "sync", n_compared, n_tasks, compared_through=after)
+            self._store.projects.note_compared(key, after, n_compared, n_tasks)
             if self._clock.elapsed() >= until:
                 return False
-        self._store.compare_tasks(key, [], after, None, since)
+        self._store.updates.compare_tasks(key, [], after, None, since)
         self._compare_annotations(key, since)
-        self._store.finish_comparison(key, since, self._clock.now())
-        self._store.update(key, progress=None)
-        left = self._difference(key, self._studio.project(project_id_of(key)))
+        self._store.updates.finish_comparison(key, since, self._clock.now())
+        self._store.projects.hide_progress(key)
+        left = self._difference(key, self._studio.projects.get(project_id_of(key)))
         if self._compared_for.pop(key, None) == left:
             self._known_differences[key] = left
         return True
@@ -207,12 +204,12 @@ class Sync:
     def _read_changes(self, project: Project, theirs: StudioProject) -> None:
         key, since, newest = project.key, project.revision, project.changed_through
         changed: list[int] = []
-        for page in self._studio.tasks(theirs.id, changed_after=_later(newest or BEGINNING, -OVERLAP_SECONDS)):
-            self._store.sync_tasks(key, [one.task for one in page], since)
+        for page in self._studio.tasks.pages(theirs.id, changed_after=_later(newest or BEGINNING, -OVERLAP_SECONDS)):
+            self._store.updates.sync_tasks(key, [one.task for one in page], since)
             changed += [one.task.id for one in page]
             newest = max(newest or "", *(one.changed_at for one in page))
         self._compare_annotations(key, since, changed)
-        self._store.update(key, changed_through=_told_by_now(newest, theirs))
+        self._store.projects.note_changed_through(key, _told_by_now(newest, theirs))
 
     def _compare_annotations(self, key: str, since: int, task_ids: Sequence[int] | None = None) -> None:
         """Take over the annotations of some tasks, or of all. Ours go only where Label Studio says that they are gone.
@@ -220,22 +217,22 @@ class Sync:
         It says so of a task that it lists without them. How many it counts on a task says nothing: see
         docs/label-studio.md. Nor does a task that it leaves out: that one is asked for by its number.
         """
-        project_id, ours = project_id_of(key), self._store.annotation_ids(key, since, task_ids)
+        project_id, ours = project_id_of(key), self._store.annotations.ids(key, since, task_ids)
         if task_ids is not None and len(task_ids) <= MAX_TASKS_BY_ID:
-            found = self._studio.answers(project_id, task_ids)
+            found = self._studio.tasks.answers(project_id, task_ids)
         else:
-            found = self._studio.answers(project_id)
-            found |= self._studio.answers(project_id, sorted(ours.keys() - found.keys()))
+            found = self._studio.tasks.answers(project_id)
+            found |= self._studio.tasks.answers(project_id, sorted(ours.keys() - found.keys()))
         among = found.keys() if task_ids is None else found.keys() & set(task_ids)
         listed = [one for task_id in among for one in found[task_id].annotations]
         unlisted = [(one, task_id) for task_id in ours.keys() - found.keys() for one in ours[task_id]]
         gone = [one for task_id in ours.keys() & found.keys() for one in ours[task_id]]
         gone += [one for one, task_id in unlisted if not self._has_annotation(one, task_id)]
-        self._store.compare_annotations(key, listed, set(gone).difference(one.id for one in listed), since)
+        self._store.updates.compare_annotations(key, listed, set(gone).difference(one.id for one in listed), since)
 
     def _has_annotation(self, annotation_id: int, task_id: int) -> bool:
         """Whether Label Studio has an annotation of that number, on that task: numbers are given over all projects."""
-        theirs = self._studio.annotation(annotation_id)
+        theirs = self._studio.tasks.annotation(annotation_id)
         return theirs is not None and theirs.task_id == task_id
 
     # -- what is published ------------------------------------------------------------------------------------
@@ -243,31 +240,26 @@ class Sync:
     def _check_published(self, theirs: StudioProject, project: Project) -> None:
         """Note what Label Studio lacks, or still has, of what we published."""
         key = project.key
-        n_predictions = self._studio.model_versions(theirs.id)
+        n_predictions = self._studio.predictions.versions(theirs.id)
         # A version that was given out before our store was lost must not be given out again.
         numbers = [
             version_number(name, self._store.installation) or 0 for name in (theirs.model_version, *n_predictions)
         ]
-        self._store.skip_numbers(key, max(numbers))
-        current = self._store.find_version(project.version_id)
+        self._store.projects.skip_numbers(key, max(numbers))
+        current = self._store.versions.find(project.version_id)
         # Only what bears this installation's name: "al-3" may be anybody's import.
         ours = [name for name in n_predictions if version_number(name, self._store.installation)]
         stale = [name for name in ours if current is None or name != current.name]
-        self._store.add_stale(key, stale)
+        self._store.projects.add_stale(key, stale)
         if current is None:
             return
-        pushed = self._store.tasks(key, sorted(self._store.pushed(current.id)))
+        pushed = self._store.tasks.some(key, sorted(self._store.windows.pushed(current.id)))
         if n_predictions.get(current.name, 0) < len(pushed):
             log.warning("project %s: predictions of %s are missing: pushed anew", key, current.name)
-            self._store.want_training(key, self._clock.now())
+            self._store.projects.want_training(key, self._clock.now())
         elif theirs.model_version != current.name and project.is_switched:
             log.warning("project %s points to %r, not to %s: repaired", key, theirs.model_version, current.name)
-            self._store.update(key, is_switched=False)
-
-
-def routine_seconds(sync_seconds: float, n_projects: int) -> float:
-    """Seconds between two questions what changed in a project where nothing happens, with so many projects."""
-    return max(sync_seconds, min(ROUTINE_SECONDS_AT_MOST, ROUTINE_SECONDS * n_projects))
+            self._store.projects.note_switched(key, False)
 
 
 class CountCheck:
@@ -285,19 +277,19 @@ class CountCheck:
     def run(self, keys: Sequence[str]) -> None:
         """Want a sync of those of the projects whose counts differ from ours. Raises StudioError."""
         by_id = {project_id_of(key): key for key in keys}
-        for project_id, (n_tasks, n_annotations) in self._studio.counts(sorted(by_id)).items():
+        for project_id, (n_tasks, n_annotations) in self._studio.projects.counts(sorted(by_id)).items():
             key = by_id[project_id]
             found = _difference(self._store, key, n_tasks, n_annotations)
             if found == NO_DIFFERENCE:
                 self._told.pop(key, None)
             elif self._told.get(key) != found:
                 self._told[key] = found
-                self._store.update(key, sync_wanted=True)
+                self._store.projects.want_sync(key)
 
 
 def _difference(store: Store, key: str, n_tasks: int, n_annotations: int) -> tuple[int, int]:
     """How many tasks and annotations Label Studio, which has so many of a project, has more than we."""
-    ours = store.counts(key)
+    ours = store.tasks.counts(key)
     return n_tasks - ours["tasks"], n_annotations - ours["annotations"]
 
 

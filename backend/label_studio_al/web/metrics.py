@@ -90,12 +90,12 @@ class _Everything(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics, those without a value yet too."""
         yield _gauge("label_studio_al_build_info", "1; the label is the release", "version", [(__version__, 1)])
-        published = {one.key: one for one in self._store.published()}
-        projects = self._store.projects()
+        published = {one.key: one for one in self._store.versions.published()}
+        projects = self._store.projects.all()
         for name, state in STATES.items():
             values = [(project.key, state.of(project, published.get(project.key))) for project in projects]
             yield _gauge(name, state.help, "project", values)
-        sums = self._store.all_counts()
+        sums = self._store.counters.all()
         for name, counted in COUNTED.items():
             yield _histogram(name, counted, sums) if counted.buckets else _counter(name, counted, sums)
 

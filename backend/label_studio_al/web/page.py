@@ -38,10 +38,10 @@ def overview() -> ResponseReturnValue:
     if not _wants_html():
         return jsonify(status="UP")
     here = parts()
-    versions, measured = here.store.current_versions(), here.store.newest_measurements()
+    versions, measured = here.store.versions.current(), here.store.measurements.newest_of_all()
     states = [
         brief_state(here, project, versions.get(project.key), measured.get(project.key))
-        for project in here.store.projects()
+        for project in here.store.projects.all()
     ]
     return _page("overview.html", states=states, problems=problems(here))
 
@@ -73,7 +73,7 @@ def project(key: str) -> ResponseReturnValue:
 def retrain(key: str) -> ResponseReturnValue:
     """Publish a new version whatever the growth."""
     here, known = _acted_on(key)
-    here.store.want_training(known.key, here.clock.now())
+    here.store.projects.want_training(known.key, here.clock.now())
     return _done(known, "retrain")
 
 
@@ -81,7 +81,7 @@ def retrain(key: str) -> ResponseReturnValue:
 def pause(key: str) -> ResponseReturnValue:
     """Take no turns until somebody resumes."""
     here, known = _acted_on(key)
-    here.store.pause(known.key, here.clock.now())
+    here.store.projects.pause(known.key, here.clock.now())
     return _done(known, "pause")
 
 
@@ -89,7 +89,7 @@ def pause(key: str) -> ResponseReturnValue:
 def resume(key: str) -> ResponseReturnValue:
     """Take turns again."""
     here, known = _acted_on(key)
-    here.store.resume(known.key, here.clock.now())
+    here.store.projects.resume(known.key, here.clock.now())
     return _done(known, "resume")
 
 
@@ -107,7 +107,7 @@ def settings(key: str) -> ResponseReturnValue:
     # What nobody chose stays as this release, or the next one, has it by default.
     default = ProjectSettings().model_dump()
     kept = {name: value for name, value in chosen.items() if value != default[name] or name in known.extra_params}
-    here.store.choose_settings(known.key, kept, here.clock.now())
+    here.store.projects.choose_settings(known.key, kept, here.clock.now())
     return _done(known, "settings")
 
 
@@ -166,7 +166,7 @@ def doing(state: dict[str, Any]) -> dict[str, str]:
         }
     if state["error"]:
         return {"kind": "error", "word": "Failed", "sentence": f"{state['error']}. {sentence}."}
-    is_waiting = activity.startswith("waiting")
+    is_waiting = state["is_waiting"]
     return {
         "kind": "waiting" if is_waiting else "busy",
         "word": "Waiting" if is_waiting else "Working",
@@ -186,7 +186,7 @@ def _wants_html() -> bool:
 def _acted_on(key: str) -> tuple[Parts, Project]:
     check_token()
     here = parts()
-    return here, here.store.project(read_project_key(key))
+    return here, here.store.projects.get(read_project_key(key))
 
 
 def _done(known: Project, action: str) -> ResponseReturnValue:
@@ -199,12 +199,12 @@ def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
     ids = {task["task_id"] for task in (state["window"] or {}).get("tasks", [])}
     ids |= {suspect["task_id"] for suspect in quality.get("suspects", [])}
     ids |= {task_id for pair in quality.get("confusing_pairs", []) for task_id in pair["task_ids"]}
-    known = here.store.project(state["key"])
+    known = here.store.projects.get(state["key"])
     try:
         config = parse_config(known.label_config)
     except UnsupportedConfig:
         return {}
-    found = {task.id: config.text_of(task.data) or "" for task in here.store.tasks(known.key, sorted(ids))}
+    found = {task.id: config.text_of(task.data) or "" for task in here.store.tasks.some(known.key, sorted(ids))}
     return {
         task_id: text
         if len(text) <= EXCERPT_CHARACTERS

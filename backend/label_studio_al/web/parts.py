@@ -78,7 +78,7 @@ class Parts:
         try:
             self.check_rest()
             checks = frozenset(self.store.automation.checks(key))
-            known = Known(self.store.project(key), self.store.current_name(key), checks)
+            known = Known(self.store.projects.get(key), self.store.versions.current_name(key), checks)
         except UNAVAILABLE as exc:
             if key not in self._last_known:
                 raise
@@ -133,7 +133,7 @@ class Parts:
         try:
             # It may be another database: restored, or begun anew.
             self.store.migrate()
-            self.store.want_syncs()
+            self.store.projects.want_syncs()
         except Exception:
             self._is_behind = True
             raise
@@ -156,7 +156,7 @@ class Parts:
                     self.flush_counts()
                 self.catch_up()
                 if tick % _TICKS_TO_FORGET == 0:
-                    self._forget_all_but(self.store.keys())
+                    self._forget_all_but(self.store.projects.keys())
             except UNAVAILABLE as exc:
                 self.note_outage(exc)
             except Exception as exc:
@@ -165,7 +165,7 @@ class Parts:
     def flush_counts(self) -> None:
         """Add what was counted to the sums of all processes; what the database does not take waits in memory."""
         try:
-            self.counts.flush(self.store.add_counts)
+            self.counts.flush(self.store.counters.add)
         except UNAVAILABLE as exc:
             # No reason to compare everything with Label Studio, as after an outage: nothing is missed.
             log.debug("counts wait: %s", unavailable(exc))

@@ -51,7 +51,7 @@ def setup() -> ResponseReturnValue:
     elif _is_sync_late(here, project):
         # Somebody opens a task where nothing happened for long: from now on, something may.
         here.sync_wanted_at[key] = here.clock.elapsed()
-        here.store.update(key, sync_wanted=True)
+        here.store.projects.want_sync(key)
     return jsonify(model_version=_version_name(here.known(key)))
 
 
@@ -84,7 +84,7 @@ def webhook() -> ResponseReturnValue:
         raise Forbidden(f"a webhook with project {sender}'s secret cannot tell of project {event.project_key}")
     here = parts()
     here.catch_up()
-    project = here.store.hear(event, here.clock.now(), adds_only=here.settings.has_studio)
+    project = here.store.updates.hear(event, here.clock.now(), adds_only=here.settings.has_studio)
     if project is None:
         sentence = "webhook %s of project %s, which was never set up here: ignored"
         here.say_seldom("unknown project", sentence, event.action, event.project_key)
@@ -100,8 +100,8 @@ def webhook() -> ResponseReturnValue:
 def train() -> ResponseReturnValue:
     """Ask for a training, as older Label Studios and scripts do."""
     here = parts()
-    project = here.store.project(_project_key(_body().get("project")))
-    here.store.want_training(project.key, here.clock.now())
+    project = here.store.projects.get(_project_key(_body().get("project")))
+    here.store.projects.want_training(project.key, here.clock.now())
     return jsonify(status="queued", job=f"{project.key}:{project.n_turns}"), 201
 
 
@@ -113,13 +113,13 @@ def job_status() -> ResponseReturnValue:
     if not isinstance(job, str) or not re.fullmatch("[0-9]{1,18}", number):
         raise InvalidRequest('job must be what "Start training" answered')
     here = parts()
-    project = here.store.project(_project_key(key))
+    project = here.store.projects.get(_project_key(key))
     if project.n_turns <= int(number):
         state = "queued"
     elif project.error:
         state = "failed"
     else:
-        version = here.store.find_version(project.version_id)
+        version = here.store.versions.find(project.version_id)
         is_done = project.wanted_revision <= (-1 if version is None else version.revision)
         state = "finished" if is_done else "started"
     error = None if project.error is None else hide(project.error)
@@ -136,7 +136,7 @@ def versions() -> ResponseReturnValue:
         key = body.get("project") if isinstance(body, dict) else None
     if key is not None:
         return jsonify(versions=[_version_name(here.known(read_project_key(key)))])
-    return jsonify(versions=sorted({_version_name(here.known(project.key)) for project in here.store.projects()}))
+    return jsonify(versions=sorted({_version_name(here.known(project.key)) for project in here.store.projects.all()}))
 
 
 @protocol.post("/validate")
@@ -213,5 +213,5 @@ def _model(here: Parts, known: Known) -> Model | None:
         return here.models.get(known.project.key, known.version[0])
     except ArtifactRejected as exc:
         log.error("project %s: %s; it is trained again", known.project.key, exc)
-        here.store.want_training(known.project.key, here.clock.now())
+        here.store.projects.want_training(known.project.key, here.clock.now())
         return None

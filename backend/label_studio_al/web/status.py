@@ -14,6 +14,7 @@ from label_studio_al.learning.reasons import CHECK, why_asked
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
 from label_studio_al.web.parts import Parts, parts
+from label_studio_al.wording import activity_sentence
 
 status = Blueprint("status", __name__)
 
@@ -25,14 +26,14 @@ SHOWN_TASKS = 20
 def all_projects() -> ResponseReturnValue:
     """The state of every project."""
     here = parts()
-    versions, measured = here.store.current_versions(), here.store.newest_measurements()
+    versions, measured = here.store.versions.current(), here.store.measurements.newest_of_all()
     return jsonify(
         version=__version__,
         label_studio_url=here.settings.label_studio_url,
         problems=problems(here),
         projects=[
             whole_state(here, project, versions.get(project.key), measured.get(project.key))
-            for project in here.store.projects()
+            for project in here.store.projects.all()
         ],
     )
 
@@ -49,9 +50,9 @@ def problems(here: Parts) -> list[str]:
 
 def state_of(here: Parts, key: str) -> dict[str, Any]:
     """The state of one project. Raises UnknownProject."""
-    project = here.store.project(key)
-    version = here.store.current_versions(key).get(key)
-    return whole_state(here, project, version, here.store.newest_measurement(key))
+    project = here.store.projects.get(key)
+    version = here.store.versions.current(key).get(key)
+    return whole_state(here, project, version, here.store.measurements.newest(key))
 
 
 def whole_state(
@@ -61,7 +62,7 @@ def whole_state(
     return brief_state(here, project, version, measured) | {
         "window": None if version is None else _window(here, project, version),
         "automation": _automation(here, project),
-        "turns": [_turn(turn) for turn in here.store.turns(project.key, SHOWN_TURNS)],
+        "turns": [_turn(turn) for turn in here.store.turns.newest(project.key, SHOWN_TURNS)],
     }
 
 
@@ -74,7 +75,8 @@ def brief_state(
         "key": project.key,
         "title": project.title,
         "url": _project_url(here, project),
-        "activity": hide(project.activity),
+        "activity": hide(activity_sentence(project.activity)),
+        "is_waiting": project.activity.is_waiting,
         "progress": project.progress,
         "error": None if project.error is None else hide(project.error),
         "retry_at": _time(project.retry_at),
@@ -121,8 +123,8 @@ def _project_url(here: Parts, project: Project) -> str | None:
 
 
 def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, Any]:
-    size, left = here.store.window_sizes(project.key, version.id)
-    tasks = here.store.next_tasks(project.key, version.id, SHOWN_TASKS)
+    size, left = here.store.windows.sizes(project.key, version.id)
+    tasks = here.store.windows.next(project.key, version.id, SHOWN_TASKS)
     checks = here.store.automation.checks(project.key, [task.task_id for task in tasks])
     project_id = project_id_of(project.key)
     return {

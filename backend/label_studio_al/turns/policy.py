@@ -1,0 +1,89 @@
+"""When to train, how many tasks to ask, and what is left to wait for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from label_studio_al.runtime.settings import ProjectSettings
+from label_studio_al.store import Version
+from label_studio_al.store.activity import (
+    WAITING_FOR_A_SECOND_LABEL,
+    WAITING_FOR_FIRST_LABELS,
+    WAITING_FOR_LABELS,
+    Activity,
+)
+from label_studio_al.turns.subject import Subject
+
+# A window need not be larger than what is labelled until the next turn, and each task of it costs Label Studio 70 ms.
+WINDOW_AT_LEAST = 50
+WINDOW_GROWTHS = 3
+# The window is topped up when less than this share of it is left.
+TOP_UP_SHARE = 0.5
+
+
+def is_trainable(settings: ProjectSettings, labels: Mapping[int, str]) -> bool:
+    """Whether there are enough labels, of two classes at least."""
+    return len(labels) >= settings.min_labels and len(set(labels.values())) >= 2
+
+
+def training_reason(subject: Subject) -> str | None:
+    """Why a new version is due, in words; None if it is not."""
+    project, version, labels = subject.project, subject.version, subject.labels
+    if version is None:
+        return "the first version"
+    if version.revision < project.wanted_revision:
+        return "a new version was asked for"
+    if version.labels != subject.config.labels:
+        return "the labels of the config changed"
+    if version.features_id != subject.pool.features_id:
+        return "the features were made anew"
+    if not is_trainable(subject.settings, labels):
+        return "too few labels are left" if version.has_model else None
+    if not version.has_model:
+        return f"{len(labels)} labels"
+    n_changed = count_changed(version, labels)
+    if n_changed >= growth(subject.settings, len(version.learnt)):
+        return f"{n_changed} new or changed labels"
+    return None
+
+
+def count_changed(version: Version, labels: Mapping[int, str]) -> int:
+    """How many tasks are labelled otherwise than when the version was trained, or no longer."""
+    n_new = sum(version.learnt.get(task_id) != label for task_id, label in labels.items())
+    return n_new + sum(task_id not in labels for task_id in version.learnt)
+
+
+def growth(settings: ProjectSettings, n_labels: int) -> int:
+    """How many labels must be new or changed before the next training. n_labels: of the last one."""
+    return max(1, math.ceil(settings.retrain_growth * n_labels))
+
+
+def window_size(settings: ProjectSettings, n_labels: int) -> int:
+    """How many tasks are to be asked next."""
+    return min(settings.window, max(WINDOW_AT_LEAST, WINDOW_GROWTHS * growth(settings, n_labels)))
+
+
+def fresh_and_due(subject: Subject, version: Version | None) -> tuple[int, int]:
+    """How many labels are new to a version, and how many make the next training due."""
+    if version is not None and version.has_model:
+        return count_changed(version, subject.labels), growth(subject.settings, len(version.learnt))
+    return len(subject.labels), subject.settings.min_labels
+
+
+def label_counts(subject: Subject) -> dict[str, int]:
+    """Labelled tasks by label; the config's labels first."""
+    return dict.fromkeys(subject.config.labels, 0) | Counter(subject.labels.values())
+
+
+def waiting_for(subject: Subject, version: Version | None) -> Activity:
+    """What a project waits for under a version."""
+    n_fresh, n_due = fresh_and_due(subject, version)
+    n_missing = max(0, n_due - n_fresh)
+    if version is not None and version.has_model:
+        return Activity(WAITING_FOR_LABELS, {"n": n_missing})
+    if n_missing:
+        return Activity(WAITING_FOR_FIRST_LABELS, {"n": n_missing})
+    found = next(iter(subject.labels.values()), "none")
+    return Activity(WAITING_FOR_A_SECOND_LABEL, {"n": len(subject.labels), "label": found})

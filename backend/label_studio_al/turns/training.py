@@ -1,0 +1,63 @@
+"""From labels to a model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.learner import Tuning, n_deciding, train, tune
+from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.types import Array
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.turns.subject import Subject
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier, and how it was trained; both None where there are too few labels."""
+
+    classifier: Classifier | None = None
+    tuning: Tuning | None = None
+
+
+class Training:
+    """Trains each project's models. Remembers which features and which calibration its earliest labels decided on."""
+
+    def __init__(self) -> None:
+        self._tunings: dict[str, tuple[object, Tuning]] = {}
+
+    def train(self, subject: Subject) -> Trained:
+        """A model of all labels."""
+        pool, labels = subject.pool, subject.labels
+        rows, y = pool.X[pool.rows(list(labels))], np.array(list(labels.values()))
+        tuning = self._tuning(subject, rows, y)
+        return Trained(train(rows, y, pool.features.choices(), tuning), tuning)
+
+    def forget_all_but(self, keys: Collection[str]) -> None:
+        """Let go of projects that are not known any more."""
+        for key in self._tunings.keys() - keys:
+            del self._tunings[key]
+
+    def _tuning(self, subject: Subject, rows: Matrix, y: Array) -> Tuning:
+        """Which features and how calibrated, from the earliest labels: decided again only when these change."""
+        pool, labels, settings = subject.pool, subject.labels, subject.settings
+        deciding = tuple(labels.items())[: n_deciding(len(labels))]
+        because = (pool.features_id, settings.features, settings.seed, deciding)
+        known = self._tunings.get(subject.key)
+        if known is None or known[0] != because:
+            found = tune(rows, y, np.array(list(labels)), pool.features.choices(), settings.features, settings.seed)
+            known = self._tunings[subject.key] = (because, found)
+            log.info("project %s: features: %s", subject.key, found.sentence())
+        return known[1]
+
+
+def fit_as(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Classifier]:
+    """How classifiers beside the published one are trained: in the same way."""
+    choices = pool.features.choices()
+    return lambda X, y: train(X, y, choices, tuning or Tuning(next(iter(choices))))

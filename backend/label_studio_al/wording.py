@@ -1,0 +1,59 @@
+"""Sentences for people, made of the data that the rooms below keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from label_studio_al.store.activity import (
+    CHECKING,
+    COMPARING,
+    FITTING,
+    PRUNING,
+    PUSHING,
+    PUSHING_REST,
+    RANKING,
+    READING,
+    STARTING,
+    SWITCHING,
+    TRAINING,
+    WAITING_FOR_A_CHANGE,
+    WAITING_FOR_A_SECOND_LABEL,
+    WAITING_FOR_FIRST_LABELS,
+    WAITING_FOR_LABELS,
+    WAITING_FOR_THE_NEXT_TRY,
+    WRITING_SETTINGS,
+    Activity,
+)
+
+_ACTIVITIES: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
+    STARTING: "waiting for the first turn",
+    READING: "reading the tasks of Label Studio",
+    CHECKING: "asking Label Studio what was changed or deleted",
+    COMPARING: "comparing with Label Studio",
+    WRITING_SETTINGS: "writing the settings into Label Studio",
+    FITTING: "turning texts into features",
+    TRAINING: lambda of: f"training on {of['n']} labels",
+    RANKING: "ranking",
+    PUSHING: lambda of: f"pushing the first of {of['n']} predictions",
+    SWITCHING: lambda of: f"switching to {of['version']}",
+    PUSHING_REST: lambda of: f"pushing {of['n']} predictions",
+    PRUNING: lambda of: f"deleting the predictions of {of['n']} older versions",
+    WAITING_FOR_LABELS: lambda of: f"waiting for {_more_labels(of['n'])}",
+    WAITING_FOR_FIRST_LABELS: lambda of: f"waiting for {_more_labels(of['n'])} to train the first model",
+    WAITING_FOR_A_SECOND_LABEL: lambda of: (
+        f"waiting for a second label: all {of['n']} labelled tasks are {of['label']!r}"
+    ),
+    WAITING_FOR_A_CHANGE: "waiting for a change",
+    WAITING_FOR_THE_NEXT_TRY: "waiting for the next try",
+}
+
+
+def activity_sentence(activity: Activity) -> str:
+    """What a project does or waits for, e.g. "training on 20 labels"."""
+    found = _ACTIVITIES[activity.state]
+    return found if isinstance(found, str) else found(activity.of)
+
+
+def _more_labels(n: int) -> str:
+    return f"{n} more label{'s' if n != 1 else ''}"
