@@ -160,12 +160,12 @@ def import_named_by_others(project: FakeProject) -> set[int]:
 
 
 def test_versions_of_a_release_that_did_not_tell_whose_they_are_are_still_ours(two: Neighbours) -> None:
-    two.bench.store.installation = ""
+    two.bench.store.versions.installation = ""
     two.bench.restart()
     project = two.add()
     two.bench.publish(project, 1)
     assert project.model_version == "al-2"
-    two.bench.store.installation = two.signer.installation
+    two.bench.store.versions.installation = two.signer.installation
     two.bench.restart()
     two.look(project)
     two.bench.label(project, 5)

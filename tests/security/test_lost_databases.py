@@ -22,7 +22,7 @@ from label_studio_al.runtime.database import UNAVAILABLE, open_engine
 from label_studio_al.runtime.errors import DatabaseUnavailable
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
-from label_studio_al.store.activity import Activity
+from label_studio_al.store.activity import TRAINING, Activity
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import REST_SECONDS
 from label_studio_al.wiring import open_store
@@ -104,9 +104,9 @@ def test_locked_postgresql_is_waited_for_no_longer_than_patience(postgres_url: s
     with other.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE projects")
         with pytest.raises(UNAVAILABLE):
-            set_columns(store, KEY, activity=Activity("training", {"n": 1}).dumps())
-    set_columns(store, KEY, activity=Activity("training", {"n": 1}).dumps())
-    assert store.projects.get(KEY).activity == "training"
+            set_columns(store, KEY, activity=Activity(TRAINING, {"n": 1}).dumps())
+    set_columns(store, KEY, activity=Activity(TRAINING, {"n": 1}).dumps())
+    assert store.projects.get(KEY).activity.state == TRAINING
     other.dispose()
     store.close()
 

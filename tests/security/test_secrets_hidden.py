@@ -256,7 +256,7 @@ def test_no_route_answers_with_a_secret_and_none_is_stored(
     # What a release before this one has stored.
     store.turns.record(KEY, Turn(0.0, 0.0, f"failed: {ODD[odd].format(CORE)!r}", None, None, {}))
     activity = Activity(WAITING_FOR_A_SECOND_LABEL, {"n": 1, "label": value_of(name, odd)})
-    set_columns(store, KEY, error=f"it said {value_of(name, odd)}", activity=activity.dumps())
+    set_columns(store, KEY, error=f"it said {value_of(name, odd)!r}", activity=activity.dumps())
     app = create_app(settings, store, Signer("a key"), ["k" * 16])
     assert settings.basic_auth_pass is not None
     for text in answers(app, ("studio", settings.basic_auth_pass.get_secret_value())):

@@ -347,7 +347,7 @@ def test_killed_run_goes_on_without_doubles(
     assert 0 < len(automatic(project)) < plan["n_selected"] - 30
 
     waits = autolabel(command, project)
-    assert (waits.exit_code, "--apply goes on with it" in waits.output) == (1, True)
+    assert (waits.exit_code, "--apply resumes it" in waits.output) == (1, True)
     apply(command, project)
     assert len(automatic(project)) == plan["n_selected"] - 30
     assert bench.store.automation.counts(newest(bench, project)) == {LABELLED: plan["n_selected"] - 30, CHECK: 30}
@@ -466,7 +466,7 @@ def test_killed_undo_goes_on(
     with pytest.raises(KilledError):
         autolabel(command, project, "--undo", "--yes")
     waits = autolabel(command, project)
-    assert (waits.exit_code, "--undo goes on with it" in waits.output) == (1, True)
+    assert (waits.exit_code, "--undo resumes it" in waits.output) == (1, True)
     assert autolabel(command, project, "--undo", "--yes").exit_code == 0
     assert project.annotations == before
 

@@ -9,7 +9,6 @@ import pytest
 from label_studio_al.labeling import read_event
 from label_studio_al.runtime.errors import StudioUnreachable
 from label_studio_al.store import Store
-from label_studio_al.studio import client
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, CountCheck, Sync
 from tests.support.build import config_xml
@@ -55,7 +54,7 @@ class Setting:
 
 @pytest.fixture
 def setting(store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    monkeypatch.setattr(client, "TASKS_A_PAGE", 10)
+    monkeypatch.setattr("label_studio_al.studio.tasks.TASKS_A_PAGE", 10)
     # Of this Label Studio's times, two follow each other by a millisecond.
     monkeypatch.setattr("label_studio_al.turns.syncing.OVERLAP_SECONDS", 0.0)
     return Setting(store, clock)
@@ -386,7 +385,7 @@ def tell(setting: Setting, webhook: dict[str, Any]) -> None:
 
 
 def test_claims_are_asked_for_in_hundreds(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "TASKS_A_REQUEST", 10)
+    monkeypatch.setattr("label_studio_al.studio.tasks.TASKS_A_REQUEST", 10)
     for task_id in setting.ids:
         setting.fake.annotate(1, task_id, "A")
     setting.run()

@@ -79,7 +79,7 @@ class _Parts:
 @click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="Share of wrong labels at most.")
 @click.option("--delta", type=float, default=DELTA, show_default=True, help="Probability of a broken promise at most.")
 @click.option("--per-label", is_flag=True, help="Promise it for every label on its own.")
-@click.option("--apply", "applies", is_flag=True, help="Set the labels; goes on with a run that was interrupted.")
+@click.option("--apply", "applies", is_flag=True, help="Set the labels; resumes a run that was interrupted.")
 @click.option("--undo", "undoes", is_flag=True, help="Take the newest run's labels back, but for those people changed.")
 @click.option(
     "--plan", "expected", metavar="NAME", help="With --apply: only if the plan is still the one of this name."
@@ -220,11 +220,11 @@ def _apply(parts: _Parts, goal: _Goal, plan: Plan, expected: str | None, *, yes:
 def _go_on(parts: _Parts, run: Run, *, applies: bool, as_json: bool) -> None:
     """With what was interrupted: nothing else can be planned before."""
     if run.state == UNDOING:
-        raise NotPossible(f"run {run.number} is being taken back and was interrupted: --undo goes on with it")
+        raise NotPossible(f"run {run.number} is being taken back and was interrupted: --undo resumes it")
     counts = parts.store.automation.counts(run)
     if not applies:
         raise NotPossible(
-            f"run {run.number} was interrupted, {counts.get(PLANNED, 0)} of its tasks are left: --apply goes on with "
+            f"run {run.number} was interrupted, {counts.get(PLANNED, 0)} of its tasks are left: --apply resumes "
             "it, --undo takes it back"
         )
     Sync(parts.store, parts.studio, parts.clock).config(parts.key)

@@ -40,7 +40,7 @@ START_SECONDS = 60.0
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON when it is ready, words on standard error.")
 @say_errors
 def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> None:
-    """Start Label Studio and this backend, with 400 example tasks. Ctrl-C stops both; the next run goes on."""
+    """Start Label Studio and this backend, with 400 example tasks. Ctrl-C stops both; the next run resumes."""
     # The demo says itself what happens; its processes speak up only when something is wrong.
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     logs.set_up(os.environ["LOG_LEVEL"].upper())
@@ -165,5 +165,5 @@ Ready to label.
 Open the first address, log in and press "Label All Tasks". The first model comes after 5 labels;
 from then on every task comes with a suggestion, and the next task is the one that teaches most.
 
-Ctrl-C stops everything; the next run goes on from here.
+Ctrl-C stops everything; the next run resumes here.
 """

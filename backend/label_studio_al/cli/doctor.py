@@ -1,4 +1,4 @@
-"""`label-studio-al doctor`: finds out what is wrong, and says how to mend it."""
+"""`label-studio-al doctor`: finds out what is wrong, and says how to fix it."""
 
 from __future__ import annotations
 

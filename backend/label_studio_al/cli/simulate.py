@@ -100,7 +100,7 @@ def simulate(
     from random, paired by seed, with its 95 % interval; where that holds 0, the two are not distinguishable.
 
     The folder holds curves.csv, summary.csv, curves.png and curves.svg afterwards. Finished runs stay in it, and the
-    same command goes on from there.
+    same command resumes there.
 
     With --autolabel the whole data set is labelled, by the first of the strategies: people label as many texts as the
     budget says (also a fifth of it, two fifths and so on), partly at random; the model labels what it may, so that no

@@ -1,4 +1,4 @@
-"""Finds out what is wrong with a setup and says how to mend it - start at `examination.py`, which has the order."""
+"""Finds out what is wrong with a setup and says how to fix it - start at `examination.py`, which has the order."""
 
 from label_studio_al.doctor.examination import Result, examine
 from label_studio_al.doctor.setup import Setup

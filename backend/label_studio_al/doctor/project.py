@@ -267,7 +267,7 @@ def turns(look: ProjectLook) -> Finding:
     if ours.error:
         return failure(f"the last turn failed: {ours.error}")
     if ours.is_paused:
-        return warning("the project is paused on the status page: nothing is learnt until it goes on")
+        return warning("the project is paused on the status page: nothing is trained until somebody resumes it")
     since = ours.heard_at if ours.synced_at is None else ours.synced_at
     silent = look.setup.clock.now() - since
     if silent > routine_seconds(look.setup.settings.sync_seconds, len(look.setup.store.projects.keys())) + LATE_SECONDS:

@@ -12,7 +12,7 @@ from filelock import FileLock
 from label_studio_al.runtime.errors import ProcessFailed
 from label_studio_al.runtime.keeping import Watched, watch
 
-# A worker that keeps ending is tried again after so long: somebody may have mended what ended it.
+# A worker that keeps ending is tried again after so long: somebody may have fixed what ended it.
 REST_SECONDS = 60.0
 
 log = logging.getLogger(__name__)

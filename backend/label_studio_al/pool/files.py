@@ -127,7 +127,7 @@ class FeatureFiles:
     def catch_up(self) -> bool:
         """Take over what another process on this machine has added since. Returns whether there was anything.
 
-        Files that somebody else has changed while they were mapped are verified, and begun anew if they are torn.
+        Files that somebody else has changed while they were mapped are verified, and begun anew if they are corrupt.
         """
         is_grown = self._stamp(_MANIFEST) != self._seen
         if not is_grown and self._stamps() == self._seen_data:
@@ -283,7 +283,7 @@ class FeatureFiles:
                 return False
             for name in _TYPES if verify else ():
                 if self._checksum(name, kept["sizes"][name]) != kept["checksums"][name]:
-                    log.warning("the feature file %s is torn: the features are made again", self._folder / name)
+                    log.warning("the feature file %s is corrupt: the features are made again", self._folder / name)
                     return False
             self._sizes, self._checksums = kept["sizes"], kept["checksums"]
             revision, task_id = kept["position"]

@@ -5,7 +5,7 @@ BackendError
 │   ├── UnsupportedConfig   the label config has nothing that can be learnt
 │   └── InvalidSettings     an environment variable or an extra param is wrong
 ├── TooMuch                 a request is larger than a limit
-├── TooManyProjects         no more projects are made known
+├── TooManyProjects         too many projects use this backend
 ├── Overloaded              an answer would come too late
 ├── Unauthorized            credentials or the webhook's secret are missing or wrong
 ├── Forbidden               a web page of somebody else sends requests through a browser
@@ -16,7 +16,7 @@ BackendError
 │   │   ├── NotConnected    the project's model connection is gone, or another backend's
 │   │   └── PredictionsLost Label Studio lacks what it was sent
 │   └── AddressRefused      Label Studio does not accept the address of this backend
-├── ArtifactRejected        a stored model is torn, foreign or of another release
+├── ArtifactRejected        a stored model is corrupt, foreign or of another release
 ├── FeaturesNotStored       the disk does not take the features of a pool
 ├── NotExportable           there is no model, or it cannot be written as was asked
 ├── DatabaseUnavailable     the database does not answer

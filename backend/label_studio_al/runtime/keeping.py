@@ -20,7 +20,7 @@ from label_studio_al.runtime.errors import CannotStart, ProcessFailed
 
 # The reading end of a pipe that the children get: it closes when this process dies, however it dies.
 PARENT_PIPE = "AL_PARENT_PIPE"
-# What another start cannot mend ends a process with this code, and it is not started again.
+# What another start cannot fix ends a process with this code, and it is not started again.
 CANNOT_START = 3
 STOP_SECONDS = 25.0
 # A process that ends this often within a minute will not come up by being started again.

@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         1_000,
         ge=1,
         validation_alias="AL_MAX_PROJECTS",
-        description="Most projects that are made known, of those that Label Studio confirms where it can be asked.",
+        description="Most projects that may use this backend. Only those that Label Studio confirms are counted.",
     )
     web_threads: int = Field(
         8, ge=1, le=256, validation_alias="AL_WEB_THREADS", description="Requests answered at once."
@@ -182,7 +182,7 @@ class Settings(BaseSettings):
         None,
         validation_alias="AL_SECRETS_DIR",
         description="Folder whose files are named as variables of this table and hold their values, as Docker's and "
-        "Kubernetes' secrets are; a variable that is set goes before.",
+        "Kubernetes' secrets are; an environment variable takes precedence over its file.",
     )
 
     @field_validator("label_studio_url", "label_studio_public_url", "backend_url", mode="before")

@@ -43,13 +43,17 @@ class Signer:
         return buffer.getvalue()
 
     def load(self, artifact: bytes, kind: str) -> Any:
-        """The object. Raises ArtifactRejected if the bytes are torn, foreign, of another kind or scikit-learn."""
+        """The object. Raises ArtifactRejected if the bytes are corrupt, foreign, of another kind or scikit-learn."""
         if not artifact.startswith(_MAGIC):
-            raise ArtifactRejected("a stored model must start with this release's mark: it is torn, foreign or older")
+            raise ArtifactRejected(
+                "a stored model must start with this release's mark: it is corrupt, foreign or older"
+            )
         digest = artifact[len(_MAGIC) : len(_MAGIC) + _DIGEST_BYTES]
         body = memoryview(artifact)[len(_MAGIC) + _DIGEST_BYTES :]
         if not hmac.compare_digest(digest, self._digest(kind, body)):
-            raise ArtifactRejected("a stored model must carry a signature of this key: it is torn, changed or foreign")
+            raise ArtifactRejected(
+                "a stored model must carry a signature of this key: it is corrupt, changed or foreign"
+            )
         if body[: len(_release())] != _release():
             raise ArtifactRejected(f"a stored model must come from {_release().decode().strip()}")
         try:

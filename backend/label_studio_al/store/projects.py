@@ -172,7 +172,7 @@ class Projects(Part):
             connection.execute(sa.update(schema.projects).values(sync_wanted=True))
 
     def unpark(self) -> None:
-        """Give every project that waits for a retry, or for news, another turn: somebody may have mended something."""
+        """Give every project that waits for a retry or a change another turn: somebody may have fixed something."""
         with self._write() as connection:
             connection.execute(sa.update(schema.projects).values(retry_at=None, parked_revision=None))
 

@@ -32,7 +32,6 @@ class Store:
 
     def __init__(self, url: str, *, patience_seconds: float = PATIENT_SECONDS, installation: str = "") -> None:
         """patience_seconds: how long a write waits for others' writes. installation: under whose name it publishes."""
-        self.installation = installation
         self._engine = open_engine(url, patience_seconds=patience_seconds)
         self._locks = open_locks(url)
         self.projects = Projects(self._engine)
@@ -46,6 +45,11 @@ class Store:
         self.automation = Automation(self._engine)
         self.turns = Turns(self._engine)
         self.counters = Counters(self._engine)
+
+    @property
+    def installation(self) -> str:
+        """Under whose name versions are published."""
+        return self.versions.installation
 
     def migrate(self) -> None:
         """Bring the tables to this release, from nothing or an older one. Raises SchemaTooNew.

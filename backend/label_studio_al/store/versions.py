@@ -106,7 +106,7 @@ class Versions(Part):
     def __init__(self, engine: sa.Engine, installation: str) -> None:
         """installation: under whose name versions are published."""
         super().__init__(engine)
-        self._installation = installation
+        self.installation = installation
 
     def publish(self, key: str, new: NewVersion, *, is_switched: bool, turn: int | None = None) -> Version:
         """Make a version the project's current one; older versions go. One transaction.
@@ -128,7 +128,7 @@ class Versions(Part):
             "features_id": new.features_id,
             "artifact": new.artifact,
             "late_audits": json.dumps(sorted(new.late_audits)),
-            "installation": self._installation,
+            "installation": self.installation,
         }
         with self._write_large() as connection:
             version_id = connection.execute(sa.insert(table).returning(table.c.id), values).scalar_one()

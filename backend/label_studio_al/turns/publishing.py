@@ -30,7 +30,7 @@ READY_A_PERSON = 3
 PAUSE_SHARE = 3.0
 PAUSE_SECONDS_AT_MOST = 1.0
 LOOK_SECONDS = 0.05
-# So long in one turn; the next one goes on, after other projects had theirs.
+# So long in one turn; the next one continues, after other projects had theirs.
 REST_SECONDS = 2.0
 # A few at a time.
 PRUNED_AT_ONCE = 5

@@ -39,7 +39,7 @@ class Progress:
     """What a turn has done so far. `steps` maps each step to its seconds; `revision` is what it has seen.
 
     turn: its number. started_at: when it began, for people; began: the same for measuring (`Clock.elapsed`).
-    is_complete: whether nothing is left that the next turn should go on with at once.
+    is_complete: whether nothing is left that the next turn should continue at once.
     """
 
     turn: int
