@@ -165,6 +165,29 @@ def test_label_studio_is_not_switched_to_what_it_lost_to_a_backup_since(
     assert all(met)
 
 
+def test_queue_never_follows_a_version_that_a_backup_lacks_while_older_predictions_are_deleted(bench: Bench) -> None:
+    project = trained(bench)
+    kept, met = bench.fake.backup(), []
+    for _ in range(2):
+        bench.turn(project)
+        label_next(bench, project)
+    bench.turn(project, after_seconds=0.1)
+    state = bench.turn(project, after_seconds=0.1)
+    assert len(state.stale_versions) > 1
+    # The backup is put back when the deletion has begun.
+    bench.fake.when("GET", r"/api/ml", lambda: bench.fake.restore(kept))
+    for method, path in (("PATCH", r"/api/projects/\d+"), ("GET", r"/api/tasks"), *[SWITCH] * 9):
+        bench.fake.when(method, path, lambda: met.append(bool(project.queue())))
+
+    bench.turn(project, after_seconds=IDLE_SECONDS)
+    met.append(bool(project.queue()))
+    bench.settle(project)
+
+    assert project.model_version == bench.version(project).name
+    assert project.queue()
+    assert all(met)
+
+
 def test_the_most_informative_lie_ready_at_the_switch_and_the_rest_follows(bench: Bench) -> None:
     project = trained(bench)
 

@@ -146,13 +146,22 @@ class Publishing:
         project, project_id, studio = self._store.projects.get(key), project_id_of(key), self._studio
         if not is_prune_due(project, self._clock.now()) or not self._store.windows.pushed(version.id):
             return False
-        older = sorted(project.stale_versions, key=_number)
+        # Asked for each time: an admin may have corrected its address, and renaming sends it along.
+        connection = self.find_connection(key)
+        # Last: to what a backup lacks that was put back since, the project must not be moved along.
+        held = studio.predictions.versions(project_id)
+        if not held.get(version.name):
+            self._store.projects.want_sync(key)
+            return False
+        for name in [name for name in project.stale_versions if not held.get(name)]:
+            self._store.projects.drop_stale(key, name)
+        older = sorted((name for name in project.stale_versions if held.get(name)), key=_number)
+        if not older:
+            return False
         newest = older[-1]
         if not is_idle(project, self._clock.now()):
             # A request that Label Studio began to answer before the switch still shows its predictions.
             older.remove(newest)
-        # Asked for each time: an admin may have corrected its address, and renaming sends it along.
-        connection = self.find_connection(key)
         with step("prune", Activity(PRUNING, {"n": len(older)})):
             self._store.projects.note_switched(key, False)
             studio.connections.rename(project_id, connection, newest)
