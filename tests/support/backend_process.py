@@ -124,6 +124,9 @@ class BackendProcess:
         state = self.project(project_id)
         version = state.get("version") or {}
         is_heard = state["n_annotations"] == n_labels and state["activity"].startswith("waiting for")
+        # A turn that has just counted the labels still says what the one before it waited for.
+        have, need = state["next_turn"]["have"], state["next_turn"]["need"]
+        is_heard = is_heard and (have < need or "a second label" in state["activity"])
         return bool(is_heard and version.get("is_switched") and not state["error"])
 
     def log(self) -> str:
