@@ -147,9 +147,10 @@ def test_only_what_was_claimed_is_asked_for(door: Door) -> None:
         "/api/tasks",
         f"/api/projects/{door.project.id}/export",
     ]
-    # A sync would list tasks again, for the newest change, and ask which versions there are; so does each switch, once.
+    # A sync would list tasks again, for the newest change, and ask which versions there are.
     assert reading.count("/api/tasks") == 1
-    assert reading.count(f"/api/projects/{door.project.id}/model-versions") == 1
+    # So does the switch, and the deletion of the older version's predictions, once each.
+    assert reading.count(f"/api/projects/{door.project.id}/model-versions") == 2
 
 
 def test_new_label_is_there_before_anybody_asks(door: Door) -> None:
