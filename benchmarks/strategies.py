@@ -216,6 +216,7 @@ def ask_other(python: str, library: str, name: str, folder: Path) -> str:
 
 def table(names: list[str], n_tasks: int, pythons: dict[str, str], folder: Path) -> None:
     from label_studio_al.learning.classifier import fit_classifier
+    from label_studio_al.learning.labelled import Labelled
     from label_studio_al.learning.strategies import STRATEGIES, Query
     from label_studio_al.learning.strategies.clusters import compact
 
@@ -232,8 +233,9 @@ def table(names: list[str], n_tasks: int, pythons: dict[str, str], folder: Path)
     dense, sparse = (Z[pool], Z[known]), (pool_X, X_labelled)
 
     def choose(name: str, Z: Any, Z_labelled: Any) -> Any:
-        keys = np.arange(n_tasks), np.arange(n_tasks, n_tasks + N_LABELLED)
-        query = Query(pool_X, Z, X_labelled, Z_labelled, *keys, y, classifier, BATCH, BATCH, SEED, fit_classifier)
+        labelled = Labelled(X_labelled, y, np.arange(n_tasks, n_tasks + N_LABELLED))
+        keys = np.arange(n_tasks)
+        query = Query(pool_X, Z, keys, labelled, Z_labelled, classifier, BATCH, BATCH, SEED, fit_classifier)
         return STRATEGIES[name].choose(query)
 
     weights = np.random.default_rng(SEED).random((N_COLUMNS, len(LABELS)), dtype=np.float32)

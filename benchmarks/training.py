@@ -18,6 +18,7 @@ from benchmarks.texts import make_texts
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.classifier import REGULARISATION_C, balance, fit_classifier
 from label_studio_al.learning.features import Features
+from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import tune
 from label_studio_al.runtime.settings import read_settings
 
@@ -41,7 +42,7 @@ def main() -> None:
                 partial(fit_classifier, tfidf, some),
                 partial(theirs.fit, tfidf, some, sample_weight=balance(some)),
                 partial(fit_classifier, X[:n], some),
-                partial(tune, X[:n], some, np.arange(n), features.choices(), "auto", 0),
+                partial(tune, Labelled(X[:n], some, np.arange(n)), features.choices(), "auto", 0),
             )
         )
         seconds = [ours, every, everything, decision]

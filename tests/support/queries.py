@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import DrawFn
 
 from label_studio_al.learning.classifier import fit_classifier
-from label_studio_al.learning.rows import Rows
+from label_studio_al.learning.labelled import Labelled
+from label_studio_al.learning.rows import Matrix, Rows
 from label_studio_al.learning.strategies import Query
 from label_studio_al.learning.types import Array
 
@@ -55,8 +56,26 @@ def as_rows(X: Array) -> Any:
 FORMS = {"dense": as_dense, "sparse": as_sparse, "rows": as_rows}
 
 
+def labelled(X: Matrix, y: Array, keys: Array | None = None) -> Labelled:
+    """Tasks are numbered by their places where no keys are given."""
+    return Labelled(X, y, np.arange(len(y)) if keys is None else keys)
+
+
+class Answers:
+    """A classifier that has answered already. pairs: rows, and the probabilities of exactly these."""
+
+    def __init__(self, *pairs: tuple[Matrix, Array]) -> None:
+        self._pairs = pairs
+
+    def predict_proba(self, X: Matrix) -> Array:
+        return next(proba for rows, proba in self._pairs if rows is X)
+
+
 def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed: Any) -> Query:
-    """A pool of three labels, all of them met; tasks are numbered by their places. `changed`: fields of the query."""
+    """A pool of three labels, all of them met; tasks are numbered by their places.
+
+    `changed`: fields of the query, and `X_labelled`, `y` and `keys_labelled` of its labelled tasks.
+    """
     X, y = features(n_labelled + n_tasks, seed=5)
     known, pool = sp.csr_matrix(X[:n_labelled]), sp.csr_matrix(X[n_labelled:])
     fields = {
@@ -76,4 +95,5 @@ def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed
     if "classifier" not in fields:
         trains = len(np.unique(labels)) > 1
         fields["classifier"] = fit_classifier(fields["X_labelled"], labels) if trains else None
+    fields["labelled"] = labelled(fields.pop("X_labelled"), fields.pop("y"), fields.pop("keys_labelled"))
     return Query(**fields)

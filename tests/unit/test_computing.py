@@ -24,6 +24,7 @@ import label_studio_al.runtime.computing
 from label_studio_al.learners.encoders import TEXTS_AT_ONCE, load_encoder
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.learner import N_FOLDS, tune
+from label_studio_al.learning.strategies import Query
 from label_studio_al.learning.strategies.committee import fit_committee
 from label_studio_al.learning.strategies.expected import expected_error_reduction
 from label_studio_al.learning.types import Array
@@ -33,6 +34,7 @@ from label_studio_al.simulate.data import Dataset
 from label_studio_al.simulate.experiment import Experiment, prepare
 from label_studio_al.simulate.replay import Known, Options, Run, replay
 from tests.support.clock import FakeClock
+from tests.support.queries import labelled
 
 SECONDS = 60.0
 HERE = os.getpid()
@@ -220,7 +222,7 @@ def test_committee_is_the_same_on_the_cluster(clustered: Computing, cluster: Cou
     X, y = examples(120, 4)
     # As the loop's: a closure.
     here, there, n_made = same_on(
-        clustered, cluster, lambda: fit_committee(lambda X, y: fit_classifier(X, y), X, y, np.arange(len(y)), 5, 3)
+        clustered, cluster, lambda: fit_committee(lambda X, y: fit_classifier(X, y), labelled(X, y), 5, 3)
     )
     assert n_made == 5
     for one, other in zip(here, there, strict=True):
@@ -232,7 +234,7 @@ def test_committee_is_the_same_on_the_cluster(clustered: Computing, cluster: Cou
 def test_tuning_is_the_same_on_the_cluster(clustered: Computing, cluster: Counter) -> None:
     X, y = examples(250, 3)
     choices = {"both": np.arange(40), "tfidf": np.arange(20)}
-    here, there, n_made = same_on(clustered, cluster, lambda: tune(X, y, np.arange(len(y)), choices, "auto", seed=0))
+    here, there, n_made = same_on(clustered, cluster, lambda: tune(labelled(X, y), choices, "auto", seed=0))
     assert n_made == 10
     assert here == there
 
@@ -240,10 +242,9 @@ def test_tuning_is_the_same_on_the_cluster(clustered: Computing, cluster: Counte
 def test_expected_error_reduction_is_the_same_on_the_cluster(clustered: Computing, cluster: Counter) -> None:
     X, y = examples(400, 3)
     model = fit_classifier(X[:60], y[:60])
-    pool, labelled = X[60:], X[:60]
-    keys = np.arange(len(y))
-    args = pool, model.predict_proba(pool), keys[60:], labelled, model.predict_proba(labelled), keys[:60], 50, 1
-    here, there, n_made = same_on(clustered, cluster, lambda: expected_error_reduction(*args))
+    pool, known = X[60:], labelled(X[:60], y[:60])
+    query = Query(pool, pool, np.arange(60, len(y)), known, known.X, model, 50, 50, 1, fit_classifier)
+    here, there, n_made = same_on(clustered, cluster, lambda: expected_error_reduction(query))
     assert n_made == 16
     assert np.array_equal(here, there)
 

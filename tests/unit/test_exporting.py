@@ -31,6 +31,7 @@ from tests.support.bench import TEXTS, Bench, truth
 from tests.support.build import event, task
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
+from tests.support.queries import labelled
 
 SIGNING_KEY = "a signing key that only tests know, long enough"
 ODD_TEXTS = [
@@ -80,7 +81,7 @@ def make_model(encoder: str | None, choice: str, n_labels: int, *, without: int 
         features = replace(features, tfidf=features.tfidf.without(gone))
     y = np.array([f"label {n % n_labels}" for n in range(len(TEXTS))])
     tuning = Tuning(choice, temperature=0.4)
-    return Model(features, train(rows, y, features.choices(), tuning), "margin", tuning)
+    return Model(features, train(labelled(rows, y), features.choices(), tuning), "margin", tuning)
 
 
 @pytest.mark.parametrize("n_labels", [2, 4])
@@ -105,7 +106,7 @@ def test_forgotten_terms_are_left_out() -> None:
 
 def test_model_that_has_seen_nothing_but_its_labels_is_exported() -> None:
     features, rows = Features.fit_transform(["", " "], None)
-    classifier = train(rows, np.array(["A", "B"]), features.choices(), Tuning("tfidf"))
+    classifier = train(labelled(rows, np.array(["A", "B"])), features.choices(), Tuning("tfidf"))
     pipeline = as_pipeline(features, classifier)
     np.testing.assert_allclose(pipeline.predict_proba(["a", ""]), 0.5)
 
@@ -117,11 +118,11 @@ def test_other_encoders_are_refused_with_advice() -> None:
 
     features, rows = Features.fit_transform(TEXTS, ModelEncoder("model2vec:lengths", Lengths()))
     y = np.array([truth(text) for text in TEXTS])
-    both = train(rows, y, features.choices(), Tuning("both"))
+    both = train(labelled(rows, y), features.choices(), Tuning("both"))
     with pytest.raises(NotExportable, match=r"model2vec:lengths.*features=tfidf"):
         as_pipeline(features, both)
     # Words and topics alone need no encoder.
-    words = train(rows, y, features.choices(), Tuning("tfidf"))
+    words = train(labelled(rows, y), features.choices(), Tuning("tfidf"))
     assert as_pipeline(features, words).predict(["the cat sleeps"]) == ["animal"]
 
 

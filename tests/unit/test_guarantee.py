@@ -12,12 +12,12 @@ from scipy.stats import binom, binomtest
 from label_studio_al.learning.guarantee import (
     Goal,
     Guarantee,
-    Predictions,
     curve,
     guarantee,
     n_audits_needed,
     watch,
 )
+from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 

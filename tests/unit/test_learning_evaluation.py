@@ -31,6 +31,7 @@ from label_studio_al.learning.evaluation import (
 from label_studio_al.learning.rows import Matrix, Rows
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
+from tests.support.queries import labelled
 
 PAIRS = st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from("ABCD")), min_size=1, max_size=60)
 
@@ -307,7 +308,7 @@ def blobs(numbers: dict[str, int], seed: int = 0) -> tuple[Array, Array]:
 
 def test_every_example_is_held_out_once() -> None:
     X, y = blobs({"A": 11, "B": 7, "C": 3})
-    evaluation = cross_validate(fit_nearest, X, y, np.arange(len(y)), seed=0)
+    evaluation = cross_validate(fit_nearest, labelled(X, y), seed=0)
     assert evaluation.accuracy is not None
     assert (evaluation.n, evaluation.accuracy.value) == (21, 1)
     assert [quality.n_true for quality in evaluation.labels] == [11, 7, 3]
@@ -323,7 +324,7 @@ def test_labels_are_spread_evenly_over_folds(numbers: list[int], n_folds: int, s
         trained.append(Counter(y.tolist()))
         return fit_nearest(X, y)
 
-    evaluation = cross_validate(fit, X, y, np.arange(len(y)), seed, n_folds)
+    evaluation = cross_validate(fit, labelled(X, y), seed, n_folds)
     assert evaluation.n == (len(y) if len(y) > 1 else 0)
     for counts in trained:
         held_out = [total - counts[label] for label, total in Counter(y.tolist()).items()]
@@ -334,13 +335,13 @@ def test_labels_are_spread_evenly_over_folds(numbers: list[int], n_folds: int, s
 
 def test_label_with_one_example_is_missed_not_an_error() -> None:
     X, y = blobs({"A": 10, "B": 10, "Rare": 1})
-    *_, rare = cross_validate(fit_nearest, X, y, np.arange(len(y)), seed=0).labels
+    *_, rare = cross_validate(fit_nearest, labelled(X, y), seed=0).labels
     assert (rare.n_true, rare.recall) == (1, 0)
 
 
 def test_fold_that_trains_on_one_label_predicts_it() -> None:
     X, y = blobs({"A": 6, "B": 1})
-    evaluation = cross_validate(fit_classifier, sp.csr_matrix(X), y, np.arange(len(y)), seed=0)
+    evaluation = cross_validate(fit_classifier, labelled(sp.csr_matrix(X), y), seed=0)
     assert evaluation.n == 7
     assert Confusion("B", "A", 1) in evaluation.confusions
 
@@ -360,31 +361,31 @@ def test_sparse_dense_and_views_give_the_same() -> None:
     def dense(X: Matrix) -> Array:
         return np.hstack([dense(view) for view in X.views]) if isinstance(X, Rows) else sp.csr_matrix(X).toarray()
 
-    expected = cross_validate(fit, X, y, np.arange(len(y)), seed=3)
+    expected = cross_validate(fit, labelled(X, y), seed=3)
     assert expected.confusions
-    assert cross_validate(fit, sparse, y, np.arange(len(y)), seed=3) == expected
-    assert cross_validate(fit, Rows((sparse[:, :1], X[:, 1:])), y, np.arange(len(y)), seed=3) == expected
+    assert cross_validate(fit, labelled(sparse, y), seed=3) == expected
+    assert cross_validate(fit, labelled(Rows((sparse[:, :1], X[:, 1:])), y), seed=3) == expected
 
 
 def test_folds_in_threads_give_the_same() -> None:
     X, y = blobs({"A": 12, "B": 9})
-    expected = cross_validate(fit_nearest, X, y, np.arange(len(y)), seed=3)
+    expected = cross_validate(fit_nearest, labelled(X, y), seed=3)
     with joblib.parallel_config("threading", n_jobs=2):
-        assert cross_validate(fit_nearest, X, y, np.arange(len(y)), seed=3) == expected
+        assert cross_validate(fit_nearest, labelled(X, y), seed=3) == expected
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_nothing_to_hold_out_gives_no_figures(n: int) -> None:
-    evaluation = cross_validate(fit_nearest, np.ones((n, 2)), np.array(["A"] * n, dtype=str), np.arange(n), seed=0)
+    evaluation = cross_validate(fit_nearest, labelled(np.ones((n, 2)), np.array(["A"] * n, dtype=str)), seed=0)
     assert (evaluation.n, evaluation.accuracy) == (0, None)
 
 
 def test_missing_labels_and_single_folds_are_refused() -> None:
     X, y = blobs({"A": 6, "B": 6})
-    with pytest.raises(InvalidRequest, match="a label for each example, have 11 for 12"):
-        cross_validate(fit_nearest, X, y[1:], np.arange(11), seed=0)
+    with pytest.raises(InvalidRequest, match="one label and one key, have 11 labels and 11 keys for 12 tasks"):
+        cross_validate(fit_nearest, labelled(X, y[1:]), seed=0)
     with pytest.raises(InvalidRequest, match="at least 2 folds, not 1"):
-        cross_validate(fit_nearest, X, y, np.arange(12), seed=0, n_folds=1)
+        cross_validate(fit_nearest, labelled(X, y), seed=0, n_folds=1)
 
 
 # -- suspects and the random baseline ---------------------------------------
@@ -399,25 +400,25 @@ def two_groups(n: int, seed: int = 0) -> tuple[Array, Array]:
 
 def test_slips_are_found_and_nothing_else() -> None:
     X, y = two_groups(100)
-    assert suspects(hold_out(fit_classifier, X, y, np.arange(len(y)), seed=0), 10) == []
+    assert suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 10) == []
     y[[6, 51]] = ["B", "A"]
-    found = suspects(hold_out(fit_classifier, X, y, np.arange(len(y)), seed=0), 10)
+    found = suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 10)
     assert {one.example for one in found} == {6, 51}
     assert all(one.predicted != one.label and one.probability > one.label_probability for one in found)
-    assert len(suspects(hold_out(fit_classifier, X, y, np.arange(len(y)), seed=0), 1)) == 1
+    assert len(suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 1)) == 1
 
 
 def test_few_labels_suspect_nobody() -> None:
     X, y = two_groups(30)
     y[6] = "B"
-    assert suspects(hold_out(fit_classifier, X, y, np.arange(len(y)), seed=0), 10) == []
+    assert suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 10) == []
 
 
 def test_random_baseline_grows_to_the_truth_of_its_labels() -> None:
     X, y = two_groups(100)
-    points = random_baseline(fit_classifier, X, y, np.arange(len(y)), seed=0)
+    points = random_baseline(fit_classifier, labelled(X, y), seed=0)
     assert [point.n_labels for point in points] == [10, 20, 40, 80]
     assert all(point.accuracy.value > 0.95 and point.n == 100 for point in points)
-    assert random_baseline(fit_classifier, X, y, np.arange(len(y)), seed=0) == points
-    assert random_baseline(fit_classifier, *two_groups(20), np.arange(20), seed=0) == ()
-    assert random_baseline(fit_classifier, X, np.array(["A"] * 100), np.arange(100), seed=0) == ()
+    assert random_baseline(fit_classifier, labelled(X, y), seed=0) == points
+    assert random_baseline(fit_classifier, labelled(*two_groups(20)), seed=0) == ()
+    assert random_baseline(fit_classifier, labelled(X, np.array(["A"] * 100)), seed=0) == ()

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from label_studio_al.learning.learner import COMPARE_FROM, DECIDE_FROM, DECIDE_UP_TO, Tuning, n_deciding, train, tune
 from label_studio_al.learning.types import Array
+from tests.support.queries import labelled
 
 N = 300
-KEYS = np.arange(N)
 GOOD, NOISE = np.arange(5), np.arange(5, 10)
 
 
@@ -25,35 +25,27 @@ def data(seed: int = 0, blur: float = 0.6) -> tuple[Array, Array]:
 
 def test_better_features_are_chosen_and_the_reason_is_said() -> None:
     X, y = data()
-    tuning = tune(X, y, KEYS, {"noise": NOISE, "good": GOOD}, "auto", seed=0)
+    tuning = tune(labelled(X, y), {"noise": NOISE, "good": GOOD}, "auto", seed=0)
     assert tuning.choice == "good"
     assert "good" in tuning.sentence()
     assert str(tuning.n_labels) in tuning.sentence()
-    assert set(train(X, y, {"noise": NOISE, "good": GOOD}, tuning).columns) <= set(GOOD)
+    assert set(train(labelled(X, y), {"noise": NOISE, "good": GOOD}, tuning).columns) <= set(GOOD)
 
 
 def test_default_stays_where_the_difference_is_noise() -> None:
     X, y = data()
     choices = {"all": np.arange(10), "good": GOOD, "again": GOOD}
-    assert tune(X, y, KEYS, {"good": GOOD, "again": GOOD}, "auto", seed=0).choice == "good"
-    assert tune(X[: DECIDE_FROM - 1], y[: DECIDE_FROM - 1], KEYS[: DECIDE_FROM - 1], choices, "auto", seed=0) == Tuning(
-        "all"
-    )
-    few = tune(
-        X[: COMPARE_FROM - 1],
-        y[: COMPARE_FROM - 1],
-        KEYS[: COMPARE_FROM - 1],
-        {"noise": NOISE, "good": GOOD},
-        "auto",
-        seed=0,
-    )
+    assert tune(labelled(X, y), {"good": GOOD, "again": GOOD}, "auto", seed=0).choice == "good"
+    some = labelled(X, y)
+    assert tune(some[: DECIDE_FROM - 1], choices, "auto", seed=0) == Tuning("all")
+    few = tune(some[: COMPARE_FROM - 1], {"noise": NOISE, "good": GOOD}, "auto", seed=0)
     assert (few.choice, few.losses) == ("noise", None)
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [("noise", "noise"), ("good", "good"), ("gone", "noise")])
 def test_wanted_features_are_taken_if_they_exist(wanted: str, expected: str) -> None:
     X, y = data()
-    assert tune(X, y, KEYS, {"noise": NOISE, "good": GOOD}, wanted, seed=0).choice == expected
+    assert tune(labelled(X, y), {"noise": NOISE, "good": GOOD}, wanted, seed=0).choice == expected
 
 
 @given(st.integers(0, 100_000))
@@ -69,9 +61,7 @@ def test_later_labels_do_not_change_the_decision() -> None:
     X, y = data()
     choices = {"noise": NOISE, "good": GOOD}
     assert n_deciding(150) == n_deciding(200)
-    assert tune(X[:150], y[:150], KEYS[:150], choices, "auto", 0) == tune(
-        X[:200], y[:200], KEYS[:200], choices, "auto", 0
-    )
+    assert tune(labelled(X, y)[:150], choices, "auto", 0) == tune(labelled(X, y)[:200], choices, "auto", 0)
 
 
 def test_probabilities_are_as_sure_as_they_are_right() -> None:
@@ -82,11 +72,11 @@ def test_probabilities_are_as_sure_as_they_are_right() -> None:
     y = np.where(is_wrong, np.where(y == "A", "B", "A"), y)
     X = np.hstack([X, draw.normal(0, 1, (N, 300))]).astype(np.float32)
     choices = {"all": np.arange(X.shape[1])}
-    tuning = tune(X, y, KEYS, choices, "auto", 0)
+    tuning = tune(labelled(X, y), choices, "auto", 0)
     assert tuning.temperature > 1
     half = N // 2
-    fresh = train(X[:half], y[:half], choices, tuning).predict_proba(X[half:])
-    cold = train(X[:half], y[:half], choices, Tuning("all")).predict_proba(X[half:])
+    fresh = train(labelled(X, y)[:half], choices, tuning).predict_proba(X[half:])
+    cold = train(labelled(X, y)[:half], choices, Tuning("all")).predict_proba(X[half:])
     truth = (y[half:] == "B").astype(int)
 
     def loss(proba: Array) -> float:
@@ -99,11 +89,11 @@ def test_label_with_one_example_and_one_label_only_are_taken() -> None:
     X, y = data()
     y = y.astype("<U5")
     y[3] = "rare"
-    assert tune(X, y, KEYS, {"good": GOOD}, "auto", 0).n_labels == n_deciding(N)
-    assert tune(X, np.full(N, "A"), KEYS, {"good": GOOD}, "auto", 0) == Tuning("good")
+    assert tune(labelled(X, y), {"good": GOOD}, "auto", 0).n_labels == n_deciding(N)
+    assert tune(labelled(X, np.full(N, "A")), {"good": GOOD}, "auto", 0) == Tuning("good")
 
 
 def test_same_labels_and_seed_decide_alike() -> None:
     X, y = data()
     choices = {"all": np.arange(10), "good": GOOD}
-    assert tune(X, y, KEYS, choices, "auto", 5) == tune(X, y, KEYS, choices, "auto", 5)
+    assert tune(labelled(X, y), choices, "auto", 5) == tune(labelled(X, y), choices, "auto", 5)

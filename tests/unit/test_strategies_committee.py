@@ -20,7 +20,7 @@ from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies import Measure
 from label_studio_al.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
 from label_studio_al.learning.types import Array
-from tests.support.queries import features, probabilities
+from tests.support.queries import features, labelled, probabilities
 
 MEASURES = {"vote_entropy": vote_entropy, "consensus_entropy": consensus_entropy, "kl_divergence": kl_divergence}
 measures = pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))
@@ -84,7 +84,7 @@ def test_every_member_sees_every_label() -> None:
         seen.append(sorted(y))
         return fit_classifier(X, y)
 
-    committee = fit_committee(fit, sp.csr_matrix(X), y, np.arange(40), 20, seed=0)
+    committee = fit_committee(fit, labelled(sp.csr_matrix(X), y), 20, seed=0)
     assert all(list(member.classes) == ["common", "odd", "rare"] for member in committee)
     assert np.mean([len(labels) for labels in seen]) == pytest.approx(40, abs=5)
     assert len({tuple(labels) for labels in seen}) > 1
@@ -98,22 +98,22 @@ def test_members_draw_as_the_bootstrap_does_each_task_on_its_own() -> None:
         seen.append(Counter(np.asarray(X).ravel().astype(int).tolist()))
         return fit_classifier(np.zeros((len(y), 1)), y)
 
-    fit_committee(fit, keys[:, None].astype(float), y, keys, 50, seed=0)
+    fit_committee(fit, labelled(keys[:, None].astype(float), y), 50, seed=0)
     times = np.array([[one[key] for key in keys.tolist()] for one in seen])
     shares = np.bincount(times.ravel(), minlength=4)[:4] / times.size
     np.testing.assert_allclose(shares, poisson.pmf(np.arange(4), 1), atol=0.01)
     before, seen[:] = seen[:], []
-    fit_committee(fit, keys[:300, None].astype(float), y[:300], keys[:300], 50, seed=0)
+    fit_committee(fit, labelled(keys[:300, None].astype(float), y[:300]), 50, seed=0)
     assert [{key: n for key, n in one.items() if key < 300} for one in before] == seen
 
 
 def test_committee_repeats_by_the_seed_alone_or_side_by_side() -> None:
     X, y = features(30)
     X = sp.csr_matrix(X)
-    one = fit_committee(fit_classifier, X, y, np.arange(30), 4, seed=3)
+    one = fit_committee(fit_classifier, labelled(X, y), 4, seed=3)
     with joblib.parallel_config(backend="threading", n_jobs=2):
-        other = fit_committee(fit_classifier, X, y, np.arange(30), 4, seed=3)
-    third = fit_committee(fit_classifier, X, y, np.arange(30), 4, seed=4)
+        other = fit_committee(fit_classifier, labelled(X, y), 4, seed=3)
+    third = fit_committee(fit_classifier, labelled(X, y), 4, seed=4)
     for a, b, c in zip(one, other, third, strict=True):
         assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
         assert not np.array_equal(a.predict_proba(X), c.predict_proba(X))

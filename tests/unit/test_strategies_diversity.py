@@ -13,12 +13,13 @@ from scipy.spatial.distance import cdist
 from skactiveml.pool import CoreSet
 from sklearn.cluster import KMeans
 
+from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.rows import Matrix, Rows
-from label_studio_al.learning.strategies import diversity
+from label_studio_al.learning.strategies import Query, diversity
 from label_studio_al.learning.strategies.clusters import compact, k_means_centres, nearest, spread
 from label_studio_al.learning.strategies.diversity import most_typical
 from label_studio_al.learning.types import Array
-from tests.support.queries import FORMS, features
+from tests.support.queries import FORMS, features, labelled
 
 Chooser = Callable[..., Array]
 
@@ -28,12 +29,18 @@ def k_center(Z: Matrix, known: Matrix, n: int, seed: int, keys: Array | None = N
     return diversity.k_center(Z, known, np.arange(Z.shape[0]) if keys is None else keys, n, seed)
 
 
+def query(Z: Matrix, known: Matrix, n: int, batch: int, seed: int, keys: Array | None) -> Query:
+    keys = np.arange(Z.shape[0]) if keys is None else keys
+    labels = labelled(known, np.full(known.shape[0], "any"))
+    return Query(Z, Z, keys, labels, known, None, n, batch, seed, fit_classifier)
+
+
 def k_means(Z: Matrix, known: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:
-    return diversity.k_means(Z, known, np.arange(Z.shape[0]) if keys is None else keys, n, batch, seed)
+    return diversity.k_means(query(Z, known, n, batch, seed, keys))
 
 
 def typiclust(Z: Matrix, known: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:
-    return diversity.typiclust(Z, known, np.arange(Z.shape[0]) if keys is None else keys, n, batch, seed)
+    return diversity.typiclust(query(Z, known, n, batch, seed, keys))
 
 
 CHOOSERS: dict[str, Chooser] = {

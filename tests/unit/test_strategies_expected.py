@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import joblib
 import numpy as np
@@ -13,7 +14,9 @@ from scipy.stats import entropy as other_entropy
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
+from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.rows import Matrix, squared_norms
+from label_studio_al.learning.strategies import Query
 from label_studio_al.learning.strategies.expected import (
     PENALTY,
     expected_entropies,
@@ -23,7 +26,7 @@ from label_studio_al.learning.strategies.expected import (
     surprise,
 )
 from label_studio_al.learning.types import Array
-from tests.support.queries import FORMS, any_probabilities, features, probabilities
+from tests.support.queries import FORMS, Answers, any_probabilities, features, labelled, probabilities
 
 
 def test_expected_gradient_length_is_that_of_explicit_gradients() -> None:
@@ -98,6 +101,14 @@ def test_entropies_are_those_of_the_moved_probabilities() -> None:
     np.testing.assert_allclose(expected_entropies(logits, covariances, proba, variances), expected)
 
 
+def chosen_of(X: Matrix, proba: Array, known: Matrix, known_proba: Array, n: int, **more: Any) -> Array:
+    """Tasks are numbered by their places where no keys are given."""
+    keys, seed = more.get("keys", np.arange(len(proba))), more.get("seed", 0)
+    answers = Answers((X, proba), (known, known_proba))
+    labels = labelled(known, np.full(len(known_proba), "any"))
+    return expected_error_reduction(Query(X, X, keys, labels, known, answers, n, n, seed, fit_classifier))
+
+
 @pytest.mark.parametrize("n_labels", [2, 3])
 def test_order_is_nearly_that_of_real_trainings(n_labels: int) -> None:
     X, names = features(70, seed=3)
@@ -107,9 +118,7 @@ def test_order_is_nearly_that_of_real_trainings(n_labels: int) -> None:
     model = trained(with_ones(X[known]), y[known])
     proba = model.predict_proba(with_ones(X[pool]))
     known_proba = model.predict_proba(with_ones(X[known]))
-    order = expected_error_reduction(
-        X[pool], proba, np.arange(40), X[known], known_proba, np.arange(30), len(proba), seed=0
-    )
+    order = chosen_of(X[pool], proba, X[known], known_proba, len(proba))
     left = []
     for task, p in zip(X[pool], proba, strict=True):
         entropies = [
@@ -134,8 +143,7 @@ def chosen_by_error(form: Callable[[Array], Matrix] = FORMS["dense"], order: Arr
     pool = X[20:] if order is None else X[20:][order]
     proba, known = model.predict_proba(pool), model.predict_proba(X[:20])
     keys = np.arange(80) if order is None else order
-    chosen = expected_error_reduction(form(pool), proba, keys, form(X[:20]), known, np.arange(20), 15, seed=1)
-    return chosen.tolist()
+    return chosen_of(form(pool), proba, form(X[:20]), known, 15, keys=keys, seed=1).tolist()
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
@@ -158,9 +166,7 @@ def test_tasks_that_were_not_tried_follow() -> None:
     X, _ = features(700)
     scores = np.random.default_rng(0).normal(size=700)
     proba = np.column_stack([expit(scores), 1 - expit(scores)])
-    chosen = expected_error_reduction(
-        X[20:], proba[20:], np.arange(680), X[:20], proba[:20], np.arange(20), 650, seed=0
-    )
+    chosen = chosen_of(X[20:], proba[20:], X[:20], proba[:20], 650)
     assert len(set(chosen.tolist())) == 650
     rest = chosen[500:]
     assert (np.diff(np.abs(scores[20:][rest])) >= 0).all()
@@ -169,7 +175,5 @@ def test_tasks_that_were_not_tried_follow() -> None:
 def test_many_labels_lower_the_number_of_tries() -> None:
     X, _ = features(300)
     proba = probabilities(300, 60)
-    chosen = expected_error_reduction(
-        X[100:], proba[100:], np.arange(200), X[:100], proba[:100], np.arange(100), 30, seed=0
-    )
+    chosen = chosen_of(X[100:], proba[100:], X[:100], proba[:100], 30)
     assert len(set(chosen.tolist())) == 30

@@ -15,12 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.rows import Matrix
-from label_studio_al.learning.strategies import hybrid, margin
+from label_studio_al.learning.strategies import Query, hybrid, margin
 from label_studio_al.learning.strategies.clusters import spread
 from label_studio_al.learning.strategies.hybrid import contrastive, density_weighted_margin
 from label_studio_al.learning.types import Array
-from tests.support.queries import FORMS, features, probabilities
+from tests.support.queries import FORMS, Answers, features, labelled, probabilities
 
 forms = pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 
@@ -31,7 +32,9 @@ def badge(proba: Array, X: Matrix, n: int, seed: int, keys: Array | None = None)
 
 
 def cluster_margin(proba: Array, Z: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:
-    return hybrid.cluster_margin(proba, Z, np.arange(len(proba)) if keys is None else keys, n, batch, seed)
+    keys = np.arange(len(proba)) if keys is None else keys
+    nobody = labelled(Z[:0], np.zeros(0, dtype=str))
+    return hybrid.cluster_margin(Query(Z, Z, keys, nobody, Z[:0], Answers((Z, proba)), n, batch, seed, fit_classifier))
 
 
 # Each takes (proba, features, seed) of a pool, and the keys of its tasks, and gives an order.

@@ -110,7 +110,7 @@ def test_order_of_the_pool_does_not_matter(strategy: Strategy) -> None:
 def test_names_of_the_labels_do_not_matter(strategy: Strategy) -> None:
     """Renamed so that their columns come in another order."""
     query = make_query(200)
-    renamed = make_query(200, y=np.array([{"a": "z", "b": "y", "c": "x"}[label] for label in query.y]))
+    renamed = make_query(200, y=np.array([{"a": "z", "b": "y", "c": "x"}[label] for label in query.labelled.y]))
     assert strategy.choose(renamed).tasks.tolist() == strategy.choose(query).tasks.tolist()
 
 
@@ -166,9 +166,9 @@ def test_without_a_model_the_answer_is_a_sentence(strategy: Strategy, y: list[st
     n = len(y)
     alone = make_query(
         y=np.array(y, dtype=str),
-        X_labelled=query.X_labelled[:n],
+        X_labelled=query.labelled.X[:n],
         Z_labelled=query.Z_labelled[:n],
-        keys_labelled=query.keys_labelled[:n],
+        keys_labelled=query.labelled.keys[:n],
         classifier=None,
     )
     with pytest.raises(InvalidRequest, match=f"^{strategy.name} needs a model .* have {came}$"):
@@ -186,7 +186,7 @@ def test_without_labels_coverage_still_chooses(name: str) -> None:
 @pytest.mark.parametrize("field", ["X", "Z", "X_labelled", "Z_labelled"])
 def test_features_that_are_no_numbers_are_refused(field: str, value: float) -> None:
     query = make_query()
-    broken = getattr(query, field).copy()
+    broken = (query.labelled.X if field == "X_labelled" else getattr(query, field)).copy()
     if sp.issparse(broken):
         broken.data[3] = value
     else:
@@ -210,7 +210,8 @@ def test_broken_view_beside_a_good_one_is_refused() -> None:
         ({"batch": 0}, "have n=10, batch=0"),
         ({"Z": features(59)[0]}, "have 59 of 60 tasks and 12 of 12 labelled ones"),
         ({"Z": features(60, n_columns=30)[0]}, "have 30 and 24 columns"),
-        ({"keys": np.arange(59)}, "have 59 of 60 tasks and 12 of 12 labelled ones"),
+        ({"keys": np.arange(59)}, "one key, have 59 for 60"),
+        ({"keys_labelled": np.arange(11)}, "have 12 labels and 11 keys for 12 tasks"),
         ({"Z_labelled": features(5)[0]}, "have 60 of 60 tasks and 5 of 12 labelled ones"),
     ],
 )

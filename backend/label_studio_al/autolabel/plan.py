@@ -19,8 +19,9 @@ import numpy as np
 from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import Classifier
-from label_studio_al.learning.guarantee import Goal, Guarantee, Predictions, curve, guarantee
+from label_studio_al.learning.guarantee import Goal, Guarantee, curve, guarantee
 from label_studio_al.learning.learner import train, tune
+from label_studio_al.learning.predictions import Predictions, most_probable
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.runtime.errors import NotPossible
@@ -104,7 +105,7 @@ def make_plan(case: Case, pool: Pool) -> Plan:
     classifier = _labelling_model(basis, pool, case.settings)
     audited = pool.having_rows(list(basis.audits))
     audit = _predictions(classifier, pool, pool.rows(audited))
-    is_right = audit.labels == np.array([basis.audits[task_id] for task_id in audited], dtype=str)
+    is_right = audit.are_right(np.array([basis.audits[task_id] for task_id in audited], dtype=str))
     is_open = _open_rows(case.store, pool, key)
     theirs = _predictions(classifier, pool, is_open)
     signature = hashlib.sha256(f"{basis.fingerprint} {len(audited)}".encode()).hexdigest()
@@ -162,12 +163,10 @@ def _basis(case: Case) -> _Basis:
 
 
 def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Classifier:
-    with_rows = pool.having_rows(list(basis.learnt))
-    y = np.array([basis.learnt[task_id] for task_id in with_rows], dtype=str)
-    if len(np.unique(y)) < 2:
-        raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(np.unique(y))}")
-    rows, choices = pool.X[pool.rows(with_rows)], pool.features.choices()
-    return train(rows, y, choices, tune(rows, y, np.array(with_rows), choices, settings.features, settings.seed))
+    labelled, choices = pool.labelled(basis.learnt), pool.features.choices()
+    if len(labelled.labels) < 2:
+        raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(labelled.labels)}")
+    return train(labelled, choices, tune(labelled, choices, settings.features, settings.seed))
 
 
 def _open_rows(store: Store, pool: Pool, key: str) -> Array:
@@ -178,11 +177,7 @@ def _open_rows(store: Store, pool: Pool, key: str) -> Array:
 
 
 def _predictions(classifier: Classifier, pool: Pool, rows: Array) -> Predictions:
-    if not len(rows):
-        return Predictions(np.zeros(0, dtype=str), np.zeros(0))
-    proba = classifier.predict_proba(pool.X[rows])
-    # Rounding may leave a probability a hair above 1.
-    return Predictions(classifier.classes[proba.argmax(axis=1)].astype(str), np.minimum(proba.max(axis=1), 1.0))
+    return most_probable(classifier.predict_proba(pool.X[rows]), classifier.classes)
 
 
 def n_checks(n_selected: int, verify_share: float) -> int:

@@ -22,6 +22,7 @@ from label_studio_al.exporting.tables import Row, open_table
 from label_studio_al.labeling import LabelConfig, examples, parse_config
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.model import Model
+from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.rows import blocks
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_project_settings
@@ -152,16 +153,15 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
         tasks = store.tasks.some(current.project.key, current.task_ids[block])
         texts = {task.id: current.config.text_of(task.data) for task in tasks}
         known = {task_id: text for task_id, text in texts.items() if text is not None}
-        proba = current.model.predict_proba(list(known.values()))
-        best = dict(zip(known, proba.argmax(axis=1), strict=True))
-        chances = dict(zip(known, proba.max(axis=1), strict=True))
+        said = most_probable(current.model.predict_proba(list(known.values())), classes)
+        predicted = dict(zip(known, said.pairs(), strict=True))
         rows = [
             Row(
                 task_id=task_id,
                 text=text,
                 label=current.labels.get(task_id),
-                predicted=str(classes[best[task_id]]) if task_id in known else None,
-                probability=float(chances[task_id]) if task_id in known else None,
+                predicted=predicted[task_id][0] if task_id in known else None,
+                probability=predicted[task_id][1] if task_id in known else None,
                 is_learnt=task_id in learnt,
             )
             for task_id, text in texts.items()

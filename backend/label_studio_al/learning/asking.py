@@ -13,6 +13,7 @@ from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage
+from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, selected
 from label_studio_al.learning.strategies import STRATEGIES, Query, Ranking, pick
 from label_studio_al.learning.strategies.query import by_order
@@ -132,11 +133,9 @@ def _ranked(order: str, situation: Situation, n: int) -> Ranking:
     query = Query(
         X=selected(situation.X, situation.pool),
         Z=selected(situation.Z, situation.pool),
-        X_labelled=situation.X[situation.labelled],
-        Z_labelled=selected(situation.Z, situation.labelled),
         keys=situation.keys[situation.pool],
-        keys_labelled=situation.keys[situation.labelled],
-        y=situation.y,
+        labelled=Labelled(situation.X[situation.labelled], situation.y, situation.keys[situation.labelled]),
+        Z_labelled=selected(situation.Z, situation.labelled),
         classifier=situation.classifier,
         n=n,
         batch=situation.batch,

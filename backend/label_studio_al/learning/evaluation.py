@@ -14,6 +14,8 @@ from scipy.stats import binomtest
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.folds import folds
+from label_studio_al.learning.labelled import Labelled
+from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -228,55 +230,51 @@ class HeldOut:
 
     def outcomes(self) -> list[Outcome]:
         """The most probable label of each example."""
-        best = self.proba.argmax(axis=1) if len(self.y) else []
+        predicted = most_probable(self.proba, self.labels).pairs()
         return [
-            Outcome(str(label), str(self.labels[column]), float(row[column]), int(n), is_audit=False)
-            for label, column, row, n in zip(self.y, best, self.proba, self.n_learnt, strict=True)
+            Outcome(str(label), *pair, int(n), is_audit=False)
+            for label, pair, n in zip(self.y, predicted, self.n_learnt, strict=True)
         ]
 
 
-def cross_validate(fit: Fit, X: Matrix, y: Array, keys: Array, seed: int, n_folds: int = 5) -> Evaluation:
+def cross_validate(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> Evaluation:
     """How well models trained on most of the labels predict the others: a biased estimate, unlike the audit.
 
     It describes the tasks that the strategy chose, often harder than the rest and with other shares of labels: good
     for comparing models, not for telling how good one is on the pool. As of `hold_out`.
     """
-    held_out = hold_out(fit, X, y, keys, seed, n_folds)
+    held_out = hold_out(fit, labelled, seed, n_folds)
     return evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
 
 
-def hold_out(fit: Fit, X: Matrix, y: Array, keys: Array, seed: int, n_folds: int = 5) -> HeldOut:
+def hold_out(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> HeldOut:
     """Each example as a model sees it that was trained on the other folds; no example where there is only one.
 
-    X: shape (n_examples, n_features); y, keys: shape (n_examples,), label names and keys. Each label is spread over the
-    folds as evenly as its number allows. Folds run wherever joblib.parallel_config says, by default here, one by one.
+    Each label is spread over the folds as evenly as its number allows. Folds run wherever joblib.parallel_config says,
+    by default here, one by one.
     """
-    y = np.asarray(y)
     if n_folds < 2:
         raise InvalidRequest(f"need at least 2 folds, not {n_folds}")
-    if X.shape[0] != len(y):
-        raise InvalidRequest(f"need a label for each example, have {len(y)} for {X.shape[0]}")
-    labels = np.unique(y)
-    if len(y) < 2:
-        return HeldOut(y[:0], labels, np.zeros((0, len(labels))), np.zeros(0, dtype=int))
-    fold_of = folds(y, keys, min(n_folds, len(y)), seed)
-    tested = Parallel()(delayed(_held_out)(fit, X, y, fold_of == fold) for fold in range(fold_of.max() + 1))
-    proba, n_learnt = np.zeros((len(y), len(labels))), np.zeros(len(y), dtype=int)
+    n, labels = len(labelled), labelled.labels
+    if n < 2:
+        return HeldOut(labelled.y[:0], labels, np.zeros((0, len(labels))), np.zeros(0, dtype=int))
+    fold_of = folds(labelled, min(n_folds, n), seed)
+    tested = Parallel()(delayed(_held_out)(fit, labelled, fold_of == fold) for fold in range(fold_of.max() + 1))
+    proba, n_learnt = np.zeros((n, len(labels))), np.zeros(n, dtype=int)
     for fold, (classes, found) in enumerate(tested):
         examples = np.flatnonzero(fold_of == fold)
         proba[np.ix_(examples, np.searchsorted(labels, classes))] = found
-        n_learnt[examples] = len(y) - len(examples)
-    return HeldOut(y, labels, proba, n_learnt)
+        n_learnt[examples] = n - len(examples)
+    return HeldOut(labelled.y, labels, proba, n_learnt)
 
 
-def _held_out(fit: Fit, X: Matrix, y: Array, is_test: Array) -> tuple[Array, Array]:
+def _held_out(fit: Fit, labelled: Labelled, is_test: Array) -> tuple[Array, Array]:
     """Labels, and their probabilities for the examples of one fold. Where the rest has one label only, it is sure."""
-    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
-    classes: Array = np.unique(y[train])
-    if len(classes) < 2:
-        return classes, np.ones((len(test), 1))
-    model = fit(X[train], y[train])
-    return model.classes, model.predict_proba(X[test])
+    train, test = labelled[np.flatnonzero(~is_test)], labelled[np.flatnonzero(is_test)]
+    if len(train.labels) < 2:
+        return train.labels, np.ones((len(test), 1))
+    model = fit(train.X, train.y)
+    return model.classes, model.predict_proba(test.X)
 
 
 @dataclass(frozen=True)
@@ -328,27 +326,27 @@ class BaselinePoint:
     n: int
 
 
-def random_baseline(fit: Fit, X: Matrix, y: Array, keys: Array, seed: int) -> tuple[BaselinePoint, ...]:
+def random_baseline(fit: Fit, labelled: Labelled, seed: int) -> tuple[BaselinePoint, ...]:
     """What labels of tasks drawn at random teach: a point for 10, 20, 40 ... of them, up to 4 of 5.
 
-    X, y, keys: examples that were drawn at random, not chosen. Each point averages a few draws of what is learnt; its
+    labelled: tasks that were drawn at random, not chosen. Each point averages a few draws of what is learnt; its
     interval counts each example once. Empty where there are fewer than `BASELINE_EXAMPLES`, or one label only.
     """
-    y = np.asarray(y)
-    if len(y) < BASELINE_EXAMPLES:
+    n = len(labelled)
+    if n < BASELINE_EXAMPLES:
         return ()
     points, n_learnt = [], BASELINE_FROM
-    while n_learnt <= BASELINE_SHARE * len(y):
-        orders = [draws.shuffled(keys, seed, "baseline", n_learnt, draw) for draw in range(BASELINE_DRAWS)]
-        usable = [order for order in orders if len(np.unique(y[order[:n_learnt]])) > 1]
-        shares = [_share_right(fit, X, y, order[:n_learnt], order[n_learnt:]) for order in usable]
+    while n_learnt <= BASELINE_SHARE * n:
+        orders = [draws.shuffled(labelled.keys, seed, "baseline", n_learnt, draw) for draw in range(BASELINE_DRAWS)]
+        parts = [(labelled[order[:n_learnt]], labelled[order[n_learnt:]]) for order in orders]
+        shares = [_share_right(fit, train, test) for train, test in parts if len(train.labels) > 1]
         if shares:
-            accuracy = proportion(round(float(np.mean(shares)) * len(y)), len(y))
-            points.append(BaselinePoint(n_learnt, accuracy, len(y)))
+            accuracy = proportion(round(float(np.mean(shares)) * n), n)
+            points.append(BaselinePoint(n_learnt, accuracy, n))
         n_learnt *= 2
     return tuple(points)
 
 
-def _share_right(fit: Fit, X: Matrix, y: Array, train: Array, test: Array) -> float:
-    model = fit(X[train], y[train])
-    return float(np.mean(model.classes[model.predict_proba(X[test]).argmax(axis=1)] == y[test]))
+def _share_right(fit: Fit, train: Labelled, test: Labelled) -> float:
+    model = fit(train.X, train.y)
+    return float(most_probable(model.predict_proba(test.X), model.classes).are_right(test.y).mean())

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.special import gammainccinv
 from scipy.stats import binom, hypergeom
 
+from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
@@ -73,29 +74,6 @@ class Goal:
     def level(self) -> float:
         """The probability of a broken promise that this look may use: 0.7 of delta, then 0.3 of the one before."""
         return float(self.delta * FIRST_LOOK * (1 - FIRST_LOOK) ** (self.look - 1))
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one model says of tasks. labels: shape (n_tasks,), names; confidence: shape (n_tasks,), in [0, 1].
-
-    Any confidence will do: it orders tasks, and need not be calibrated. Raises InvalidRequest.
-    """
-
-    labels: Array
-    confidence: Array
-
-    def __post_init__(self) -> None:
-        if self.labels.ndim != 1 or self.labels.shape != self.confidence.shape:
-            shapes = f"{self.labels.shape} and {self.confidence.shape}"
-            raise InvalidRequest(f"need a label and a confidence of each task, have shapes {shapes}")
-        # Written so that NaN fails it.
-        if not ((self.confidence >= 0) & (self.confidence <= 1)).all():
-            raise InvalidRequest("a confidence lies between 0 and 1")
-
-    def of(self, is_wanted: Array) -> Predictions:
-        """Those that are wanted. is_wanted: shape (n_tasks,), bool."""
-        return Predictions(self.labels[is_wanted], self.confidence[is_wanted])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,8 @@ from scipy.special import log_softmax
 
 from label_studio_al.learning.classifier import Classifier, fit_classifier
 from label_studio_al.learning.folds import folds
-from label_studio_al.learning.rows import Matrix, Rows
+from label_studio_al.learning.labelled import Labelled
+from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 
 AUTO = "auto"
@@ -60,26 +61,23 @@ def n_deciding(n_labels: int) -> int:
     return size
 
 
-def tune(X: Matrix, y: Array, keys: Array, choices: Mapping[str, Array], wanted: str, seed: int) -> Tuning:
-    """Decide on features and calibration from labelled rows in the order in which they were labelled.
+def tune(labelled: Labelled, choices: Mapping[str, Array], wanted: str, seed: int) -> Tuning:
+    """Decide on features and calibration from the earliest of the labelled tasks.
 
-    keys: shape (n_examples,). choices: columns by name, the default first (see Features.choices). wanted: one of them,
+    choices: columns by name, the default first (see Features.choices). wanted: one of them,
     or `auto`: the default, unless another's log loss in cross-validation is lower by more than two standard errors of
     the difference.
     """
     default = next(iter(choices))
-    n = n_deciding(len(y))
+    n = n_deciding(len(labelled))
     names = [wanted if wanted in choices else default]
     if wanted == AUTO and n >= COMPARE_FROM:
         names = list(choices)
-    some, labels, some_keys = X[:n], y[:n], keys[:n]
-    if isinstance(some, Rows):
-        # Worked out once, not for each fold, nor sent to another machine with what it is worked out from.
-        some = Rows(some.views)
-    if len(np.unique(labels)) < 2:
+    some = labelled[:n].computed()
+    if len(some.labels) < 2:
         return Tuning(names[0])
-    held_out = {name: _held_out_decisions(some, labels, some_keys, choices[name], seed) for name in names}
-    truth = np.searchsorted(np.unique(labels), labels)
+    held_out = {name: _held_out_decisions(some, choices[name], seed) for name in names}
+    truth = np.searchsorted(some.labels, some.y)
     temperatures = {name: _temperature(decisions, truth) for name, decisions in held_out.items()}
     # Each as sure of itself as it is right: otherwise features that merely make a timid model would win.
     losses = {name: _losses(held_out[name] / temperatures[name], truth) for name in names}
@@ -90,18 +88,23 @@ def tune(X: Matrix, y: Array, keys: Array, choices: Mapping[str, Array], wanted:
     return Tuning(chosen, temperatures[chosen], n, means)
 
 
-def train(X: Matrix, y: Array, choices: Mapping[str, Array], tuning: Tuning) -> Classifier:
-    """The classifier of these labelled rows. Raises InvalidRequest with fewer than 2 labels."""
-    return fit_classifier(X, y, choices[tuning.choice], tuning.temperature)
+def train(labelled: Labelled, choices: Mapping[str, Array], tuning: Tuning) -> Classifier:
+    """The classifier of these labelled tasks. Raises InvalidRequest with fewer than 2 labels."""
+    return fit_as(choices, tuning)(labelled.X, labelled.y)
 
 
-def _held_out_decisions(X: Matrix, y: Array, keys: Array, columns: Array, seed: int) -> Array:
+def fit_as(choices: Mapping[str, Array], tuning: Tuning) -> Callable[[Matrix, Array], Classifier]:
+    """How a classifier is trained on (X, y) after this decision."""
+    return lambda X, y: fit_classifier(X, y, choices[tuning.choice], tuning.temperature)
+
+
+def _held_out_decisions(labelled: Labelled, columns: Array, seed: int) -> Array:
     """What models that had not seen an example decide of it: shape (n_examples, n_labels), as of a softmax."""
-    labels = np.unique(y)
-    decisions = np.zeros((len(y), len(labels)))
-    fold_of = folds(y, keys, N_FOLDS, seed)
+    labels = labelled.labels
+    decisions = np.zeros((len(labelled), len(labels)))
+    fold_of = folds(labelled, N_FOLDS, seed)
     # Folds run wherever joblib.parallel_config says, by default here, one by one.
-    tested = Parallel()(delayed(_decided)(X, y, columns, fold_of == fold) for fold in range(N_FOLDS))
+    tested = Parallel()(delayed(_decided)(labelled, columns, fold_of == fold) for fold in range(N_FOLDS))
     for fold, (classes, found) in enumerate(tested):
         if not len(classes):
             continue
@@ -112,13 +115,13 @@ def _held_out_decisions(X: Matrix, y: Array, keys: Array, columns: Array, seed: 
     return decisions
 
 
-def _decided(X: Matrix, y: Array, columns: Array, is_held_out: Array) -> tuple[Array, Array]:
+def _decided(labelled: Labelled, columns: Array, is_held_out: Array) -> tuple[Array, Array]:
     """The labels of the examples that are not held out, and the decisions on the others; none with fewer than 2."""
-    held_out, kept = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
-    if len(np.unique(y[kept])) < 2:
-        return np.zeros(0, dtype=y.dtype), np.zeros((len(held_out), 0))
-    classifier = fit_classifier(X[kept], y[kept], columns)
-    found = classifier.decisions(X[held_out])
+    kept, held_out = labelled[np.flatnonzero(~is_held_out)], labelled[np.flatnonzero(is_held_out)]
+    if len(kept.labels) < 2:
+        return kept.y[:0], np.zeros((len(held_out), 0))
+    classifier = fit_classifier(kept.X, kept.y, columns)
+    found = classifier.decisions(held_out.X)
     return classifier.classes, np.hstack([np.zeros_like(found), found]) if found.shape[1] == 1 else found
 
 

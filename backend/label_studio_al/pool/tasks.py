@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -13,6 +13,7 @@ from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage, cover
 from label_studio_al.learning.features import Features, TextRows
+from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.files import HAS_FEATURES, WITHOUT_TEXT
@@ -135,6 +136,12 @@ class Pool:
     def having_rows(self, task_ids: Sequence[int]) -> list[int]:
         """Those of the tasks that have a row, in the given order."""
         return [task_id for task_id, row in zip(task_ids, self._rows_of(task_ids), strict=True) if row >= 0]
+
+    def labelled(self, labels: Mapping[int, str], among: Sequence[int] | None = None) -> Labelled:
+        """The labelled tasks that have a row, in the order of `among`, or else of the labels."""
+        known = self.having_rows(list(labels) if among is None else among)
+        y = np.array([labels[task_id] for task_id in known], dtype=str)
+        return Labelled(self.X[self.rows(known)], y, np.array(known, dtype=np.int64))
 
     def open_rows(self, *closed: Sequence[int]) -> Array:
         """The live rows of all tasks but these, ascending by task."""

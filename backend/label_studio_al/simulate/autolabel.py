@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from label_studio_al.learning import draws
 from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Encoder, Features
-from label_studio_al.learning.guarantee import Goal, Predictions, guarantee, n_audits_needed
+from label_studio_al.learning.guarantee import Goal, guarantee, n_audits_needed
 from label_studio_al.learning.learner import train, tune
+from label_studio_al.learning.predictions import Predictions, most_probable
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
@@ -106,11 +107,9 @@ def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) ->
             learnt = turn.labelled[~turn.is_audit]
             if len(turn.labelled) not in wanted or len(np.unique(known.y[learnt])) < 2:
                 continue
-            X, y, keys = known.X[learnt], known.y[learnt], known.keys[learnt]
-            classifier = train(X, y, known.choices, tune(X, y, keys, known.choices, options.features, run.seed))
-            proba = classifier.predict_proba(known.X)
-            predictions = Predictions(classifier.classes[proba.argmax(axis=1)], proba.max(axis=1))
-            yield Labeller(turn, predictions)
+            labelled, choices = known.labelled(learnt), known.choices
+            classifier = train(labelled, choices, tune(labelled, choices, options.features, run.seed))
+            yield Labeller(turn, most_probable(classifier.predict_proba(known.X), classifier.classes))
 
 
 def finish(known: Known, labeller: Labeller, budget: int, goal: Goal, seed: Sequence[int]) -> Finish:
@@ -119,7 +118,7 @@ def finish(known: Known, labeller: Labeller, budget: int, goal: Goal, seed: Sequ
     seed: the first number is kept; all of them together draw the tasks.
     """
     predictions, n_tasks = labeller.predictions, len(known.y)
-    is_right = predictions.labels == known.y
+    is_right = predictions.are_right(known.y)
     is_open = np.ones(n_tasks, dtype=bool)
     is_open[labeller.labelled] = False
     left, n = np.flatnonzero(is_open), max(0, budget - len(labeller.labelled))

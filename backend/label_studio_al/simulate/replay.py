@@ -17,8 +17,9 @@ from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.features import TextRows
-from label_studio_al.learning.learner import n_deciding, train, tune
-from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.labelled import Labelled
+from label_studio_al.learning.learner import fit_as, n_deciding, train, tune
+from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -67,6 +68,10 @@ class Known:
         """The rows that may be labelled in the order of a seed, which all strategies of that seed share."""
         order = draws.shuffled(self.keys, seed, "order of the data")
         return replace(self, X=self.X[order], y=self.y[order], contents=self.contents[order])
+
+    def labelled(self, tasks: Array | slice) -> Labelled:
+        """Some of the tasks with their labels."""
+        return Labelled(self.X[tasks], self.y[tasks], self.keys[tasks])
 
     @cached_property
     def copies(self) -> Copies:
@@ -135,10 +140,10 @@ def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
 def full_score(known: Known, features: str) -> Score:
     """What the same learner reaches with every label of the train split."""
     known = known.shuffled(seed=0)
-    X, y, keys = known.X, known.y, known.keys
+    everything, choices = known.labelled(slice(None)), known.choices
     with threadpool_limits(1):
-        classifier = train(X, y, known.choices, tune(X, y, keys, known.choices, features, seed=0))
-        return _score(known, classifier, y)
+        classifier = train(everything, choices, tune(everything, choices, features, seed=0))
+        return _score(known, classifier, known.y)
 
 
 def replay(known: Known, run: Run, options: Options) -> list[Point]:
@@ -165,11 +170,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
     labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
     is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit
     classifier: Classifier | None = None if after is None else after.classifier
-    tuning = tune(X[labelled], y[labelled], known.keys[labelled], choices, options.features, run.seed)
-
-    def fit(rows: Matrix, labels: Array) -> Classifier:
-        return train(rows, labels, choices, tuning)
-
+    tuning = tune(known.labelled(labelled), choices, options.features, run.seed)
     while len(labelled) < min(options.budget, len(y)):
         began = time.perf_counter()
         situation = Situation(
@@ -185,7 +186,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
             n_classes=len(classes),
             classifier=classifier,
             coverage=coverage,
-            fit=fit,
+            fit=fit_as(choices, tuning),
             batch=options.batch,
             seed=run.seed,
         )
@@ -193,11 +194,11 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
         asked = _asked(run.strategy, classes, situation, options.audit_share, n)
         labelled = np.concatenate([labelled, asked.tasks])
         is_audit = np.concatenate([is_audit, asked.is_audit])
-        met = y[labelled]
-        if len(np.unique(met)) > 1:
+        met = known.labelled(labelled)
+        if len(met.labels) > 1:
             if tuning.n_labels != n_deciding(len(met)):
-                tuning = tune(X[labelled], met, known.keys[labelled], choices, options.features, run.seed)
-            classifier = fit(X[labelled], met)
+                tuning = tune(met, choices, options.features, run.seed)
+            classifier = train(met, choices, tuning)
         yield Turn(labelled, is_audit, classifier, time.perf_counter() - began)
 
 
@@ -211,8 +212,8 @@ def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_
 def _score(known: Known, classifier: Classifier | None, met: Array) -> Score:
     """The test split's score; without a model, everything is taken for the one label that was met."""
     if classifier is None:
-        predicted = np.full(len(known.y_test), met[0])
+        predicted: Array = np.full(len(known.y_test), met[0])
     else:
-        predicted = classifier.classes[classifier.predict_proba(known.X_test).argmax(axis=1)]
+        predicted = most_probable(classifier.predict_proba(known.X_test), classifier.classes).labels
     macro_f1 = f1_score(known.y_test, predicted, average="macro", zero_division=0)
     return Score(float((predicted == known.y_test).mean()), float(macro_f1))

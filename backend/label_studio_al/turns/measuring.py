@@ -21,13 +21,14 @@ from label_studio_al.learning.evaluation import (
     suspects,
 )
 from label_studio_al.learning.model import Model
+from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.store import Measurement, Prediction, Store, Version
 from label_studio_al.turns.subject import Subject
-from label_studio_al.turns.training import fit_as
+from label_studio_al.turns.training import fit_beside
 
 # Versions that differ by a label or two always agree: the ones compared are a batch apart, as they were when the
 # rule for stopping was measured.
@@ -51,20 +52,19 @@ def keep_predictions(store: Store, subject: Subject, version: Version, model: Mo
     readable = {task_id: text for task_id, text in texts.items() if text is not None}
     if not readable:
         return
-    proba = model.predict_proba(list(readable.values()))
+    said = most_probable(model.predict_proba(list(readable.values())), model.classifier.classes)
     audits = store.windows.audits(version.id) | store.versions.late_audits(version.id)
-    best = proba.argmax(axis=1)
     store.measurements.keep_predictions(
         key,
         [
             Prediction(
                 task_id=task_id,
-                predicted=str(model.classifier.classes[column]),
-                probability=float(row[column]),
+                predicted=predicted,
+                probability=probability,
                 n_labels=len(version.learnt),
                 is_audit=task_id in audits,
             )
-            for task_id, row, column in zip(readable, proba, best, strict=True)
+            for task_id, (predicted, probability) in zip(readable, said.pairs(), strict=True)
         ],
     )
 
@@ -87,7 +87,7 @@ def measure(store: Store, subject: Subject, version: Version, model: Model, now:
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
     about = {"features": model.tuning.sentence(), "labels": counts}
-    fit = fit_as(subject.pool, model.tuning)
+    fit = fit_beside(subject.pool, model.tuning)
     report = about | _report(store, subject, version, fit, kappas)
     measurement = Measurement(version.number, n_labels, now, kappa, predictions, report)
     store.measurements.record(key, measurement)
@@ -130,9 +130,9 @@ def _report(
     ]
     learnt = {task_id: version.learnt[task_id] for task_id in pool.having_rows(list(version.learnt))}
     some = _some(list(learnt), seed)
-    held_out = hold_out(fit, *_labelled(pool, learnt, some), seed)
+    held_out = hold_out(fit, pool.labelled(learnt, some), seed)
     drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in learnt], seed)
-    baseline = random_baseline(fit, *_labelled(pool, learnt, drawn), seed)
+    baseline = random_baseline(fit, pool.labelled(learnt, drawn), seed)
     cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
     recall = {quality.label: quality.recall for quality in cross_validation.labels}
     n_audits = sum(outcome.is_audit for outcome in outcomes)
@@ -157,12 +157,6 @@ def _some(task_ids: Sequence[int], seed: int) -> list[int]:
     return [task_ids[place] for place in draws.first(keys, CROSS_VALIDATED_LABELS, seed, "cross-validation")]
 
 
-def _labelled(pool: Pool, labels: Mapping[int, str], task_ids: Sequence[int]) -> tuple[Matrix, Array, Array]:
-    """The features, labels and keys of these tasks."""
-    y = np.array([labels[task_id] for task_id in task_ids], dtype=str)
-    return pool.X[pool.rows(task_ids)], y, np.array(task_ids, dtype=np.int64)
-
-
 def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[str, Any]]:
     """Labels that are taken for one another most often, either way round, with the surest mistakes as examples."""
     mistakes: dict[tuple[str, str], list[tuple[float, int]]] = {}
@@ -181,8 +175,8 @@ def _predictions(pool: Pool, classifier: Classifier) -> dict[int, str]:
     """The labels of the same tasks each time, as far as they exist."""
     known = pool.task_ids[pool.live]
     sample = known[draws.first(known, COMPARED_TASKS, 0, "compared")].tolist()
-    best = classifier.predict_proba(pool.X[pool.rows(sample)]).argmax(axis=1)
-    return dict(zip(sample, map(str, classifier.classes[best]), strict=True))
+    said = most_probable(classifier.predict_proba(pool.X[pool.rows(sample)]), classifier.classes)
+    return dict(zip(sample, map(str, said.labels), strict=True))
 
 
 def _kappa(before: Mapping[int, str], now: Mapping[int, str]) -> float | None:

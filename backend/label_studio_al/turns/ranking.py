@@ -10,6 +10,7 @@ import numpy as np
 
 from label_studio_al.learning.asking import Situation, ask_and_audit
 from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.predictions import top_k
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies import MEASURES, by_position
 from label_studio_al.learning.types import Array
@@ -147,11 +148,7 @@ def _guesses(classifier: Classifier, rows: Matrix, given: Sequence[str | None]) 
     """The most probable labels of each task, behind the one that people have given to its text already."""
     proba = classifier.predict_proba(rows)
     is_given = classifier.classes == np.array([label or "" for label in given], dtype=str)[:, None]
-    best = np.argsort(-(proba + is_given), axis=1, kind="stable")[:, :GUESSES]
-    return [
-        [(str(classifier.classes[column]), float(row[column])) for column in columns]
-        for row, columns in zip(proba, best, strict=True)
-    ]
+    return top_k(proba, classifier.classes, GUESSES, is_given)
 
 
 def with_checks(window: Window, checks: Sequence[int], n: int) -> Window:

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-import numpy as np
-
 from label_studio_al.learning.classifier import Classifier
-from label_studio_al.learning.learner import Tuning, n_deciding, train, tune
+from label_studio_al.learning.labelled import Labelled
+from label_studio_al.learning.learner import Tuning, fit_as, n_deciding, train, tune
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
@@ -34,30 +33,29 @@ class Training:
 
     def train(self, subject: Subject) -> Trained:
         """A model of all labels."""
-        pool, labels = subject.pool, subject.labels
-        rows, y = pool.X[pool.rows(list(labels))], np.array(list(labels.values()))
-        tuning = self._tuning(subject, rows, y)
-        return Trained(train(rows, y, pool.features.choices(), tuning), tuning)
+        labelled = subject.pool.labelled(subject.labels)
+        tuning = self._tuning(subject, labelled)
+        return Trained(train(labelled, subject.pool.features.choices(), tuning), tuning)
 
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Let go of projects that are not known any more."""
         for key in self._tunings.keys() - keys:
             del self._tunings[key]
 
-    def _tuning(self, subject: Subject, rows: Matrix, y: Array) -> Tuning:
+    def _tuning(self, subject: Subject, labelled: Labelled) -> Tuning:
         """Which features and how calibrated, from the earliest labels: decided again only when these change."""
         pool, labels, settings = subject.pool, subject.labels, subject.settings
         deciding = tuple(labels.items())[: n_deciding(len(labels))]
         because = (pool.features_id, settings.features, settings.seed, deciding)
         known = self._tunings.get(subject.key)
         if known is None or known[0] != because:
-            found = tune(rows, y, np.array(list(labels)), pool.features.choices(), settings.features, settings.seed)
+            found = tune(labelled, pool.features.choices(), settings.features, settings.seed)
             known = self._tunings[subject.key] = (because, found)
             log.info("project %s: features: %s", subject.key, found.sentence())
         return known[1]
 
 
-def fit_as(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Classifier]:
+def fit_beside(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Classifier]:
     """How classifiers beside the published one are trained: in the same way."""
     choices = pool.features.choices()
-    return lambda X, y: train(X, y, choices, tuning or Tuning(next(iter(choices))))
+    return fit_as(choices, tuning or Tuning(next(iter(choices))))

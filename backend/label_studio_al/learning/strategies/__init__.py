@@ -79,11 +79,15 @@ def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
 
 def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
     def rank(query: Query) -> Ranking:
-        members = fit_committee(query.fit, query.X_labelled, query.y, query.keys_labelled, N_MEMBERS, query.seed)
+        members = fit_committee(query.fit, query.labelled, N_MEMBERS, query.seed)
         probas = np.stack([member.predict_proba(query.X) for member in members])
         return by_value(measure(probas), query)
 
     return rank
+
+
+def _in_order(choose: Callable[[Query], Array]) -> Callable[[Query], Ranking]:
+    return lambda query: by_order(choose(query))
 
 
 def _random(query: Query) -> Ranking:
@@ -94,27 +98,9 @@ def _k_center(query: Query) -> Ranking:
     return by_order(k_center(query.Z, query.Z_labelled, query.keys, query.n, query.seed))
 
 
-def _k_means(query: Query) -> Ranking:
-    return by_order(k_means(query.Z, query.Z_labelled, query.keys, query.n, query.batch, query.seed))
-
-
-def _typiclust(query: Query) -> Ranking:
-    return by_order(typiclust(query.Z, query.Z_labelled, query.keys, query.n, query.batch, query.seed))
-
-
 def _expected_gradient_length(query: Query) -> Ranking:
     lengths = expected_gradient_length(query.proba, squared_norms(query.X))
     return by_value(lengths, query)
-
-
-def _expected_error_reduction(query: Query) -> Ranking:
-    pool = query.X, query.proba, query.keys
-    known = query.X_labelled, query.proba_labelled, query.keys_labelled
-    return by_order(expected_error_reduction(*pool, *known, query.n, query.seed))
-
-
-def _cluster_margin(query: Query) -> Ranking:
-    return by_order(cluster_margin(query.proba, query.Z, query.keys, query.n, query.batch, query.seed))
 
 
 def _badge(query: Query) -> Ranking:
@@ -168,14 +154,14 @@ _ALL = (
         "The central task of each group of similar tasks that has no label yet.",
         "Zhdanov 2019",
         False,
-        _k_means,
+        _in_order(k_means),
     ),
     Strategy(
         "typiclust",
         "The most typical task of each group of similar tasks that has no label yet.",
         "Hacohen et al. 2022 (TypiClust)",
         False,
-        _typiclust,
+        _in_order(typiclust),
     ),
     Strategy(
         "vote_entropy",
@@ -210,14 +196,14 @@ _ALL = (
         "Tasks whose label would make the model surest of all the others.",
         "Roy and McCallum 2001",
         True,
-        _expected_error_reduction,
+        _in_order(expected_error_reduction),
     ),
     Strategy(
         "cluster_margin",
         "Uncertain tasks of as many different groups as a batch has room for.",
         "Citovsky et al. 2021",
         True,
-        _cluster_margin,
+        _in_order(cluster_margin),
     ),
     Strategy(
         "badge",

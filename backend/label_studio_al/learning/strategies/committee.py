@@ -11,7 +11,8 @@ from scipy.special import entr
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import Classifier
-from label_studio_al.learning.rows import Matrix, Rows
+from label_studio_al.learning.labelled import Labelled
+from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies.uncertainty import entropy
 from label_studio_al.learning.types import Array
 
@@ -20,7 +21,7 @@ _POISSON = np.cumsum(np.exp(-1) / np.array([factorial(times) for times in range(
 
 
 def fit_committee(
-    fit: Callable[[Matrix, Array], Classifier], X_labelled: Matrix, y: Array, keys: Array, n_members: int, seed: int
+    fit: Callable[[Matrix, Array], Classifier], labelled: Labelled, n_members: int, seed: int
 ) -> list[Classifier]:
     """Classifiers that each saw another draw, with replacement, of the labelled tasks.
 
@@ -29,14 +30,14 @@ def fit_committee(
     side under `joblib.parallel_config`. Source: Abe and Mamitsuka 1998 (query by bagging); Oza and Russell 2001 (the
     bootstrap's counts as independent draws from Poisson's distribution of mean 1).
     """
-    drawn = [_draw(y, draws.uniforms(keys, seed, "committee", member)) for member in range(n_members)]
-    # Rows that are worked out when they are looked at know how, which is much to send to another machine.
-    X = Rows(X_labelled.views) if isinstance(X_labelled, Rows) else X_labelled
-    return list(Parallel()(delayed(_fit_drawn)(fit, X, y, draw) for draw in drawn))
+    of = [draws.uniforms(labelled.keys, seed, "committee", member) for member in range(n_members)]
+    known = labelled.computed()
+    return list(Parallel()(delayed(_fit_drawn)(fit, known, _draw(known.y, uniforms)) for uniforms in of))
 
 
-def _fit_drawn(fit: Callable[[Matrix, Array], Classifier], X: Matrix, y: Array, draw: Array) -> Classifier:
-    return fit(X[draw], y[draw])
+def _fit_drawn(fit: Callable[[Matrix, Array], Classifier], labelled: Labelled, draw: Array) -> Classifier:
+    drawn = labelled[draw]
+    return fit(drawn.X, drawn.y)
 
 
 def _draw(y: Array, uniforms: Array) -> Array:

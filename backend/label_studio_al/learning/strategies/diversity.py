@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.rows import Matrix, dense_row, squared_norms
 from label_studio_al.learning.strategies.clusters import MAX_FITTED, compact, k_means_centres, nearest
+from label_studio_al.learning.strategies.query import Query
 from label_studio_al.learning.types import Array
 
 MAX_CLUSTERS = 500
@@ -36,30 +37,30 @@ def k_center(Z: Matrix, Z_labelled: Matrix, keys: Array, n: int, seed: int) -> A
     return chosen
 
 
-def k_means(Z: Matrix, Z_labelled: Matrix, keys: Array, n: int, batch: int, seed: int) -> Array:
+def k_means(query: Query) -> Array:
     """The task nearest to each k-means centre, where the centre's cluster has no label; largest cluster first.
 
-    Z: shape (n_tasks, n_dims), Z_labelled: shape (n_labelled, n_dims). Returns min(n, n_tasks) indices in the order
-    of choice. Approximate: centres are fitted on 10,000 tasks, 500 at most; wide sparse features are projected first.
+    Returns min(n, n_tasks) indices in the order of choice. Approximate: centres are fitted on 10,000 tasks, 500 at
+    most; wide sparse features are projected first.
     Source: Zhdanov 2019, with TypiClust's way of passing over what is labelled.
     """
 
     def nearest_to_centre(rows: Array) -> Array:
         return np.argsort(squared_norms(rows - rows.mean(axis=0)), kind="stable")
 
-    return _by_cluster(Z, Z_labelled, keys, n, batch, seed, nearest_to_centre)
+    return _by_cluster(query, nearest_to_centre)
 
 
-def typiclust(Z: Matrix, Z_labelled: Matrix, keys: Array, n: int, batch: int, seed: int) -> Array:
+def typiclust(query: Query) -> Array:
     """The most typical task of each cluster without a label, largest cluster first.
 
-    Z: shape (n_tasks, n_dims), Z_labelled: shape (n_labelled, n_dims). There are as many clusters as labelled and
+    There are as many clusters as labelled and
     wanted tasks. Typical: nearest on average to its 20 nearest neighbours in the cluster. Returns min(n, n_tasks)
     indices in the order of choice. Approximate: centres are fitted on 10,000 tasks, 500 at most; neighbours are
     looked for in 500 tasks of the cluster; wide sparse features are projected first.
     Source: Hacohen et al. 2022 (TypiClust).
     """
-    return _by_cluster(Z, Z_labelled, keys, n, batch, seed, most_typical)
+    return _by_cluster(query, most_typical)
 
 
 def most_typical(rows: Array) -> Array:
@@ -78,48 +79,51 @@ def most_typical(rows: Array) -> Array:
     return np.concatenate([np.argsort(mean, kind="stable"), np.arange(len(compared), len(rows))])
 
 
-def _by_cluster(
-    Z: Matrix,
-    Z_labelled: Matrix,
-    keys: Array,
-    n: int,
-    batch: int,
-    seed: int,
-    best_first: Callable[[Array], Array],
-) -> Array:
+def _by_cluster(query: Query, best_first: Callable[[Array], Array]) -> Array:
     """One task a cluster, clusters without a label first, then the larger one.
 
     One batch is chosen, then three times as many as are chosen already: few clusterings make a long window, and a
     shorter window is its beginning. best_first: from a cluster's rows to their order.
     """
-    rows, labelled = compact(Z, Z_labelled, keys, seed)
-    order, n = draws.shuffled(keys, seed, "clusters"), min(n, len(rows))
+    seed = query.seed
+    rows, labelled = compact(query.Z, query.Z_labelled, query.keys, seed)
+    order, n = draws.shuffled(query.keys, seed, "clusters"), min(query.n, len(rows))
     chosen = np.zeros(0, dtype=np.int64)
     while len(chosen) < n:
         covered = np.vstack([labelled, rows[chosen]])
-        step = min(max(batch, 3 * len(chosen)), len(rows) - len(chosen))
+        step = min(max(query.batch, 3 * len(chosen)), len(rows) - len(chosen))
         sample = np.vstack([rows[order[:MAX_FITTED]], labelled])
         centres = k_means_centres(sample, min(len(covered) + step, MAX_CLUSTERS), seed)
         n_covered = np.bincount(nearest(covered, centres)[0], minlength=len(centres))
         free = order[~np.isin(order, chosen)]
         cluster_of = nearest(rows[free], centres)[0]
-        picks = _take_turns(rows, free, cluster_of, n_covered, min(step, n - len(chosen)), best_first)
+        in_order = _best_of_each(rows, free, cluster_of, best_first)
+        picks = _take_turns(in_order, cluster_of, n_covered, min(step, n - len(chosen)))
         chosen = np.concatenate([chosen, picks])
     return chosen
 
 
-def _take_turns(
-    rows: Array, free: Array, cluster_of: Array, n_covered: Array, n: int, best_first: Callable[[Array], Array]
-) -> Array:
+def _best_of_each(
+    rows: Array, free: Array, cluster_of: Array, best_first: Callable[[Array], Array]
+) -> Callable[[int], Iterator[int]]:
+    """Gives a cluster's free tasks, the best first."""
+
+    def in_order(cluster: int) -> Iterator[int]:
+        members = free[cluster_of == cluster]
+        return iter(members[best_first(rows[members])].tolist())
+
+    return in_order
+
+
+def _take_turns(in_order: Callable[[int], Iterator[int]], cluster_of: Array, n_covered: Array, n: int) -> Array:
     """n of the free tasks: each from the cluster that has the fewest covered tasks, then the most free ones."""
     n_covered, n_free = n_covered.copy(), np.bincount(cluster_of, minlength=len(n_covered))
-    sizes, queues, picks = n_free.copy(), {}, []
+    sizes, queues, picks = n_free.copy(), dict[int, Iterator[int]](), []
     for _ in range(n):
         open_ones = np.flatnonzero(n_free)
-        cluster = open_ones[np.lexsort((-sizes[open_ones], n_covered[open_ones]))[0]]
+        cluster = int(open_ones[np.lexsort((-sizes[open_ones], n_covered[open_ones]))[0]])
         if cluster not in queues:
-            members = free[cluster_of == cluster]
-            queues[cluster] = iter(members[best_first(rows[members])])
+            queues[cluster] = in_order(cluster)
         picks.append(next(queues[cluster]))
         n_covered[cluster] += 1
         n_free[cluster] -= 1

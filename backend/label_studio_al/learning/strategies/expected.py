@@ -10,7 +10,7 @@ from scipy.special import softmax
 from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import REGULARISATION_C
 from label_studio_al.learning.rows import Matrix, inner, squared_norms
-from label_studio_al.learning.strategies.query import highest
+from label_studio_al.learning.strategies.query import Query, highest
 from label_studio_al.learning.strategies.uncertainty import margin
 from label_studio_al.learning.types import Array
 
@@ -38,20 +38,9 @@ def expected_gradient_length(proba: Array, norms: Array) -> Array:
     return np.asarray((proba * np.sqrt(np.maximum(squared, 0))).sum(axis=1) * np.sqrt(norms + 1))
 
 
-def expected_error_reduction(
-    X: Matrix,
-    proba: Array,
-    keys: Array,
-    X_labelled: Matrix,
-    proba_labelled: Array,
-    keys_labelled: Array,
-    n: int,
-    seed: int,
-) -> Array:
+def expected_error_reduction(query: Query) -> Array:
     """The tasks whose labels would leave the least entropy in the pool, averaged over the labels as probable.
 
-    X: shape (n_tasks, n_features); proba: shape (n_tasks, n_labels), rows sum to 1; keys: shape (n_tasks,);
-    the labelled tasks alike.
     Returns min(n, n_tasks) indices, best first. What is approximate:
     - only the 500 tasks of the highest margin (fewer with more than 20 labels) are tried, the others follow by margin;
     - the entropy is taken over 500 tasks;
@@ -60,12 +49,14 @@ def expected_error_reduction(
       the intercept is one more feature.
     Candidates are tried side by side under `joblib.parallel_config`. Source: Roy and McCallum 2001 (log loss).
     """
+    X, proba, keys, seed = query.X, query.proba, query.keys, query.seed
     n_candidates = max(MIN_CANDIDATES, min(N_CANDIDATES, MAX_TRIES // proba.shape[1] ** 2))
-    by_margin = highest(margin(proba), keys, max(n, n_candidates), seed)
+    by_margin = highest(margin(proba), keys, max(query.n, n_candidates), seed)
     candidates, rest = by_margin[:n_candidates], by_margin[n_candidates:]
     evaluated = draws.first(keys, N_EVALUATED, seed, "evaluated")
-    known = draws.first(keys_labelled, MAX_LABELLED, seed, "labelled")
-    covariances, variances = posterior(X[candidates], X[evaluated], X_labelled[known], proba_labelled[known])
+    known = draws.first(query.labelled.keys, MAX_LABELLED, seed, "labelled")
+    labelled = query.labelled.X[known], query.proba_labelled[known]
+    covariances, variances = posterior(X[candidates], X[evaluated], *labelled)
     logits = np.log(np.maximum(proba[evaluated], np.finfo(proba.dtype).tiny))
     blocks = np.array_split(np.arange(len(candidates)), min(N_BLOCKS, len(candidates)))
     entropies = Parallel()(
@@ -73,7 +64,7 @@ def expected_error_reduction(
         for block in blocks
     )
     order = highest(-np.concatenate(entropies), keys[candidates], len(candidates), seed)
-    return np.concatenate([candidates[order], rest])[:n]
+    return np.concatenate([candidates[order], rest])[: query.n]
 
 
 def posterior(

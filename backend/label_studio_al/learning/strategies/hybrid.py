@@ -8,7 +8,7 @@ from scipy.special import entr
 from label_studio_al.learning import draws
 from label_studio_al.learning.rows import Matrix, dense_row, inner_blocks, squared_norms, weighted_sum
 from label_studio_al.learning.strategies.clusters import compact, k_means_centres, nearest, spread
-from label_studio_al.learning.strategies.query import highest
+from label_studio_al.learning.strategies.query import Query, highest
 from label_studio_al.learning.strategies.uncertainty import margin
 from label_studio_al.learning.types import Array
 
@@ -17,18 +17,17 @@ CANDIDATES_A_TASK = 20
 N_NEIGHBOURS = 10
 
 
-def cluster_margin(proba: Array, Z: Matrix, keys: Array, n: int, batch: int, seed: int) -> Array:
+def cluster_margin(query: Query) -> Array:
     """Uncertain tasks of many kinds: the most uncertain ones, taken in turns from clusters, smallest cluster first.
 
-    proba: shape (n_tasks, n_labels), rows sum to 1. Z: shape (n_tasks, n_dims). Returns min(n, n_tasks) indices,
-    batch after batch. Each batch is chosen among the 20 times as many tasks of the highest margin that are left, 100
-    at least, in as many k-means clusters as the batch has tasks. Source: Citovsky et al. 2021, who cluster the whole
-    pool once and agglomeratively.
+    Returns min(n, n_tasks) indices, batch after batch. Each batch is chosen among the 20 times as many tasks of the
+    highest margin that are left, 100 at least, in as many k-means clusters as the batch has tasks. Source: Citovsky et
+    al. 2021, who cluster the whole pool once and agglomeratively.
     """
+    n, batch, seed = query.n, query.batch, query.seed
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
-    informativeness = margin(proba)
-    uncertain = highest(informativeness, keys, n + n_candidates, seed)
-    looked_at, looked_at_keys = Z[uncertain], keys[uncertain]
+    uncertain = highest(margin(query.proba), query.keys, n + n_candidates, seed)
+    looked_at, looked_at_keys = query.Z[uncertain], query.keys[uncertain]
     chosen: Array = np.zeros(0, dtype=np.int64)
     left: Array = np.arange(len(uncertain))
     while len(chosen) < n and len(left):

@@ -10,6 +10,7 @@ import numpy as np
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, is_finite
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -21,7 +22,7 @@ class Query:
 
     X: the pool, shape (n_tasks, n_features). Z: the same tasks for distances, best dense and short: shape (n_tasks,
     n_dims), rows of unit length. keys: shape (n_tasks,), what tells the tasks apart wherever they lie (see draws).
-    X_labelled, Z_labelled, keys_labelled: the labelled tasks alike; y: their label names.
+    labelled, Z_labelled: the labelled tasks alike.
     batch: how many are asked before the next training; the n tasks are successive batches in order.
     fit: trains a classifier on (X, y). Raises InvalidRequest where features are no numbers or their shapes do not
     fit together.
@@ -29,11 +30,9 @@ class Query:
 
     X: Matrix
     Z: Matrix
-    X_labelled: Matrix
-    Z_labelled: Matrix
     keys: Array
-    keys_labelled: Array
-    y: Array
+    labelled: Labelled
+    Z_labelled: Matrix
     classifier: Classifier | None
     n: int
     batch: int
@@ -43,19 +42,17 @@ class Query:
     def __post_init__(self) -> None:
         if self.n < 0 or self.batch < 1:
             raise InvalidRequest(f"need n of 0 or more and a batch of 1 or more, have n={self.n}, batch={self.batch}")
-        for pool, labelled in ((self.X, self.X_labelled), (self.Z, self.Z_labelled)):
-            if pool.shape[0] != self.n_tasks or labelled.shape[0] != len(self.y):
-                came = f"{pool.shape[0]} of {self.n_tasks} tasks and {labelled.shape[0]} of {len(self.y)} labelled ones"
+        n_labelled = len(self.labelled)
+        for pool, labelled in ((self.X, self.labelled.X), (self.Z, self.Z_labelled)):
+            if pool.shape[0] != self.n_tasks or labelled.shape[0] != n_labelled:
+                came = f"{pool.shape[0]} of {self.n_tasks} tasks and {labelled.shape[0]} of {n_labelled} labelled ones"
                 raise InvalidRequest(f"every task needs one row of features, have {came}")
             if pool.shape[1] != labelled.shape[1]:
                 came = f"{pool.shape[1]} and {labelled.shape[1]}"
                 raise InvalidRequest(f"pool and labelled tasks need the same features, have {came} columns")
-        if self.keys.shape != (self.n_tasks,) or self.keys_labelled.shape != (len(self.y),):
-            came = (
-                f"{len(self.keys)} of {self.n_tasks} tasks and {len(self.keys_labelled)} of {len(self.y)} labelled ones"
-            )
-            raise InvalidRequest(f"every task needs one key, have {came}")
-        parts = {id(part): part for part in (self.X, self.Z, self.X_labelled, self.Z_labelled)}
+        if self.keys.shape != (self.n_tasks,):
+            raise InvalidRequest(f"every task needs one key, have {len(self.keys)} for {self.n_tasks}")
+        parts = {id(part): part for part in (self.X, self.Z, self.labelled.X, self.Z_labelled)}
         if not all(is_finite(part) for part in parts.values()):
             raise InvalidRequest("features must be finite numbers, have NaN, infinity or some too large to be squared")
 
@@ -74,12 +71,12 @@ class Query:
     def proba_labelled(self) -> Array:
         """The same for the labelled tasks."""
         assert self.classifier
-        return self.classifier.predict_proba(self.X_labelled)
+        return self.classifier.predict_proba(self.labelled.X)
 
     def require_model(self, strategy: str) -> None:
         """Raise InvalidRequest, in the name of the strategy, where there is no model or nothing labelled."""
-        if self.classifier is None or not len(self.y):
-            found = ", ".join(repr(str(label)) for label in np.unique(self.y)) or "none"
+        if self.classifier is None or not len(self.labelled):
+            found = ", ".join(repr(str(label)) for label in self.labelled.labels) or "none"
             raise InvalidRequest(f"{strategy} needs a model trained on tasks of 2 labels, have {found}")
 
 
