@@ -20,6 +20,7 @@ from label_studio_al.labeling import Task
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Measurement, NewVersion, Signer, Store, Turn
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 
 LABELS = [f"label {n}" for n in range(20)]
 WINDOW = 100
@@ -41,7 +42,7 @@ def main() -> None:
         keys = [f"{number}.1700000000" for number in range(1, options.projects + 1)]
         for key in keys:
             fill(store, key, options.tasks // options.projects, options.labels)
-        client = create_app(settings, store, signer, []).test_client()
+        client = create_app(Parts(settings, store, signer), []).test_client()
         print(f"{options.projects} projects, {options.tasks:,} tasks, {options.labels:,} labels learnt in each\n")
         print("| page | median | times /health |")
         print("| --- | --- | --- |")

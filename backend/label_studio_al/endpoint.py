@@ -18,6 +18,7 @@ from label_studio_al.labeling import (
     version_name,
 )
 from label_studio_al.learning.model import Model
+from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.clock import Clock
@@ -95,20 +96,22 @@ def name_of(store: Store, version: tuple[int, str] | None) -> str:
     return version_name(FIRST_VERSION, store.installation) if version is None else version[1]
 
 
-def answer(
-    store: Store,
-    clock: Clock,
-    version: tuple[int, str] | None,
-    model: Model | None,
-    config: LabelConfig,
-    tasks: Sequence[Any],
-    checks: Collection[int] = frozenset(),
-) -> list[dict[str, Any]]:
-    """Labels and scores of tasks: exactly one prediction a task, in order. Raises Overloaded if it takes too long.
+@dataclass(frozen=True)
+class Current:
+    """What a project's tasks are answered with.
 
     version: id and name of the project's current version. model: None where the version has none. checks: tasks that
     people are to label without being told what the model says.
     """
+
+    config: LabelConfig
+    version: tuple[int, str] | None
+    model: Model | None
+    checks: Collection[int] = frozenset()
+
+
+def answer(store: Store, clock: Clock, current: Current, tasks: Sequence[Any]) -> list[dict[str, Any]]:
+    """Labels and scores of tasks: exactly one prediction a task, in order. Raises Overloaded if it takes too long."""
     until = clock.elapsed() + PREDICT_SECONDS
     results: list[dict[str, Any]] = []
     for first in range(0, len(tasks), TASKS_AT_ONCE):
@@ -117,18 +120,12 @@ def answer(
                 f"{len(results)} of {len(tasks)} tasks were predicted within {PREDICT_SECONDS:.0f} s, which is too "
                 "slow: ask for fewer at once"
             )
-        results += _predictions(store, version, model, config, tasks[first : first + TASKS_AT_ONCE], checks)
+        results += _predictions(store, current, tasks[first : first + TASKS_AT_ONCE])
     return results
 
 
-def _predictions(
-    store: Store,
-    version: tuple[int, str] | None,
-    model: Model | None,
-    config: LabelConfig,
-    tasks: Sequence[Any],
-    checks: Collection[int],
-) -> list[dict[str, Any]]:
+def _predictions(store: Store, current: Current, tasks: Sequence[Any]) -> list[dict[str, Any]]:
+    config, version, model = current.config, current.version, current.model
     name = name_of(store, version)
     texts = [_text(config, task) for task in tasks]
     answered = [place for place, text in enumerate(texts) if text is not None]
@@ -148,7 +145,7 @@ def _predictions(
         window = store.windows.informativeness(version[0], [one for one in ids if one is not None])
         scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
     for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
-        said = None if _task_id(tasks[place]) in checks else label
+        said = None if _task_id(tasks[place]) in current.checks else label
         results[place] = prediction(config, name, task_score, said, probability)
     return results
 
@@ -169,5 +166,4 @@ def _answers(model: Model, config: LabelConfig, proba: Array) -> list[tuple[str 
     offered = np.isin(classes, config.labels)
     if not offered.any():
         return [(None, None)] * len(proba)
-    best = np.where(offered, proba, -1.0).argmax(axis=1)
-    return [(str(classes[column]), float(row[column])) for row, column in zip(proba, best, strict=True)]
+    return list(most_probable(proba[:, offered], classes[offered]).pairs())

@@ -125,16 +125,13 @@ def make_studio(settings: Settings, counts: Counts | None = None) -> Studio | No
     """Label Studio's client; None without an address or a token. counts: where its calls are counted."""
     if not settings.label_studio_url or settings.label_studio_api_key is None:
         return None
+    from label_studio_al.studio.api import Api
     from label_studio_al.studio.client import Studio
+    from label_studio_al.studio.transport import bounded_client
 
-    return Studio(
-        settings.label_studio_url,
-        settings.label_studio_api_key.get_secret_value(),
-        basic_auth=settings.login,
-        ca_bundle=settings.ca_bundle,
-        counts=counts,
-        installation=make_signer(settings).installation,
-    )
+    http = bounded_client(ca_bundle=settings.ca_bundle)
+    api = Api(settings.label_studio_url, settings.label_studio_api_key.get_secret_value(), http, counts=counts)
+    return Studio(api, make_signer(settings).installation, settings.login)
 
 
 def end_with_parent() -> None:

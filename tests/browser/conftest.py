@@ -15,6 +15,7 @@ from label_studio_al.labeling import parse_config
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
@@ -60,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     bench = Bench(FakeLabelStudio(), store, signer, clock, settings)
     project = bench.add(example_config(), [task["text"] for task in example_tasks()], audit_share=0.3)
     bench.add()
-    server = make_server("127.0.0.1", 0, create_app(settings, store, signer, [], clock=clock), threaded=True)
+    server = make_server("127.0.0.1", 0, create_app(Parts(settings, store, signer, clock), []), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     found = Site(f"http://127.0.0.1:{server.server_port}", bench, project)

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from label_studio_al.cli.local import LocalLabelStudio
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.studio.transport import bounded_client
 from tests.e2e.conftest import LOGIN
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def studio(label_studio: LocalLabelStudio) -> Iterator[Studio]:
     with bounded_client() as client:
-        yield Studio(label_studio.url, LOGIN.token, httpx_client=client)
+        yield Studio(Api(label_studio.url, LOGIN.token, client))
 
 
 def test_labels_are_found_whatever_a_task_s_counter_says(

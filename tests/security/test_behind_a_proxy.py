@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from label_studio_al.web.tokens import COOKIE
 
 SECRET = "a secret that only tests know"  # pragma: allowlist secret
@@ -66,7 +67,7 @@ def make_client(
     store.projects.register(payload("setup")["project"], payload("setup")["schema"], None, 0.0)
 
     def make(**given: Any) -> FlaskClient:
-        app = create_app(read_settings(model_dir=tmp_path, **given), store, signer, [SECRET])
+        app = create_app(Parts(read_settings(model_dir=tmp_path, **given), store, signer), [SECRET])
         return app.test_client(use_cookies=False)
 
     return make

@@ -20,6 +20,7 @@ from label_studio_al.store import Signer, Store
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from label_studio_al.web import create_app
 from label_studio_al.web.intake import LARGEST_ELSEWHERE, SMALL_BYTES, Intake
+from label_studio_al.web.parts import Parts
 
 KEY = "what only we know"  # pragma: allowlist secret
 LOGIN = ("annotators", "a password")
@@ -73,7 +74,7 @@ def serve(tmp_path: Path, store: Store, signer: Signer) -> Iterator[Callable[...
 
     def start(**given: Any) -> Served:
         settings = read_settings(model_dir=tmp_path, max_body_bytes=MAX_BODY, **given)
-        app, dispatchers = create_app(settings, store, signer, [KEY]), dict[int, Any]()
+        app, dispatchers = create_app(Parts(settings, store, signer), [KEY]), dict[int, Any]()
         server = waitress.create_server(
             app,
             map=dispatchers,

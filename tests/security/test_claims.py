@@ -15,6 +15,7 @@ from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
@@ -65,7 +66,7 @@ class Door:
 @pytest.fixture
 def door(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Door:
     settings = read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
-    web = create_app(settings, store, signer, [KEY]).test_client()
+    web = create_app(Parts(settings, store, signer), [KEY]).test_client()
     return Door(Bench(FakeLabelStudio(), store, signer, clock, settings), web)
 
 
@@ -273,7 +274,7 @@ def test_project_made_anew_under_the_same_number_takes_no_label_of_the_old_one(d
 
 def test_without_a_token_nobody_can_be_asked_and_webhooks_are_believed(door: Door, signer: Signer) -> None:
     settings = door.bench.settings.model_copy(update={"label_studio_api_key": None})
-    door.web = create_app(settings, door.store, signer, [KEY]).test_client()
+    door.web = create_app(Parts(settings, door.store, signer), [KEY]).test_client()
     door.tell(door.fake.delete_annotations(door.project.id, *list(door.project.annotations)[:2]), door.project)
     assert door.ours() == door.theirs()
     assert door.store.updates.claims(door.project.key) == []

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from label_studio_al.cli import main
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.runtime.settings import KEY_CHARACTERS, read_settings
-from label_studio_al.studio.api import TRIES
+from label_studio_al.studio.api import TRIES, Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.wiring import webhook_keys
 from tests.support.bench import TEXTS, TWO
@@ -32,9 +32,7 @@ def environment(fake: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.Monke
     for name, value in {**given, "MODEL_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     http = fake.client()
-    monkeypatch.setattr(
-        "label_studio_al.cli.connect.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=http, clock=FakeClock())
-    )
+    monkeypatch.setattr("label_studio_al.cli.connect.make_studio", lambda _: Studio(Api(URL, TOKEN, http, FakeClock())))
     return monkeypatch
 
 

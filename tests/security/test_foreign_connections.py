@@ -15,10 +15,12 @@ import pytest
 from label_studio_al.labeling import version_number
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.studio.projects import SAMPLING
 from label_studio_al.studio.tabs import AUTOMATIC_TAB_TITLE, TAB_TITLE
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import TEXTS, TWO, Bench
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
@@ -97,7 +99,7 @@ class Neighbours:
         self.fake.caller = httpx.Client(mounts=mounts)
 
     def _app(self, store: Store) -> Any:
-        return create_app(self.settings, store, self.signer, [], clock=self.bench.clock)
+        return create_app(Parts(self.settings, store, self.signer, self.bench.clock), [])
 
 
 @pytest.fixture
@@ -243,7 +245,7 @@ def test_settings_chosen_here_are_not_written_into_a_connection_of_others(two: N
 def test_disconnecting_on_request_undoes_what_was_made_and_nothing_else(two: Neighbours) -> None:
     project = two.add()
     two.bench.publish(project, 2)
-    studio = Studio(URL, TOKEN, httpx_client=two.fake.client(), installation=two.signer.installation)
+    studio = Studio(Api(URL, TOKEN, two.fake.client()), two.signer.installation)
     studio.webhooks.replace(project.id, OURS, "a secret of sixteen")
     studio.tabs.add(project.id)
     studio.tabs.add_automatic(project.id)

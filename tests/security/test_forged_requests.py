@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.build import KEY
 from tests.support.clock import FakeClock
 from tests.support.status_page import HTML, PAGE, fill, get, token_of
@@ -31,7 +32,7 @@ def open_browser(tmp_path: Path, project: Store, signer: Signer) -> Callable[...
     """Somebody's browser, with cookies of its own, at one backend that has no credentials."""
     studio = {"label_studio_url": "http://label-studio.test", "label_studio_api_key": "KEY"}  # pragma: allowlist secret
     settings = read_settings(model_dir=tmp_path, **studio)
-    return create_app(settings, project, signer, [], clock=FakeClock()).test_client
+    return create_app(Parts(settings, project, signer, FakeClock()), []).test_client
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_token_is_of_use_in_its_own_browser_only(
 def test_token_of_another_key_or_day_is_of_no_use(
     client: FlaskClient, tmp_path: Path, project: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other_key = create_app(read_settings(model_dir=tmp_path), project, Signer("another key"), []).test_client()
+    other_key = create_app(Parts(read_settings(model_dir=tmp_path), project, Signer("another key")), []).test_client()
     sent = {"token": token_of(other_key)}
     cookie = other_key.get_cookie("al_page", path="/")
     assert cookie

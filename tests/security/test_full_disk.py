@@ -26,7 +26,7 @@ from label_studio_al.simulate.results import write_whole
 from label_studio_al.store import Signer, Store
 from label_studio_al.turns.retrying import DISK_SECONDS_AT_MOST, PARKED_AFTER
 from label_studio_al.web import create_app
-from label_studio_al.web.parts import REST_SECONDS
+from label_studio_al.web.parts import REST_SECONDS, Parts
 from label_studio_al.wiring import make_signer, webhook_keys
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
@@ -120,7 +120,7 @@ def test_model_that_the_database_does_not_take_is_not_used(bench: Bench, project
 def test_webhook_that_the_database_does_not_take_is_answered_and_made_up_for(
     settings: Settings, store: Store, signer: Signer, payload: Callable[[str], dict[str, Any]]
 ) -> None:
-    client = create_app(settings, store, signer, [], clock=FakeClock()).test_client()
+    client = create_app(Parts(settings, store, signer, FakeClock()), []).test_client()
     assert client.post("/setup", json=payload("setup")).status_code == 200
     key = payload("setup")["project"]
     set_columns(store, key, sync_wanted=False)

@@ -24,7 +24,7 @@ from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.store.activity import TRAINING, Activity
 from label_studio_al.web import create_app
-from label_studio_al.web.parts import REST_SECONDS
+from label_studio_al.web.parts import REST_SECONDS, Parts
 from label_studio_al.wiring import open_store
 from tests.support.bench import TWO, Bench
 from tests.support.build import KEY, config_xml
@@ -76,7 +76,7 @@ def client(
     settings: Settings, own_store: Store, signer: Signer, payload: Callable[[str], dict[str, Any]]
 ) -> FlaskClient:
     """A backend with a project."""
-    made = create_app(settings, own_store, signer, [], clock=FakeClock()).test_client()
+    made = create_app(Parts(settings, own_store, signer, FakeClock()), []).test_client()
     assert made.post("/setup", json=payload("setup")).status_code == 200
     set_columns(own_store, PROJECT, sync_wanted=False)
     return made
@@ -215,7 +215,7 @@ def test_journal_of_a_deleted_database_is_not_played_into_the_new_one(path: Path
 def test_webhook_is_heard_though_the_jobs_are_deleted(
     settings: Settings, own_store: Store, signer: Signer, tmp_path: Path, payload: Callable[[str], dict[str, Any]]
 ) -> None:
-    client = create_app(settings, own_store, signer, [], clock=FakeClock()).test_client()
+    client = create_app(Parts(settings, own_store, signer, FakeClock()), []).test_client()
     assert client.post("/setup", json=payload("setup")).status_code == 200
     delete(tmp_path / "jobs.sqlite")
     assert client.post("/webhook", json=payload("annotation_created")).status_code == 201

@@ -28,8 +28,10 @@ from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store, Turn
 from label_studio_al.store.activity import WAITING_FOR_A_SECOND_LABEL, Activity
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import ANIMALS, MACHINES, Bench, config, truth
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, task
 from tests.support.clock import FakeClock
@@ -52,7 +54,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings, store: Store, signer: Signer) -> FlaskClient:
-    return create_app(settings, store, signer, [], clock=FakeClock()).test_client()
+    return create_app(Parts(settings, store, signer, FakeClock()), []).test_client()
 
 
 @pytest.fixture
@@ -177,7 +179,7 @@ def run(monkeypatch: pytest.MonkeyPatch, bench: Bench, http: httpx.Client, comma
     given = {"LABEL_STUDIO_URL": URL, "LABEL_STUDIO_API_KEY": TOKEN, "AL_ENCODER": "none"}
     for name, value in {**given, "MODEL_DIR": str(bench.settings.model_dir)}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(f"label_studio_al.cli.{command}.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=http))
+    monkeypatch.setattr(f"label_studio_al.cli.{command}.make_studio", lambda _: Studio(Api(URL, TOKEN, http)))
     monkeypatch.setattr(f"label_studio_al.cli.{command}.keep_files_private", lambda: None, raising=False)
     monkeypatch.setattr("label_studio_al.cli.autolabel.make_signer", lambda _: bench.signer)
     return CliRunner().invoke(main, [command, *arguments], color=True).output

@@ -21,6 +21,7 @@ from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import Bench
 from tests.support.build import KEY, config_xml
 from tests.support.clock import FakeClock
@@ -62,7 +63,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings, store: Store, signer: Signer) -> FlaskClient:
-    return create_app(settings, store, signer, [], clock=FakeClock()).test_client()
+    return create_app(Parts(settings, store, signer, FakeClock()), []).test_client()
 
 
 @pytest.fixture

@@ -31,10 +31,12 @@ from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store, Turn
 from label_studio_al.store.activity import WAITING_FOR_A_SECOND_LABEL, Activity
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from label_studio_al.wiring import make_signer, make_studio, webhook_keys
 from tests.support.background import AtOnce
 from tests.support.build import config_xml
@@ -257,7 +259,7 @@ def test_no_route_answers_with_a_secret_and_none_is_stored(
     store.turns.record(KEY, Turn(0.0, 0.0, f"failed: {ODD[odd].format(CORE)!r}", None, None, {}))
     activity = Activity(WAITING_FOR_A_SECOND_LABEL, {"n": 1, "label": value_of(name, odd)})
     set_columns(store, KEY, error=f"it said {value_of(name, odd)!r}", activity=activity.dumps())
-    app = create_app(settings, store, Signer("a key"), ["k" * 16])
+    app = create_app(Parts(settings, store, Signer("a key")), ["k" * 16])
     assert settings.basic_auth_pass is not None
     for text in answers(app, ("studio", settings.basic_auth_pass.get_secret_value())):
         assert CORE not in text
@@ -360,7 +362,7 @@ def test_access_token_that_was_got_is_a_secret_from_then_on() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(f"refused: {request.headers['Authorization']}")
 
-    studio = Studio(NOWHERE, CORE, httpx_client=httpx.Client(transport=httpx.MockTransport(answer)))
+    studio = Studio(Api(NOWHERE, CORE, httpx.Client(transport=httpx.MockTransport(answer))))
     with pytest.raises((StudioUnreachable, StudioRefused)) as caught:
         studio.projects.user()
     assert CORE not in str(caught.value)

@@ -21,6 +21,7 @@ from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import StudioError, StudioUnreachable
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.circuit import RETRY_AFTER_AT_MOST
 from label_studio_al.studio.client import Studio
 from label_studio_al.studio.transport import (
@@ -34,6 +35,7 @@ from label_studio_al.studio.transport import (
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.background import AtOnce
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
@@ -105,7 +107,7 @@ _clients: list[httpx.Client] = []
 def studio_at(url: str, token: str = TOKEN, limits: Limits | None = None) -> Studio:
     client = bounded_client(limits or Limits(seconds=SECONDS, n_bytes=MEGABYTE))
     _clients.append(client)
-    return Studio(url, token, httpx_client=client, clock=FakeClock())
+    return Studio(Api(url, token, client, FakeClock()))
 
 
 @pytest.fixture(autouse=True)
@@ -249,7 +251,7 @@ def test_pages_that_do_not_move_on_are_not_read_for_ever() -> None:
         "cancelled_annotations": 0,
     }
     page = httpx.MockTransport(lambda _: httpx.Response(200, json={"tasks": [item] * 2000}))
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=page), clock=FakeClock())
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=page), FakeClock()))
     with pytest.raises(StudioUnreachable, match="not understood"):
         list(studio.tasks.pages(1))
 
@@ -258,7 +260,7 @@ def test_pages_that_do_not_move_on_are_not_read_for_ever() -> None:
 def test_numbers_without_end_are_an_error_of_label_studio(number: str) -> None:
     body = f'{{"created_at": "2026-11-23T00:00:00Z", "task_number": {number}}}'.encode()
     answer = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=answer), clock=FakeClock())
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=answer), FakeClock()))
     with pytest.raises(StudioUnreachable, match="not understood"):
         studio.projects.get(1)
 
@@ -305,7 +307,7 @@ RETRY_AFTER: dict[str, float | None] = {
 def test_nobody_is_put_to_sleep_for_years(header: str) -> None:
     headers = [(b"Retry-After", header.encode("latin-1"))]
     answer = httpx.MockTransport(lambda _: httpx.Response(429, headers=headers, json={"detail": "busy"}))
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=answer), clock=FakeClock())
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=answer), FakeClock()))
     with pytest.raises(StudioUnreachable) as caught:
         studio.projects.get(1)
     assert caught.value.retry_after == RETRY_AFTER[header]
@@ -320,10 +322,10 @@ def test_status_is_answered_and_the_project_goes_on(
     busy = httpx.Response(429, headers={"Retry-After": header}, json={"detail": "busy"})
     is_busy = True
     transport = httpx.MockTransport(lambda request: busy if is_busy else bench.fake.handle(request))
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=transport), clock=clock)
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=transport), clock))
     loop = Loop(Means(store, studio, signer, bench.settings, clock, Computing(1), AtOnce()))
     loop.take_turn(project.key)
-    client = create_app(bench.settings, store, signer, [], clock=clock).test_client()
+    client = create_app(Parts(bench.settings, store, signer, clock), []).test_client()
     (shown,) = client.get("/status").get_json()["projects"]
     assert "answered 429: busy" in shown["error"]
     is_busy = False

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from label_studio_al.web import create_app
 from label_studio_al.web.openapi import PATHS
-from label_studio_al.web.parts import CATCH_UP_SECONDS
+from label_studio_al.web.parts import CATCH_UP_SECONDS, Parts
 from label_studio_al.wiring import webhook_keys
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
@@ -39,7 +40,7 @@ def make_client(tmp_path: Path, store: Store, signer: Signer) -> Callable[..., F
 
     def make(clock: FakeClock | None = None, **given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, signer, [KEY, OLD_KEY], clock=clock).test_client()
+        return create_app(Parts(settings, store, signer, clock or Clock()), [KEY, OLD_KEY]).test_client()
 
     return make
 

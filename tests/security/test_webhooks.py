@@ -13,9 +13,11 @@ from flask.testing import FlaskClient
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.studio import WEBHOOK_HEADER, project_of_secret, webhook_secret
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.syncing import Sync
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from label_studio_al.wiring import webhook_keys
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
@@ -57,7 +59,7 @@ def make_client(tmp_path: Path, store: Store, signer: Signer) -> Callable[..., F
 
     def make(**given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, signer, [KEY]).test_client()
+        return create_app(Parts(settings, store, signer), [KEY]).test_client()
 
     return make
 
@@ -104,7 +106,7 @@ def bench(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Ben
 
 
 def studio_of(bench: Bench) -> Studio:
-    return Studio(URL, TOKEN, httpx_client=bench.fake.client(), clock=bench.clock)
+    return Studio(Api(URL, TOKEN, bench.fake.client(), bench.clock))
 
 
 def webhook_to(bench: Bench, url: str, headers: dict[str, str]) -> None:

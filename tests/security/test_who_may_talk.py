@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
-from label_studio_al.web.parts import SELDOM_SECONDS
+from label_studio_al.web.parts import SELDOM_SECONDS, Parts
 from tests.support.clock import FakeClock
 
 SECRET = "a secret that only tests know"
@@ -26,7 +26,7 @@ def make_client(tmp_path: Path, store: Store, signer: Signer) -> Callable[..., F
 
     def make(host: str, **given: Any) -> FlaskClient:
         settings = read_settings(model_dir=tmp_path, **given)
-        return create_app(settings, store, signer, [SECRET], host=host).test_client()
+        return create_app(Parts(settings, store, signer), [SECRET], host=host).test_client()
 
     return make
 

@@ -11,6 +11,7 @@ from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.counting import Counts
 from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Project, Signer, Store, Version
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
@@ -58,7 +59,7 @@ class Bench:
 
     def _open_studio(self) -> Studio:
         installation = self.store.installation
-        return Studio(URL, TOKEN, httpx_client=self.fake.client(), clock=self.clock, installation=installation)
+        return Studio(Api(URL, TOKEN, self.fake.client(), self.clock), installation)
 
     def add(self, label_config: str = TWO, texts: list[str] | None = None, **params: Any) -> FakeProject:
         """A connected project."""

@@ -18,9 +18,11 @@ from label_studio_al.cli import main
 from label_studio_al.labeling import examples, is_automatic, parse_config, read_annotation
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
-from label_studio_al.store.automation import CHECK, KEPT, LABELLED, SKIPPED, UNDONE, AutomaticLabel, Run
+from label_studio_al.store.automation import CHECK, KEPT, LABELLED, SKIPPED, UNDONE, AutomaticLabel, Promise, Run
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import ANIMALS, MACHINES, TWO, Bench, config, truth
 from tests.support.build import KEY, LABELS, annotation, choice, config_xml, event
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
@@ -62,7 +64,7 @@ def command(monkeypatch: pytest.MonkeyPatch, bench: Bench, signer: Signer, tmp_p
     client: httpx.Client = bench.fake.client()
     monkeypatch.setattr(
         "label_studio_al.cli.autolabel.make_studio",
-        lambda _: Studio(URL, TOKEN, httpx_client=client, clock=bench.clock),
+        lambda _: Studio(Api(URL, TOKEN, client, bench.clock)),
     )
     monkeypatch.setattr("label_studio_al.cli.autolabel.make_signer", lambda _: signer)
     monkeypatch.setattr("label_studio_al.cli.autolabel.keep_files_private", lambda: None)
@@ -540,7 +542,7 @@ def test_next_plan_asks_only_audit_labels_that_the_run_before_did_not_use(
 
 @pytest.fixture
 def web(bench: Bench, signer: Signer, settings: Settings) -> FlaskClient:
-    return create_app(settings, bench.store, signer, ["secret"], clock=bench.clock).test_client()
+    return create_app(Parts(settings, bench.store, signer, bench.clock), ["secret"]).test_client()
 
 
 def test_status_tells_of_runs_their_promise_and_their_checks(
@@ -621,9 +623,9 @@ def test_run_is_kept_with_its_tasks(store: Store) -> None:
     store.projects.register(KEY, config_xml(), None, 0.0)
     store.updates.hear(event("ANNOTATION_CREATED", annotations=(annotation(9, 2, "B"),)), 1.0)
     labels = [AutomaticLabel(2, "A", 0.9, "planned"), AutomaticLabel(3, "B", 0.8, CHECK)]
-    begin = {"max_error": 0.02, "delta": 0.05, "report": {"n": 1}, "covered_audits": {7}, "now": 1.0}
-    run = store.automation.begin(KEY, labels, **begin)
-    assert (run.number, store.automation.begin(KEY, [], **begin).number) == (1, 2)
+    promise = Promise(0.02, 0.05, {"n": 1}, {7})
+    run = store.automation.begin(KEY, labels, promise, 1.0)
+    assert (run.number, store.automation.begin(KEY, [], promise, 1.0).number) == (1, 2)
     assert store.automation.reserve_batch(run, [2]) == 1
     assert store.automation.taken(KEY) == {2}
     assert store.automation.checks(KEY) == {3: "B"}

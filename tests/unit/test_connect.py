@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from label_studio_al.cli import main
 from label_studio_al.examples import example_tasks
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.studio.projects import SAMPLING
 from tests.support.bench import TEXTS, TWO
@@ -39,7 +40,7 @@ def environment(fake: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     client = fake.client()
     monkeypatch.setattr(
-        "label_studio_al.cli.connect.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=client, clock=FakeClock())
+        "label_studio_al.cli.connect.make_studio", lambda _: Studio(Api(URL, TOKEN, client, FakeClock()))
     )
 
 

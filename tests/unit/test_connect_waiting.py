@@ -19,6 +19,7 @@ from label_studio_al.cli.connect import wait_until_ordered
 from label_studio_al.cli.progress import Bar
 from label_studio_al.runtime.errors import StudioRefused
 from label_studio_al.runtime.settings import Settings, read_settings
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from tests.support.bench import TWO
 from tests.support.clock import FakeClock
@@ -172,7 +173,7 @@ def test_machines_get_one_json_document_and_people_their_words_beside_it(
 ) -> None:
     fake = FakeLabelStudio()
     fake.add_project(TWO, ["a text", "another"])
-    studio = Studio(URL, TOKEN, httpx_client=fake.client(), clock=FakeClock())
+    studio = Studio(Api(URL, TOKEN, fake.client(), FakeClock()))
     monkeypatch.setattr(connect_module, "make_studio", lambda _settings: studio)
     monkeypatch.setenv("MODEL_DIR", str(tmp_path))
     unread = [{"reason": "no_text", "n": 4, "task_id": 7, "sentence": "4 tasks have no text"}]

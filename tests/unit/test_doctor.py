@@ -20,15 +20,17 @@ from click.testing import CliRunner
 import label_studio_al.cli.connect as connect_module
 from label_studio_al.cli import main
 from label_studio_al.cli.connect import connect_project
-from label_studio_al.doctor import Result, Setup, examine
+from label_studio_al.doctor import Doing, Result, Setup, examine
 from label_studio_al.doctor.examination import MACHINE, PROJECT
 from label_studio_al.doctor.findings import FAILURE, OK, SKIPPED, WARNING
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.due import ROUTINE_SECONDS_AT_MOST
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
@@ -60,18 +62,15 @@ class Ward:
         login = (self.settings.basic_auth_user, self.settings.basic_auth_pass)
         auth = (login[0], login[1].get_secret_value()) if login[0] and login[1] else None
         client = self.fake.client()
-        return Studio(URL, self.token, basic_auth=auth, httpx_client=client, clock=self.bench.clock)
+        return Studio(Api(URL, self.token, client, self.bench.clock), basic_auth=auth)
 
     def examine(self, *, fix: bool = False, project_ids: tuple[int, ...] = ()) -> list[Result]:
-        setup = Setup(
-            self.settings,
-            self.backend_url,
+        doing = Doing(
             self.studio,
             lambda _settings: self.keys,
             lambda project_id: connect_project(self.settings, project_id, self.backend_url, None, lambda _: None),
-            self.bench.clock,
-            self.http,
         )
+        setup = Setup(self.settings, self.backend_url, doing, self.bench.clock, self.http)
         try:
             return list(examine(setup, project_ids, fix=fix))
         finally:
@@ -112,7 +111,7 @@ def ward(store: Store, signer: Signer, settings: Settings, monkeypatch: pytest.M
     apps: dict[str, Any] = {}
 
     def serve(served: Settings) -> None:
-        apps["backend"] = create_app(served, store, signer, [SECRET], clock=clock)
+        apps["backend"] = create_app(Parts(served, store, signer, clock), [SECRET])
 
     def answer(environ: Any, start: Any) -> Any:
         return apps["backend"](environ, start)

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from label_studio_al.cli import main
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Store, Turn
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from tests.support.bench import TEXTS, Bench
 from tests.support.fake_label_studio import TOKEN, URL, FakeProject
@@ -114,7 +115,7 @@ def command(settings: Settings, bench: Bench, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", TOKEN)
     client: httpx.Client = bench.fake.client()
-    monkeypatch.setattr("label_studio_al.cli.forget.make_studio", lambda _: Studio(URL, TOKEN, httpx_client=client))
+    monkeypatch.setattr("label_studio_al.cli.forget.make_studio", lambda _: Studio(Api(URL, TOKEN, client)))
     return CliRunner()
 
 
@@ -162,7 +163,7 @@ def test_forgetting_is_asked_for_first(command: CliRunner, bench: Bench, project
 
 
 def test_disconnecting_removes_connection_and_webhook(command: CliRunner, bench: Bench, project: FakeProject) -> None:
-    Studio(URL, TOKEN, httpx_client=bench.fake.client()).webhooks.replace(project.id, BACKEND_URL, "secret")
+    Studio(Api(URL, TOKEN, bench.fake.client())).webhooks.replace(project.id, BACKEND_URL, "secret")
     done = forget(command, "--project", str(project.id), "--yes", "--disconnect")
     assert done.exit_code == 0, done.output
     assert (bench.fake.connections, bench.fake.webhooks) == ({}, {})

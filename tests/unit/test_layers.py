@@ -24,6 +24,7 @@ LAYERS = (
 )
 MODULE_LINES = 500
 CLASS_LINES = 300
+PARAMETERS = 5
 LAYER_OF = {part: place for place, layer in enumerate(LAYERS) for part in layer}
 # What is measured here must be measurable anywhere: no files, no network, no database.
 NO_IO = ("sqlalchemy", "flask", "httpx", "requests", "dbos", "label_studio_sdk", "socket", "sqlite3", "pathlib")
@@ -107,6 +108,22 @@ def test_module_and_its_classes_are_read_in_one_go(name: str) -> None:
     classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
     sizes = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in classes}
     assert {name: size for name, size in sizes.items() if size > CLASS_LINES} == {}
+
+
+def parameters_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Names of what is passed to it, without what a method belongs to."""
+    given = function.args
+    names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+
+# A command takes what its users may say.
+@pytest.mark.parametrize("name", [name for name in FILES if part(name) != "cli"])
+def test_function_takes_few_parameters(name: str) -> None:
+    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found = {one.name: parameters_of(one) for one in functions}
+    assert {name: names for name, names in found.items() if len(names) > PARAMETERS} == {}
 
 
 def test_imports_are_seen() -> None:

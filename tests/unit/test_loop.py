@@ -18,6 +18,7 @@ from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Project, Signer, Store, Version
 from label_studio_al.store.activity import WAITING_FOR_A_CHANGE
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.due import OLDER_VERSIONS_AT_MOST
 from label_studio_al.turns.loop import Loop
@@ -1019,7 +1020,7 @@ def test_project_without_a_connection_says_how_to_connect(bench: Bench) -> None:
 def test_connection_with_basic_auth_gets_the_credentials(bench: Bench) -> None:
     project = bench.add()
     next(iter(bench.fake.connections.values()))["auth_method"] = "BASIC_AUTH"
-    studio = Studio(URL, TOKEN, basic_auth=("user", "pass"), httpx_client=bench.fake.client(), clock=bench.clock)
+    studio = Studio(Api(URL, TOKEN, bench.fake.client(), bench.clock), basic_auth=("user", "pass"))
     bench.loop = Loop(Means(bench.store, studio, bench.signer, bench.settings, bench.clock, Computing(1), AtOnce()))
 
     bench.turn(project)

@@ -26,8 +26,10 @@ from label_studio_al.runtime.database import open_engine
 from label_studio_al.runtime.errors import StudioRefused, StudioUnreachable
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import NewVersion, Signer, Store
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import Bench
 from tests.support.build import KEY, OTHER_KEY, annotation, config_xml, event, task
 from tests.support.clock import FakeClock
@@ -43,7 +45,7 @@ PROJECT = "2.1795394190"
 
 @pytest.fixture
 def app(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Flask:
-    return create_app(read_settings(model_dir=tmp_path), store, signer, ["secret"], clock=clock)
+    return create_app(Parts(read_settings(model_dir=tmp_path), store, signer, clock), ["secret"])
 
 
 @pytest.fixture
@@ -253,7 +255,7 @@ def test_openmetrics_is_served_to_who_asks_for_it(client: FlaskClient) -> None:
 
 def test_metrics_need_the_credentials(tmp_path: Path, store: Store, signer: Signer) -> None:
     protected = read_settings(model_dir=tmp_path, basic_auth_user="somebody", basic_auth_pass="a password")
-    client = create_app(protected, store, signer, ["secret"]).test_client()
+    client = create_app(Parts(protected, store, signer), ["secret"]).test_client()
     assert client.get("/metrics").status_code == 401
     assert client.get("/metrics", auth=("somebody", "a password")).status_code == 200
 
@@ -344,7 +346,7 @@ def test_turns_are_counted_by_outcome_with_their_steps_and_delay(bench: Bench, c
 def test_calls_to_label_studio_are_counted_by_outcome(counts: Counts, store: Store, clock: FakeClock) -> None:
     fake = FakeLabelStudio()
     project = fake.add_project(config_xml(), ["a text"])
-    studio = Studio(URL, TOKEN, httpx_client=fake.client(), clock=clock, counts=counts)
+    studio = Studio(Api(URL, TOKEN, fake.client(), clock, counts=counts))
     studio.projects.get(project.id)
     with pytest.raises(StudioRefused):
         studio.projects.get(99)

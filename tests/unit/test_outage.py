@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
-from label_studio_al.web.parts import REST_SECONDS
+from label_studio_al.web.parts import REST_SECONDS, Parts
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
 from tests.support.postgres import Postgres
@@ -52,7 +52,7 @@ def own_store(url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def client(own_store: Store, tmp_path: Path, signer: Signer) -> FlaskClient:
-    app = create_app(read_settings(model_dir=tmp_path), own_store, signer, ["secret"], clock=FakeClock())
+    app = create_app(Parts(read_settings(model_dir=tmp_path), own_store, signer, FakeClock()), ["secret"])
     return app.test_client()
 
 

@@ -54,8 +54,8 @@ def test_the_metadata_declare_the_sdk() -> None:
 
 def test_the_client_loads_nothing_of_what_is_left_out() -> None:
     code = (
-        "import sys; from label_studio_al.studio.client import Studio;"
-        "Studio('http://127.0.0.1:1', 'a' * 40).projects._api._tokens.get_headers();"
+        "import sys; from label_studio_al.studio.api import Api; from label_studio_al.studio.client import Studio;"
+        "Studio(Api('http://127.0.0.1:1', 'a' * 40)).projects._api._tokens.get_headers();"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import NewVersion, Signer, Store
 from label_studio_al.store.activity import TRAINING, WAITING_FOR_LABELS, Activity
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.build import KEY, config_xml, event
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
@@ -24,7 +25,7 @@ STUDIO = {"label_studio_url": LS, "label_studio_api_key": "KEY"}  # pragma: allo
 
 def open_client(tmp_path: Path, store: Store, signer: Signer, **given: Any) -> FlaskClient:
     settings = read_settings(model_dir=tmp_path, **given)
-    return create_app(settings, store, signer, [], clock=FakeClock()).test_client()
+    return create_app(Parts(settings, store, signer, FakeClock()), []).test_client()
 
 
 @pytest.fixture

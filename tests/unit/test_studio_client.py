@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from label_studio_al.runtime.errors import StudioError, StudioRefused, StudioUnreachable
-from label_studio_al.studio.api import TRIES
+from label_studio_al.studio.api import TRIES, Api
 from label_studio_al.studio.circuit import FAILURES_ALLOWED, OPEN_SECONDS, RETRY_AFTER_AT_MOST, Circuit
 from label_studio_al.studio.client import Studio
 from label_studio_al.studio.transport import Bounded, Limits, bounded_client
@@ -38,7 +38,7 @@ def fake() -> FakeLabelStudio:
 
 @pytest.fixture
 def studio(fake: FakeLabelStudio, clock: FakeClock) -> Studio:
-    return Studio(URL, TOKEN, httpx_client=fake.client(), clock=clock)
+    return Studio(Api(URL, TOKEN, fake.client(), clock))
 
 
 def pushed(studio: Studio, fake: FakeLabelStudio) -> None:
@@ -165,7 +165,7 @@ def test_date_of_retry_after_is_meant_by_the_clock_of_who_says_it(clock: FakeClo
         return httpx.Response(429, headers=headers, json={"detail": "busy"})
 
     clock.put(-86_400)
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(busy)), clock=clock)
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=httpx.MockTransport(busy)), clock))
     with pytest.raises(StudioUnreachable) as caught:
         studio.projects.get(1)
     assert caught.value.retry_after == 20.0
@@ -205,7 +205,7 @@ def test_retry_after_is_honoured_by_all_projects(clock: FakeClock, header: str, 
 
     # 2027-01-15 08:00:00 UTC.
     clock.advance(1_800_000_000 - clock.now())
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(busy)), clock=clock)
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=httpx.MockTransport(busy)), clock))
     with pytest.raises(StudioUnreachable):
         studio.projects.get(1)
     n_calls = len(calls)
@@ -229,7 +229,7 @@ def test_retry_after_is_honoured_by_all_projects(clock: FakeClock, header: str, 
 def refused(body: dict[str, Any], token: str = TOKEN) -> str:
     answer = httpx.MockTransport(lambda _: httpx.Response(401, json=body))
     with pytest.raises(StudioRefused) as caught:
-        Studio(URL, token, httpx_client=httpx.Client(transport=answer), clock=FakeClock()).projects.get(1)
+        Studio(Api(URL, token, httpx.Client(transport=answer), FakeClock())).projects.get(1)
     assert token not in str(caught.value)
     return str(caught.value)
 
@@ -254,7 +254,7 @@ def test_personal_access_token_that_was_revoked_is_said_in_plain_words() -> None
 
 def test_personal_access_token_that_has_expired_is_said_in_plain_words() -> None:
     with pytest.raises(StudioRefused, match="has expired or was revoked"):
-        Studio(URL, personal_token(-10))
+        Studio(Api(URL, personal_token(-10)))
 
 
 # The SDK's own use of pydantic.
@@ -272,7 +272,7 @@ def test_access_token_is_fetched_anew_when_it_is_refused() -> None:
         return httpx.Response(200, json={"created_at": "2026-11-23T00:00:00Z", "label_config": "<View/>"})
 
     transport = httpx.MockTransport(answer)
-    studio = Studio(f"{URL}/sub", personal_token(), httpx_client=httpx.Client(transport=transport), clock=FakeClock())
+    studio = Studio(Api(f"{URL}/sub", personal_token(), httpx.Client(transport=transport), FakeClock()))
     assert studio.projects.get(1).label_config == "<View/>"
     assert studio.projects.get(1).label_config == "<View/>"
     assert len(given_out) == 2
@@ -333,7 +333,7 @@ def test_half_an_answer_is_no_answer(peer: Peer) -> None:
 
     peer.answer = half
     with pytest.raises(StudioUnreachable, match="does not answer"):
-        Studio(peer.url, TOKEN, clock=FakeClock()).projects.get(1)
+        Studio(Api(peer.url, TOKEN, clock=FakeClock())).projects.get(1)
     assert len(peer.heard) == TRIES
 
 
@@ -346,7 +346,7 @@ def test_endless_answer_is_not_taken_into_memory(peer: Peer) -> None:
     peer.answer = flood
     client = bounded_client(Limits(n_bytes=200_000))
     with pytest.raises(StudioUnreachable, match="more than 200000 bytes"):
-        Studio(peer.url, TOKEN, httpx_client=client, clock=FakeClock()).projects.get(1)
+        Studio(Api(peer.url, TOKEN, client, FakeClock())).projects.get(1)
     assert len(peer.heard) == 1
 
 
@@ -355,7 +355,7 @@ def test_silent_server_is_not_waited_for_for_ever(peer: Peer) -> None:
     peer.answer = lambda _: (is_over.wait(10), None)[1]
     client = httpx.Client(timeout=0.2)
     with pytest.raises(StudioUnreachable, match="does not answer"):
-        Studio(peer.url, TOKEN, httpx_client=client, clock=FakeClock()).projects.get(1)
+        Studio(Api(peer.url, TOKEN, client, FakeClock())).projects.get(1)
     is_over.set()
 
 
@@ -368,7 +368,7 @@ def test_heavy_tasks_are_asked_for_in_smaller_pages(fake: FakeLabelStudio, clock
         sizes.append(len(response.content))
         return response
 
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=httpx.MockTransport(measure)), clock=clock)
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=httpx.MockTransport(measure)), clock))
     found = [one.task.id for page in studio.tasks.pages(project.id) for one in page]
     assert found == sorted(project.tasks)
     # The first page told how heavy they are.
@@ -378,7 +378,7 @@ def test_heavy_tasks_are_asked_for_in_smaller_pages(fake: FakeLabelStudio, clock
 def test_page_that_is_too_large_is_asked_for_in_parts(fake: FakeLabelStudio, clock: FakeClock) -> None:
     project = fake.add_project(TWO, ["x" * 1000 for _ in range(300)])
     transport = Bounded(httpx.MockTransport(fake.handle), Limits(n_bytes=100_000))
-    studio = Studio(URL, TOKEN, httpx_client=httpx.Client(transport=transport), clock=clock)
+    studio = Studio(Api(URL, TOKEN, httpx.Client(transport=transport), clock))
     found = [one.task.id for page in studio.tasks.pages(project.id) for one in page]
     assert found == sorted(project.tasks)
 
@@ -410,7 +410,7 @@ def test_answer_that_is_not_understood_is_an_error_of_label_studio(
 ) -> None:
     client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content)))
     with suppress(StudioError):
-        call(Studio(URL, TOKEN, httpx_client=client, clock=FakeClock()))
+        call(Studio(Api(URL, TOKEN, client, FakeClock())))
 
 
 # -- connecting --------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from label_studio_al.labeling import read_event
 from label_studio_al.runtime.errors import StudioUnreachable
 from label_studio_al.store import Store
+from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, CountCheck, Sync
 from tests.support.build import config_xml
@@ -31,7 +32,7 @@ class Setting:
         self.restart()
 
     def restart(self) -> None:
-        self.studio = Studio(URL, TOKEN, httpx_client=self.fake.client(), clock=self.clock)
+        self.studio = Studio(Api(URL, TOKEN, self.fake.client(), self.clock))
         self.sync = Sync(self.store, self.studio, self.clock)
 
     def run(self, seconds_later: float = 300.0, until: float = FOR_EVER) -> bool:

@@ -16,13 +16,14 @@ from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
 from label_studio_al.web.openapi import PATHS
+from label_studio_al.web.parts import Parts
 
 PAYLOADS = sorted((Path(__file__).parents[1] / "payloads").glob("*.json"))
 
 
 @pytest.fixture
 def app(tmp_path: Path, store: Store, signer: Signer) -> Flask:
-    return create_app(read_settings(model_dir=tmp_path), store, signer, ["secret"])
+    return create_app(Parts(read_settings(model_dir=tmp_path), store, signer), ["secret"])
 
 
 def path_of(name: str) -> str:

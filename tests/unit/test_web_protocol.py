@@ -25,6 +25,7 @@ from label_studio_al.learning.learner import Tuning
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import NewVersion, Project, Signer, Store, Turn, features_kind, model_kind
 from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
 
@@ -45,7 +46,7 @@ TEXTS = {"A": ["the cat sleeps", "a cat purrs", "the cat"], "B": ["an engine roa
 @pytest.fixture
 def app(tmp_path: Path, store: Store, signer: Signer, clock: FakeClock) -> Flask:
     settings = read_settings(model_dir=tmp_path, max_body_bytes=50_000_000)
-    return create_app(settings, store, signer, [SECRET], clock=clock)
+    return create_app(Parts(settings, store, signer, clock), [SECRET])
 
 
 @pytest.fixture
@@ -505,7 +506,7 @@ class SlowClock(FakeClock):
 def test_predictions_that_would_come_too_late_are_given_up_with_a_sentence(
     tmp_path: Path, store: Store, signer: Signer, payload: Callable[[str], Any]
 ) -> None:
-    app = create_app(read_settings(model_dir=tmp_path), store, signer, [SECRET], clock=SlowClock())
+    app = create_app(Parts(read_settings(model_dir=tmp_path), store, signer, SlowClock()), [SECRET])
     client = app.test_client()
     client.post("/setup", json=payload("setup"))
     publish(store, signer, learnt=TEXTS)
@@ -1039,7 +1040,7 @@ def test_status_tells_no_secrets(tmp_path: Path, store: Store, signer: Signer) -
         label_studio_api_key="KEYKEY",
         signing_key="SIGNSIGNSIGNSIGN",
     )
-    text = create_app(settings, store, signer, [SECRET]).test_client().get("/status").text
+    text = create_app(Parts(settings, store, signer), [SECRET]).test_client().get("/status").text
     for secret in ("KEYKEY", "SIGNSIGNSIGNSIGN", SECRET):
         assert secret not in text
 
@@ -1079,7 +1080,7 @@ def test_wrong_content_type_is_415(client: FlaskClient, path: str, content_type:
 
 @pytest.mark.parametrize("path", POSTS)
 def test_body_over_the_limit_is_413(tmp_path: Path, store: Store, signer: Signer, path: str) -> None:
-    client = create_app(read_settings(model_dir=tmp_path, max_body_bytes=2048), store, signer, [SECRET])
+    client = create_app(Parts(read_settings(model_dir=tmp_path, max_body_bytes=2048), store, signer), [SECRET])
     answer = client.test_client().post(path, json={"a": "x" * 2048})
     assert_sentence(answer, 413)
 

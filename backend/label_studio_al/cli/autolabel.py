@@ -24,7 +24,18 @@ from label_studio_al.runtime.errors import InvalidSettings, NotPossible, PlanOut
 from label_studio_al.runtime.logs import on_one_line
 from label_studio_al.runtime.settings import Settings, read_project_settings, read_settings
 from label_studio_al.store import Project, Store
-from label_studio_al.store.automation import APPLYING, KEPT, LABELLED, PLANNED, REMOVED, SKIPPED, UNDOING, UNDONE, Run
+from label_studio_al.store.automation import (
+    APPLYING,
+    KEPT,
+    LABELLED,
+    PLANNED,
+    REMOVED,
+    SKIPPED,
+    UNDOING,
+    UNDONE,
+    Promise,
+    Run,
+)
 from label_studio_al.studio.client import Studio
 from label_studio_al.turns.syncing import Sync
 from label_studio_al.wiring import keep_files_private, make_signer, make_studio, open_store, say_errors
@@ -205,15 +216,8 @@ def _apply(parts: _Parts, goal: _Goal, plan: Plan, expected: str | None, *, yes:
     if not yes:
         click.confirm(f"Label {n_planned} tasks?", abort=True, err=as_json)
     _check_plan(parts, goal, plan)
-    run = parts.store.automation.begin(
-        parts.key,
-        plan.labels,
-        max_error=goal.max_error,
-        delta=goal.delta,
-        report=plan.report,
-        covered_audits=plan.covered_audits,
-        now=parts.clock.now(),
-    )
+    promise = Promise(goal.max_error, goal.delta, plan.report, plan.covered_audits)
+    run = parts.store.automation.begin(parts.key, plan.labels, promise, parts.clock.now())
     _carry_out(parts, run, as_json=as_json)
 
 

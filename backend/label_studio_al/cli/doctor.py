@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import click
 
 from label_studio_al.cli.connect import connect_project
-from label_studio_al.doctor import Result, Setup, examine
+from label_studio_al.doctor import Doing, Result, Setup, examine
 from label_studio_al.doctor.findings import FAILURE, OK, SKIPPED, WARNING
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.logs import on_one_line
@@ -38,12 +38,15 @@ def doctor(project_ids: tuple[int, ...], backend_url: str | None, fix: bool, as_
     settings = read_settings()
     keep_files_private()
     url = (backend_url or settings.reached_at).rstrip("/")
-    setup = Setup(
-        settings,
-        url,
+    doing = Doing(
         make_studio,
         webhook_keys,
         lambda project_id: connect_project(settings, project_id, url, None, lambda _line: None),
+    )
+    setup = Setup(
+        settings,
+        url,
+        doing,
         Clock(),
         bounded_client(
             Limits(read_seconds=ANSWER_SECONDS, seconds=3 * ANSWER_SECONDS, n_bytes=ANSWER_BYTES), settings.ca_bundle

@@ -11,6 +11,7 @@ import click
 
 from label_studio_al.exporting import FORMATS, Export, check_folder, check_format, read_current
 from label_studio_al.exporting import export as write_export
+from label_studio_al.exporting.writing import Target
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import UnknownProject
 from label_studio_al.runtime.settings import read_settings
@@ -55,9 +56,7 @@ def export(project_id: int, folder: Path, table: str, quote_formulas: bool, over
             file=sys.stderr,
             hidden=as_json or not sys.stderr.isatty(),
         ) as bar:
-            done = write_export(
-                store, current, folder, table, Clock().now(), bar.update, quotes_formulas=quote_formulas
-            )
+            done = write_export(store, current, Target(folder, table, quote_formulas), Clock().now(), bar.update)
     finally:
         store.close()
     click.echo(json.dumps(asdict(done)) if as_json else _sentence(done))

@@ -24,7 +24,7 @@ from label_studio_al.simulate.data import Dataset, read_data
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.plot import draw, draw_finishes
 from label_studio_al.simulate.replay import METRICS, Options, plan
-from label_studio_al.simulate.results import curves_csv, write_whole
+from label_studio_al.simulate.results import Results, curves_csv, write_whole
 from label_studio_al.simulate.summary import (
     as_csv,
     as_numbers,
@@ -123,7 +123,8 @@ def simulate(
         with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
             at_a_time = n_jobs or (None if settings.dask_scheduler else settings.threads)
             known = prepare_pool(dataset, used_encoder)
-            finishes = automate(known, runs[0].strategy, n_seeds, options, goal, at_a_time)
+            first = [run for run in runs if run.strategy == runs[0].strategy]
+            finishes = automate(known, first, options, goal, at_a_time)
         _tell(dataset, finishes, goal, output, say)
         if as_json:
             about = {"data": dataset.name, "notes": dataset.pool_notes, **asdict(goal), "output": str(output)}
@@ -131,7 +132,9 @@ def simulate(
         return
     _describe(dataset, budget, say)
     with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
-        experiment = Experiment.open(dataset, options, used_encoder, runs, output, overwrite=overwrite)
+        if overwrite:
+            Results.discard(output)
+        experiment = Experiment.open(dataset, options, used_encoder, runs, output)
         _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
     points = experiment.curves()
     curves = curves_of(points, metric)

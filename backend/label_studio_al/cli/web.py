@@ -42,10 +42,11 @@ def run_web(host: str, port: int) -> None:
     end_with_parent()
     from label_studio_al.web import create_app
     from label_studio_al.web.intake import Intake
+    from label_studio_al.web.parts import Parts
 
     store = open_store(settings, STORE_PATIENCE_SECONDS)
     signer, keys = make_signer(settings), webhook_keys(settings)
-    app = create_app(settings, store, signer, keys, host=host)
+    app = create_app(Parts(settings, store, signer), keys, host=host)
     dispatchers: dict[int, Any] = {}
     try:
         server = waitress.create_server(

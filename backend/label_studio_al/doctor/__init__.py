@@ -1,6 +1,6 @@
 """Finds out what is wrong with a setup and says how to fix it - start at `examination.py`, which has the order."""
 
 from label_studio_al.doctor.examination import Result, examine
-from label_studio_al.doctor.setup import Setup
+from label_studio_al.doctor.setup import Doing, Setup
 
-__all__ = ["Result", "Setup", "examine"]
+__all__ = ["Doing", "Result", "Setup", "examine"]

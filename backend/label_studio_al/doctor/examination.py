@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import httpx
@@ -76,56 +77,45 @@ def examine(setup: Setup, project_ids: Sequence[int], *, fix: bool) -> Iterator[
     fix: repair what can be repaired, and look again.
     """
     failed: set[str] = set()
+    machine = _Subject(lambda: setup)
     for check in MACHINE:
-        yield _run(check, lambda: setup, None, failed, fix=fix)
+        yield _run(check, machine, failed, fix=fix)
     if not project_ids and setup.has_database and "database" not in failed:
         project_ids = known_projects(setup.store)
     if not project_ids:
         yield _result("projects", None, warning("no project is known here: label-studio-al connect --project NUMBER"))
     for project_id in project_ids:
-        looks = _Looks(setup, project_id)
+        project_look = _Subject(partial(ProjectLook, setup, project_id), project_id)
         failed_here = set(failed)
         for one in PROJECT:
-            yield _run(one, looks.current, project_id, failed_here, fix=fix, renew=looks.renew)
+            yield _run(one, project_look, failed_here, fix=fix)
 
 
-class _Looks:
-    """Gives one look at a project to all checks, until a repair has changed something."""
+class _Subject(Generic[T]):
+    """What checks look at: made once for all of them, and anew when a repair has changed something."""
 
-    def __init__(self, setup: Setup, project_id: int) -> None:
-        self._setup, self._project_id = setup, project_id
+    def __init__(self, make: Callable[[], T], project_id: int | None = None) -> None:
+        self._make, self.project_id = make, project_id
         self.renew()
 
     def renew(self) -> None:
         """Forget what was seen."""
-        self._look = ProjectLook(self._setup, self._project_id)
-
-    def current(self) -> ProjectLook:
-        """The look at the project as it is now."""
-        return self._look
+        self.current = self._make()
 
 
-def _run(
-    check: Check[T],
-    subject: Callable[[], T],
-    project_id: int | None,
-    failed: set[str],
-    *,
-    fix: bool,
-    renew: Callable[[], None] = lambda: None,
-) -> Result:
+def _run(check: Check[T], subject: _Subject[T], failed: set[str], *, fix: bool) -> Result:
     missing = next((need for need in check.needs if need in failed), None)
     if missing is not None:
         failed.add(check.name)
-        return _result(check.name, project_id, skipped(f'not looked at, because of "{missing}"'))
-    finding, mended = _look(check, subject()), None
+        return _result(check.name, subject.project_id, skipped(f'not looked at, because of "{missing}"'))
+    finding, mended = _look(check, subject.current), None
     if fix and finding.repair is not None:
         before = finding
-        finding = _repair(finding) or _after_repair(check, subject, renew)
+        finding = _repair(finding) or _after_repair(check, subject)
         mended = None if finding.state == before.state else before.sentence
     if finding.state == FAILURE:
         failed.add(check.name)
-    return _result(check.name, project_id, finding, mended)
+    return _result(check.name, subject.project_id, finding, mended)
 
 
 def _look(check: Check[T], subject: T) -> Finding:
@@ -149,9 +139,9 @@ def _repair(finding: Finding) -> Finding | None:
     return None
 
 
-def _after_repair(check: Check[T], subject: Callable[[], T], renew: Callable[[], None]) -> Finding:
-    renew()
-    return _look(check, subject())
+def _after_repair(check: Check[T], subject: _Subject[T]) -> Finding:
+    subject.renew()
+    return _look(check, subject.current)
 
 
 def _result(check: str, project_id: int | None, finding: Finding, mended: str | None = None) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -25,36 +26,39 @@ from label_studio_al.studio.webhooks import Webhook
 PATIENCE_SECONDS = 3.0
 
 
+@dataclass(frozen=True)
+class Doing:
+    """How what is examined is opened and repaired.
+
+    connect: what `label-studio-al connect` does to a project. read_keys: what projects' webhook secrets are made from.
+    """
+
+    make_studio: Callable[[Settings], Studio | None]
+    read_keys: Callable[[Settings], list[str]]
+    connect: Callable[[int], object]
+
+
 class Setup:
     """This machine, Label Studio and the running backend, as the settings name them."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        backend_url: str,
-        make_studio: Callable[[Settings], Studio | None],
-        read_keys: Callable[[Settings], list[str]],
-        connect: Callable[[int], object],
-        clock: Clock,
-        http: httpx.Client,
-    ) -> None:
+    def __init__(self, settings: Settings, backend_url: str, doing: Doing, clock: Clock, http: httpx.Client) -> None:
         """backend_url: the running backend's address, as Label Studio reaches it. http: calls it, and Label Studio
         where that needs no token.
-
-        connect: what `label-studio-al connect` does to a project.
         """
         self.settings = settings
         self.backend_url = backend_url
-        self.connect = connect
         self.clock = clock
         self.http = http
-        self._make_studio = make_studio
-        self._read_keys = read_keys
+        self._doing = doing
+
+    def connect(self, project_id: int) -> None:
+        """Connect a project as `label-studio-al connect` does. Raises BackendError."""
+        self._doing.connect(project_id)
 
     @cached_property
     def studio(self) -> Studio:
         """Label Studio's client. Raises InvalidSettings without an address or a token."""
-        studio = self._make_studio(self.settings)
+        studio = self._doing.make_studio(self.settings)
         if studio is None:
             raise InvalidSettings("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set")
         return studio
@@ -67,7 +71,7 @@ class Setup:
     @cached_property
     def webhook_keys(self) -> list[str]:
         """What projects' webhook secrets are made from; made now if there is none."""
-        return self._read_keys(self.settings)
+        return self._doing.read_keys(self.settings)
 
     @cached_property
     def running_at(self) -> str | None:

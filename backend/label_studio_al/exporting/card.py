@@ -23,11 +23,19 @@ _MARKDOWN = re.compile(r"[\\`*\[\]|!~]")
 
 
 @dataclass(frozen=True)
+class Compared:
+    """On how many texts two models were compared, and by how much their probabilities differ at most."""
+
+    n_texts: int
+    difference: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a card tells.
 
-    table: name of the file of tasks, if there is one. libraries: releases by name. n_compared: texts on which the
-    file's probabilities differed from the backend's by `difference` at most. now: seconds since 1970.
+    table: name of the file of tasks, if there is one. libraries: releases by name. compared: the file's probabilities
+    with the backend's. now: seconds since 1970.
     """
 
     project: Project
@@ -39,8 +47,7 @@ class Facts:
     table: str | None
     python: str
     libraries: Mapping[str, str]
-    n_compared: int
-    difference: float
+    compared: Compared
     now: float
 
 
@@ -101,7 +108,7 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 
 def _making(facts: Facts) -> list[tuple[str, str]]:
-    tuning, encoder = facts.model.tuning, facts.model.features.encoder
+    tuning, encoder, compared = facts.model.tuning, facts.model.features.encoder, facts.compared
     return [
         ("features", tuning.sentence()),
         ("embeddings", encoder.name if encoder is not None and has_embeddings(facts.model) else "none"),
@@ -109,7 +116,10 @@ def _making(facts: Facts) -> list[tuple[str, str]]:
         *((name, str(value)) for name, value in facts.settings.model_dump().items() if name != "features"),
         ("Python", facts.python),
         *facts.libraries.items(),
-        ("compared with the backend", f"{facts.n_compared} texts, largest difference {facts.difference:.1e}"),
+        (
+            "compared with the backend",
+            f"{compared.n_texts} texts, largest difference {compared.difference:.1e}",
+        ),
     ]
 
 

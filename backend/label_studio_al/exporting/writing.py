@@ -16,7 +16,7 @@ from typing import Any
 import joblib
 import numpy as np
 
-from label_studio_al.exporting.card import Facts, model_card
+from label_studio_al.exporting.card import Compared, Facts, model_card
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
 from label_studio_al.exporting.tables import Row, open_table
 from label_studio_al.labeling import LabelConfig, examples, parse_config
@@ -92,58 +92,57 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise NotExportable(f"{folder} is not empty: give another folder, or --overwrite")
 
 
-def export(
-    store: Store,
-    current: Current,
-    folder: Path,
-    table: str,
-    now: float,
-    advance: Callable[[int], object],
-    *,
-    quotes_formulas: bool = True,
-) -> Export:
+@dataclass(frozen=True)
+class Target:
+    """Where an export goes. table: one of FORMATS. quotes_formulas: of a CSV file."""
+
+    folder: Path
+    table: str
+    quotes_formulas: bool = True
+
+
+def export(store: Store, current: Current, target: Target, now: float, advance: Callable[[int], object]) -> Export:
     """Write model, card, example and tasks into the folder, all or nothing; files of an earlier export are replaced.
 
-    table: one of FORMATS. advance: told how many more tasks are done. quotes_formulas: of a CSV file. Raises
-    NotExportable.
+    advance: told how many more tasks are done. Raises NotExportable.
     """
     pipeline = as_pipeline(current.model.features, current.model.classifier)
-    with _appearing(folder) as made:
+    with _appearing(target.folder) as made:
         joblib.dump(pipeline, made / "model.joblib", compress=3)
         shutil.copyfile(Path(__file__).with_name("predict.py"), made / "predict.py")
         n_predicted, some = 0, list[str]()
-        with open_table(made, table, quotes_formulas=quotes_formulas) as write:
+        with open_table(made, target.table, quotes_formulas=target.quotes_formulas) as write:
             for texts, rows in _rows(store, current):
                 write(rows)
                 some += texts[: COMPARED_TEXTS - len(some)]
                 n_predicted += len(texts)
                 advance(len(rows))
-        difference = compare(joblib.load(made / "model.joblib"), current.model, some)
-        _describe(store, current, made, now, len(some), difference)
+        compared = compare(joblib.load(made / "model.joblib"), current.model, some)
+        _describe(store, current, made, compared, now)
         files = tuple(sorted(path.name for path in made.iterdir()))
     return Export(
         project=current.project.key,
         version=current.version.name,
-        folder=str(folder),
+        folder=str(target.folder),
         files=files,
         labels=tuple(map(str, current.model.classifier.classes)),
         n_learnt=len(current.version.learnt),
         n_tasks=len(current.task_ids),
         n_labelled=len(current.labels),
         n_predicted=n_predicted,
-        n_compared=len(some),
-        largest_difference=difference,
+        n_compared=compared.n_texts,
+        largest_difference=compared.difference,
     )
 
 
-def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> float:
-    """The largest difference of the pipeline's probabilities from the model's. Raises NotExportable if it is large."""
+def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> Compared:
+    """The pipeline's probabilities with the model's. Raises NotExportable if they differ much."""
     if not texts:
-        return 0.0
+        return Compared(0, 0.0)
     difference = float(np.abs(pipeline.predict_proba(texts) - model.predict_proba(texts)).max())
     if difference > LARGEST_DIFFERENCE:
         raise NotExportable(f"the exported model answers otherwise than this one, by {difference:.1e}: it is not kept")
-    return difference
+    return Compared(len(texts), difference)
 
 
 def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]]]:
@@ -169,7 +168,7 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
         yield list(known.values()), rows
 
 
-def _describe(store: Store, current: Current, folder: Path, now: float, n_compared: int, difference: float) -> None:
+def _describe(store: Store, current: Current, folder: Path, compared: Compared, now: float) -> None:
     names = (*_LIBRARIES, *([_ENCODER_LIBRARY] if has_embeddings(current.model) else []))
     libraries = {name: release_of(name) for name in names}
     pinned = [f"{name}=={release}\n" for name, release in libraries.items()]
@@ -184,8 +183,7 @@ def _describe(store: Store, current: Current, folder: Path, now: float, n_compar
         table=next((path.name for path in folder.glob("tasks.*")), None),
         python=platform.python_version(),
         libraries=libraries,
-        n_compared=n_compared,
-        difference=difference,
+        compared=compared,
         now=now,
     )
     (folder / "README.md").write_text(model_card(facts), encoding="utf-8")

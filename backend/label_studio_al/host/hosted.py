@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import has_request_context, request
 
-from label_studio_al.endpoint import answer, name_of, read_setup, read_tasks, register
+from label_studio_al.endpoint import Current, answer, name_of, read_setup, read_tasks, register
 from label_studio_al.host.worker import keep_worker
 from label_studio_al.labeling import parse_config, read_event, read_project_key
 from label_studio_al.learners.published import Models
@@ -77,8 +77,8 @@ class Hosted:
             version, model = self._current(project)
             xml = body.get("label_config")
             config = parse_config(xml if isinstance(xml, str) else project.label_config)
-            checks = self._store.automation.checks(key)
-            return answer(self._store, self._clock, version, model, config, tasks, checks)
+            current = Current(config, version, model, self._store.automation.checks(key))
+            return answer(self._store, self._clock, current, tasks)
 
     def hear(self, body: Mapping[str, Any]) -> dict[str, str]:
         """Write a webhook down and ask for a turn; gives what was done with it, for the server's answer."""

@@ -140,19 +140,19 @@ def n_to_learn(budget: int, goal: Goal) -> int:
 
 
 def automate(
-    known: Known, strategy: str, n_seeds: int, options: Options, goal: Goal, n_jobs: int | None = None
+    known: Known, runs: Sequence[Run], options: Options, goal: Goal, n_jobs: int | None = None
 ) -> list[Finish]:
-    """The data set finished with growing budgets, up to that of the options, with every seed.
+    """The data set finished with growing budgets, up to that of the options, in every run.
 
-    n_jobs: seeds at a time; None for as many as there are cores or Dask workers.
+    n_jobs: runs at a time; None for as many as there are cores or Dask workers.
     """
     if options.budget >= len(known.y):
         have = f"{options.budget} of {len(known.y)}"
         raise InvalidRequest(f"the budget must leave some texts to the model, not be {have}")
     budgets = np.unique(np.linspace(0, options.budget, N_BUDGETS + 1)[1:].astype(int)).tolist()
-    jobs = (delayed(_automated)(known, Run(strategy, seed), options, goal, budgets) for seed in range(n_seeds))
-    finished = Parallel(min(n_jobs or effective_n_jobs(-1), n_seeds))(jobs)
-    return [one for seed in finished for one in seed]
+    jobs = (delayed(_automated)(known, run, options, goal, budgets) for run in runs)
+    finished = Parallel(min(n_jobs or effective_n_jobs(-1), len(runs)))(jobs)
+    return [one for run in finished for one in run]
 
 
 def _automated(known: Known, run: Run, options: Options, goal: Goal, budgets: Sequence[int]) -> list[Finish]:

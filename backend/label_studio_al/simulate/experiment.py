@@ -37,13 +37,10 @@ class Experiment:
         encoder: Encoder | None,
         runs: Sequence[Run],
         folder: Path,
-        *,
-        overwrite: bool = False,
     ) -> Experiment:
         """The experiment, with the runs that the folder already holds. The budget is cut to what can be labelled.
 
-        Raises InvalidRequest where the folder holds another experiment, unless it may be overwritten. The order of the
-        data makes no other experiment.
+        Raises InvalidRequest where the folder holds another experiment. The order of the data makes no other one.
         """
         dataset = in_order(dataset)
         options = replace(options, budget=min(options.budget, dataset.n_train))
@@ -53,7 +50,7 @@ class Experiment:
             "encoder": encoder.name if encoder else None,
             "code": _code(),
         }
-        return cls(dataset, options, encoder, runs, Results.open(folder, identity, overwrite=overwrite))
+        return cls(dataset, options, encoder, runs, Results.open(folder, identity))
 
     def missing(self) -> list[Run]:
         """Runs that are not finished."""

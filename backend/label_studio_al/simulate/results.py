@@ -7,8 +7,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +21,15 @@ FULL = f"{RUNS}/full.json"
 COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds")
 
 
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Raises InvalidRequest where that is not possible."""
+    try:
+        yield
+    except OSError as exc:
+        raise InvalidRequest(f"{folder} cannot be written to: {exc.strerror}") from exc
+
+
 @dataclass(frozen=True)
 class Results:
     """What is known of an experiment, in `folder`."""
@@ -28,22 +37,24 @@ class Results:
     folder: Path
 
     @classmethod
-    def open(cls, folder: Path, identity: Mapping[str, object], *, overwrite: bool) -> Results:
+    def open(cls, folder: Path, identity: Mapping[str, object]) -> Results:
         """The results in a folder, made if need be. identity: the data and the options that every run shares.
 
-        Raises InvalidRequest where the folder holds runs of another identity, unless they may be overwritten.
+        Raises InvalidRequest where the folder holds runs of another identity.
         """
         results = cls(folder)
-        try:
-            if overwrite:
-                (folder / EXPERIMENT).unlink(missing_ok=True)
-                shutil.rmtree(folder / RUNS, ignore_errors=True)
+        with _writing(folder):
             results._require(identity)
             (folder / RUNS).mkdir(parents=True, exist_ok=True)
             results.write(EXPERIMENT, json.dumps(identity, indent=1) + "\n")
-        except OSError as exc:
-            raise InvalidRequest(f"{folder} cannot be written to: {exc.strerror}") from exc
         return results
+
+    @staticmethod
+    def discard(folder: Path) -> None:
+        """Delete the runs that the folder holds, of whatever experiment. Raises InvalidRequest."""
+        with _writing(folder):
+            (folder / EXPERIMENT).unlink(missing_ok=True)
+            shutil.rmtree(folder / RUNS, ignore_errors=True)
 
     def _require(self, identity: Mapping[str, object]) -> None:
         path = self.folder / EXPERIMENT

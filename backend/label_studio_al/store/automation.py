@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,16 @@ class AutomaticLabel:
     annotation_id: int | None = None
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of a run (see learning.guarantee.Goal), and on what it rests. covered_audits: see Run."""
+
+    max_error: float
+    delta: float
+    report: dict[str, Any]
+    covered_audits: Collection[int]
+
+
 class Automation:
     """The part of the store that keeps automatic labels."""
 
@@ -67,11 +77,7 @@ class Automation:
         self,
         key: str,
         labels: Sequence[AutomaticLabel],
-        *,
-        max_error: float,
-        delta: float,
-        report: dict[str, Any],
-        covered_audits: Iterable[int],
+        promise: Promise,
         now: float,
     ) -> Run:
         """Write a run down before anything is done. One transaction."""
@@ -85,10 +91,10 @@ class Automation:
                     number=newest.scalar_subquery(),
                     created_at=now,
                     state=APPLYING,
-                    max_error=max_error,
-                    delta=delta,
-                    report=json.dumps(report),
-                    covered_audits=json.dumps(sorted(covered_audits)),
+                    max_error=promise.max_error,
+                    delta=promise.delta,
+                    report=json.dumps(promise.report),
+                    covered_audits=json.dumps(sorted(promise.covered_audits)),
                 )
                 .returning(runs.c.id)
             ).scalar_one()

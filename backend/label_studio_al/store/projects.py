@@ -96,6 +96,21 @@ class Failure:
     unreachable_since: float | None
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a project has. unread: what of it is not read, and why. label_counts: how many tasks have each label.
+
+    n_fresh: how many labels are new to the published version. n_due: how many make the next one due.
+    """
+
+    n_tasks: int
+    n_annotations: int
+    unread: Sequence[dict[str, Any]]
+    label_counts: Mapping[str, int]
+    n_fresh: int
+    n_due: int
+
+
 class Projects(Part):
     """The projects' rows."""
 
@@ -289,13 +304,21 @@ class Projects(Part):
         """Say that no long step is going on."""
         self._note(key, progress=None)
 
-    def note_content(self, key: str, n_tasks: int, n_annotations: int, unread: Sequence[dict[str, Any]]) -> None:
-        """Say what there is. unread: what of it is not read, and why."""
-        self._note(key, n_tasks=n_tasks, n_annotations=n_annotations, unread=json.dumps(unread))
+    def note_content(self, key: str, content: Content) -> None:
+        """Say what there is."""
+        self._note(
+            key,
+            n_tasks=content.n_tasks,
+            n_annotations=content.n_annotations,
+            unread=json.dumps(content.unread),
+            label_counts=json.dumps(content.label_counts),
+            n_fresh=content.n_fresh,
+            n_due=content.n_due,
+        )
 
-    def note_labels(self, key: str, label_counts: Mapping[str, int], n_fresh: int, n_due: int) -> None:
-        """Say how many tasks have each label, how many labels are new to the version and how many make the next due."""
-        self._note(key, label_counts=json.dumps(label_counts), n_fresh=n_fresh, n_due=n_due)
+    def note_fresh(self, key: str, n_fresh: int, n_due: int) -> None:
+        """Say the same of another version (see Content)."""
+        self._note(key, n_fresh=n_fresh, n_due=n_due)
 
     # -- syncing ----------------------------------------------------------------------------------------------
 

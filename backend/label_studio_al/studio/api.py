@@ -29,7 +29,14 @@ from label_studio_al.runtime.errors import (
 from label_studio_al.runtime.redaction import know
 from label_studio_al.studio.circuit import RETRY_AFTER_AT_MOST, Circuit
 from label_studio_al.studio.tokens import ACCESS, LEGACY, token_kind
-from label_studio_al.studio.transport import LIMITS, AnswerTooLarge, AnswerTooSlow, ending_after, tls_advice
+from label_studio_al.studio.transport import (
+    LIMITS,
+    AnswerTooLarge,
+    AnswerTooSlow,
+    bounded_client,
+    ending_after,
+    tls_advice,
+)
 
 # Repeated where that is safe, within about two seconds: what lasts longer is repeated by the next turn.
 TRIES = 3
@@ -76,14 +83,24 @@ class Answer:
 class Api:
     """Calls of Label Studio, each counted, bounded, and repeated where that does no harm."""
 
-    def __init__(self, url: str, api_key: str, http: httpx.Client, clock: Clock, counts: Counts) -> None:
-        """Of the SDK we use the tokens only: it repeats every failed call, also those that may have taken effect. Its
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        http: httpx.Client | None = None,
+        clock: Clock | None = None,
+        counts: Counts | None = None,
+    ) -> None:
+        """counts: where calls are counted.
+
+        Of the SDK we use the tokens only: it repeats every failed call, also those that may have taken effect. Its
         typed methods make an object of 40 fields of every answer's item, and importing them costs 80 MB.
         """
+        http, clock = http or bounded_client(), clock or Clock()
         self.url = url
         self._api_key = api_key
         self._clock = clock
-        self._counts = counts
+        self._counts = counts or Counts()
         self._circuit = Circuit(clock)
         self._http = http
         try:

@@ -6,13 +6,8 @@ Every method raises StudioUnreachable (try again later) or StudioRefused (somebo
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
-
-import httpx
 
 from label_studio_al.labeling import version_number
-from label_studio_al.runtime.clock import Clock
-from label_studio_al.runtime.counting import Counts
 from label_studio_al.runtime.errors import PredictionsLost
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.connections import Connections
@@ -20,33 +15,16 @@ from label_studio_al.studio.predictions import Predictions
 from label_studio_al.studio.projects import Projects
 from label_studio_al.studio.tabs import Tabs
 from label_studio_al.studio.tasks import Tasks
-from label_studio_al.studio.transport import bounded_client
 from label_studio_al.studio.webhooks import Webhooks
 
 
 class Studio:
     """One Label Studio, seen with one user's token, by what is asked of it."""
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str,
-        *,
-        basic_auth: tuple[str, str] | None = None,
-        httpx_client: httpx.Client | None = None,
-        ca_bundle: Path | None = None,
-        clock: Clock | None = None,
-        counts: Counts | None = None,
-        installation: str = "",
-    ) -> None:
-        """basic_auth: what Label Studio must send to this backend. httpx_client: a seam for tests.
-
-        counts: where calls are counted. installation: what the names of this backend's versions tell.
-        """
-        self.url = url
+    def __init__(self, api: Api, installation: str = "", basic_auth: tuple[str, str] | None = None) -> None:
+        """installation: what the names of this backend's versions tell. basic_auth: what Label Studio must send us."""
+        self.url = api.url
         self.installation = installation
-        http = httpx_client or bounded_client(ca_bundle=ca_bundle)
-        api = Api(url, api_key, http, clock or Clock(), counts or Counts())
         self.projects = Projects(api)
         self.tasks = Tasks(api)
         self.predictions = Predictions(api, self.tasks)

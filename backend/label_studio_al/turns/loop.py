@@ -33,6 +33,7 @@ from label_studio_al.store.activity import (
     TRAINING,
     Activity,
 )
+from label_studio_al.store.projects import Content
 from label_studio_al.turns import due, retrying
 from label_studio_al.turns.accounts import Accounts
 from label_studio_al.turns.choosing import TopUp, first_window
@@ -179,7 +180,8 @@ class Loop:
             progress.is_complete &= self._publishing.push_rest(subject, version, step)
             if self._publishing.prune(project.key, version, step):
                 progress.done.append("deleted older predictions")
-        self._store.projects.note_labels(project.key, label_counts(subject), *fresh_and_due(subject, version))
+        if version is not subject.version:
+            self._store.projects.note_fresh(project.key, *fresh_and_due(subject, version))
         return waiting_for(subject, version)
 
     def _look(self, project: Project, progress: Progress, until: float) -> Subject | None:
@@ -207,8 +209,8 @@ class Loop:
                 logs.add(version=version.name)
             subject = Subject(project, config, settings, pool, changes, labels, annotated, version)
             unread = _unread(config, pool, answered.ignored())
-            self._store.projects.note_content(key, pool.n_tasks, answered.n_annotations, unread)
-            self._store.projects.note_labels(key, label_counts(subject), *fresh_and_due(subject, version))
+            counts = label_counts(subject), *fresh_and_due(subject, version)
+            self._store.projects.note_content(key, Content(pool.n_tasks, answered.n_annotations, unread, *counts))
         progress.n_labels = len(labels)
         return subject
 

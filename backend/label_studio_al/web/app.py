@@ -13,12 +13,9 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from label_studio_al.runtime import logs
-from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.database import UNAVAILABLE, UNSTORABLE
 from label_studio_al.runtime.errors import BackendError, DatabaseUnavailable, InvalidRequest
 from label_studio_al.runtime.redaction import hide
-from label_studio_al.runtime.settings import Settings
-from label_studio_al.store import Signer, Store
 from label_studio_al.web.answers import RETRY_AFTER_SECONDS, answer_error, say
 from label_studio_al.web.gate import Gate
 from label_studio_al.web.guard import Guard
@@ -48,23 +45,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def create_app(
-    settings: Settings,
-    store: Store,
-    signer: Signer,
-    webhook_keys: Sequence[str],
-    *,
-    host: str = "127.0.0.1",
-    clock: Clock | None = None,
-) -> Flask:
+def create_app(here: Parts, webhook_keys: Sequence[str], *, host: str = "127.0.0.1") -> Flask:
     """The app, wired from its parts. It never trains and never calls Label Studio.
 
     webhook_keys: what projects' webhook secrets may be made from. host: the address that is listened on.
     """
-    app = Flask(__name__)
+    app, settings = Flask(__name__), here.settings
+    app.extensions["parts"] = here
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    here = app.extensions["parts"] = Parts(settings, store, signer, clock or Clock())
     guard = app.extensions["guard"] = Guard(settings, webhook_keys, host)
 
     def note_shed(path: str) -> None:

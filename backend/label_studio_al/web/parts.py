@@ -56,7 +56,7 @@ class Parts:
     settings: Settings
     store: Store
     signer: Signer
-    clock: Clock
+    clock: Clock = field(default_factory=Clock)
     models: Models = field(init=False)
     counts: Counts = field(init=False, default_factory=Counts)
     # When a sync was last wanted since somebody opened a task (`Clock.elapsed`), by project.

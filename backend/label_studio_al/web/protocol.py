@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from label_studio_al.endpoint import answer, name_of, read_setup, read_tasks, register
+from label_studio_al.endpoint import Current, answer, name_of, read_setup, read_tasks, register
 from label_studio_al.labeling import parse_config, read_event, read_project_key
 from label_studio_al.learning.model import Model
 from label_studio_al.runtime import logs
@@ -66,7 +66,8 @@ def predict() -> ResponseReturnValue:
     logs.add(version=_version_name(known))
     config_xml = body.get("label_config")
     config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)
-    return jsonify(results=answer(here.store, here.clock, known.version, model, config, tasks, known.checks))
+    current = Current(config, known.version, model, known.checks)
+    return jsonify(results=answer(here.store, here.clock, current, tasks))
 
 
 @protocol.post("/webhook")

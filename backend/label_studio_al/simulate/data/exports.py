@@ -157,13 +157,12 @@ def _columns(table: Table, text_field: str | None, label_field: str | None) -> t
         # There are fewer different labels than texts.
         n_different = {name: len({word(record.get(name)) for _, record in table.records}) for name in free}
         label_field = min(free, key=lambda name: (n_different[name], name))
-    label = _free_column(table, free, label_field, text_field, LABEL, LABEL_OPTION)
-    return _free_column(table, free, text_field, label, TEXT, TEXT_OPTION), label
+    label = _column_of([name for name in free if name != text_field], table, label_field, LABEL, LABEL_OPTION)
+    return _column_of([name for name in free if name != label], table, text_field, TEXT, TEXT_OPTION), label
 
 
-def _free_column(table: Table, free: list[str], named: str | None, other: str | None, usual: str, option: str) -> str:
-    """The named column, that of the usual name, or the only one beside the other."""
+def _column_of(left: list[str], table: Table, named: str | None, usual: str, option: str) -> str:
+    """The named column, or of those that are left that of the usual name, or the only one."""
     if named is not None:
         return column(table, named, option)
-    left = [name for name in free if name != other]
     return left[0] if len(left) == 1 else column(replace(table, names=tuple(left)), usual, option)
