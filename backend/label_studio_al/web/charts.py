@@ -1,117 +1,89 @@
-"""Charts as inline SVG without styles or scripts of their own: `static/page.css` draws them, in light and dark."""
+"""Where a chart's points lie. `templates/charts.html` draws them, `static/page.css` gives them their colours."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from markupsafe import Markup
-
-_SIZE = (640, 260)
-_TAGS = ("svg", "g", "path", "rect", "text", "line", "circle")
-# Classes and geometry; nothing that could carry a style, a script or an address.
-_ATTRIBUTES = (
-    "viewBox",
-    "class",
-    "transform",
-    "d",
-    "x",
-    "y",
-    "x1",
-    "x2",
-    "y1",
-    "y2",
-    "cx",
-    "cy",
-    "r",
-    "width",
-    "height",
-)
-_TOOLTIPS = {"tooltip", "tooltip-overlay", "text-overlay"}
-_NAMESPACE = "http://www.w3.org/2000/svg"
+# In the units of the drawing, of which the page makes its own size: the plot, and beside it room for the axes' words.
+WIDTH, HEIGHT = 640, 260
+LEFT, TOP, RIGHT, BOTTOM = 46, 10, 615, 230
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def learning_curve(audit: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]) -> Markup:
+@dataclass(frozen=True)
+class Tick:
+    """A word at a place of an axis."""
+
+    at: float
+    word: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line through points (x, y), and their intervals (x, low, high). name: a class of the style sheet."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    intervals: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Shares, from 0 to 1 upwards, against another quantity. Series are drawn in their order."""
+
+    box: ClassVar[dict[str, int]] = {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": RIGHT,
+        "bottom": BOTTOM,
+    }
+    across: tuple[Tick, ...]
+    series: tuple[Series, ...]
+
+    @property
+    def upwards(self) -> tuple[Tick, ...]:
+        """Words of the upright axis."""
+        return tuple(Tick(_height(share), f"{100 * share:.0f} %") for share in _SHARES)
+
+
+def learning_curve(audit: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]) -> Chart:
     """Accuracy against the number of labels, on an axis of doublings. Its numbers stand in a table beside it."""
     counts = [point["n_labels"] for point in (*audit, *baseline)]
-    doublings = range(math.floor(math.log2(min(counts))), math.ceil(math.log2(max(counts))) + 1)
-    chart = _chart(
-        xrange=(doublings[0], max(doublings[-1], doublings[0] + 1)),
-        x_labels=[{"value": one, "label": f"{2**one:,}"} for one in doublings],
-    )
-    chart.add("interval of the baseline", _intervals(baseline), show_dots=False)
-    chart.add("baseline", _values(baseline))
-    chart.add("interval", _intervals(audit), show_dots=False)
-    chart.add("audit", _values(audit))
-    return _bare(chart.render_tree())
+    first, last = math.floor(math.log2(min(counts))), math.ceil(math.log2(max(counts)))
+    last = max(last, first + 1)
+
+    def place(n_labels: float) -> float:
+        return _across((math.log2(n_labels) - first) / (last - first))
+
+    def series(name: str, points: Sequence[dict[str, Any]]) -> Series:
+        found = [(place(point["n_labels"]), point["accuracy"]) for point in points]
+        return Series(
+            name,
+            tuple((x, _height(accuracy["value"])) for x, accuracy in found),
+            tuple((x, _height(accuracy["low"]), _height(accuracy["high"])) for x, accuracy in found),
+        )
+
+    ticks = tuple(Tick(place(2.0**one), f"{2**one:,}") for one in range(first, last + 1))
+    return Chart(ticks, (series("baseline", baseline), series("audit", audit)))
 
 
-def automation_curve(points: Sequence[dict[str, Any]]) -> Markup:
+def automation_curve(points: Sequence[dict[str, Any]]) -> Chart:
     """Which share of the pool could be labelled automatically, against the error rate that is promised."""
     rates = [point["max_error"] for point in points]
-    # The small rates lie too close together for a label each.
-    shown = [rate for rate in rates if rate >= max(rates) / 8]
-    chart = _chart(xrange=(0, max(rates)), x_labels=[{"value": rate, "label": f"{100 * rate:g} %"} for rate in shown])
-    chart.add("share", [(point["max_error"], point["share"]) for point in points])
-    return _bare(chart.render_tree())
+    highest = max(rates)
+    # The small rates lie too close together for a word each.
+    ticks = tuple(Tick(_across(rate / highest), f"{100 * rate:g} %") for rate in rates if rate >= highest / 8)
+    line = tuple((_across(point["max_error"] / highest), _height(point["share"])) for point in points)
+    return Chart(ticks, (Series("audit", line),))
 
 
-def _chart(**options: Any) -> Any:
-    """An empty drawing whose height is a share, from 0 to 1."""
-    return _pygal().XY(
-        width=_SIZE[0],
-        height=_SIZE[1],
-        css=[],
-        js=[],
-        no_prefix=True,
-        show_legend=False,
-        allow_interruptions=True,
-        dots_size=4,
-        margin=6,
-        range=(0, 1),
-        y_labels=[{"value": share, "label": f"{100 * share:.0f} %"} for share in (0, 0.25, 0.5, 0.75, 1)],
-        **options,
-    )
+def _across(part: float) -> float:
+    return round(LEFT + part * (RIGHT - LEFT), 1)
 
 
-def _pygal() -> Any:
-    # Not at the top: it takes 0.2 s.
-    import pygal
-
-    # For plugins, which we do not use, it joins in all imports from now on, which Python before 3.12 warns of.
-    # To see whether this can go: `pygal.PluginImportFixer` has a find_spec, or is gone.
-    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.PluginImportFixer)]
-    return pygal
-
-
-def _values(points: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
-    return [(math.log2(point["n_labels"]), point["accuracy"]["value"]) for point in points]
-
-
-def _intervals(points: Sequence[dict[str, Any]]) -> list[tuple[float, float] | None]:
-    """A stroke a point, with gaps between them."""
-    strokes: list[tuple[float, float] | None] = []
-    for point in points:
-        x = math.log2(point["n_labels"])
-        strokes += [(x, point["accuracy"]["low"]), (x, point["accuracy"]["high"]), None]
-    return strokes[:-1]
-
-
-def _bare(tree: Any) -> Markup:
-    """The drawing without what a strict Content-Security-Policy forbids, and without pygal's tooltips."""
-    # Tags and attributes are from the lists above, texts are escaped.
-    return Markup("".join(_written(tree)))  # noqa: S704
-
-
-def _written(node: Any) -> list[str]:
-    tag = str(node.tag).removeprefix(f"{{{_NAMESPACE}}}")
-    if tag not in _TAGS or _TOOLTIPS & {*(node.get("class") or "").split()}:
-        return []
-    attributes = {name: node.get(name) for name in _ATTRIBUTES if node.get(name) is not None}
-    if tag == "svg":
-        attributes |= {"aria-hidden": "true", "focusable": "false"}
-    inside = [Markup.escape(node.text or "")] if tag == "text" else [part for one in node for part in _written(one)]
-    given = "".join(f' {name}="{Markup.escape(value)}"' for name, value in attributes.items())
-    return [f"<{tag}{given}>", *inside, f"</{tag}>"]
+def _height(share: float) -> float:
+    return round(BOTTOM - share * (BOTTOM - TOP), 1)

@@ -15,7 +15,7 @@ from label_studio_al.runtime.errors import BackendError, InvalidRequest, Invalid
 from label_studio_al.runtime.settings import ProjectSettings, read_project_settings
 from label_studio_al.store import Project
 from label_studio_al.web.answers import answer_error
-from label_studio_al.web.charts import automation_curve, learning_curve
+from label_studio_al.web.charts import Chart, automation_curve, learning_curve
 from label_studio_al.web.parts import Parts, parts
 from label_studio_al.web.status import brief_state, problems, state_of, task_url
 from label_studio_al.web.tokens import FIELD, check_token, form_token, keep_visit
@@ -213,12 +213,12 @@ def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
     }
 
 
-def _curve(quality: Mapping[str, Any] | None) -> str | None:
+def _curve(quality: Mapping[str, Any] | None) -> Chart | None:
     points = (quality or {}).get("learning_curve") or []
     return learning_curve(points, (quality or {}).get("random_baseline") or []) if len(points) > 1 else None
 
 
-def _automation_curve(automation: Mapping[str, Any] | None) -> str | None:
+def _automation_curve(automation: Mapping[str, Any] | None) -> Chart | None:
     points = ((automation or {}).get("newest_plan") or {}).get("curve") or []
     return automation_curve(points) if any(point["share"] for point in points) else None
 

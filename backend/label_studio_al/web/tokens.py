@@ -1,4 +1,8 @@
-"""Forms that only our own pages can send."""
+"""Forms that only our own pages can send.
+
+Same-origin checks (guard.py) alone would be weaker: beside Label Studio under one host, as docs/proxy.md has it, its
+pages have our origin, and show HTML that people have imported, which may hold a form.
+"""
 
 from __future__ import annotations
 
