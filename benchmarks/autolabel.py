@@ -112,11 +112,11 @@ def projects(data: Dataset, variant: str, seed: int) -> list[Project]:
     return found
 
 
-def audited(known: Known, learnt: Turn, way: str, seed: int) -> Iterator[Turn]:
+def audited(known: Known, trained_on: Turn, way: str, seed: int) -> Iterator[Turn]:
     """The loop after learning is over: it only audits, and trains the queue's model meanwhile."""
     strategy, share = WAYS[way]
     options = replace(OPTIONS, budget=LEARNT + max(AUDITS), audit_share=share)
-    return turns(known, Run(strategy, seed), options, after=learnt)
+    return turns(known, Run(strategy, seed), options, after=trained_on)
 
 
 def validity(folder: Path, n_seeds: int, n_jobs: int, kept: Memory) -> None:

@@ -63,11 +63,11 @@ def fill(store: Store, key: str, n_tasks: int, n_labels: int) -> None:
         store.updates.sync_tasks(
             key, [Task(one, {"text": f"message {one} about what went wrong today"}) for one in ids], 2**62
         )
-    learnt = {task_id: LABELS[task_id % len(LABELS)] for task_id in range(min(n_labels, n_tasks - WINDOW))}
+    trained_on = {task_id: LABELS[task_id % len(LABELS)] for task_id in range(min(n_labels, n_tasks - WINDOW))}
     window = [(n_tasks - 1 - place, 1 - place / WINDOW) for place in range(WINDOW)]
-    guesses = {task_id: [(LABELS[0], 0.41), (LABELS[1], 0.39)] for task_id, _ in window}
+    top_k = {task_id: [(LABELS[0], 0.41), (LABELS[1], 0.39)] for task_id, _ in window}
     new = NewVersion(
-        7, time.time(), 0, "margin", tuple(LABELS), learnt, None, b"0" * 10**6, window, frozenset(), guesses=guesses
+        7, time.time(), 0, "margin", tuple(LABELS), trained_on, None, b"0" * 10**6, window, frozenset(), top_k=top_k
     )
     store.versions.publish(key, new, is_switched=True)
     estimate = {"value": 0.8, "low": 0.7, "high": 0.9}
@@ -83,9 +83,9 @@ def fill(store: Store, key: str, n_tasks: int, n_labels: int) -> None:
         "forecast": {"reason": "Cannot tell yet."},
     }
     predictions = dict.fromkeys(range(2000), LABELS[0])
-    store.measurements.record(key, Measurement(7, len(learnt), time.time(), 0.9, predictions, report))
+    store.measurements.record(key, Measurement(7, len(trained_on), time.time(), 0.9, predictions, report))
     for _ in range(20):
-        store.turns.record(key, Turn(time.time(), 1.0, "published al-7", 7, len(learnt), {"train": 0.5}))
+        store.turns.record(key, Turn(time.time(), 1.0, "published al-7", 7, len(trained_on), {"train": 0.5}))
 
 
 def milliseconds(client: FlaskClient, path: str) -> float:

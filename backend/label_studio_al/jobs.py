@@ -34,7 +34,7 @@ from sqlalchemy.exc import OperationalError
 from label_studio_al.runtime.database import (
     PATIENT_SECONDS,
     UNAVAILABLE,
-    TornDatabase,
+    CorruptDatabase,
     open_engine,
     set_aside,
     unavailable,
@@ -179,7 +179,7 @@ def take_turn_alone(store: Store, jobs: JobClient, take_turn: Callable[[str], bo
         log.info("project %s was forgotten meanwhile", key)
     except UNAVAILABLE as exc:
         log.warning("project %s: its turn ended early: %s", key, unavailable(exc))
-        if isinstance(exc, TornDatabase):
+        if isinstance(exc, CorruptDatabase):
             set_aside(exc)
 
 

@@ -81,7 +81,7 @@ def open_store(settings: Settings, patience_seconds: float | None = None) -> Sto
 
     patience_seconds: how long a write waits for others' writes. A damaged SQLite file is set aside.
     """
-    from label_studio_al.runtime.database import PATIENT_SECONDS, UNAVAILABLE, TornDatabase, set_aside, unavailable
+    from label_studio_al.runtime.database import PATIENT_SECONDS, UNAVAILABLE, CorruptDatabase, set_aside, unavailable
     from label_studio_al.store import Store
 
     make_folder(settings, must_be_writable=settings.database_url is None)
@@ -90,7 +90,7 @@ def open_store(settings: Settings, patience_seconds: float | None = None) -> Sto
     try:
         try:
             store.migrate()
-        except TornDatabase as exc:
+        except CorruptDatabase as exc:
             set_aside(exc)
             store.migrate()
     except UNAVAILABLE as exc:

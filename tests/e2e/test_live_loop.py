@@ -51,7 +51,7 @@ def labelled_project(admin: Annotator, backend: BackendProcess) -> int:
     project_id = admin.create_project("eight labels", LABELS, TEXTS)
     backend.connect(project_id, *SET)
     label_some(admin, project_id, 8)
-    learnt(backend, project_id, 8)
+    trained_on(backend, project_id, 8)
     return project_id
 
 
@@ -73,7 +73,7 @@ def label_some(
     return served
 
 
-def learnt(backend: BackendProcess, project_id: int, n_labels: int) -> dict:
+def trained_on(backend: BackendProcess, project_id: int, n_labels: int) -> dict:
     """The state once a published version knows that many labels."""
 
     def look() -> dict | None:
@@ -120,7 +120,7 @@ def test_no_label_is_lost_or_miscounted_that_is_submitted_beside_pushes(
 
     assert truth.labels(project) == 50
     assert len({task.task_id for some in served for task in some}) == 50
-    learnt(backend, project, 50)
+    trained_on(backend, project, 50)
     assert backend.project(project)["n_annotations"] == 50
     assert truth.miscounted()[0] == before
     # Who writes beside others waits for a turn: see al_settings.py.
@@ -131,7 +131,7 @@ def test_the_rest_of_the_window_follows_one_prediction_a_task(
     admin: Annotator, backend: BackendProcess, truth: Truth, project: int
 ) -> None:
     label_some(admin, project, 6)
-    state = learnt(backend, project, 6)
+    state = trained_on(backend, project, 6)
     name, size = state["version"]["name"], state["window"]["size"]
     until(lambda: truth.predictions(project)[name] == size, "all of the window is there", 300)
     sql = "SELECT max(n) FROM (SELECT count(*) n FROM prediction WHERE project_id = ? GROUP BY task_id, model_version)"
@@ -174,7 +174,7 @@ def test_a_label_is_learnt_and_the_next_task_comes_with_its_models_suggestion(
     admin: Annotator, backend: BackendProcess, truth: Truth, project: int
 ) -> None:
     label_some(admin, project, 12)
-    state = learnt(backend, project, truth.labels(project))
+    state = trained_on(backend, project, truth.labels(project))
     version = state["version"]["name"]
     served = admin.next(project)
     assert served.version == version == truth.version(project)
@@ -200,7 +200,7 @@ def test_old_predictions_are_pruned_and_foreign_ones_stay(
     label_some(admin, project, 4)
     for n_labels in range(5, 8):
         label_some(admin, project, 1)
-        learnt(backend, project, n_labels)
+        trained_on(backend, project, n_labels)
     newest = version_number(truth.version(project))
     assert newest > 2
     assert 1 in map(version_number, truth.predictions(project)), "nobody waits for a deletion while people label"
@@ -216,7 +216,7 @@ def test_a_corrected_and_a_deleted_annotation_are_learnt(
     admin: Annotator, backend: BackendProcess, truth: Truth, project: int
 ) -> None:
     label_some(admin, project, 6)
-    before = learnt(backend, project, 6)["version"]
+    before = trained_on(backend, project, 6)["version"]
     (annotation, *others) = [
         row[0] for row in truth.ask("SELECT id FROM task_completion WHERE project_id = ? ORDER BY id", project)
     ]
@@ -228,14 +228,14 @@ def test_a_corrected_and_a_deleted_annotation_are_learnt(
         "the correction is learnt",
     )
     admin.call("DELETE", f"/api/annotations/{others[0]}/")
-    learnt(backend, project, 5)
+    trained_on(backend, project, 5)
 
 
 def test_imported_tasks_join_and_deleted_tasks_leave(
     admin: Annotator, backend: BackendProcess, truth: Truth, project: int
 ) -> None:
     label_some(admin, project, 6)
-    learnt(backend, project, 6)
+    trained_on(backend, project, 6)
     admin.import_texts(project, [f"a new message about invoice number {n}" for n in range(30)])
     until(lambda: backend.project(project)["n_tasks"] == len(TEXTS) + 30, "the new tasks are known")
     _, scores = truth.queue(project, 1)
@@ -243,23 +243,23 @@ def test_imported_tasks_join_and_deleted_tasks_leave(
     admin.call("DELETE", f"/api/tasks/{soonest}/")
     until(lambda: backend.project(project)["n_tasks"] == len(TEXTS) + 29, "the deleted task is gone")
     assert label_some(admin, project, 3)
-    learnt(backend, project, 9)
+    trained_on(backend, project, 9)
 
 
 def test_a_skipped_task_teaches_nothing(admin: Annotator, backend: BackendProcess, project: int) -> None:
     label_some(admin, project, 5)
-    learnt(backend, project, 5)
+    trained_on(backend, project, 5)
     admin.skip(admin.next(project).task_id)
     label_some(admin, project, 1)
-    assert learnt(backend, project, 6)["n_annotations"] == 7
+    assert trained_on(backend, project, 6)["n_annotations"] == 7
 
 
 def test_status_says_how_good_the_model_is(admin: Annotator, backend: BackendProcess, project: int) -> None:
     backend.connect(project, *SET, "--set", "audit_share=1")
     label_some(admin, project, 6)
-    learnt(backend, project, 6)
+    trained_on(backend, project, 6)
     label_some(admin, project, 5)
-    learnt(backend, project, 11)
+    trained_on(backend, project, 11)
 
     def audited() -> dict | None:
         quality = backend.project(project)["quality"]
@@ -287,7 +287,7 @@ def test_a_changed_label_config_is_followed(
     admin: Annotator, backend: BackendProcess, truth: Truth, project: int
 ) -> None:
     label_some(admin, project, 12)
-    n_billing = learnt(backend, project, 12)["version"]["labels"]["Billing"]
+    n_billing = trained_on(backend, project, 12)["version"]["labels"]["Billing"]
     assert n_billing, "the example has billing messages among the first twelve"
     added = [*LABELS, "Other"]
     admin.call("PATCH", f"/api/projects/{project}/", {"label_config": label_config(added)})
@@ -296,11 +296,11 @@ def test_a_changed_label_config_is_followed(
     sql = "SELECT id FROM task_completion WHERE project_id = ? AND result LIKE '%Billing%'"
     for (annotation,) in truth.ask(sql, project):
         admin.call("DELETE", f"/api/annotations/{annotation}/")
-    learnt(backend, project, 12 - n_billing)
+    trained_on(backend, project, 12 - n_billing)
     renamed = ["Invoices" if label == "Billing" else label for label in added]
     admin.call("PATCH", f"/api/projects/{project}/", {"label_config": label_config(renamed)})
     until(lambda: list(backend.project(project)["version"]["labels"]) == renamed, "the renamed label is known")
-    learnt(backend, project, 12 - n_billing)
+    trained_on(backend, project, 12 - n_billing)
     removed = [label for label in renamed if label not in ("Invoices", "Other")]
     admin.call("PATCH", f"/api/projects/{project}/", {"label_config": label_config(removed)})
     until(lambda: list(backend.project(project)["version"]["labels"]) == removed, "the removed labels are gone")
@@ -314,16 +314,16 @@ def test_the_backend_goes_on_after_a_restart_and_a_kill(
     project = admin.create_project("restarts", LABELS, TEXTS)
     backend.connect(project, *SET)
     label_some(admin, project, 6)
-    learnt(backend, project, 6)
+    trained_on(backend, project, 6)
     backend.stop()
     served = admin.next(project)
     admin.submit(served.task_id, GOLD[served.text])  # its webhook is lost
     backend.start()
-    learnt(backend, project, 7)
+    trained_on(backend, project, 7)
     label_some(admin, project, 2)
     backend.kill()
     backend.start()
-    learnt(backend, project, 9)
+    trained_on(backend, project, 9)
     assert admin.next(project).version == truth.version(project)
 
 
@@ -351,9 +351,9 @@ def test_the_webhook_made_by_connect_is_limited_and_carries_the_secret(admin: An
 def test_pasting_the_url_into_the_model_page_is_enough(admin: Annotator, backend: BackendProcess, truth: Truth) -> None:
     project_id = admin.create_project("pasted", LABELS, TEXTS)
     admin.call("POST", "/api/ml/", {"url": backend.url, "project": project_id, "title": "pasted by hand"})
-    learnt(backend, project_id, 0)
+    trained_on(backend, project_id, 0)
     label_some(admin, project_id, 6)
-    learnt(backend, project_id, 6)
+    trained_on(backend, project_id, 6)
     assert admin.call("GET", f"/api/projects/{project_id}/")["sampling"] == "Uncertainty sampling"
     assert admin.next(project_id).version == truth.version(project_id)
 
@@ -416,8 +416,8 @@ def test_two_projects_never_see_each_other(
         admin.submit(served.task_id, GOLD[served.text])
         theirs = admin.next(other)
         admin.submit(theirs.task_id, other_labels[n % 2])
-    learnt(backend, project, 12)
-    learnt(backend, other, 12)
+    trained_on(backend, project, 12)
+    trained_on(backend, other, 12)
     for project_id, labels in ((project, LABELS), (other, other_labels)):
         assert admin.next(project_id).label in labels
         rows = truth.ask("SELECT result FROM prediction WHERE project_id = ?", project_id)
@@ -430,7 +430,7 @@ def test_bulk_labels_are_learnt_in_few_turns(
     admin: Annotator, backend: BackendProcess, truth: Truth, project: int
 ) -> None:
     label_some(admin, project, 6)
-    learnt(backend, project, 6)
+    trained_on(backend, project, 6)
     ids = admin.task_ids(project)[:100]
     predictions = [
         {"task": task, "result": choice(LABELS[n % 5]), "model_version": "bulk"} for n, task in enumerate(ids)
@@ -440,7 +440,7 @@ def test_bulk_labels_are_learnt_in_few_turns(
     body = {"selectedItems": {"all": False, "included": ids}, "model_version": "bulk"}
     admin.call("POST", f"/api/dm/actions?id=predictions_to_annotations&project={project}", body)
     n_labelled = truth.ask("SELECT COUNT(DISTINCT task_id) FROM task_completion WHERE project_id = ?", project)[0][0]
-    learnt(backend, project, n_labelled)
+    trained_on(backend, project, n_labelled)
     assert len(backend.project(project)["turns"]) - n_turns <= 2
 
 
@@ -452,7 +452,7 @@ def test_basic_auth_is_used_both_ways(
     project_id = admin.create_project("basic auth", LABELS, TEXTS)
     backend.connect(project_id)
     label_some(admin, project_id, 6)
-    learnt(backend, project_id, 6)
+    trained_on(backend, project_id, 6)
     assert admin.next(project_id).version == truth.version(project_id)
     assert "pass-word" not in backend.log()
 

@@ -69,10 +69,10 @@ def test_wrong_key_is_rejected_before_anything_is_unpickled(mark: Path) -> None:
 def test_every_flipped_byte_is_rejected_before_anything_is_unpickled(mark: Path) -> None:
     artifact = SIGNER.dump(Bomb(mark), KIND)
     for place in range(len(artifact)):
-        torn = bytearray(artifact)
-        torn[place] ^= 1
+        corrupt = bytearray(artifact)
+        corrupt[place] ^= 1
         with pytest.raises(ArtifactRejected):
-            SIGNER.load(bytes(torn), KIND)
+            SIGNER.load(bytes(corrupt), KIND)
     assert not mark.exists()
 
 

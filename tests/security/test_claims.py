@@ -120,7 +120,7 @@ def test_forged_webhook_deletes_and_overturns_no_label(
     assert door.labels() == door.before
     door.turn()
     assert door.labels() == door.before
-    assert door.bench.version(door.project).learnt == version.learnt
+    assert door.bench.version(door.project).trained_on == version.trained_on
     assert door.store.updates.claims(door.project.key) == []
 
 

@@ -92,7 +92,7 @@ def check_all_is_well(bench: Bench, project: FakeProject) -> None:
     state = bench.settle(project)
     assert (state.error, state.retry_at) == (None, None)
     version = bench.version(project)
-    assert len(version.learnt) == 10
+    assert len(version.trained_on) == 10
     assert project.model_version == version.name
     assert Models(bench.store, bench.signer).get(project.key, version.id) is not None
     pool = bench.loop._pools[project.key]

@@ -214,7 +214,7 @@ def test_what_was_signed_for_another_place_is_refused_and_made_anew(
     put(bench, schema.versions, version.id, steal(bench, version))
 
     made_anew = refused_and_made_anew(bench, project, version)
-    assert made_anew.learnt == version.learnt
+    assert made_anew.trained_on == version.trained_on
 
 
 def test_models_of_the_release_before_are_made_anew_and_all_else_stays(
@@ -231,7 +231,7 @@ def test_models_of_the_release_before_are_made_anew_and_all_else_stays(
     assert bench.turn(project).error is None
 
     new = bench.version(project)
-    assert (new.number, new.has_model, new.learnt) == (old.number + 1, True, old.learnt)
+    assert (new.number, new.has_model, new.trained_on) == (old.number + 1, True, old.trained_on)
     assert Models(bench.store, bench.signer).get(project.key, new.id) is not None
     assert bench.store.annotations.all(project.key) == labels
     assert bench.store.measurements.predictions(project.key) == audits

@@ -145,7 +145,7 @@ def test_turn_beside_a_locked_database_ends_and_the_next_one_converges(
         bench.turn(project)
     assert (project.model_version, project.queue()) == before
     assert bench.turn(project).error is None
-    assert len(bench.version(project).learnt) == 10
+    assert len(bench.version(project).trained_on) == 10
 
 
 # -- deleted ----------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_turns_whose_database_is_deleted_learn_all_labels_again_and_give_no_numb
     bench.settle(project)
     new = bench.version(project)
     assert new.number > old.number
-    assert new.learnt == old.learnt
+    assert new.trained_on == old.trained_on
     assert bench.store.annotations.all(project.key) == labels
     assert project.model_version == new.name
     assert {one["model_version"] for one in project.predictions.values()} == {new.name}
@@ -253,7 +253,7 @@ def test_file_that_is_no_database_is_set_aside(path: Path, settings: Settings) -
     opened = open_store(settings)
     assert opened.projects.keys() == []
     opened.close()
-    assert path.with_name("state.sqlite.torn").read_text(encoding="ascii").startswith("this is no database")
+    assert path.with_name("state.sqlite.corrupt").read_text(encoding="ascii").startswith("this is no database")
 
 
 def test_database_of_somebody_else_is_left_as_it_is(path: Path, settings: Settings) -> None:

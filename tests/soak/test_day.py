@@ -119,7 +119,7 @@ def test_a_day_of_labels_leaves_no_growing_heap(
 
     assert store.projects.get(project.key).error is None
     # A training is due when the labels have grown by a twentieth.
-    assert len(bench.version(project).learnt) > n_annotations / 1.06
+    assert len(bench.version(project).trained_on) > n_annotations / 1.06
     assert n_annotations > N_LABELS - HOURS
     assert end.rows["versions"] == end.rows["projects"] == 1
     assert end.rows["features"] <= 2

@@ -24,9 +24,9 @@ def fill(store: Store) -> Store:
     store.projects.register(KEY, CONFIG, {"strategy": "margin"}, 0.0)
     store.updates.hear(event("TASKS_CREATED", tasks=(task(1, EVIL), task(2), task(3))), 0.0)
     window = [(1, 0.9), (2, 0.8), (3, 0.7)]
-    guesses = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
+    top_k = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
     new = NewVersion(
-        4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, b"a model", window, frozenset({2}), guesses=guesses
+        4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, b"a model", window, frozenset({2}), top_k=top_k
     )
     store.versions.publish(KEY, new, is_switched=True)
     set_columns(store, KEY, title=EVIL, n_tasks=3, n_fresh=12, n_due=20)

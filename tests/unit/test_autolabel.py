@@ -267,8 +267,8 @@ def test_automatic_labels_teach_nothing_and_are_counted_nowhere(
     bench.hear(bench.fake.bulk_event(project.id))
     state = bench.settle(project)
     assert state.n_annotations == n_people
-    assert len(bench.version(project).learnt) == n_people
-    assert set(bench.version(project).learnt).isdisjoint(automatic(project))
+    assert len(bench.version(project).trained_on) == n_people
+    assert set(bench.version(project).trained_on).isdisjoint(automatic(project))
     assert len(bench.store.measurements.predictions(project.key)) <= n_people
     assert bench.store.automation.n_automatic(project.key) == len(automatic(project))
 
@@ -295,7 +295,7 @@ def test_a_correction_by_a_person_is_a_label_like_any_other_and_counts_against_t
     bench.settle(project)
     bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
-    assert bench.version(project).learnt[task_id] == other
+    assert bench.version(project).trained_on[task_id] == other
     watch = newest(bench, project).watch
     assert watch is not None
     assert (watch["n_corrected"], watch["is_alarm"]) == (1, False)

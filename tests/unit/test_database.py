@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from label_studio_al.runtime.database import UNAVAILABLE, TornDatabase, check_whole, open_engine, set_aside
+from label_studio_al.runtime.database import UNAVAILABLE, CorruptDatabase, check_whole, open_engine, set_aside
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Store
 from label_studio_al.wiring import open_store
@@ -53,7 +53,7 @@ def count(engine: sa.Engine) -> int:
 def test_damaged_file_is_named(engine: sa.Engine, path: Path, first: int) -> None:
     engine.dispose()
     damage(path, first)
-    with pytest.raises(TornDatabase) as caught:
+    with pytest.raises(CorruptDatabase) as caught:
         count(engine)
     assert caught.value.path == path
     assert isinstance(caught.value, UNAVAILABLE)
@@ -64,7 +64,7 @@ def test_damaged_file_is_set_aside_once_and_all_connections_move_on(engine: sa.E
     assert count(other) == 1000
     engine.dispose()
     damage(path)
-    with pytest.raises(TornDatabase) as caught:
+    with pytest.raises(CorruptDatabase) as caught:
         count(engine)
 
     set_aside(caught.value)
@@ -74,7 +74,7 @@ def test_damaged_file_is_set_aside_once_and_all_connections_move_on(engine: sa.E
     set_aside(caught.value)
 
     assert count(other) == count(engine) == 0
-    assert Path(f"{path}.torn").exists()
+    assert Path(f"{path}.corrupt").exists()
     other.dispose()
 
 

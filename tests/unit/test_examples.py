@@ -12,27 +12,27 @@ from tests.support.build import annotation, config_xml
 LABEL_OF = parse_config(config_xml(("A", "B", "C"))).label_of
 
 
-def learnt(*annotations: Annotation) -> dict[int, str]:
+def trained_on(*annotations: Annotation) -> dict[int, str]:
     return examples(annotations, LABEL_OF)
 
 
 def test_nothing_annotated_teaches_nothing() -> None:
-    assert learnt() == {}
+    assert trained_on() == {}
 
 
 def test_one_annotation_gives_its_label() -> None:
-    assert learnt(annotation(1, 7, "B")) == {7: "B"}
+    assert trained_on(annotation(1, 7, "B")) == {7: "B"}
 
 
 def test_majority_wins_over_the_newest() -> None:
-    assert learnt(
+    assert trained_on(
         annotation(1, 7, "A", second=1), annotation(2, 7, "A", second=2), annotation(3, 7, "B", second=3)
     ) == {7: "A"}
 
 
 def test_tie_goes_to_the_newest() -> None:
     older, newer = annotation(2, 7, "A", second=1), annotation(1, 7, "B", second=2)
-    assert learnt(older, newer) == learnt(newer, older) == {7: "B"}
+    assert trained_on(older, newer) == trained_on(newer, older) == {7: "B"}
 
 
 def test_tie_goes_to_the_newest_of_the_tied_labels_only() -> None:
@@ -43,16 +43,16 @@ def test_tie_goes_to_the_newest_of_the_tied_labels_only() -> None:
         annotation(4, 7, "B", second=3),
         annotation(5, 7, "C", second=9),
     ]
-    assert learnt(*votes) == {7: "A"}
+    assert trained_on(*votes) == {7: "A"}
 
 
 def test_tie_at_the_same_time_goes_to_the_higher_id() -> None:
-    assert learnt(annotation(9, 7, "A"), annotation(10, 7, "B")) == {7: "B"}
+    assert trained_on(annotation(9, 7, "A"), annotation(10, 7, "B")) == {7: "B"}
 
 
 def test_skipped_annotation_teaches_nothing() -> None:
-    assert learnt(annotation(1, 7, "A", was_cancelled=True)) == {}
-    assert learnt(
+    assert trained_on(annotation(1, 7, "A", was_cancelled=True)) == {}
+    assert trained_on(
         annotation(1, 7, "A", second=9, was_cancelled=True),
         annotation(2, 7, "A", second=8, was_cancelled=True),
         annotation(3, 7, "B"),
@@ -61,12 +61,12 @@ def test_skipped_annotation_teaches_nothing() -> None:
 
 @pytest.mark.parametrize("label", [None, "no longer in the config"])
 def test_empty_and_unknown_answers_do_not_vote(label: str | None) -> None:
-    assert learnt(annotation(1, 7, label), annotation(2, 7, label), annotation(3, 7, "A")) == {7: "A"}
-    assert learnt(annotation(1, 8, label)) == {}
+    assert trained_on(annotation(1, 7, label), annotation(2, 7, label), annotation(3, 7, "A")) == {7: "A"}
+    assert trained_on(annotation(1, 8, label)) == {}
 
 
 def test_task_ids_come_in_ascending_order() -> None:
-    assert list(learnt(annotation(1, 30), annotation(2, 4), annotation(3, 100))) == [4, 30, 100]
+    assert list(trained_on(annotation(1, 30), annotation(2, 4), annotation(3, 100))) == [4, 30, 100]
 
 
 @given(
@@ -77,4 +77,4 @@ def test_task_ids_come_in_ascending_order() -> None:
 def test_order_of_arrival_does_not_matter(votes: tuple[list[tuple[int, str, int]], list[int]]) -> None:
     rows, order = votes
     made = [annotation(place, task_id, label, second=second) for place, (task_id, label, second) in enumerate(rows)]
-    assert learnt(*made) == learnt(*(made[place] for place in order))
+    assert trained_on(*made) == trained_on(*(made[place] for place in order))

@@ -223,12 +223,12 @@ def test_tasks_stand_in_the_table_with_labels_and_predictions(
 
     model = Models(bench.store, signer).get(project.key, bench.version(project).id)
     assert model is not None
-    learnt = bench.version(project).learnt
+    trained_on = bench.version(project).trained_on
     assert list(rows) == sorted(project.tasks)
     for task_id, known in project.tasks.items():
         row, text = rows[task_id], known["data"].get("text")
-        assert row["is_learnt"] == str(task_id in learnt)
-        assert row["label"] == (truth(text) if text and task_id in (*learnt, late) else "")
+        assert row["is_learnt"] == str(task_id in trained_on)
+        assert row["label"] == (truth(text) if text and task_id in (*trained_on, late) else "")
         assert row["text"] == (text or "")
         if text is None:
             assert (row["predicted"], row["probability"]) == ("", "")
@@ -271,10 +271,10 @@ def test_card_tells_labels_quality_and_limits(
 ) -> None:
     assert export(command, project, tmp_path / "out").exit_code == 0
     card = (tmp_path / "out" / "README.md").read_text()
-    learnt = list(bench.version(project).learnt.values())
+    trained_on = list(bench.version(project).trained_on.values())
     assert f"# {bench.version(project).name} of project {project.id}" in card
     for label in ("animal", "machine"):
-        assert f"| {label} | {learnt.count(label)} |" in card
+        assert f"| {label} | {trained_on.count(label)} |" in card
     measured = bench.store.measurements.newest(project.key)
     assert measured is not None
     crossed = measured.report["cross_validation"]

@@ -72,7 +72,7 @@ def test_deleted_task_leaves_store_files_features_and_later_models_within_a_turn
     assert WORD not in pool.features.tfidf._column_of
     assert "sleeps" in pool.features.tfidf._column_of
     version = bench.version(project)
-    assert task_id not in version.learnt
+    assert task_id not in version.trained_on
     assert version.features_id == pool.features_id
     assert bench.store.features.artifact(version.features_id or 0) is not None
     assert task_id not in {one.task_id for one in bench.store.measurements.predictions(project.key)}

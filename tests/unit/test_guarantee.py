@@ -282,7 +282,7 @@ def test_every_hopeless_case_has_a_sentence() -> None:
     n_tasks, nothing = 1_000, np.zeros(1_000, dtype=bool)
     confidence = np.linspace(0.5, 1, n_tasks)
     cases = {
-        "no audit label that it has not learnt": (nothing, nothing),
+        "no audit label that it was not trained on": (nothing, nothing),
         "there is no task left to label": (nothing, ~nothing),
         "the model is wrong too often, also where it is sure": (~nothing, drawn(300, n_tasks, 0)),
         "not possible with 40 audit labels: about": (nothing, drawn(40, n_tasks, 0)),

@@ -30,8 +30,8 @@ BETWEEN = "between “A” 0.41 and “B” 0.39"
         ("margin", False, [], "chosen before there was a model"),
     ],
 )
-def test_reason(order: str, is_audit: bool, guesses: list[tuple[str, float]], reason: str) -> None:
-    assert why_asked(order, is_audit, guesses) == reason
+def test_reason(order: str, is_audit: bool, top_k: list[tuple[str, float]], reason: str) -> None:
+    assert why_asked(order, is_audit, top_k) == reason
 
 
 @pytest.mark.parametrize("order", [*STRATEGIES, COVERAGE, MIXED])

@@ -51,7 +51,7 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
     row, version = bench.store.projects.get(project.key), bench.version(project)
     ours = [item for item in project.predictions.values() if version_number(item["model_version"], "") is not None]
     return {
-        "learnt": version.learnt,
+        "learnt": version.trained_on,
         "labels": version.labels,
         "ranked_by": version.ranked_by,
         "has_model": version.has_model,
@@ -140,7 +140,7 @@ def test_enough_labels_publish_a_model_under_the_next_version(bench: Bench) -> N
     state = bench.turn(project)
 
     version = bench.version(project)
-    assert (version.name, version.has_model, set(version.learnt)) == ("al-2", True, set(labelled))
+    assert (version.name, version.has_model, set(version.trained_on)) == ("al-2", True, set(labelled))
     assert project.model_version == "al-2"
     assert activity_sentence(state.activity) == "waiting for 1 more label"
     assert not set(project.pushed("al-2")) & set(labelled)
@@ -345,7 +345,7 @@ def test_growth_decides_when_the_next_training_is_due(bench: Bench) -> None:
     bench.label(project, 1)
     bench.turn(project)
     assert bench.version(project).number == 3
-    assert len(bench.version(project).learnt) == 9
+    assert len(bench.version(project).trained_on) == 9
 
 
 def test_fifty_labels_heard_at_once_make_one_version(bench: Bench) -> None:
@@ -357,7 +357,7 @@ def test_fifty_labels_heard_at_once_make_one_version(bench: Bench) -> None:
     bench.turn(project)
 
     assert bench.version(project).number == 2
-    assert len(bench.version(project).learnt) == 50
+    assert len(bench.version(project).trained_on) == 50
 
 
 def test_turn_without_news_asks_nothing_and_pushes_nothing(bench: Bench) -> None:
@@ -380,13 +380,13 @@ def test_corrected_label_counts_as_a_change(bench: Bench) -> None:
     task_id = bench.label(project, 5)[0]
     bench.turn(project)
     annotation_id = next(one["id"] for one in project.annotations.values() if one["task"] == task_id)
-    other = "machine" if bench.version(project).learnt[task_id] == "animal" else "animal"
+    other = "machine" if bench.version(project).trained_on[task_id] == "animal" else "animal"
 
     bench.hear(bench.fake.correct(project.id, annotation_id, other))
     bench.turn(project)
 
     assert bench.version(project).number == 3
-    assert bench.version(project).learnt[task_id] == other
+    assert bench.version(project).trained_on[task_id] == other
 
 
 def test_deleted_annotation_counts_as_a_change_and_its_task_comes_back(bench: Bench) -> None:
@@ -401,7 +401,7 @@ def test_deleted_annotation_counts_as_a_change_and_its_task_comes_back(bench: Be
 
     version = bench.version(project)
     assert version.number == 3
-    assert task_id not in version.learnt
+    assert task_id not in version.trained_on
     assert task_id in (project.queue() or [])
 
 
@@ -431,7 +431,7 @@ def test_skipped_task_leaves_the_pool_and_teaches_nothing(bench: Bench) -> None:
     bench.turn(project)
 
     version = bench.version(project)
-    assert set(version.learnt) == set(labelled)
+    assert set(version.trained_on) == set(labelled)
     assert skipped not in bench.store.windows.informativeness(version.id)
 
 
@@ -486,10 +486,10 @@ def test_label_heard_during_a_turn_is_learnt_by_the_next(bench: Bench) -> None:
 
     state = bench.turn(project)
     assert state.revision > state.seen_revision
-    assert not set(late) & set(bench.version(project).learnt)
+    assert not set(late) & set(bench.version(project).trained_on)
 
     bench.turn(project)
-    assert set(late) <= set(bench.version(project).learnt)
+    assert set(late) <= set(bench.version(project).trained_on)
 
 
 def test_same_labels_and_seed_give_the_same_queue(tmp_path: Path, signer: Signer, settings: Settings) -> None:
@@ -520,7 +520,7 @@ def test_label_added_to_the_config_makes_a_version_with_it(bench: Bench) -> None
     bench.turn(project)
 
     version = bench.version(project)
-    assert (version.number, version.labels, len(version.learnt)) == (3, ("animal", "machine", "plant"), 6)
+    assert (version.number, version.labels, len(version.trained_on)) == (3, ("animal", "machine", "plant"), 6)
 
 
 def test_label_removed_from_the_config_is_pushed_no_more(bench: Bench) -> None:
@@ -528,12 +528,12 @@ def test_label_removed_from_the_config_is_pushed_no_more(bench: Bench) -> None:
     bench.settle(project)
     bench.label(project, 12, lambda text: "cat" if "cat" in text else truth(text))
     bench.turn(project)
-    assert "cat" in bench.version(project).learnt.values()
+    assert "cat" in bench.version(project).trained_on.values()
 
     bench.hear(bench.fake.change_config(project.id, TWO))
     bench.turn(project)
 
-    assert set(bench.version(project).learnt.values()) == {"animal", "machine"}
+    assert set(bench.version(project).trained_on.values()) == {"animal", "machine"}
     pushed = {item["result"][0]["value"]["choices"][0] for item in shown(project)}
     assert pushed <= {"animal", "machine"}
 
@@ -549,7 +549,7 @@ def test_renamed_label_loses_its_examples_and_the_model(bench: Bench) -> None:
 
     version = bench.version(project)
     assert version.labels == ("creature", "machine")
-    assert set(version.learnt.values()) == {"machine"}
+    assert set(version.trained_on.values()) == {"machine"}
     assert not version.has_model
     assert state.error is None
 
@@ -774,7 +774,7 @@ def test_webhook_that_was_lost_is_repaired_by_the_sync(bench: Bench) -> None:
 
     bench.turn(project, after_seconds=2)
 
-    assert set(bench.version(project).learnt) == set(list(project.tasks)[:6])
+    assert set(bench.version(project).trained_on) == set(list(project.tasks)[:6])
 
 
 def test_turn_in_which_nothing_happened_only_asks_what_changed(bench: Bench) -> None:
@@ -822,7 +822,7 @@ def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) ->
 
     bench.turn(project, after_seconds=400)
 
-    assert len(bench.version(project).learnt) == 7
+    assert len(bench.version(project).trained_on) == 7
     assert bench.store.tasks.ids(project.key) == sorted(project.tasks)
 
 
@@ -835,7 +835,7 @@ def test_label_heard_while_label_studio_is_listed_survives_the_sync(bench: Bench
     bench.turn(project, after_seconds=400)
     bench.turn(project)
 
-    assert len(bench.version(project).learnt) == 5
+    assert len(bench.version(project).trained_on) == 5
 
 
 def test_task_deleted_while_tasks_are_listed_does_not_hide_another(bench: Bench) -> None:
@@ -947,8 +947,8 @@ def test_projects_never_mix(bench: Bench) -> None:
     for project in (first, second):
         bench.turn(project)
 
-    assert set(bench.version(first).learnt.values()) == {"animal", "machine"}
-    assert set(bench.version(second).learnt.values()) <= {"red", "green", "blue"}
+    assert set(bench.version(first).trained_on.values()) == {"animal", "machine"}
+    assert set(bench.version(second).trained_on.values()) <= {"red", "green", "blue"}
     for project, labels in ((first, {"animal", "machine"}), (second, {"red", "green", "blue"})):
         assert {item["task"] for item in shown(project)} <= set(project.tasks)
         assert {item["result"][0]["value"]["choices"][0] for item in shown(project)} <= labels
@@ -1478,11 +1478,11 @@ def test_every_label_after_the_first_model_has_a_prediction_from_before(bench: B
     bench.publish(project, 3)
 
     kept = {one.task_id: one for one in bench.store.measurements.predictions(project.key)}
-    learnt = bench.version(project).learnt
-    assert len(learnt) == 15
+    trained_on = bench.version(project).trained_on
+    assert len(trained_on) == 15
     # The first five were asked without a model.
     assert len(kept) == 10
-    assert set(kept) < set(learnt)
+    assert set(kept) < set(trained_on)
     assert sorted(one.n_labels for one in kept.values()) == [5] * 5 + [10] * 5
 
 
@@ -1583,7 +1583,7 @@ def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -
 
     row = again.projects.get(project.key)
     first, second = bench.version(project), again.versions.get(row.version_id or 0)
-    assert list(first.learnt.items()) == list(second.learnt.items())
+    assert list(first.trained_on.items()) == list(second.trained_on.items())
     models = [
         Models(store, bench.signer).get(project.key, version.id)
         for store, version in ((bench.store, first), (again, second))
@@ -1631,7 +1631,7 @@ def test_a_paused_project_hears_but_takes_no_turn(bench: Bench) -> None:
     assert set(project.queue() or []) < set(queue or [])
     bench.store.projects.resume(project.key, bench.clock.now())
     bench.turn(project)
-    assert len(bench.version(project).learnt) == 10
+    assert len(bench.version(project).trained_on) == 10
 
 
 def test_settings_that_were_chosen_here_reach_label_studio(bench: Bench) -> None:
@@ -1652,14 +1652,14 @@ def test_what_the_model_hesitates_between_is_kept_with_the_window(bench: Bench) 
     project = bench.add(strategy="margin")
     bench.turn(project)
     version = bench.version(project)
-    assert all(one.guesses == () for one in bench.store.windows.next(project.key, version.id, 100))
+    assert all(one.top_k == () for one in bench.store.windows.next(project.key, version.id, 100))
     bench.label(project, 5)
     bench.settle(project)
     version = bench.version(project)
     shown = bench.store.windows.next(project.key, version.id, 100)
     assert [one.task_id for one in shown] == project.queue()
     for one in shown:
-        (first, best), (second, next_best) = one.guesses
+        (first, best), (second, next_best) = one.top_k
         assert {first, second} == {"animal", "machine"}
         assert best >= next_best
 

@@ -46,13 +46,13 @@ class Setting:
         n_labels: int,
         audits: frozenset[int] = frozenset(),
         slips: frozenset[int] = frozenset(),
-        learnt: Sequence[int] = (),
+        trained_on: Sequence[int] = (),
     ) -> tuple[Version, Model]:
         """A version trained on n tasks (1 to n unless they are given), with all others in its window.
 
         slips: tasks that were labelled wrong.
         """
-        tasks = learnt or range(1, n_labels + 1)
+        tasks = trained_on or range(1, n_labels + 1)
         labels = {place: truth(place + (place in slips)) for place in tasks}
         rows = self.pool.X[self.pool.rows(list(labels))]
         classifier = fit_classifier(rows, np.array(list(labels.values())))
@@ -63,7 +63,7 @@ class Setting:
             revision=0,
             ranked_by="margin",
             labels=("A", "B"),
-            learnt=labels,
+            trained_on=labels,
             features_id=self.pool.features_id,
             artifact=self.signer.dump((classifier, "margin", Tuning("tfidf")), model_kind(KEY, self.number, 0.0)),
             window=[(place, 0.5) for place in range(1, N + 1) if place not in labels],
@@ -73,7 +73,7 @@ class Setting:
         return self.store.versions.publish(KEY, new, is_switched=True), model
 
     def measure(self, version: Version, model: Model) -> Measurement | None:
-        return measure(self.store, self.subject(version.learnt, version), version, model, 1.0)
+        return measure(self.store, self.subject(version.trained_on, version), version, model, 1.0)
 
     def subject(self, labels: Mapping[int, str], version: Version) -> Subject:
         """A turn that has found these labels."""
@@ -177,8 +177,8 @@ def test_figures_of_labels_that_were_deleted_are_gone(setting: Setting) -> None:
     assert measured is not None
     assert (measured.report["audit"]["n"], len(measured.report["agreement"])) == (10, 3)
 
-    learnt = [*range(1, 31), *audits]
-    measured = setting.measure(*setting.publish(len(learnt), learnt=learnt))
+    trained_on = [*range(1, 31), *audits]
+    measured = setting.measure(*setting.publish(len(trained_on), trained_on=trained_on))
     assert measured is not None
     assert measured.report["audit"]["n"] == 0
     assert measured.report["learning_curve"] == []

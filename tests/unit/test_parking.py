@@ -155,7 +155,7 @@ def test_label_whose_webhook_was_lost_wakes_a_parked_project_at_the_next_sync(
     state = bench.turn(project, after_seconds=0)
 
     assert (state.error, state.is_parked) == (None, False)
-    assert len(bench.version(project).learnt) == 6
+    assert len(bench.version(project).trained_on) == 6
 
 
 def test_reason_of_a_parked_project_stays_while_label_studio_is_away(
@@ -237,7 +237,7 @@ def test_labels_whose_webhooks_were_lost_are_learnt_whatever_the_clock_is_set_to
     bench.clock.advance(bench.settings.sync_seconds)
     assert wants_turn(bench, project)
     bench.loop.take_turn(project.key)
-    assert len(bench.version(project).learnt) == 10
+    assert len(bench.version(project).trained_on) == 10
 
 
 def kill(bench: Bench, project: FakeProject, after_seconds: float = 0.1) -> None:
@@ -306,4 +306,4 @@ def test_turn_after_a_kill_compares_with_label_studio(bench: Bench, poisonous: l
 
     bench.turn(project, after_seconds=0.1)
 
-    assert len(bench.version(project).learnt) == 6
+    assert len(bench.version(project).trained_on) == 6

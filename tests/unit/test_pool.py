@@ -216,9 +216,9 @@ def test_restarted_worker_fits_again_when_the_pool_doubled_meanwhile(setting: Se
 def test_torn_features_are_made_again(setting: Setting, caplog: pytest.LogCaptureFixture, place: int) -> None:
     setting.hear(*tasks(*range(10)))
     good = setting.signer.dump("whatever", features_kind(KEY, 0.0))
-    torn = bytearray(good)
-    torn[place] ^= 1
-    torn_id = setting.store.features.save(KEY, "text", bytes(torn), 0.0)
+    corrupt = bytearray(good)
+    corrupt[place] ^= 1
+    torn_id = setting.store.features.save(KEY, "text", bytes(corrupt), 0.0)
     with caplog.at_level(logging.WARNING, "label_studio_al.pool.tasks"):
         setting.refresh()
     setting.holds(*tasks(*range(10)))

@@ -154,8 +154,8 @@ def test_window_has_as_many_tasks_as_were_wanted_or_are_left(
     window = rank(pool, classifier, ranked_by, CONFIG, SETTINGS, range(1, 11), [], n)
     assert len(window.task_ids) == len(set(window.task_ids)) == min(n, 50)
     assert len(window.informativeness) == len(window.task_ids)
-    assert window.guesses is not None
-    assert len(window.guesses) == len(window.task_ids)
+    assert window.top_k is not None
+    assert len(window.top_k) == len(window.task_ids)
 
 
 @orders
@@ -194,12 +194,12 @@ def test_guesses_are_the_most_probable_labels_best_first(pool: Pool, classifier:
         [("AB"[column], pytest.approx(row[column], abs=1e-6)) for column in columns]
         for row, columns in zip(proba, best_first, strict=True)
     ]
-    assert window.guesses == expected
+    assert window.top_k == expected
 
 
 @pytest.mark.parametrize("ranked_by", MODEL_FREE)
 def test_without_a_model_there_are_no_guesses(pool: Pool, ranked_by: str) -> None:
-    assert rank(pool, None, ranked_by, CONFIG, SETTINGS, [], [], 5).guesses is None
+    assert rank(pool, None, ranked_by, CONFIG, SETTINGS, [], [], 5).top_k is None
 
 
 def test_checks_come_first_and_say_nothing_of_the_model(pool: Pool, classifier: Classifier) -> None:
@@ -207,8 +207,8 @@ def test_checks_come_first_and_say_nothing_of_the_model(pool: Pool, classifier: 
     checked = with_checks(window, [11, 12], 10)
     assert checked.task_ids == [11, 12, *window.task_ids[:8]]
     assert checked.informativeness[:2] == [1.0, 1.0]
-    assert window.guesses is not None
-    assert checked.guesses == [[], [], *window.guesses[:8]]
+    assert window.top_k is not None
+    assert checked.top_k == [[], [], *window.top_k[:8]]
     assert not checked.audits & {11, 12}
     assert with_checks(window, [], 10) == window
 
@@ -349,9 +349,9 @@ def test_copies_of_a_labelled_text_come_last_with_the_answer_that_people_gave(
     assert set(window.task_ids[-2:]) == {42, 43}
     assert window.informativeness[-2:] == [0, 0]
     assert min(window.informativeness[:-2]) > 0
-    assert window.guesses is not None
+    assert window.top_k is not None
     proba = dict(zip(classifier.classes.tolist(), classifier.predict_proba(pool.X[pool.rows([42])])[0], strict=True))
-    assert window.guesses[-1] == [("B", pytest.approx(proba["B"])), ("A", pytest.approx(proba["A"]))]
+    assert window.top_k[-1] == [("B", pytest.approx(proba["B"])), ("A", pytest.approx(proba["A"]))]
     covered = TrainedOn(labels, None, fit_classifier, COVERAGE)
     covering = ranking.rank(pool, covered, SETTINGS, LABELS, Wanted(100, 5, [1]))
     assert set(covering.task_ids[-3:]) == {41, 42, 43}

@@ -107,11 +107,11 @@ def test_last_batch_is_cut_to_the_budget(known: Known) -> None:
 
 def test_run_goes_on_from_a_turn_with_other_options(known: Known) -> None:
     *_, uninterrupted = turns(known, Run("margin", 0), OPTIONS)
-    *_, learnt = turns(known, Run("margin", 0), replace(OPTIONS, budget=20))
-    *_, again = turns(known, Run("margin", 0), OPTIONS, after=learnt)
+    *_, trained_on = turns(known, Run("margin", 0), replace(OPTIONS, budget=20))
+    *_, again = turns(known, Run("margin", 0), OPTIONS, after=trained_on)
     assert again.labelled.tolist() == uninterrupted.labelled.tolist()
-    *_, audited = turns(known, Run("margin", 0), replace(OPTIONS, audit_share=1.0), after=learnt)
-    assert audited.labelled[:20].tolist() == learnt.labelled.tolist()
+    *_, audited = turns(known, Run("margin", 0), replace(OPTIONS, audit_share=1.0), after=trained_on)
+    assert audited.labelled[:20].tolist() == trained_on.labelled.tolist()
     assert audited.is_audit.tolist() == [False] * 20 + [True] * 20
 
 

@@ -79,12 +79,12 @@ def test_page_shows_what_status_says(client: FlaskClient, project: Store) -> Non
 
 def test_figures_of_fewer_labels_say_so(client: FlaskClient, project: Store) -> None:
     for path in ("/", PAGE):
-        assert "labels were learnt" not in get(client, path)
-    learnt = {7: EVIL, 8: "B", 9: "B"}
-    new = NewVersion(5, 6.0, 0, "margin", (EVIL, "B"), learnt, None, b"a model", [(1, 0.9)])
+        assert "labels were trained on" not in get(client, path)
+    trained_on = {7: EVIL, 8: "B", 9: "B"}
+    new = NewVersion(5, 6.0, 0, "margin", (EVIL, "B"), trained_on, None, b"a model", [(1, 0.9)])
     project.versions.publish(KEY, new, is_switched=True)
     for path in ("/", PAGE):
-        assert "Measured when 2 labels were learnt." in get(client, path)
+        assert "Measured when 2 labels were trained on." in get(client, path)
 
 
 def test_what_is_not_read_stands_on_the_page_and_in_status(client: FlaskClient, project: Store) -> None:

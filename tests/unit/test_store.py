@@ -536,7 +536,7 @@ def test_large_values_are_not_kept_in_memory_once_they_are_stored(store: Store) 
 
 
 def test_version_may_have_no_model_and_no_window(store: Store) -> None:
-    version = publish(store, artifact=None, window=[], learnt={})
+    version = publish(store, artifact=None, window=[], trained_on={})
     assert not version.has_model
     assert store.versions.artifact(version.id) == (None, None)
     assert store.windows.informativeness(version.id) == {}
@@ -569,7 +569,7 @@ def test_failed_publishing_leaves_the_older_version_whole(store: Store) -> None:
     for broken in (
         new_version(2, window=[(1, 0.5), (None, 0.4)]),
         new_version(2, window=[(1, 0.5), (2**70, 0.4)]),
-        new_version(2, learnt={1: object()}),
+        new_version(2, trained_on={1: object()}),
         new_version(1),
     ):
         with pytest.raises((sa.exc.SQLAlchemyError, TypeError, OverflowError)):

@@ -80,16 +80,16 @@ def publish(
     signer: Signer,
     *,
     labels: tuple[str, ...] = ("A", "B"),
-    learnt: dict[str, list[str]] | None = None,
+    trained_on: dict[str, list[str]] | None = None,
     window: list[tuple[int, float]] | None = None,
     ranked_by: str = "margin",
     number: int = 1,
     key: str = KEY,
 ) -> int:
-    """A version with a model (or without one, where `learnt` is None)."""
+    """A version with a model (or without one, where `trained_on` is None)."""
     artifact = features_id = None
-    if learnt is not None:
-        pairs = [(text, label) for label, texts in learnt.items() for text in texts]
+    if trained_on is not None:
+        pairs = [(text, label) for label, texts in trained_on.items() for text in texts]
         features, rows = Features.fit_transform([text for text, _ in pairs], None)
         classifier = fit_classifier(rows, np.array([label for _, label in pairs]))
         artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")), model_kind(key, number, 1_800_000_000.0))
@@ -98,9 +98,9 @@ def publish(
         number=number,
         created_at=1_800_000_000.0,
         revision=0,
-        ranked_by=ranked_by if learnt is not None else "coverage",
+        ranked_by=ranked_by if trained_on is not None else "coverage",
         labels=labels,
-        learnt=dict(enumerate(learnt or {})),
+        trained_on=dict(enumerate(trained_on or {})),
         features_id=features_id,
         artifact=artifact,
         window=window or [],
@@ -346,7 +346,7 @@ def test_cold_start_gives_the_windows_scores_and_one_outside(
 def test_model_with_a_cold_start_order_gives_labels_and_the_windows_scores(
     connected: FlaskClient, store: Store, signer: Signer
 ) -> None:
-    publish(store, signer, learnt=TEXTS, ranked_by="coverage", window=[(5, 0.5)])
+    publish(store, signer, trained_on=TEXTS, ranked_by="coverage", window=[(5, 0.5)])
 
     results = ask(connected, [task(5), task(6, "engine")])
 
@@ -355,7 +355,7 @@ def test_model_with_a_cold_start_order_gives_labels_and_the_windows_scores(
 
 
 def test_predict_answers_each_task_in_order(connected: FlaskClient, store: Store, signer: Signer) -> None:
-    publish(store, signer, learnt=TEXTS)
+    publish(store, signer, trained_on=TEXTS)
     texts = ["the cat", "engine", "a cat purrs", "engine oil", "cat"]
 
     results = ask(connected, [task(n, text) for n, text in enumerate(texts)])
@@ -371,9 +371,9 @@ def test_predict_answers_each_task_in_order(connected: FlaskClient, store: Store
 
 
 def test_undecided_task_has_the_lowest_score(connected: FlaskClient, store: Store, signer: Signer) -> None:
-    publish(store, signer, learnt=TEXTS)
-    sure, torn = ask(connected, [task(1, "cat cat purrs"), task(2, "the cat an engine")])
-    assert torn["score"] < sure["score"]
+    publish(store, signer, trained_on=TEXTS)
+    sure, corrupt = ask(connected, [task(1, "cat cat purrs"), task(2, "the cat an engine")])
+    assert corrupt["score"] < sure["score"]
 
 
 @pytest.mark.parametrize("order", [("A", "B", "C"), ("C", "B", "A"), ("B", "C", "A")])
@@ -381,8 +381,8 @@ def test_label_names_do_not_depend_on_the_configs_order(
     client: FlaskClient, store: Store, signer: Signer, order: tuple[str, ...]
 ) -> None:
     client.post("/setup", json={"project": KEY, "schema": config(*order)})
-    learnt = {**TEXTS, "C": ["a rose blooms", "the rose", "rose and leaf"]}
-    publish(store, signer, labels=order, learnt={label: learnt[label] for label in order})
+    trained_on = {**TEXTS, "C": ["a rose blooms", "the rose", "rose and leaf"]}
+    publish(store, signer, labels=order, trained_on={label: trained_on[label] for label in order})
 
     results = ask(client, [task(1, "cat"), task(2, "engine"), task(3, "rose")])
 
@@ -390,7 +390,7 @@ def test_label_names_do_not_depend_on_the_configs_order(
 
 
 def test_label_that_left_the_config_is_never_predicted(connected: FlaskClient, store: Store, signer: Signer) -> None:
-    publish(store, signer, learnt={**TEXTS, "C": ["a rose blooms", "the rose"]}, labels=("A", "B", "C"))
+    publish(store, signer, trained_on={**TEXTS, "C": ["a rose blooms", "the rose"]}, labels=("A", "B", "C"))
 
     for label_config, offered in ((TWO, {"A", "B"}), (config("X", "C"), {"C"}), (config("X", "Y"), {None})):
         results = ask(connected, [task(1, "rose"), task(2, "cat"), task(3, "engine")], label_config=label_config)
@@ -398,7 +398,7 @@ def test_label_that_left_the_config_is_never_predicted(connected: FlaskClient, s
 
 
 def test_predict_uses_the_requests_config_names(connected: FlaskClient, store: Store, signer: Signer) -> None:
-    publish(store, signer, learnt=TEXTS)
+    publish(store, signer, trained_on=TEXTS)
     renamed = TWO.replace('name="topic"', 'name="subject"').replace('"$text"', '"$body"')
 
     results = ask(connected, [{"id": 1, "data": {"body": "cat", "text": "engine"}}], label_config=renamed)
@@ -426,7 +426,7 @@ BROKEN_TASKS: list[Any] = [
 def test_task_without_a_text_gets_an_empty_answer_and_the_rest_theirs(
     connected: FlaskClient, store: Store, signer: Signer, with_model: bool
 ) -> None:
-    publish(store, signer, learnt=TEXTS if with_model else None, window=[(10, 0.5), (1, 0.9)])
+    publish(store, signer, trained_on=TEXTS if with_model else None, window=[(10, 0.5), (1, 0.9)])
 
     results = ask(connected, [task(10, "cat"), *BROKEN_TASKS, task(10, "cat")])
 
@@ -442,7 +442,7 @@ def test_task_without_a_text_gets_an_empty_answer_and_the_rest_theirs(
 def test_task_with_an_odd_id_is_answered(
     connected: FlaskClient, store: Store, signer: Signer, ranked_by: str, odd_id: object
 ) -> None:
-    publish(store, signer, learnt=TEXTS, ranked_by=ranked_by, window=[(10, 0.5)])
+    publish(store, signer, trained_on=TEXTS, ranked_by=ranked_by, window=[(10, 0.5)])
 
     results = ask(connected, [task(10), task(odd_id), {"data": {"text": "cat"}}])
 
@@ -478,7 +478,7 @@ def test_task_with_an_odd_id_is_answered(
 def test_odd_text_is_answered_and_never_fetched(
     connected: FlaskClient, store: Store, signer: Signer, text: object
 ) -> None:
-    publish(store, signer, learnt=TEXTS)
+    publish(store, signer, trained_on=TEXTS)
 
     results = ask(connected, [task(1, text), task(2, "cat")])
 
@@ -487,7 +487,7 @@ def test_odd_text_is_answered_and_never_fetched(
 
 
 def test_ten_thousand_tasks_in_one_request(connected: FlaskClient, store: Store, signer: Signer) -> None:
-    publish(store, signer, learnt=TEXTS)
+    publish(store, signer, trained_on=TEXTS)
     texts = ["the cat" if n % 3 else "an engine" for n in range(10_000)]
 
     results = ask(connected, [task(n, text) for n, text in enumerate(texts)])
@@ -509,7 +509,7 @@ def test_predictions_that_would_come_too_late_are_given_up_with_a_sentence(
     app = create_app(Parts(read_settings(model_dir=tmp_path), store, signer, SlowClock()), [SECRET])
     client = app.test_client()
     client.post("/setup", json=payload("setup"))
-    publish(store, signer, learnt=TEXTS)
+    publish(store, signer, trained_on=TEXTS)
     assert len(ask(client, [task(1)])) == 1
     answer = client.post("/predict", json={"project": KEY, "tasks": [task(number) for number in range(10_000)]})
     assert "ask for fewer at once" in assert_sentence(answer, 503)
@@ -521,7 +521,7 @@ def test_predict_without_tasks_answers_none(connected: FlaskClient) -> None:
 
 
 def test_predict_writes_nothing(connected: FlaskClient, store: Store, signer: Signer) -> None:
-    publish(store, signer, learnt=TEXTS)
+    publish(store, signer, trained_on=TEXTS)
     before = project(store)
     ask(connected, [task(1), task(2)])
     assert project(store) == before
@@ -529,10 +529,10 @@ def test_predict_writes_nothing(connected: FlaskClient, store: Store, signer: Si
 
 
 def test_new_version_is_served_at_once(connected: FlaskClient, store: Store, signer: Signer) -> None:
-    publish(store, signer, learnt=TEXTS)
+    publish(store, signer, trained_on=TEXTS)
     assert labels_of(ask(connected, [task(1, "cat")])) == ["A"]
 
-    publish(store, signer, learnt={"A": TEXTS["B"], "B": TEXTS["A"]}, number=2)
+    publish(store, signer, trained_on={"A": TEXTS["B"], "B": TEXTS["A"]}, number=2)
 
     results = ask(connected, [task(1, "cat")])
     assert (labels_of(results), results[0]["model_version"]) == (["B"], "al-2")
@@ -541,8 +541,8 @@ def test_new_version_is_served_at_once(connected: FlaskClient, store: Store, sig
 def test_projects_are_answered_by_their_own_model(connected: FlaskClient, store: Store, signer: Signer) -> None:
     other = "3.1795394190"
     connected.post("/setup", json={"project": other, "schema": TWO})
-    publish(store, signer, learnt=TEXTS)
-    publish(store, signer, learnt={"A": TEXTS["B"], "B": TEXTS["A"]}, key=other)
+    publish(store, signer, trained_on=TEXTS)
+    publish(store, signer, trained_on={"A": TEXTS["B"], "B": TEXTS["A"]}, key=other)
 
     assert labels_of(ask(connected, [task(1, "cat")])) == ["A"]
     answer = connected.post("/predict", json={"project": other, "tasks": [task(1, "cat")]})
@@ -552,7 +552,7 @@ def test_projects_are_answered_by_their_own_model(connected: FlaskClient, store:
 def test_torn_model_gives_empty_answers_and_asks_for_a_training(
     connected: FlaskClient, store: Store, signer: Signer
 ) -> None:
-    version_id = publish(store, signer, learnt=TEXTS, window=[(1, 0.5)])
+    version_id = publish(store, signer, trained_on=TEXTS, window=[(1, 0.5)])
     for damage in ("substr(artifact, 1, length(artifact) / 2)", "x''", "x'00'", "zeroblob(500)"):
         set_columns(store, KEY, wanted_revision=-1)
         with store._engine.begin() as connection:
@@ -566,7 +566,7 @@ def test_torn_model_gives_empty_answers_and_asks_for_a_training(
 
 
 def test_model_of_another_key_is_not_loaded(connected: FlaskClient, store: Store) -> None:
-    publish(store, Signer("another key"), learnt=TEXTS)
+    publish(store, Signer("another key"), trained_on=TEXTS)
     assert labels_of(ask(connected, [task(1)])) == [None]
     assert project(store).wanted_revision == project(store).revision
 
@@ -987,12 +987,12 @@ def test_duplicated_project_shares_nothing(connected: FlaskClient, store: Store)
 def test_version_that_is_replaced_during_a_request_gives_way_to_the_next(
     connected: FlaskClient, store: Store, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(store, signer, learnt=TEXTS, number=1)
+    publish(store, signer, trained_on=TEXTS, number=1)
     load = store.versions.artifact
 
     def replaced(version_id: int) -> Any:
         monkeypatch.undo()
-        publish(store, signer, learnt=TEXTS, number=2)
+        publish(store, signer, trained_on=TEXTS, number=2)
         return load(version_id)
 
     monkeypatch.setattr(store.versions, "artifact", replaced)
@@ -1016,7 +1016,7 @@ def test_status_shows_version_turns_and_error(
     connected: FlaskClient, store: Store, signer: Signer, payload: Callable[[str], Any]
 ) -> None:
     hear(connected, payload("tasks_created"))
-    publish(store, signer, learnt=TEXTS, number=4)
+    publish(store, signer, trained_on=TEXTS, number=4)
     store.turns.record(KEY, Turn(1_800_000_000.0, 0.25, "published al-4", 4, 6, {"train": 0.1}))
     set_columns(store, KEY, n_tasks=3, error="Label Studio does not answer", retry_at=1_800_000_010.0)
 
@@ -1175,7 +1175,7 @@ def test_no_body_makes_an_internal_error(
     connected: FlaskClient, store: Store, signer: Signer, path: str, body: Any
 ) -> None:
     if project(store).version_id is None:
-        publish(store, signer, learnt=TEXTS, ranked_by="coverage", window=[(1, 0.5)])
+        publish(store, signer, trained_on=TEXTS, ranked_by="coverage", window=[(1, 0.5)])
     answer = connected.post(path, data=json.dumps(body), content_type="application/json")
     assert answer.status_code < 500, answer.text
     assert "Traceback" not in answer.text

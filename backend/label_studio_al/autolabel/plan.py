@@ -1,7 +1,7 @@
 """What may be labelled automatically: the labelling model, and the plan that its errors on the audit labels allow.
 
-The labelling model learns what the published version has learnt, but for the audit labels: so these tell the truth
-about it. The queue's own model goes on learning from all of them.
+The labelling model is trained on what the published version was trained on, but for the audit labels: so these tell the
+truth about it. The queue's own model goes on learning from all of them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Case:
 class Plan:
     """What would be labelled. labels: of the selected tasks, those that are held back for people as `check`.
 
-    fingerprint: of all that decides it but the pool; another one means that something was learnt or changed since.
+    fingerprint: of all that decides it but the pool; another one means that labels or settings changed since.
     report: the same in JSON, for people.
     """
 
@@ -78,10 +78,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Basis:
-    """What a plan rests on. learnt: labels that train; audits: those that test. after_run: the newest run's number."""
+    """What a plan rests on. trained_on, audits: labels that train and test. after_run: the newest run's number."""
 
     version: Version
-    learnt: Mapping[int, str]
+    trained_on: Mapping[int, str]
     audits: Mapping[int, str]
     after_run: int
     fingerprint: str
@@ -139,16 +139,16 @@ def _basis(case: Case) -> _Basis:
     standing = [run for run in runs if run.is_standing]
     covered: set[int] = set().union(*(run.covered_audits for run in standing)) | store.automation.tasks_of(key)
     audited = {one.task_id for one in store.measurements.predictions(key) if one.is_audit} - covered
-    audits = {task_id: label for task_id, label in version.learnt.items() if task_id in audited}
-    learnt = {task_id: label for task_id, label in version.learnt.items() if task_id not in audited}
-    if len(set(learnt.values())) < 2:
-        kinds = ", ".join(repr(label) for label in sorted(set(learnt.values()))) or "none"
+    audits = {task_id: label for task_id, label in version.trained_on.items() if task_id in audited}
+    trained_on = {task_id: label for task_id, label in version.trained_on.items() if task_id not in audited}
+    if len(set(trained_on.values())) < 2:
+        kinds = ", ".join(repr(label) for label in sorted(set(trained_on.values()))) or "none"
         raise NotPossible(
             f"need 2 kinds of labels beside the {len(audits)} audit labels, which must not train, have {kinds}"
         )
     decided_by = {
         "version": version.number,
-        "learnt": sorted(learnt.items()),
+        "learnt": sorted(trained_on.items()),
         "audits": sorted(audits.items()),
         "labels": version.labels,
         "field": case.config.field,
@@ -159,11 +159,11 @@ def _basis(case: Case) -> _Basis:
     }
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
     after_run = max((run.number for run in runs), default=0)
-    return _Basis(version, learnt, audits, after_run, digest[:_FINGERPRINT_DIGITS])
+    return _Basis(version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
 
 
 def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Classifier:
-    labelled, choices = pool.labelled(basis.learnt), pool.features.choices()
+    labelled, choices = pool.labelled(basis.trained_on), pool.features.choices()
     if len(labelled.labels) < 2:
         raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(labelled.labels)}")
     return train(labelled, choices, tune(labelled, choices, settings.features, settings.seed))
@@ -232,7 +232,7 @@ def _report(
         "n_left": n_pool - found.n_selected,
         "most_wrong": found.most_wrong,
         "labels": {label: by_label[label] for label in basis.version.labels},
-        "n_trained_on": len(basis.learnt),
+        "n_trained_on": len(basis.trained_on),
         "audit": [asdict(group) for group in found.groups],
         # Each point is the promise that would hold had its error rate been chosen beforehand.
         "curve": [{"max_error": rate, "share": round(share, 4)} for rate, share in points],

@@ -83,6 +83,6 @@ def _say(results: Iterable[Result], *, quietly: bool) -> list[Result]:
 
 def _lines(result: Result) -> Iterable[str]:
     if result.mended is not None:
-        yield f"{click.style('mended ', fg='green')}  {result.check}: {on_one_line(result.mended)}"
+        yield f"{click.style('fixed  ', fg='green')}  {result.check}: {on_one_line(result.mended)}"
     state = click.style(f"{result.state:7}", fg=_COLORS[result.state])
     yield f"{state}  {result.check}: {on_one_line(result.sentence)}"

@@ -91,6 +91,6 @@ def _warn_if_connected(settings: Settings, project_id: int) -> None:
         is_connected = True
     if is_connected:
         click.echo(
-            "If the project is still connected in Label Studio (its model page, its webhooks), it is learnt anew as "
+            "If the project is still connected in Label Studio (its model page, its webhooks), it is set up again as "
             "soon as somebody opens a task: remove the connection there, or give --disconnect."
         )

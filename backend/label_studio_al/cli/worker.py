@@ -17,7 +17,7 @@ from label_studio_al.jobs import JobClient, JobRunner, JobTablesMissing, Rescue,
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.counting import Counts
-from label_studio_al.runtime.database import UNAVAILABLE, TornDatabase, check_whole, set_aside, unavailable
+from label_studio_al.runtime.database import UNAVAILABLE, CorruptDatabase, check_whole, set_aside, unavailable
 from label_studio_al.runtime.errors import DatabaseUnavailable, StudioError
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Standing, Store
@@ -128,7 +128,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
             except JobTablesMissing:
                 log.warning("the jobs' tables are gone: they are made anew, and what is due is asked for again")
                 make_tables(runner)
-            except TornDatabase as exc:
+            except CorruptDatabase as exc:
                 set_aside(exc)
                 # The jobs' tables are made at the start only.
                 raise DatabaseUnavailable(f"{exc.path.name} was damaged and is made anew: start again") from exc

@@ -13,7 +13,7 @@ import httpx
 from label_studio_al.doctor.findings import Finding, failure, ok, skipped, warning
 from label_studio_al.doctor.setup import Setup, known_projects
 from label_studio_al.learners.encoders import NONE, find_encoder
-from label_studio_al.runtime.database import UNAVAILABLE, TornDatabase, unavailable
+from label_studio_al.runtime.database import UNAVAILABLE, CorruptDatabase, unavailable
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from label_studio_al.studio.about import LABEL_STUDIO_VERSION
@@ -74,7 +74,7 @@ def database(setup: Setup) -> Finding:
             )
         setup.store.check_writable()
         n_projects = len(known_projects(setup.store))
-    except TornDatabase as exc:
+    except CorruptDatabase as exc:
         return failure(
             f"{exc.path} is damaged: start label-studio-al serve again, which sets it aside and fills another one"
         )

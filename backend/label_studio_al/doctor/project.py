@@ -53,7 +53,7 @@ def rights(look: ProjectLook) -> Finding:
 
 
 def config(look: ProjectLook) -> Finding:
-    """Whether the label config can be learnt. Raises UnsupportedConfig."""
+    """Whether the label config can be learned. Raises UnsupportedConfig."""
     question = parse_config(look.theirs.label_config)
     return ok(f'the label config asks "{question.control}" with {len(question.labels)} labels')
 

@@ -61,8 +61,8 @@ def model_card(facts: Facts) -> str:
         "label names and probabilities out. It needs the packages of `requirements.txt` and nothing else.",
         '```sh\npip install -r requirements.txt\npython predict.py "a text"\n```',
         "## Labels",
-        _table(("label", "tasks learnt"), _learnt(version)),
-        f"{len(version.learnt)} labelled tasks of {facts.n_tasks} were learnt, on {_day(version.created_at)}.",
+        _table(("label", "tasks trained on"), _trained_on(version)),
+        f"{len(version.trained_on)} of {facts.n_tasks} tasks trained it, on {_day(version.created_at)}.",
         "## How good it is",
         *_quality(facts.measurement),
         "## How it was made",
@@ -73,8 +73,8 @@ def model_card(facts: Facts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _learnt(version: Version) -> list[tuple[str, str]]:
-    counts = Counter(version.learnt.values())
+def _trained_on(version: Version) -> list[tuple[str, str]]:
+    counts = Counter(version.trained_on.values())
     names = dict.fromkeys([*version.labels, *sorted(counts)])
     return [(name, str(counts[name])) for name in names]
 

@@ -29,7 +29,7 @@ def as_pipeline(features: Features, classifier: Classifier) -> Pipeline:
     """The same model: `predict` and `predict_proba` of texts. Raises NotExportable.
 
     What the classifier gives no weight is left out. Every part is a class of scikit-learn or a function of Python's
-    own library; with embeddings also `tokenizers`, of the encoder. Nothing is fitted: what was learnt is set.
+    own library; with embeddings also `tokenizers`, of the encoder. Nothing is fitted: the trained weights are set.
     """
     known = np.array(list(features.tfidf.terms.values()))
     of_terms, of_topics, of_meaning = _weights(features, classifier)

@@ -126,7 +126,7 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
         folder=str(target.folder),
         files=files,
         labels=tuple(map(str, current.model.classifier.classes)),
-        n_learnt=len(current.version.learnt),
+        n_learnt=len(current.version.trained_on),
         n_tasks=len(current.task_ids),
         n_labelled=len(current.labels),
         n_predicted=n_predicted,
@@ -147,7 +147,7 @@ def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> Compared:
 
 def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]]]:
     """The tasks, a batch at a time, with the texts that are predicted."""
-    classes, learnt = current.model.classifier.classes, current.version.learnt
+    classes, trained_on = current.model.classifier.classes, current.version.trained_on
     for block in blocks(len(current.task_ids), TASKS_AT_ONCE):
         tasks = store.tasks.some(current.project.key, current.task_ids[block])
         texts = {task.id: current.config.text_of(task.data) for task in tasks}
@@ -161,7 +161,7 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
                 label=current.labels.get(task_id),
                 predicted=predicted[task_id][0] if task_id in known else None,
                 probability=predicted[task_id][1] if task_id in known else None,
-                is_learnt=task_id in learnt,
+                is_learnt=task_id in trained_on,
             )
             for task_id, text in texts.items()
         ]

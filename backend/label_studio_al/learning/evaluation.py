@@ -1,4 +1,4 @@
-"""How good the model is, measured on tasks that it had not learnt."""
+"""How good the model is, measured on tasks that it was not trained on."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ BASELINE_DRAWS = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the then current version predicted for a task that it had not learnt, and what people said.
+    """What the then current version predicted for a task that it was not trained on, and what people said.
 
-    probability: of the predicted label. n_labels: how many labels the version had learnt.
+    probability: of the predicted label. n_labels: how many labels the version was trained on.
     is_audit: asked at random, not by the strategy.
     """
 
@@ -52,7 +52,7 @@ class Outcome:
         if not 0 <= round(self.probability, 6) <= 1:
             raise InvalidRequest(f"the probability of a prediction lies between 0 and 1, not {self.probability}")
         if self.n_labels < 1:
-            raise InvalidRequest(f"a version that predicts has learnt at least 1 label, not {self.n_labels}")
+            raise InvalidRequest(f"a version that predicts was trained on at least 1 label, not {self.n_labels}")
 
     @property
     def is_correct(self) -> bool:
@@ -217,23 +217,23 @@ Fit = Callable[[Matrix, Array], Probabilistic]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What models say of labelled examples that they had not learnt.
+    """What models say of labelled examples that they were not trained on.
 
     y: shape (n_examples,), what people said. labels: shape (n_labels,), sorted. proba: shape (n_examples, n_labels).
-    n_learnt: shape (n_examples,), how many labels the model of each had learnt.
+    n_trained_on: shape (n_examples,), how many labels the model of each was trained on.
     """
 
     y: Array
     labels: Array
     proba: Array
-    n_learnt: Array
+    n_trained_on: Array
 
     def outcomes(self) -> list[Outcome]:
         """The most probable label of each example."""
         predicted = most_probable(self.proba, self.labels).pairs()
         return [
             Outcome(str(label), *pair, int(n), is_audit=False)
-            for label, pair, n in zip(self.y, predicted, self.n_learnt, strict=True)
+            for label, pair, n in zip(self.y, predicted, self.n_trained_on, strict=True)
         ]
 
 
@@ -260,12 +260,12 @@ def hold_out(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> HeldO
         return HeldOut(labelled.y[:0], labels, np.zeros((0, len(labels))), np.zeros(0, dtype=int))
     fold_of = folds(labelled, min(n_folds, n), seed)
     tested = Parallel()(delayed(_held_out)(fit, labelled, fold_of == fold) for fold in range(fold_of.max() + 1))
-    proba, n_learnt = np.zeros((n, len(labels))), np.zeros(n, dtype=int)
+    proba, n_trained_on = np.zeros((n, len(labels))), np.zeros(n, dtype=int)
     for fold, (classes, found) in enumerate(tested):
         examples = np.flatnonzero(fold_of == fold)
         proba[np.ix_(examples, np.searchsorted(labels, classes))] = found
-        n_learnt[examples] = n - len(examples)
-    return HeldOut(labelled.y, labels, proba, n_learnt)
+        n_trained_on[examples] = n - len(examples)
+    return HeldOut(labelled.y, labels, proba, n_trained_on)
 
 
 def _held_out(fit: Fit, labelled: Labelled, is_test: Array) -> tuple[Array, Array]:
@@ -319,7 +319,7 @@ def suspects(held_out: HeldOut, n: int) -> list[Suspect]:
 
 @dataclass(frozen=True)
 class BaselinePoint:
-    """Accuracy of models that learnt n_labels labels, drawn at random, on the other ones of n labels."""
+    """Accuracy of models trained on n_labels labels, drawn at random, on the other ones of n labels."""
 
     n_labels: int
     accuracy: Estimate
@@ -329,21 +329,21 @@ class BaselinePoint:
 def random_baseline(fit: Fit, labelled: Labelled, seed: int) -> tuple[BaselinePoint, ...]:
     """What labels of tasks drawn at random teach: a point for 10, 20, 40 ... of them, up to 4 of 5.
 
-    labelled: tasks that were drawn at random, not chosen. Each point averages a few draws of what is learnt; its
+    labelled: tasks that were drawn at random, not chosen. Each point averages a few draws of what is trained on; its
     interval counts each example once. Empty where there are fewer than `BASELINE_EXAMPLES`, or one label only.
     """
     n = len(labelled)
     if n < BASELINE_EXAMPLES:
         return ()
-    points, n_learnt = [], BASELINE_FROM
-    while n_learnt <= BASELINE_SHARE * n:
-        orders = [draws.shuffled(labelled.keys, seed, "baseline", n_learnt, draw) for draw in range(BASELINE_DRAWS)]
-        parts = [(labelled[order[:n_learnt]], labelled[order[n_learnt:]]) for order in orders]
+    points, n_trained_on = [], BASELINE_FROM
+    while n_trained_on <= BASELINE_SHARE * n:
+        orders = [draws.shuffled(labelled.keys, seed, "baseline", n_trained_on, draw) for draw in range(BASELINE_DRAWS)]
+        parts = [(labelled[order[:n_trained_on]], labelled[order[n_trained_on:]]) for order in orders]
         shares = [_share_right(fit, train, test) for train, test in parts if len(train.labels) > 1]
         if shares:
             accuracy = proportion(round(float(np.mean(shares)) * n), n)
-            points.append(BaselinePoint(n_learnt, accuracy, n))
-        n_learnt *= 2
+            points.append(BaselinePoint(n_trained_on, accuracy, n))
+        n_trained_on *= 2
     return tuple(points)
 
 

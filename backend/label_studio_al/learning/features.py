@@ -28,7 +28,7 @@ LARGE = 2_000
 
 
 class Encoder(Protocol):
-    """Turns texts into sentence embeddings that were learnt elsewhere. Must pickle by reference, not by content."""
+    """Turns texts into sentence embeddings that were trained elsewhere. Must pickle by reference, not by content."""
 
     name: str
     n_dimensions: int

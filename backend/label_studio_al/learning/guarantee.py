@@ -138,7 +138,7 @@ class Guarantee:
         if not len(self.is_selected):
             return "there is no task left to label"
         if not n_audited:
-            return "nothing is known of the model's errors: no audit label that it has not learnt"
+            return "nothing is known of the model's errors: no audit label that it was not trained on"
         if self.n_selected:
             return (
                 f"of {self.n_selected} automatic labels at most {self.most_wrong} are wrong ({goal.max_error:.2%}), "

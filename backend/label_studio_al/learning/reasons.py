@@ -31,15 +31,15 @@ _WITH_GUESSES = {
 }
 
 
-def why_asked(order: str, is_audit: bool, guesses: Sequence[tuple[str, float]]) -> str:
-    """The reason in words. order: the version's `ranked_by`; guesses: its most probable labels, the best first."""
+def why_asked(order: str, is_audit: bool, top_k: Sequence[tuple[str, float]]) -> str:
+    """The reason in words. order: the version's `ranked_by`; top_k: its most probable labels, the best first."""
     if is_audit:
         return DRAWN if order != RANDOM else _WITHOUT_GUESSES[RANDOM]
     if order in _WITHOUT_GUESSES:
         return _WITHOUT_GUESSES[order]
-    if len(guesses) < 2:
-        return "chosen before there was a model" if not guesses else f"the model is not sure of {_shown(guesses[0])}"
-    (_, best), (_, second) = first, other = guesses[:2]
+    if len(top_k) < 2:
+        return "chosen before there was a model" if not top_k else f"the model is not sure of {_shown(top_k[0])}"
+    (_, best), (_, second) = first, other = top_k[:2]
     if order == MIXED and best - second > HESITATES_UP_TO:
         return _UNLIKE
     hesitates = f"between {_shown(first)} and {_shown(other)}"

@@ -122,7 +122,7 @@ class CurvePoint:
 
 
 def learning_curve(outcomes: Sequence[Outcome]) -> tuple[CurvePoint, ...]:
-    """Accuracy on audit outcomes against the number of labels learnt: a point for 1, 2-3, 4-7, 8-15 ... labels."""
+    """Accuracy on audit outcomes against the number of labels trained on: a point for 1, 2-3, 4-7, 8-15 ... labels."""
     n_labels, n_correct, n = _by_n_labels(outcomes, bins_per_doubling=1)
     return tuple(
         CurvePoint(float(place), proportion(int(hits), int(count)), int(count))
@@ -131,7 +131,7 @@ def learning_curve(outcomes: Sequence[Outcome]) -> tuple[CurvePoint, ...]:
 
 
 def _by_n_labels(outcomes: Sequence[Outcome], bins_per_doubling: int) -> tuple[Array, Array, Array]:
-    """Audit outcomes in geometric bins, ascending: mean number of labels learnt, number correct, number."""
+    """Audit outcomes in geometric bins, ascending: mean number of labels trained on, number correct, number."""
     bins = defaultdict[int, list[Outcome]](list)
     for outcome in outcomes:
         if outcome.is_audit:

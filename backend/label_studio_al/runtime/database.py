@@ -36,7 +36,7 @@ _SUBSECONDS_SINCE = (3, 42)
 log = logging.getLogger(__name__)
 
 
-class TornDatabase(OperationalError):
+class CorruptDatabase(OperationalError):
     """The SQLite file at `path` is damaged; `identity` is the file's, should another one have taken its place."""
 
     path: Path
@@ -61,21 +61,21 @@ def unavailable(exc: Exception) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"the database does not answer ({reason or type(exc).__name__}): try again later")
 
 
-def set_aside(torn: TornDatabase) -> None:
+def set_aside(corrupt: CorruptDatabase) -> None:
     """Take a damaged SQLite file out of the way, so that the next connection begins a new one.
 
-    The newest damaged file stays beside it (`.torn`), for whoever wants to look.
+    The newest damaged file stays beside it (`.corrupt`), for whoever wants to look.
     """
-    path = torn.path
+    path = corrupt.path
     with FileLock(f"{path}.aside", mode=0o600):
-        if torn.identity != _identity(path):
+        if corrupt.identity != _identity(path):
             # Another process was faster.
             return
         log.error("%s is damaged: it is set aside, and a new one is filled from Label Studio", path)
         # The companions first: a new file must never find them.
         for companion in ("-wal", "-shm"):
             Path(f"{path}{companion}").unlink(missing_ok=True)
-        os.replace(path, f"{path}.torn")
+        os.replace(path, f"{path}.corrupt")
 
 
 def set_aside_files(url: str) -> list[Path]:
@@ -84,7 +84,8 @@ def set_aside_files(url: str) -> list[Path]:
     if address.get_backend_name() != "sqlite":
         return []
     path = Path(address.database or "")
-    return list(path.parent.glob(f"{path.name}.torn"))
+    # An earlier release called them torn.
+    return [file for kind in ("corrupt", "torn") for file in path.parent.glob(f"{path.name}.{kind}")]
 
 
 def check_whole(url: str) -> None:
@@ -96,8 +97,8 @@ def check_whole(url: str) -> None:
         with engine.connect() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             if found != "ok":
-                raise _torn(Path(sa.make_url(url).database or ""), connection, sqlite3.DatabaseError(found))
-    except TornDatabase as exc:
+                raise _corrupt(Path(sa.make_url(url).database or ""), connection, sqlite3.DatabaseError(found))
+    except CorruptDatabase as exc:
         set_aside(exc)
     finally:
         engine.dispose()
@@ -130,7 +131,7 @@ def _open_sqlite(address: sa.URL, patience_seconds: float) -> sa.Engine:
     def _name(context: ExceptionContext) -> None:
         # "malformed" and "not a database" have no class of their own.
         if type(context.original_exception) is sqlite3.DatabaseError:
-            raise _torn(path, context.connection, context.original_exception) from context.original_exception
+            raise _corrupt(path, context.connection, context.original_exception) from context.original_exception
 
     return engine
 
@@ -139,11 +140,11 @@ def _unix_seconds(modifier: str) -> float | None:
     return time.time() if modifier == "subsec" else None
 
 
-def _torn(path: Path, connection: sa.Connection | None, reason: BaseException) -> TornDatabase:
-    torn = TornDatabase("", None, reason, hide_parameters=True)
-    torn.path = path
-    torn.identity = _identity(path) if connection is None else connection.info["file"]
-    return torn
+def _corrupt(path: Path, connection: sa.Connection | None, reason: BaseException) -> CorruptDatabase:
+    corrupt = CorruptDatabase("", None, reason, hide_parameters=True)
+    corrupt.path = path
+    corrupt.identity = _identity(path) if connection is None else connection.info["file"]
+    return corrupt
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 BackendError
 ├── InvalidRequest          what came is not what the protocol asks for
-│   ├── UnsupportedConfig   the label config has nothing that can be learnt
+│   ├── UnsupportedConfig   the label config has nothing that can be learned
 │   └── InvalidSettings     an environment variable or an extra param is wrong
 ├── TooMuch                 a request is larger than a limit
 ├── TooManyProjects         too many projects use this backend
@@ -24,7 +24,7 @@ BackendError
 ├── TurnOvertaken           another process has taken a project's turn over
 ├── TurnRunning             a project's turn is running and would write again
 ├── NotPossible             nothing can be labelled automatically as things stand
-├── PlanOutdated            something was learnt or changed since a plan was made
+├── PlanOutdated            labels or settings changed since a plan was made
 ├── TurnsCutShort           whoever took a project's last turns was killed
 ├── LabelStudioInstallError, LabelStudioStartError, LabelStudioLoginError    of the demo's own (cli/local.py)
 ├── PortInUse               another program listens there
@@ -186,7 +186,7 @@ class FilesLeft(BackendError):
 
 
 class PlanOutdated(BackendError):
-    """Plan again: something was learnt or changed since the plan was made, and nothing was applied."""
+    """Plan again: labels or settings changed since the plan was made, and nothing was applied."""
 
     status = 409
 

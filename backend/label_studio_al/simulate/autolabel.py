@@ -72,7 +72,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Labeller:
-    """What a model trained on the labels of a turn says of all rows. It has learnt no audit labels."""
+    """What a model trained on the labels of a turn says of all rows. It was trained on no audit labels."""
 
     turn: Turn
     predictions: Predictions
@@ -84,7 +84,7 @@ class Labeller:
 
     @property
     def is_audit(self) -> Array:
-        """Which of the labelled rows were drawn at random, and are not learnt."""
+        """Which of the labelled rows were drawn at random, and do not train it."""
         return self.turn.is_audit
 
 
@@ -104,10 +104,10 @@ def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) ->
     wanted = {in_batches(size, options.batch) for size in sizes}
     with threadpool_limits(1):
         for turn in turns(known, run, options):
-            learnt = turn.labelled[~turn.is_audit]
-            if len(turn.labelled) not in wanted or len(np.unique(known.y[learnt])) < 2:
+            trained_on = turn.labelled[~turn.is_audit]
+            if len(turn.labelled) not in wanted or len(np.unique(known.y[trained_on])) < 2:
                 continue
-            labelled, choices = known.labelled(learnt), known.choices
+            labelled, choices = known.labelled(trained_on), known.choices
             classifier = train(labelled, choices, tune(labelled, choices, options.features, run.seed))
             yield Labeller(turn, most_probable(classifier.predict_proba(known.X), classifier.classes))
 

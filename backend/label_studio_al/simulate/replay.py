@@ -89,7 +89,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Turn:
-    """What is labelled and learnt after a batch. labelled: rows in the order in which they were asked.
+    """What is labelled and trained on after a batch. labelled: rows in the order in which they were asked.
 
     is_audit: shape (n_labelled,), which of them were drawn at random. seconds: from choosing the batch to the model.
     """

@@ -111,14 +111,14 @@ class Results:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all; its folder is made if need be. Raises InvalidRequest where that cannot be."""
-    torn = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torn.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        torn.replace(path)
+        unfinished.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        unfinished.replace(path)
     except OSError as exc:
         with suppress(OSError):
-            torn.unlink()
+            unfinished.unlink()
         raise InvalidRequest(f"{path.parent} cannot be written to: {exc.strerror}") from exc
 
 

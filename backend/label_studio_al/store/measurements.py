@@ -15,7 +15,7 @@ from label_studio_al.store.part import Part
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a version that had learnt `n_labels` labels predicted for a task that it had not learnt."""
+    """What a version trained on `n_labels` labels predicted for a task that was not among them."""
 
     task_id: int
     predicted: str

@@ -140,8 +140,8 @@ versions = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("ranked_by", sa.String(32), nullable=False),
     sa.Column("labels", sa.Text, nullable=False),
-    sa.Column("learnt", sa.Text, nullable=False),
-    # Of `learnt`, how many tasks have each label: reading a million tasks takes longer than a status page may.
+    sa.Column("learnt", sa.Text, key="trained_on", nullable=False),
+    # Of `trained_on`, how many tasks have each label: reading a million tasks takes longer than a status page may.
     sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
     sa.Column("features_id", sa.Integer),
     sa.Column("artifact", sa.LargeBinary),
@@ -161,7 +161,7 @@ window = sa.Table(
     # Drawn at random, not chosen by the strategy.
     sa.Column("is_audit", sa.Boolean, nullable=False, default=False),
     # What the version held most probable, [[label, probability], ...]; none before the first model.
-    sa.Column("guesses", sa.Text),
+    sa.Column("guesses", sa.Text, key="top_k"),
     # Whether Label Studio has its prediction.
     sa.Column("is_pushed", sa.Boolean, nullable=False, server_default=sa.true()),
 )

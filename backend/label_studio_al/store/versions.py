@@ -14,12 +14,12 @@ from label_studio_al.runtime.errors import TurnOvertaken, UnknownProject
 from label_studio_al.store import schema
 from label_studio_al.store.part import Part
 from label_studio_al.store.projects import add_stale
-from label_studio_al.store.windows import Guesses, NewTasks, add_to_window
+from label_studio_al.store.windows import NewTasks, TopK, add_to_window
 
 
 @dataclass(frozen=True)
 class Version:
-    """A published version without its model: `learnt` maps task ids to the labels it was trained on.
+    """A published version without its model: `trained_on` maps task ids to the labels it was trained on.
 
     `revision`: the project's revision that it has seen.
     """
@@ -30,7 +30,7 @@ class Version:
     revision: int
     ranked_by: str
     labels: tuple[str, ...]
-    learnt: dict[int, str]
+    trained_on: dict[int, str]
     features_id: int | None
     has_model: bool
     installation: str = ""
@@ -43,7 +43,7 @@ class Version:
 
 @dataclass(frozen=True)
 class VersionHead:
-    """What a status page shows of a version: reading all that it has learnt takes longer. label_counts: by label."""
+    """What a status page shows of a version: reading all its labels takes longer. label_counts: by label."""
 
     id: int
     number: int
@@ -61,7 +61,7 @@ class VersionHead:
 
     @property
     def n_labels(self) -> int:
-        """How many labelled tasks it has learnt."""
+        """How many labelled tasks it was trained on."""
         return sum(self.label_counts.values())
 
 
@@ -69,10 +69,10 @@ class VersionHead:
 class NewVersion:
     """What a turn publishes. `window` holds (task id, informativeness), most informative first.
 
-    pushed: those of the window whose predictions Label Studio has; None for all. guesses: of the window's tasks,
-    what the version holds most probable: (label, probability), the best first. audits: those of the window that
-    were drawn at random. late_audits: those of the version before that are not in the window and may still come: a
-    task that was served before the switch is labelled after it.
+    pushed: those of the window whose predictions Label Studio has; None for all. top_k: the most probable labels of
+    each of the window's tasks: (label, probability), the best first. audits: those of the window that were drawn at
+    random. late_audits: those of the version before that are not in the window and may still come: a task that was
+    served before the switch is labelled after it.
     """
 
     number: int
@@ -80,13 +80,13 @@ class NewVersion:
     revision: int
     ranked_by: str
     labels: tuple[str, ...]
-    learnt: dict[int, str]
+    trained_on: dict[int, str]
     features_id: int | None
     artifact: bytes | None
     window: Sequence[tuple[int, float]]
     audits: frozenset[int] = frozenset()
     late_audits: frozenset[int] = frozenset()
-    guesses: Guesses = field(default_factory=dict)
+    top_k: TopK = field(default_factory=dict)
     pushed: frozenset[int] | None = None
 
 
@@ -123,8 +123,8 @@ class Versions(Part):
             "revision": new.revision,
             "ranked_by": new.ranked_by,
             "labels": json.dumps(new.labels),
-            "learnt": json.dumps(new.learnt),
-            "label_counts": json.dumps(Counter(new.learnt.values())),
+            "trained_on": json.dumps(new.trained_on),
+            "label_counts": json.dumps(Counter(new.trained_on.values())),
             "features_id": new.features_id,
             "artifact": new.artifact,
             "late_audits": json.dumps(sorted(new.late_audits)),
@@ -132,9 +132,7 @@ class Versions(Part):
         }
         with self._write_large() as connection:
             version_id = connection.execute(sa.insert(table).returning(table.c.id), values).scalar_one()
-            add_to_window(
-                connection, self._insert, version_id, NewTasks(new.window, new.audits, new.guesses, new.pushed)
-            )
+            add_to_window(connection, self._insert, version_id, NewTasks(new.window, new.audits, new.top_k, new.pushed))
             is_all_pushed = new.pushed is None or all(task_id in new.pushed for task_id, _ in new.window)
             columns = (table.c.number, table.c.installation)
             older = sa.select(*columns).where(table.c.project_key == key, table.c.id != version_id)
@@ -164,7 +162,7 @@ class Versions(Part):
             table.revision,
             table.ranked_by,
             table.labels,
-            table.learnt,
+            table.trained_on.label("trained_on"),
             table.features_id,
             table.artifact.is_not(None).label("has_model"),
             table.installation,
@@ -173,8 +171,8 @@ class Versions(Part):
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        learnt = {int(task_id): label for task_id, label in json.loads(row.learnt).items()}
-        fields = row._asdict() | {"labels": tuple(json.loads(row.labels)), "learnt": learnt}
+        trained_on = {int(task_id): label for task_id, label in json.loads(row.trained_on).items()}
+        fields = row._asdict() | {"labels": tuple(json.loads(row.labels)), "trained_on": trained_on}
         return Version(**fields)
 
     def get(self, version_id: int) -> Version:

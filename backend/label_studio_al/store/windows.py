@@ -15,30 +15,30 @@ from label_studio_al.store.part import Part
 from label_studio_al.store.upserts import chunks
 
 # The most probable labels of each task.
-Guesses = Mapping[int, Sequence[tuple[str, float]]]
+TopK = Mapping[int, Sequence[tuple[str, float]]]
 
 
 @dataclass(frozen=True)
 class WindowTask:
-    """A task that is to be asked. guesses: what the version held most probable; () without a model."""
+    """A task that is to be asked. top_k: the version's most probable labels; () without a model."""
 
     task_id: int
     informativeness: float
     is_audit: bool
-    guesses: tuple[tuple[str, float], ...]
+    top_k: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class NewTasks:
     """Tasks that a version is to ask: (task id, informativeness), most informative first.
 
-    audits: those that were drawn at random. guesses: what the version holds most probable of them, the best first.
+    audits: those that were drawn at random. top_k: the most probable labels of each, the best first.
     pushed: those whose predictions Label Studio has; None for all.
     """
 
     window: Sequence[tuple[int, float]]
     audits: frozenset[int] = frozenset()
-    guesses: Guesses = field(default_factory=dict)
+    top_k: TopK = field(default_factory=dict)
     pushed: frozenset[int] | None = None
 
 
@@ -87,7 +87,7 @@ class Windows(Part):
     def _window_tasks(self, among: Any, n: int | None = None) -> list[WindowTask]:
         table = schema.window.c
         query = (
-            sa.select(table.task_id, table.informativeness, table.is_audit, table.guesses)
+            sa.select(table.task_id, table.informativeness, table.is_audit, table.top_k)
             .where(among)
             .order_by(table.informativeness.desc(), table.task_id)
             .limit(n)
@@ -95,8 +95,8 @@ class Windows(Part):
         with self._read() as connection:
             rows = connection.execute(query).all()
         return [
-            WindowTask(task_id, informativeness, is_audit, tuple(map(tuple, json.loads(guesses or "[]"))))
-            for task_id, informativeness, is_audit, guesses in rows
+            WindowTask(task_id, informativeness, is_audit, tuple(map(tuple, json.loads(top_k or "[]"))))
+            for task_id, informativeness, is_audit, top_k in rows
         ]
 
     def sizes(self, key: str, version_id: int) -> tuple[int, int]:
@@ -122,7 +122,7 @@ def add_to_window(connection: Connection, insert: Callable[..., Any], version_id
             "task_id": task_id,
             "informativeness": float(informativeness),
             "is_audit": task_id in new.audits,
-            "guesses": json.dumps(new.guesses[task_id]) if task_id in new.guesses else None,
+            "top_k": json.dumps(new.top_k[task_id]) if task_id in new.top_k else None,
             "is_pushed": new.pushed is None or task_id in new.pushed,
         }
         for task_id, informativeness in new.window

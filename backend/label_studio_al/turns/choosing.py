@@ -39,7 +39,7 @@ class TopUp:
         self._known = store.windows.informativeness(version.id)
         left = subject.pool.having_rows(sorted(self._known.keys() - set(subject.annotated)))
         self._left = [self._known[task_id] for task_id in left]
-        n_new, size = subject.changes.n_new, window_size(subject.settings, len(version.learnt))
+        n_new, size = subject.changes.n_new, window_size(subject.settings, len(version.trained_on))
         fills_up = len(self._left) < TOP_UP_SHARE * size or n_new > 0
         self._size = size
         self._n_missing = max(0, size - len(self._left)) if fills_up else 0
@@ -55,7 +55,7 @@ class TopUp:
         window = self._window()
         if window.task_ids:
             pushed = None if is_pushed else frozenset[int]()
-            new = NewTasks(window.pairs(), window.audits, window.guesses_of(), pushed)
+            new = NewTasks(window.pairs(), window.audits, window.top_k_of(), pushed)
             self._store.windows.add(self._version.id, new)
         return len(window.task_ids)
 
@@ -63,10 +63,10 @@ class TopUp:
         subject, version = self._subject, self._version
         model = self._models.get(subject.key, version.id)
         classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
-        trained_on = TrainedOn(version.learnt, classifier, fit_beside(subject.pool, tuning), version.ranked_by)
+        trained_on = TrainedOn(version.trained_on, classifier, fit_beside(subject.pool, tuning), version.ranked_by)
         n = self._size if self._compares else self._n_missing
         checks = _checks(self._store, subject)
-        batch = growth(subject.settings, len(version.learnt))
+        batch = growth(subject.settings, len(version.trained_on))
         wanted = Wanted(n, batch, [*subject.annotated, *checks], sorted(self._known))
         window = rank(subject.pool, trained_on, subject.settings, subject.config.labels, wanted)
         window = with_checks(window, [task_id for task_id in checks if task_id not in self._known], n)

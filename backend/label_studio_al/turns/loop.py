@@ -258,13 +258,13 @@ class Loop:
                 revision=project.revision,
                 ranked_by=order,
                 labels=config.labels,
-                learnt=dict(labels),
+                trained_on=dict(labels),
                 features_id=subject.pool.features_id,
                 artifact=artifact,
                 window=window.pairs(),
                 audits=window.audits,
                 late_audits=frozenset(before.difference(subject.annotated, window.task_ids)),
-                guesses=window.guesses_of(),
+                top_k=window.top_k_of(),
                 pushed=pushed,
             )
             is_switched = self._studio is None

@@ -47,7 +47,7 @@ EXAMPLES_SHOWN = 3
 def keep_predictions(store: Store, subject: Subject, version: Version, model: Model) -> None:
     """Keep what the published version says of labels that it was not trained on, before the next one is."""
     key, config = subject.key, subject.config
-    fresh = [task_id for task_id in subject.labels if task_id not in version.learnt]
+    fresh = [task_id for task_id in subject.labels if task_id not in version.trained_on]
     texts = {task.id: config.text_of(task.data) for task in store.tasks.some(key, fresh)}
     readable = {task_id: text for task_id, text in texts.items() if text is not None}
     if not readable:
@@ -61,7 +61,7 @@ def keep_predictions(store: Store, subject: Subject, version: Version, model: Mo
                 task_id=task_id,
                 predicted=predicted,
                 probability=probability,
-                n_labels=len(version.learnt),
+                n_labels=len(version.trained_on),
                 is_audit=task_id in audits,
             )
             for task_id, (predicted, probability) in zip(readable, said.pairs(), strict=True)
@@ -76,7 +76,7 @@ def measure(store: Store, subject: Subject, version: Version, model: Model, now:
     """
     key = subject.key
     history = store.measurements.all(key)
-    n_labels, counts = len(version.learnt), _label_counts(version)
+    n_labels, counts = len(version.trained_on), _label_counts(version)
     if history and not _is_due(history[-1], counts):
         return None
     history = [one for one in history if one.n_labels <= n_labels]
@@ -95,7 +95,7 @@ def measure(store: Store, subject: Subject, version: Version, model: Model, now:
 
 
 def _label_counts(version: Version) -> dict[str, int]:
-    return dict.fromkeys(version.labels, 0) | Counter(version.learnt.values())
+    return dict.fromkeys(version.labels, 0) | Counter(version.trained_on.values())
 
 
 def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
@@ -118,21 +118,22 @@ def _report(
 ) -> dict[str, Any]:
     pool, seed = subject.pool, subject.settings.seed
     counts = _label_counts(version)
-    n_labels = len(version.learnt)
+    n_labels = len(version.trained_on)
     # What a version of more labels predicted says nothing of the present one: labels were deleted since.
     kept = [
         one
         for one in store.measurements.predictions(subject.key)
-        if one.task_id in version.learnt and one.n_labels <= n_labels
+        if one.task_id in version.trained_on and one.n_labels <= n_labels
     ]
     outcomes = [
-        Outcome(version.learnt[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit) for one in kept
+        Outcome(version.trained_on[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit)
+        for one in kept
     ]
-    learnt = {task_id: version.learnt[task_id] for task_id in pool.having_rows(list(version.learnt))}
-    some = _some(list(learnt), seed)
-    held_out = hold_out(fit, pool.labelled(learnt, some), seed)
-    drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in learnt], seed)
-    baseline = random_baseline(fit, pool.labelled(learnt, drawn), seed)
+    trained_on = {task_id: version.trained_on[task_id] for task_id in pool.having_rows(list(version.trained_on))}
+    some = _some(list(trained_on), seed)
+    held_out = hold_out(fit, pool.labelled(trained_on, some), seed)
+    drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in trained_on], seed)
+    baseline = random_baseline(fit, pool.labelled(trained_on, drawn), seed)
     cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
     recall = {quality.label: quality.recall for quality in cross_validation.labels}
     n_audits = sum(outcome.is_audit for outcome in outcomes)

@@ -44,15 +44,15 @@ def training_reason(subject: Subject) -> str | None:
     if not version.has_model:
         return f"{len(labels)} labels"
     n_changed = count_changed(version, labels)
-    if n_changed >= growth(subject.settings, len(version.learnt)):
+    if n_changed >= growth(subject.settings, len(version.trained_on)):
         return f"{n_changed} new or changed labels"
     return None
 
 
 def count_changed(version: Version, labels: Mapping[int, str]) -> int:
     """How many tasks are labelled otherwise than when the version was trained, or no longer."""
-    n_new = sum(version.learnt.get(task_id) != label for task_id, label in labels.items())
-    return n_new + sum(task_id not in labels for task_id in version.learnt)
+    n_new = sum(version.trained_on.get(task_id) != label for task_id, label in labels.items())
+    return n_new + sum(task_id not in labels for task_id in version.trained_on)
 
 
 def growth(settings: ProjectSettings, n_labels: int) -> int:
@@ -68,7 +68,7 @@ def window_size(settings: ProjectSettings, n_labels: int) -> int:
 def fresh_and_due(subject: Subject, version: Version | None) -> tuple[int, int]:
     """How many labels are new to a version, and how many make the next training due."""
     if version is not None and version.has_model:
-        return count_changed(version, subject.labels), growth(subject.settings, len(version.learnt))
+        return count_changed(version, subject.labels), growth(subject.settings, len(version.trained_on))
     return len(subject.labels), subject.settings.min_labels
 
 

@@ -62,10 +62,10 @@ class Publishing:
         """
         self.find_connection(key)
         name = version_name(number, self._store.installation)
-        guesses = [[] for _ in window.task_ids] if window.guesses is None else window.guesses
+        top_k = [[] for _ in window.task_ids] if window.top_k is None else window.top_k
         tasks = [
             WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
-            for (task_id, informativeness), best in zip(window.pairs(), guesses, strict=True)
+            for (task_id, informativeness), best in zip(window.pairs(), top_k, strict=True)
         ]
         n_wanted, pushed = n_ready(self._store, key), set[int]()
         # Again for those that were labelled meanwhile: the version before orders the queue until the switch.
@@ -181,7 +181,7 @@ class Publishing:
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _push(self, key: str, config: LabelConfig, name: str, task: WindowTask) -> None:
-        label, probability = task.guesses[0] if task.guesses else (None, None)
+        label, probability = task.top_k[0] if task.top_k else (None, None)
         made = prediction(config, name, score(task.informativeness), label, probability)
         try:
             self._studio.predictions.push_one(project_id_of(key), task.task_id, made)

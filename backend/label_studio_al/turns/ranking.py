@@ -23,35 +23,35 @@ BATCH_AT_LEAST = 10
 # Far less than people see, far more than rounding loses of a score near 1.
 LEAST_DIFFERENCE = 1e-12
 # What the model hesitates between.
-GUESSES = 2
+TOP_K = 2
 
 
 @dataclass(frozen=True)
 class Window:
     """Tasks to ask next, most informative first, with what the model says of them (None without a model).
 
-    guesses: each task's most probable labels with their probabilities, the best first; none of a task of which people
+    top_k: each task's most probable labels with their probabilities, the best first; none of a task of which people
     are told nothing. audits: the tasks that were drawn at random, to measure the model on.
     """
 
     task_ids: list[int]
     informativeness: list[float]
-    guesses: list[list[tuple[str, float]]] | None
+    top_k: list[list[tuple[str, float]]] | None
     audits: frozenset[int]
 
     def pairs(self) -> list[tuple[int, float]]:
         """(task id, informativeness)."""
         return list(zip(self.task_ids, self.informativeness, strict=True))
 
-    def guesses_of(self) -> dict[int, list[tuple[str, float]]]:
-        """The guesses by task; empty without a model."""
-        return {} if self.guesses is None else dict(zip(self.task_ids, self.guesses, strict=True))
+    def top_k_of(self) -> dict[int, list[tuple[str, float]]]:
+        """The most probable labels by task; empty without a model."""
+        return {} if self.top_k is None else dict(zip(self.task_ids, self.top_k, strict=True))
 
     def first(self, n: int) -> Window:
         """Its first n tasks."""
         kept = self.task_ids[:n]
-        guesses = None if self.guesses is None else self.guesses[:n]
-        return Window(kept, self.informativeness[:n], guesses, self.audits & set(kept))
+        top_k = None if self.top_k is None else self.top_k[:n]
+        return Window(kept, self.informativeness[:n], top_k, self.audits & set(kept))
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,13 @@ def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, labels: S
     else:
         # Tasks that repeat a text stay behind all that others may add later.
         worth = by_position(len(wanted.pushed) + np.arange(len(asked.tasks))) * (worth > 0)
-    guesses = None
+    top_k = None
     if classifier is not None:
         given = _given(situation, asked.tasks)
-        guesses = _guesses(classifier, pool.X[asked.tasks], given)
+        top_k = _best(classifier, pool.X[asked.tasks], given)
     task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
     audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
-    return Window(task_ids, [float(value) for value in worth], guesses, audits)
+    return Window(task_ids, [float(value) for value in worth], top_k, audits)
 
 
 def _apart(worth: Array) -> Array:
@@ -144,11 +144,11 @@ def _given(situation: Situation, tasks: Array) -> list[str | None]:
     return [counts[text].most_common(1)[0][0] if text in counts else None for text in texts]
 
 
-def _guesses(classifier: Classifier, rows: Matrix, given: Sequence[str | None]) -> list[list[tuple[str, float]]]:
+def _best(classifier: Classifier, rows: Matrix, given: Sequence[str | None]) -> list[list[tuple[str, float]]]:
     """The most probable labels of each task, behind the one that people have given to its text already."""
     proba = classifier.predict_proba(rows)
     is_given = classifier.classes == np.array([label or "" for label in given], dtype=str)[:, None]
-    return top_k(proba, classifier.classes, GUESSES, is_given)
+    return top_k(proba, classifier.classes, TOP_K, is_given)
 
 
 def with_checks(window: Window, checks: Sequence[int], n: int) -> Window:
@@ -164,6 +164,6 @@ def with_checks(window: Window, checks: Sequence[int], n: int) -> Window:
     return Window(
         task_ids=first + kept,
         informativeness=[1.0] * len(first) + window.informativeness[:left],
-        guesses=None if window.guesses is None else [[] for _ in first] + window.guesses[:left],
+        top_k=None if window.top_k is None else [[] for _ in first] + window.top_k[:left],
         audits=window.audits & set(kept),
     )

@@ -148,7 +148,7 @@ PATHS: dict[str, dict[str, Any]] = {
     },
     "/validate": {
         "post": _route(
-            "Whether a label config can be learnt.",
+            "Whether a label config can be learned.",
             _object(("status", "labels"), status=_TEXT, control=_TEXT, labels=_list(_TEXT)),
             _object(("config",), config=_TEXT),
         )

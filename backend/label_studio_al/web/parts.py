@@ -16,7 +16,7 @@ from flask import current_app
 from label_studio_al.learners.published import Models
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.counting import Counts
-from label_studio_al.runtime.database import UNAVAILABLE, TornDatabase, set_aside, unavailable
+from label_studio_al.runtime.database import UNAVAILABLE, CorruptDatabase, set_aside, unavailable
 from label_studio_al.runtime.memory import let_go_of_files
 from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Project, Signer, Store
@@ -94,7 +94,7 @@ class Parts:
         log.log(logging.DEBUG if self._is_behind else logging.ERROR, "%s", unavailable(exc))
         self._rests_until = self.clock.elapsed() + REST_SECONDS
         self.miss()
-        if isinstance(exc, TornDatabase):
+        if isinstance(exc, CorruptDatabase):
             set_aside(exc)
 
     def miss(self) -> None:

@@ -142,7 +142,7 @@ def versions() -> ResponseReturnValue:
 
 @protocol.post("/validate")
 def validate() -> ResponseReturnValue:
-    """Whether a label config can be learnt; 422 with the reason if not."""
+    """Whether a label config can be learned; 422 with the reason if not."""
     config = _body().get("config")
     if not isinstance(config, str):
         raise InvalidRequest(f"config must be the label config's XML, not {type(config).__name__}")

@@ -133,7 +133,7 @@ def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, An
         "tasks": [
             _asked(
                 task,
-                CHECK if task.task_id in checks else why_asked(version.ranked_by, task.is_audit, task.guesses),
+                CHECK if task.task_id in checks else why_asked(version.ranked_by, task.is_audit, task.top_k),
                 task_url(here, project_id, task.task_id),
             )
             for task in tasks
@@ -149,7 +149,7 @@ def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
         "informativeness": task.informativeness,
         "reason": reason,
         "is_audit": task.is_audit,
-        "guesses": [{"label": label, "probability": probability} for label, probability in task.guesses],
+        "guesses": [{"label": label, "probability": probability} for label, probability in task.top_k],
     }
 
 
