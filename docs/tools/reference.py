@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from label_studio_al.runtime.settings import ProjectSettings, Settings
-from label_studio_al.web.openapi import PATHS
+from label_studio_al.web.openapi import PATHS, SCHEMAS
 
 DOCS = Path(__file__).parents[1]
 # So many names are not listed in a cell: the meaning says where they stand.
@@ -127,10 +127,20 @@ def _bounds(field: FieldInfo) -> Iterator[str]:
 def _route(path: str, method: str, does: dict[str, Any]) -> str:
     lines = [f"## {method.upper()} {path}", "", does["summary"]]
     fields = [(f"`?{one['name']}=`", one["schema"], False) for one in does.get("parameters", [])]
+    kinds: list[dict[str, Any]] = []
     if "requestBody" in does:
-        fields += list(_fields(_schema(does["requestBody"])))
+        body = _schema(does["requestBody"])
+        kinds = [_resolved(one) for one in body.get("oneOf", [])]
+        fields += list(_fields(body))
     if fields:
         lines += ["", "Takes", "", *(f"- {_field(*field)}" for field in fields)]
+    for kind in kinds:
+        lines += [
+            "",
+            f"Takes, where {kind['description'][0].lower()}{kind['description'][1:].partition('. ')[0].rstrip('.')}",
+            "",
+        ]
+        lines += [f"- {_field(*field)}" for field in _fields(kind)]
     status, answer = next(iter(does["responses"].items()))
     content_type, media = next(iter(answer["content"].items()))
     fields = list(_fields(media["schema"]))
@@ -145,6 +155,10 @@ def _schema(body: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    return SCHEMAS[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
 def _fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
     for name, inner in schema.get("properties", {}).items():
         yield f"`{name}`", inner, name in schema.get("required", [])
@@ -155,6 +169,9 @@ def _field(name: str, schema: dict[str, Any], is_required: bool) -> str:
 
 
 def _kind(schema: dict[str, Any]) -> str:
+    schema = _resolved(schema)
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "anyOf" in schema:
         return " or ".join(_kind(one) for one in schema["anyOf"])
     if "enum" in schema:

@@ -29,7 +29,8 @@ class JobWorker:
     def wait_until_ready(self) -> None:
         """Until it has made its tables and looks for jobs."""
         assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
+        said = self._process.stdout.readline()
+        assert said == "ready\n", (said, Path(self._errors.name).read_text(encoding="utf-8")[-3000:])
 
     def ask_to_stop(self) -> None:
         """Returns at once."""

@@ -84,15 +84,19 @@ def apply(command: CliRunner, project: FakeProject, *arguments: str) -> Result:
     return done
 
 
+def is_ours(annotation: Any) -> bool:
+    return is_automatic(annotation["result"], annotation["updated_by"])
+
+
 def automatic(project: FakeProject) -> dict[int, dict[str, Any]]:
     """The automatic annotations in Label Studio, by task; none has two."""
-    found = [one for one in project.annotations.values() if is_automatic(one)]
+    found = [one for one in project.annotations.values() if is_ours(one)]
     assert len({one["task"] for one in found}) == len(found)
     return {one["task"]: one for one in found}
 
 
 def by_people(project: FakeProject) -> dict[int, dict[str, Any]]:
-    return {id: dict(one) for id, one in project.annotations.items() if not is_automatic(one)}
+    return {id: dict(one) for id, one in project.annotations.items() if not is_ours(one)}
 
 
 def newest(bench: Bench, project: FakeProject) -> Run:
@@ -328,7 +332,7 @@ def test_person_who_submits_in_the_moment_of_the_action_is_alone_afterwards(
     )
     apply(command, project)
     theirs = [one for one in project.annotations.values() if one["task"] == task_id]
-    assert [is_automatic(one) for one in theirs] == [False]
+    assert [is_ours(one) for one in theirs] == [False]
 
 
 @pytest.mark.parametrize("takes_effect", [True, False])

@@ -10,14 +10,12 @@ from label_studio_al.labeling.automatic import (
 )
 from label_studio_al.labeling.config import UNREAD, LabelConfig, parse_config
 from label_studio_al.labeling.events import (
-    ACTIONS,
     Annotation,
     Event,
     Task,
     read_annotation,
     read_event,
     read_task,
-    utc_time,
 )
 from label_studio_al.labeling.examples import examples, ignored
 from label_studio_al.labeling.identity import (
@@ -26,6 +24,13 @@ from label_studio_al.labeling.identity import (
     read_project_key,
     version_name,
     version_number,
+)
+from label_studio_al.labeling.payloads import (
+    ACTIONS,
+    ListedTaskPayload,
+    read_payload,
+    utc_text,
+    webhook_schema,
 )
 from label_studio_al.labeling.predictions import NO_ANSWER_SCORE, prediction, score
 
@@ -38,6 +43,7 @@ __all__ = [
     "Annotation",
     "Event",
     "LabelConfig",
+    "ListedTaskPayload",
     "Task",
     "automatic_prediction",
     "batch_version",
@@ -50,11 +56,13 @@ __all__ = [
     "project_key",
     "read_annotation",
     "read_event",
+    "read_payload",
     "read_project_key",
     "read_task",
     "run_of",
     "score",
-    "utc_time",
+    "utc_text",
     "version_name",
     "version_number",
+    "webhook_schema",
 ]

@@ -7,7 +7,7 @@ person's where our own notes are late or lost.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from label_studio_al.labeling.config import LabelConfig
@@ -37,12 +37,11 @@ def automatic_prediction(config: LabelConfig, run: int, batch: int, label: str, 
     return made
 
 
-def is_automatic(annotation: Mapping[str, Any]) -> bool:
-    """Whether an annotation, as Label Studio sends it, was set by this backend and by no person since.
+def is_automatic(result: Iterable[object], updated_by: object) -> bool:
+    """Whether an annotation was set by this backend and by no person since. result: its items.
 
     Whoever submits or saves an annotation stands in its `updated_by`; the action that makes annotations of
     predictions leaves that empty (measured on 1.23.2).
     """
-    result = annotation.get("result")
-    marks = [item.get("id") for item in result if isinstance(item, dict)] if isinstance(result, list) else []
-    return annotation.get("updated_by") is None and any(str(mark).startswith(MARK) for mark in marks)
+    marks = (item.get("id") for item in result if isinstance(item, dict))
+    return updated_by is None and any(str(mark).startswith(MARK) for mark in marks)

@@ -1,29 +1,30 @@
-"""Webhooks, tasks and annotations as Label Studio sends them."""
+"""Webhooks, tasks and annotations as the loop keeps them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from label_studio_al.labeling.automatic import is_automatic
 from label_studio_al.labeling.identity import project_key
+from label_studio_al.labeling.payloads import (
+    ACTIONS,
+    MAX_DEPTH,
+    START_TRAINING,
+    AnnotationPayload,
+    AnnotationsDeleted,
+    AnnotationsSaved,
+    Named,
+    TaskPayload,
+    TasksCreated,
+    TasksDeleted,
+    pruned,
+    read_payload,
+    read_webhook,
+)
 from label_studio_al.runtime.errors import InvalidRequest
 
-# The webhook actions that `connect` subscribes to. Label Studio also sends START_TRAINING, to every backend.
-ACTIONS = (
-    "ANNOTATION_CREATED",
-    "ANNOTATION_UPDATED",
-    "ANNOTATIONS_CREATED",
-    "ANNOTATIONS_DELETED",
-    "TASKS_CREATED",
-    "TASKS_DELETED",
-    "PROJECT_UPDATED",
-)
-START_TRAINING = "START_TRAINING"
-# What is nested deeper than this is nothing that we read, and could not be written down again.
-MAX_DEPTH = 20
 # Of a result item we keep what was answered, not the ids and timings around it.
 _KEPT = ("from_name", "to_name", "type", "value")
 
@@ -86,69 +87,57 @@ def read_event(body: object) -> Event | None:
         raise InvalidRequest("a webhook needs an action")
     if action not in (*ACTIONS, START_TRAINING):
         return None
-    project = body.get("project")
-    if not isinstance(project, dict):
-        raise InvalidRequest(f"a webhook needs project as an object, not {type(project).__name__}")
-    config = project.get("label_config")
-    tasks: tuple[Task, ...] = ()
-    annotations: tuple[Annotation, ...] = ()
-    deleted_tasks: tuple[int, ...] = ()
-    deleted_annotations: tuple[int, ...] = ()
-    needs_sync = False
-    if action in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED"):
-        annotations = tuple(map(read_annotation, _items(body, "annotation")))
-        tasks = tuple(map(read_task, _items(body, "task"))) if body.get("task") is not None else ()
-    elif action == "ANNOTATIONS_DELETED":
-        deleted_annotations = _ids(body, "annotations")
-    elif action == "TASKS_CREATED":
-        tasks = tuple(map(read_task, _items(body, "tasks")))
-        # Tasks imported together with their annotations: the event carries the tasks only.
-        needs_sync = any(item.get("total_annotations") for item in _items(body, "tasks"))
-    elif action == "TASKS_DELETED":
-        deleted_tasks = _ids(body, "tasks")
-    return Event(
+    told = read_webhook(body)
+    config = told.project.label_config
+    event = Event(
         action=action,
-        project_key=project_key(project.get("id"), project.get("created_at")),
+        project_key=project_key(told.project.id, told.project.created_at),
         # Half a surrogate pair is valid JSON, but no text that a database takes.
         label_config=config.encode("utf-8", "replace").decode() if isinstance(config, str) else None,
-        tasks=tasks,
-        annotations=annotations,
-        deleted_tasks=deleted_tasks,
-        deleted_annotations=deleted_annotations,
         asks_training=action == START_TRAINING,
-        needs_sync=needs_sync,
     )
+    if isinstance(told, AnnotationsSaved):
+        return replace(event, annotations=tuple(map(_annotation, told.annotation)), tasks=_tasks(told.task))
+    if isinstance(told, AnnotationsDeleted):
+        return replace(event, deleted_annotations=_ids(told.annotations))
+    if isinstance(told, TasksCreated):
+        # Tasks imported together with their annotations: the event carries the tasks only.
+        return replace(event, tasks=_tasks(told.tasks), needs_sync=any(one.total_annotations for one in told.tasks))
+    if isinstance(told, TasksDeleted):
+        return replace(event, deleted_tasks=_ids(told.tasks))
+    return event
 
 
 def read_task(item: object) -> Task:
     """A task from its JSON. Raises InvalidRequest."""
-    if not isinstance(item, dict):
-        raise InvalidRequest(f"a task must be an object, not {type(item).__name__}")
-    data = item.get("data")
-    if not isinstance(data, dict):
-        raise InvalidRequest(f"task.data must be an object, not {type(data).__name__}")
-    return Task(_id(item.get("id"), "task.id"), {str(name): _pruned(value, MAX_DEPTH) for name, value in data.items()})
+    return _task(read_payload(TaskPayload, item, "task"))
 
 
 def read_annotation(item: object) -> Annotation:
-    """An annotation from its JSON, in a webhook or an export. Raises InvalidRequest."""
-    if not isinstance(item, dict):
-        raise InvalidRequest(f"an annotation must be an object, not {type(item).__name__}")
-    result = item.get("result")
-    if result is not None and not isinstance(result, list):
-        raise InvalidRequest(f"annotation.result must be a list, not {type(result).__name__}")
+    """An annotation from its JSON, in an export or an answer. Raises InvalidRequest."""
+    return _annotation(read_payload(AnnotationPayload, item, "annotation"))
+
+
+def _task(told: TaskPayload) -> Task:
+    return Task(told.id, told.data)
+
+
+def _tasks(told: Iterable[TaskPayload]) -> tuple[Task, ...]:
+    return tuple(map(_task, told))
+
+
+def _annotation(told: AnnotationPayload) -> Annotation:
+    result = told.result or []
     return Annotation(
-        id=_id(item.get("id"), "annotation.id"),
-        task_id=_id(item.get("task"), "annotation.task"),
+        id=told.id,
+        task_id=told.task,
         result=[
-            {name: _pruned(item.get(name), MAX_DEPTH) for name in _KEPT}
-            for item in result or []
-            if isinstance(item, dict)
+            {name: pruned(item.get(name), MAX_DEPTH) for name in _KEPT} for item in result if isinstance(item, dict)
         ],
-        was_cancelled=bool(item.get("was_cancelled")),
-        updated_at="" if item.get("updated_at") is None else utc_time(item["updated_at"], "annotation.updated_at"),
-        is_automatic=is_automatic(item),
-        completed_by=_user(item.get("completed_by")),
+        was_cancelled=bool(told.was_cancelled),
+        updated_at=told.updated_at,
+        is_automatic=is_automatic(result, told.updated_by),
+        completed_by=_user(told.completed_by),
     )
 
 
@@ -158,48 +147,5 @@ def _user(value: object) -> int | None:
     return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 2**63 else None
 
 
-def _pruned(value: Any, depth: int) -> Any:
-    """The value without what is nested deeper than `depth`."""
-    if isinstance(value, dict):
-        return {name: _pruned(one, depth - 1) for name, one in value.items()} if depth else None
-    if isinstance(value, list):
-        return [_pruned(one, depth - 1) for one in value] if depth else None
-    return value
-
-
-def utc_time(value: object, name: str) -> str:
-    """A time of Label Studio's as text that can be compared. Raises InvalidRequest, which says what it is the name of.
-
-    UTC with microseconds, which Label Studio leaves out where they are 0.
-    """
-    try:
-        time = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-        utc = time.replace(tzinfo=time.tzinfo or timezone.utc).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        raise InvalidRequest(f"{name} must be an ISO 8601 time, not {str(value)[:40]!r}") from None
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _items(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """A field that holds one object (single actions) or a list of them (bulk actions)."""
-    value = body.get(name)
-    items = value if isinstance(value, list) else [value]
-    objects = [item for item in items if isinstance(item, dict)]
-    if len(objects) < len(items):
-        raise InvalidRequest(f"{name} must hold objects, not {_first_type(items)}")
-    return objects
-
-
-def _ids(body: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    return tuple(_id(item.get("id"), f"{name}.id") for item in _items(body, name))
-
-
-def _first_type(items: list[Any]) -> str:
-    return next(type(item).__name__ for item in items if not isinstance(item, dict))
-
-
-def _id(value: object, name: str) -> int:
-    # Ids beyond 64 bits exist in no Label Studio and would not fit our tables.
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidRequest(f"{name} must be a whole number, not {str(value)[:40]!r}")
-    return value
+def _ids(told: Iterable[Named]) -> tuple[int, ...]:
+    return tuple(one.id for one in told)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import urlencode
 
-from label_studio_al.labeling import project_key, utc_time
+from label_studio_al.labeling import project_key, utc_text
 from label_studio_al.studio.api import Part
 
 PROJECTS_A_PAGE = 100
@@ -128,4 +128,4 @@ class Projects(Part):
 
 
 def _text(moment: float | None) -> str | None:
-    return None if moment is None else utc_time(datetime.fromtimestamp(moment, timezone.utc).isoformat(), "Date")
+    return None if moment is None else utc_text(datetime.fromtimestamp(moment, timezone.utc))

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from label_studio_al.labeling import Annotation, Task, read_annotation, read_task, utc_time
+from label_studio_al.labeling import Annotation, ListedTaskPayload, Task, read_annotation, read_payload
 from label_studio_al.runtime.errors import InvalidRequest, StudioRefused
 from label_studio_al.studio.api import Answer, Part, TooLarge
 
@@ -210,4 +210,5 @@ def _answers(task: dict[str, Any]) -> Answers:
 
 
 def _listed_task(item: dict[str, Any]) -> ListedTask:
-    return ListedTask(read_task(item), utc_time(item["updated_at"], "task.updated_at"))
+    told = read_payload(ListedTaskPayload, item, "task")
+    return ListedTask(Task(told.id, told.data), told.updated_at)

@@ -8,7 +8,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
-from label_studio_al.labeling import UNREAD
+from label_studio_al.labeling import UNREAD, webhook_schema
 
 openapi = Blueprint("openapi", __name__)
 
@@ -49,16 +49,8 @@ _UNREAD = _object(
 # Beside what docs/status.md tells of.
 _STATE = _object(("key", "unread"), key=_KEY, unread=_list(_UNREAD))
 _JOB = _object(("status",), status=_TEXT, job=_TEXT, reason=_TEXT)
-_ONE_OR_SEVERAL = {"anyOf": [_OBJECT, _list(_OBJECT)]}
-_EVENT = _object(
-    ("action",),
-    action=_TEXT,
-    project=_object(("id", "created_at"), id={"type": "integer", "minimum": 0}, created_at=_TEXT),
-    annotation=_ONE_OR_SEVERAL,
-    annotations=_list(_OBJECT),
-    task=_ONE_OR_SEVERAL,
-    tasks=_list(_OBJECT),
-)
+_EVENT = webhook_schema()
+SCHEMAS = _EVENT.pop("$defs")
 
 
 def _route(
@@ -173,6 +165,6 @@ def describe() -> ResponseReturnValue:
         openapi="3.1.0",
         info={"title": "label-studio-active-learning", "version": __version__},
         servers=[{"url": request.root_url.rstrip("/")}],
-        components={"securitySchemes": {"basic": {"type": "http", "scheme": "basic"}}},
+        components={"securitySchemes": {"basic": {"type": "http", "scheme": "basic"}}, "schemas": SCHEMAS},
         paths=PATHS,
     )
