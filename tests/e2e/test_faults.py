@@ -55,11 +55,18 @@ def test_kills_while_publishing_and_lost_webhooks_leave_no_trace(
     )
     assert done.returncode == 0, done.stderr
 
+    def is_published(n_labels: int) -> bool:
+        [state] = [one for one in processes.status()["projects"] if one["project"] == project]
+        return bool(state["version"] and state["version"]["is_switched"] and state["version"]["n_labels"] == n_labels)
+
     label(admin, project, truth, 6)
     for number, step in enumerate(STEPS, 1):
         processes.kill_at(step)
         label(admin, project, truth, 2)
         until(lambda number=number: processes.n_kills_at_steps >= number, f"the worker is killed {step}")
+        # After two turns that were cut short in a row, the next one waits for 20 s.
+        n = truth.labels(project)
+        until(lambda n=n: is_published(n), f"{n} labels are trained on after a kill {step}", seconds=60)
     [webhook] = [hook for hook in admin.call("GET", f"/api/webhooks/?project={project}") if hook["project"] == project]
     admin.call("PATCH", f"/api/webhooks/{webhook['id']}/", {"is_active": False})
     label(admin, project, truth, 5)
@@ -70,14 +77,12 @@ def test_kills_while_publishing_and_lost_webhooks_leave_no_trace(
 
     def has_converged() -> bool:
         [state] = [one for one in processes.status()["projects"] if one["project"] == project]
-        version = state["version"]
+        name = state["version"]["name"]
         return bool(
-            version
-            and version["is_switched"]
-            and version["n_labels"] == n_labels
+            is_published(n_labels)
             and not state["error"]
-            and truth.version(project) == version["name"]
-            and set(truth.predictions(project)) == {version["name"]}
+            and truth.version(project) == name
+            and set(truth.predictions(project)) == {name}
         )
 
     until(has_converged, "all labels are learnt, and older predictions deleted", seconds=60)
