@@ -8,18 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from label_studio_al.labeling import (
-    NO_ANSWER_SCORE,
-    LabelConfig,
-    parse_config,
-    prediction,
-    read_project_key,
-    score,
-    version_name,
-)
+from label_studio_al.labeling import NO_ANSWER_SCORE, prediction, read_project_key, score, version_name
 from label_studio_al.learning.model import Model
 from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.types import Array
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import InvalidRequest, Overloaded, TooManyProjects, TooMuch
@@ -129,10 +122,10 @@ def _predictions(store: Store, current: Current, tasks: Sequence[Any]) -> list[d
     name = name_of(store, version)
     texts = [_text(config, task) for task in tasks]
     answered = [place for place, text in enumerate(texts) if text is not None]
-    results = [prediction(config, name, NO_ANSWER_SCORE, None, None) for _ in tasks]
+    results = [prediction(name, NO_ANSWER_SCORE, []) for _ in tasks]
     if version is None or not answered:
         return results
-    answers: list[tuple[str | None, float | None]] = [(None, None)] * len(answered)
+    answers: list[tuple[str, float] | None] = [None] * len(answered)
     scores: list[float] | None = None
     if model is not None:
         proba = model.predict_proba([texts[place] or "" for place in answered])
@@ -144,9 +137,9 @@ def _predictions(store: Store, current: Current, tasks: Sequence[Any]) -> list[d
         ids = [_task_id(tasks[place]) for place in answered]
         window = store.windows.informativeness(version[0], [one for one in ids if one is not None])
         scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
-    for place, (label, probability), task_score in zip(answered, answers, scores, strict=True):
-        said = None if _task_id(tasks[place]) in current.checks else label
-        results[place] = prediction(config, name, task_score, said, probability)
+    for place, found, task_score in zip(answered, answers, scores, strict=True):
+        is_said = found is not None and _task_id(tasks[place]) not in current.checks
+        results[place] = prediction(name, task_score, config.question.write(*found) if found and is_said else [])
     return results
 
 
@@ -160,10 +153,10 @@ def _task_id(task: dict[str, Any]) -> int | None:
     return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
-def _answers(model: Model, config: LabelConfig, proba: Array) -> list[tuple[str | None, float | None]]:
+def _answers(model: Model, config: LabelConfig, proba: Array) -> list[tuple[str, float] | None]:
     """The most probable label of each row, among those that the config still offers."""
     classes = model.classifier.classes
-    offered = np.isin(classes, config.labels)
+    offered = np.isin(classes, config.question.labels)
     if not offered.any():
-        return [(None, None)] * len(proba)
+        return [None] * len(proba)
     return list(most_probable(proba[:, offered], classes[offered]).pairs())

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from werkzeug.serving import make_server
 
 from label_studio_al.examples import example_config, example_tasks
-from label_studio_al.labeling import parse_config
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.web import create_app
@@ -43,9 +43,9 @@ class Site:
         config = parse_config(self.project.label_config)
         for place, task_id in enumerate((self.project.queue() or [])[:n]):
             right = gold[self.project.tasks[task_id]["data"]["text"]]
-            others = [label for label in config.labels if label != right]
+            others = [label for label in config.question.labels if label != right]
             label = others[place % len(others)] if place % 10 == 9 else right
-            self.bench.hear(self.bench.fake.annotate(self.project.id, task_id, label, from_name=config.control))
+            self.bench.hear(self.bench.fake.annotate(self.project.id, task_id, label, from_name=config.question.name))
         self.bench.turn(self.project)
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-from label_studio_al.labeling import examples, parse_config
 from label_studio_al.labeling.identity import VERSION_PREFIX
+from label_studio_al.questions import answers, parse_config
 from label_studio_al.store import Store
 from label_studio_al.turns.policy import TOP_UP_SHARE, WINDOW_AT_LEAST
 from tests.chaos.people import People
@@ -33,7 +33,7 @@ def differences(server: StudioServer, project: FakeProject, store: Store) -> lis
     expected = {
         "tasks": (store.tasks.ids(project.key), sorted(theirs["tasks"])),
         "annotations": ({one.id: (one.task_id, _label(one.result)) for one in annotations}, theirs["annotations"]),
-        "learnt": (version.trained_on, examples(annotations, parse_config(ours.label_config).label_of)),
+        "learnt": (version.trained_on, answers(annotations, parse_config(ours.label_config).question)),
         "project's version": (project.model_version, version.name),
         "connection": ({one["title"] for one in server.fake.connections.values()}, {version.name}),
         "predictions of the window": (dict(pushed), dict.fromkeys(theirs["tasks"].keys() & window, 1)),

@@ -22,7 +22,7 @@ from label_studio_al.cli import main
 from label_studio_al.cli.doctor import _say
 from label_studio_al.doctor import Result
 from label_studio_al.doctor.findings import FAILURE
-from label_studio_al.labeling import parse_config
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.runtime.settings import Settings, read_settings
@@ -164,7 +164,7 @@ def test_names_and_texts_of_a_project_write_no_lines_into_the_log(bench: Bench, 
     labels = (f"animal&#13;&#10;{FORGED}&#x9b;2J", "machine")
     project = bench.add(config(*labels), texts=[f"{text}{CONTROLS}" for text in (*ANIMALS, *MACHINES) * 2])
     project.title = f"a title{CONTROLS}"
-    names = parse_config(project.label_config).labels
+    names = parse_config(project.label_config).question.labels
     bench.turn(project)
     bench.label(project, 6, label_of=lambda text: names[truth(text) != "animal"])
     assert bench.turn(project).error is None
@@ -215,7 +215,7 @@ def test_labels_and_texts_move_no_cursor_of_who_plans(bench: Bench, monkeypatch:
     labels = (f"animal&#13;&#10;{FORGED}&#x9b;2J", "machine")
     texts = [f"{text} {n}{CONTROLS}" for n in range(8) for text in (*ANIMALS, *MACHINES)]
     project = bench.add(config(*labels), texts=texts, audit_share=1.0, verify_share=0.0)
-    names = parse_config(project.label_config).labels
+    names = parse_config(project.label_config).question.labels
     bench.turn(project)
     for _ in range(5):
         bench.label(project, 6, label_of=lambda text: names[truth(text) != "animal"])
@@ -243,7 +243,7 @@ def test_what_means_something_to_sql_is_a_name_like_others(store: Store) -> None
     store.projects.register(OTHER_KEY, config_xml(), None, 0.0)
     store.updates.hear(event("TASKS_CREATED", tasks=[task(n, text) for n, text in enumerate(FOR_SQL)]), 0.0)
     set_columns(store, KEY, title=FOR_SQL[3], activity=waiting_after(FOR_SQL[0]), error=FOR_SQL[2])
-    assert parse_config(store.projects.get(KEY).label_config).labels == FOR_SQL
+    assert parse_config(store.projects.get(KEY).label_config).question.labels == FOR_SQL
     assert tuple(one.data["text"] for one in store.tasks.some(KEY, range(len(FOR_SQL)))) == FOR_SQL
     assert (store.projects.get(KEY).title, store.projects.get(KEY).error) == (FOR_SQL[3], FOR_SQL[2])
     assert store.projects.get(OTHER_KEY).title != FOR_SQL[3]

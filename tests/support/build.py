@@ -6,9 +6,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from label_studio_al.labeling import Annotation, Event, LabelConfig, Task, parse_config
+from label_studio_al.labeling import Annotation, Event, Task
 from label_studio_al.pool.fitting import PoolMeans
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.store import Signer, Store
 from tests.support.background import AtOnce

@@ -8,10 +8,10 @@ import numpy as np
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from label_studio_al.labeling import parse_config
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.learner import Tuning
+from label_studio_al.questions import parse_config
 from label_studio_al.store import NewVersion, Project, Signer, Store, features_kind, model_kind
 
 # The recorded requests come from this project.
@@ -104,5 +104,5 @@ def hear(client: FlaskClient, body: Any, status: int = 201) -> TestResponse:
 
 def labels(store: Store) -> dict[int, str | None]:
     """What the store knows of each annotation."""
-    question = parse_config(TWO)
-    return {one.id: question.label_of(one.result) for one in store.annotations.all(KEY)}
+    question = parse_config(TWO).question
+    return {one.id: question.read(one.result).answer for one in store.annotations.all(KEY)}

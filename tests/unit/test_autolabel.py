@@ -15,7 +15,8 @@ from flask.testing import FlaskClient
 
 from label_studio_al.autolabel import apply as applying
 from label_studio_al.cli import main
-from label_studio_al.labeling import examples, is_automatic, parse_config, read_annotation
+from label_studio_al.labeling import is_automatic, read_annotation
+from label_studio_al.questions import answers, parse_config
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.store.automation import CHECK, KEPT, LABELLED, SKIPPED, UNDONE, AutomaticLabel, Promise, Run
@@ -618,8 +619,8 @@ def test_annotations_change_sides_when_a_person_saves_them(store: Store) -> None
     store.updates.hear(event("ANNOTATION_UPDATED", annotations=(read_annotation(saved),)), 2.0)
     assert [one.id for one in store.annotations.all(KEY)] == [1]
     assert store.automation.taken(KEY) == set()
-    label = parse_config(config_xml()).label_of
-    assert examples(store.annotations.all(KEY), label) == {5: LABELS[0]}
+    question = parse_config(config_xml()).question
+    assert answers(store.annotations.all(KEY), question) == {5: LABELS[0]}
 
 
 @pytest.mark.both_databases

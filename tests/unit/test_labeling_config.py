@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from label_studio_al.labeling import UNREAD, LabelConfig, parse_config
-from label_studio_al.labeling.config import MAX_CONFIG_CHARACTERS
+from label_studio_al.labeling.tags import MAX_CONFIG_CHARACTERS
+from label_studio_al.questions import UNREAD, LabelConfig, SingleChoice, parse_config
 from label_studio_al.runtime.errors import UnsupportedConfig
 from tests.support.build import choice, config_xml
 
-CONFIG = LabelConfig(control="topic", object_name="text", field="text", labels=("A", "B"))
+QUESTION = SingleChoice("topic", "text", ("A", "B"))
+CONFIG = LabelConfig(QUESTION, "text")
 A_OR_B = '<Choice value="A"/><Choice value="B"/>'
 
 
@@ -36,7 +37,7 @@ def test_recorded_config_asks_for_a_label_about_the_text(payload: Callable[[str]
 
 def test_bundled_config_can_be_learnt() -> None:
     bundled = Path(__file__).parents[2] / "label_config.xml"
-    assert len(parse_config(bundled.read_text(encoding="utf-8")).labels) >= 2
+    assert len(parse_config(bundled.read_text(encoding="utf-8")).question.labels) >= 2
 
 
 def test_question_is_found_below_headers_and_styles() -> None:
@@ -45,7 +46,7 @@ def test_question_is_found_below_headers_and_styles() -> None:
         f'<View className="x"><Text name="body" value="$body"/></View>'
         f'<Choices name="kind" toName="body" choice="single-radio" required="true">{A_OR_B}</Choices>'
     )
-    assert parse_config(xml) == LabelConfig("kind", "body", "body", ("A", "B"))
+    assert parse_config(xml) == LabelConfig(SingleChoice("kind", "body", ("A", "B")), "body")
 
 
 def test_hypertext_is_a_text() -> None:
@@ -63,16 +64,16 @@ def test_nested_field_is_a_path(path: str) -> None:
 
 
 def test_labels_keep_the_order_of_the_config() -> None:
-    assert parse_config(config_xml(("Zebra", "ant", "Élan", "熊"))).labels == ("Zebra", "ant", "Élan", "熊")
+    assert parse_config(config_xml(("Zebra", "ant", "Élan", "熊"))).question.labels == ("Zebra", "ant", "Élan", "熊")
 
 
 def test_doubled_label_counts_once() -> None:
-    assert parse_config(config_xml(("A", "B", "A"))).labels == ("A", "B")
+    assert parse_config(config_xml(("A", "B", "A"))).question.labels == ("A", "B")
 
 
 def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
     xml = about_text('<Choices name="topic" toName="text"><Choice value="A" alias="a"/><Choice value="B"/></Choices>')
-    assert parse_config(xml).labels == ("a", "B")
+    assert parse_config(xml).question.labels == ("a", "B")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_text_at_a_path(path: str, data: dict[str, Any], text: str | None) -> No
     ],
 )
 def test_label_of_a_result(result: object, label: str | None) -> None:
-    assert CONFIG.label_of(result) == label
+    assert QUESTION.read(result).answer == label
 
 
 @pytest.mark.parametrize(
@@ -251,13 +252,13 @@ def test_label_of_a_result(result: object, label: str | None) -> None:
     ],
 )
 def test_reason_why_a_result_gives_no_label(result: object, reason: str | None) -> None:
-    assert CONFIG.why_ignored(result) == reason
+    assert QUESTION.read(result).unread == reason
     assert reason is None or reason in UNREAD
 
 
 def test_two_answers_of_one_control_give_no_label() -> None:
-    assert CONFIG.label_of([choice("A"), choice("B")]) is None
+    assert QUESTION.read([choice("A"), choice("B")]).answer is None
 
 
 def test_same_answer_twice_is_one_answer() -> None:
-    assert CONFIG.label_of([choice("A"), choice("A")]) == "A"
+    assert QUESTION.read([choice("A"), choice("A")]).answer == "A"

@@ -9,7 +9,8 @@ import sys
 import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from label_studio_al.labeling.config import MAX_DEPTH, Tag, parse_config, read_tags
+from label_studio_al.labeling.tags import MAX_DEPTH, Tag, read_tags
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import UnsupportedConfig
 
 TEXT = '<Text name="text" value="$text"/>'
@@ -120,7 +121,7 @@ def test_what_the_sdk_refuses_is_refused(xml: str) -> None:
 def test_tags_may_stand_as_deep_as_in_the_sdk() -> None:
     xml = "<View>" * (MAX_DEPTH - 2) + TEXT + CHOICES + "</View>" * (MAX_DEPTH - 2)
     assert ours(xml) == theirs(xml)
-    assert parse_config(xml).labels == ("A", "B")
+    assert parse_config(xml).question.labels == ("A", "B")
 
 
 def test_very_deep_config_is_refused_before_it_costs_anything() -> None:
@@ -135,7 +136,7 @@ def test_half_a_surrogate_pair_is_refused() -> None:
 
 def test_xml_declaration_may_name_the_encoding() -> None:
     """The SDK refuses it, Label Studio does not."""
-    assert parse_config(f'<?xml version="1.0" encoding="utf-8"?>\n{CONFIGS["sentiment"]}').labels == ("A", "B")
+    assert parse_config(f'<?xml version="1.0" encoding="utf-8"?>\n{CONFIGS["sentiment"]}').question.labels == ("A", "B")
 
 
 def test_a_tag_without_a_value_shows_nothing() -> None:
@@ -144,6 +145,6 @@ def test_a_tag_without_a_value_shows_nothing() -> None:
 
 def test_label_studios_sdk_is_not_imported_to_read_a_config() -> None:
     """It weighs 80 MB, in a process that only answers requests."""
-    code = f"import sys, label_studio_al.labeling as l; l.parse_config({CONFIGS['sentiment']!r}); print(*sys.modules)"
+    code = f"import sys, label_studio_al.questions as q; q.parse_config({CONFIGS['sentiment']!r}); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"label_studio_sdk", "lxml", "pandas", "jsonschema"} & set(found)

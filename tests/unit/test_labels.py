@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from label_studio_al.labeling import Annotation, LabelConfig, examples, ignored, parse_config
+from label_studio_al.labeling import Annotation
+from label_studio_al.questions import LabelConfig, answers, parse_config, unread
 from label_studio_al.runtime.errors import UnknownProject
 from label_studio_al.store import Store
 from label_studio_al.turns.labels import TASKS_ONE_BY_ONE, Labels
@@ -16,8 +17,10 @@ KEY = "2.1795394190"
 CONFIG = parse_config(config_xml())
 
 
-def result(label: str, control: str = CONFIG.control) -> list[dict[str, object]]:
-    return [{"from_name": control, "to_name": CONFIG.object_name, "type": "choices", "value": {"choices": [label]}}]
+def result(label: str, control: str = CONFIG.question.name) -> list[dict[str, object]]:
+    return [
+        {"from_name": control, "to_name": CONFIG.question.object_name, "type": "choices", "value": {"choices": [label]}}
+    ]
 
 
 def annotation(id: int, task_id: int, label: str | None = "A", **values: object) -> Annotation:
@@ -36,9 +39,9 @@ def is_true(labels: Labels, store: Store, config: LabelConfig = CONFIG) -> bool:
     known = store.annotations.all(KEY)
     first = {one.task_id: one.id for one in sorted(known, key=lambda one: -one.id)}
     in_order = labels.in_order_of_arrival(among=list)
-    reasons = {reason: sorted(task_ids) for reason, task_ids in ignored(known, config.why_ignored).items()}
+    reasons = {reason: sorted(task_ids) for reason, task_ids in unread(known, config.question).items()}
     return (
-        in_order == examples(known, config.label_of)
+        in_order == answers(known, config.question)
         and list(in_order) == sorted(in_order, key=first.__getitem__)
         and labels.task_ids == sorted(first)
         and labels.n_annotations == len(known)

@@ -18,6 +18,7 @@ LAYERS = (
     ("autolabel",),
     ("learners", "pool"),
     ("jobs", "store", "studio"),
+    ("questions",),
     ("labeling",),
     ("learning",),
     ("examples", "runtime", "__init__"),

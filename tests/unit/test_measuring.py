@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from label_studio_al.labeling import parse_config
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.model import Model
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Measurement, NewVersion, Prediction, Signer, Store, Version, model_kind
 from label_studio_al.turns.measuring import COMPARED_LABELS_APART, keep_predictions, measure

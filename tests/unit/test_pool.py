@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from label_studio_al.labeling import LabelConfig, Task, parse_config
+from label_studio_al.labeling import Task
 from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.rows import Rows, selected, squared_norms, weighted_sum
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.store import NewVersion, Signer, Store, features_kind
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, make_pool, task
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_al.labeling import NO_ANSWER_SCORE, parse_config, prediction, score
+from label_studio_al.labeling import NO_ANSWER_SCORE, prediction, score
+from label_studio_al.questions import parse_config
 from tests.support.build import choice, config_xml
 
-CONFIG = parse_config(config_xml())
+QUESTION = parse_config(config_xml()).question
 
 
 def test_most_informative_task_has_the_lowest_score() -> None:
@@ -39,21 +40,16 @@ def test_task_without_an_answer_comes_last() -> None:
 
 
 def test_prediction_carries_order_and_probability_apart() -> None:
-    assert prediction(CONFIG, "al-7", 0.25, "A", 0.875) == {
+    assert prediction("al-7", 0.25, QUESTION.write("A", 0.875)) == {
         "model_version": "al-7",
         "score": 0.25,
         "result": [choice("A") | {"score": 0.875}],
     }
 
 
-@pytest.mark.parametrize(("label", "probability"), [(None, None), (None, 0.5), ("A", None)])
-def test_prediction_without_an_answer_only_orders(label: str | None, probability: float | None) -> None:
-    assert prediction(CONFIG, "al-7", 0.25, label, probability) == {
-        "model_version": "al-7",
-        "score": 0.25,
-        "result": [],
-    }
+def test_prediction_without_an_answer_only_orders() -> None:
+    assert prediction("al-7", 0.25, []) == {"model_version": "al-7", "score": 0.25, "result": []}
 
 
 def test_predicted_label_is_read_back_as_the_label() -> None:
-    assert CONFIG.label_of(prediction(CONFIG, "al-7", 0.25, "B", 0.9)["result"]) == "B"
+    assert QUESTION.read(QUESTION.write("B", 0.9)).answer == "B"

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from label_studio_al.labeling import LabelConfig, parse_config, score
+from label_studio_al.labeling import score
 from label_studio_al.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_order
 from label_studio_al.learning.classifier import Classifier, fit_classifier
 from label_studio_al.learning.strategies import MEASURES, STRATEGIES
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Signer, Store
@@ -131,7 +132,7 @@ def rank(
     """As the loop does: the first ten tasks are labelled, if there is a model."""
     labels = {} if classifier is None else {place: "BA"[place % 2] for place in range(1, 11)}
     trained_on = TrainedOn(labels, classifier, fit_classifier, ranked_by)
-    return ranking.rank(pool, trained_on, settings, config.labels, Wanted(n, 5, annotated, pushed))
+    return ranking.rank(pool, trained_on, settings, config.question.labels, Wanted(n, 5, annotated, pushed))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from label_studio_al.labeling import LabelConfig, automatic_prediction, batch_version, project_id_of, run_of
+from label_studio_al.labeling import automatic_prediction, batch_version, project_id_of, run_of
+from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.store import Store
 from label_studio_al.store.automation import (
@@ -107,7 +108,7 @@ class Applier:
         predictions = [
             {
                 "task": one.task_id,
-                **automatic_prediction(self._config, run.number, number, one.label, one.probability),
+                **automatic_prediction(run.number, number, self._config.question.write(one.label, one.probability)),
             }
             for one in sent
         ]

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.guarantee import Goal, Guarantee, curve, guarantee
@@ -24,6 +23,7 @@ from label_studio_al.learning.learner import train, tune
 from label_studio_al.learning.predictions import Predictions, most_probable
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.errors import NotPossible
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Project, Store, Version
@@ -131,7 +131,7 @@ def _basis(case: Case) -> _Basis:
         raise NotPossible(
             f"project {key} has no model yet: it comes after {case.settings.min_labels} labels of 2 kinds"
         )
-    if version.labels != case.config.labels:
+    if version.labels != case.config.question.labels:
         raise NotPossible(
             f"the label config has changed since {version.name} was trained: wait for the next version, then plan again"
         )

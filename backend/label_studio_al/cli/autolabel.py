@@ -13,11 +13,12 @@ import click
 
 from label_studio_al.autolabel.apply import Applier
 from label_studio_al.autolabel.plan import Case, Plan, fingerprint, make_plan
-from label_studio_al.labeling import LabelConfig, parse_config, project_id_of
+from label_studio_al.labeling import project_id_of
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.guarantee import DELTA, MAX_ERROR
 from label_studio_al.pool.fitting import PoolMeans
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import InvalidSettings, NotPossible, PlanOutdated, TurnRunning, UnknownProject
@@ -232,7 +233,7 @@ def _go_on(parts: _Parts, run: Run, *, applies: bool, as_json: bool) -> None:
             "it, --undo takes it back"
         )
     Sync(parts.store, parts.studio, parts.clock).config(parts.key)
-    gone = {one.label for one in parts.store.automation.labels(run, PLANNED)} - set(parts.config.labels)
+    gone = {one.label for one in parts.store.automation.labels(run, PLANNED)} - set(parts.config.question.labels)
     if gone:
         raise NotPossible(
             f"the label config has changed since run {run.number} was begun, {sorted(gone)[0]!r} is gone: "

@@ -14,7 +14,7 @@ import httpx
 
 from label_studio_al.cli.progress import Bar
 from label_studio_al.examples import example_config, example_tasks
-from label_studio_al.labeling import parse_config
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import InvalidSettings, StudioError, StudioRefused
 from label_studio_al.runtime.logs import on_one_line
 from label_studio_al.runtime.redaction import hide

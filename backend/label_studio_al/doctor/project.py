@@ -9,7 +9,8 @@ from functools import partial
 
 from label_studio_al.doctor.findings import Finding, failure, ok, skipped, warning
 from label_studio_al.doctor.setup import ProjectLook, Setup
-from label_studio_al.labeling import ACTIONS, examples, parse_config, project_id_of
+from label_studio_al.labeling import ACTIONS, project_id_of
+from label_studio_al.questions import answers, parse_config
 from label_studio_al.runtime.errors import AddressRefused, StudioRefused, TurnRunning, UnknownProject
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.studio.connections import Connection
@@ -54,22 +55,22 @@ def rights(look: ProjectLook) -> Finding:
 
 def config(look: ProjectLook) -> Finding:
     """Whether the label config can be learned. Raises UnsupportedConfig."""
-    question = parse_config(look.theirs.label_config)
-    return ok(f'the label config asks "{question.control}" with {len(question.labels)} labels')
+    question = parse_config(look.theirs.label_config).question
+    return ok(f'the label config asks "{question.name}" with {len(question.labels)} labels')
 
 
 def labels(look: ProjectLook) -> Finding:
     """What of the annotations teaches."""
-    question = parse_config(look.theirs.label_config)
+    question = parse_config(look.theirs.label_config).question
     annotations = look.setup.studio.tasks.annotations(look.id)
-    taught = examples(annotations, question.label_of)
+    taught = answers(annotations, question)
     wanted = read_project_settings(None if look.ours is None else look.ours.extra_params).min_labels
     if not annotations:
         return warning(f"nobody has labelled a task yet: the first model needs {wanted} labels of at least 2 kinds")
     kinds = Counter(taught.values())
     n_skipped = sum(annotation.was_cancelled for annotation in annotations)
     n_foreign = sum(
-        question.label_of(annotation.result) is None for annotation in annotations if not annotation.was_cancelled
+        question.read(annotation.result).answer is None for annotation in annotations if not annotation.was_cancelled
     )
     rest = f"; {n_skipped} annotations are skips, {n_foreign} hold no label of the label config"
     if not kinds:

@@ -19,11 +19,11 @@ import numpy as np
 from label_studio_al.exporting.card import Compared, Facts, model_card
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
 from label_studio_al.exporting.tables import Row, open_table
-from label_studio_al.labeling import LabelConfig, examples, parse_config
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.model import Model
 from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.rows import blocks
+from label_studio_al.questions import LabelConfig, answers, parse_config
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.store import Project, Signer, Store, Version
@@ -80,7 +80,7 @@ def read_current(store: Store, signer: Signer, key: str) -> Current:
             break
         # A turn has replaced the version meanwhile: the next one is there.
     config = parse_config(project.label_config)
-    labels = examples(store.annotations.all(key), config.label_of)
+    labels = answers(store.annotations.all(key), config.question)
     return Current(project, version, model, config, labels, store.tasks.ids(key))
 
 

@@ -14,9 +14,10 @@ from flask import has_request_context, request
 
 from label_studio_al.endpoint import Current, answer, name_of, read_setup, read_tasks, register
 from label_studio_al.host.worker import keep_worker
-from label_studio_al.labeling import parse_config, read_event, read_project_key
+from label_studio_al.labeling import read_event, read_project_key
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.model import Model
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.database import UNAVAILABLE, unavailable

@@ -1,4 +1,4 @@
-"""Label configs, tasks, annotations and predictions: the only place that knows Label Studio's JSON."""
+"""Tags, tasks, annotations and predictions as Label Studio writes them."""
 
 from label_studio_al.labeling.automatic import (
     MARK,
@@ -8,7 +8,6 @@ from label_studio_al.labeling.automatic import (
     is_automatic,
     run_of,
 )
-from label_studio_al.labeling.config import UNREAD, LabelConfig, parse_config
 from label_studio_al.labeling.events import (
     Annotation,
     Event,
@@ -17,7 +16,6 @@ from label_studio_al.labeling.events import (
     read_event,
     read_task,
 )
-from label_studio_al.labeling.examples import examples, ignored
 from label_studio_al.labeling.identity import (
     project_id_of,
     project_key,
@@ -39,18 +37,13 @@ __all__ = [
     "MARK",
     "NO_ANSWER_SCORE",
     "RUN_PREFIX",
-    "UNREAD",
     "Annotation",
     "Event",
-    "LabelConfig",
     "ListedTaskPayload",
     "Task",
     "automatic_prediction",
     "batch_version",
-    "examples",
-    "ignored",
     "is_automatic",
-    "parse_config",
     "prediction",
     "project_id_of",
     "project_key",

@@ -7,10 +7,9 @@ person's where our own notes are late or lost.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from label_studio_al.labeling.config import LabelConfig
 from label_studio_al.labeling.predictions import NO_ANSWER_SCORE, prediction
 
 # As the id of the answer inside of a result: Label Studio copies it from a prediction to an annotation and keeps it.
@@ -30,11 +29,10 @@ def run_of(version: object) -> int | None:
     return int(match[1]) if match else None
 
 
-def automatic_prediction(config: LabelConfig, run: int, batch: int, label: str, probability: float) -> dict[str, Any]:
-    """A prediction that is to become an automatic label of a run, and bears its mark."""
-    made = prediction(config, batch_version(run, batch), NO_ANSWER_SCORE, label, probability)
-    made["result"][0]["id"] = f"{MARK}{run}"
-    return made
+def automatic_prediction(run: int, batch: int, result: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A prediction that is to become an automatic label of a run, and bears its mark. result: the answer's items."""
+    marked = [{**item, "id": f"{MARK}{run}"} for item in result]
+    return prediction(batch_version(run, batch), NO_ANSWER_SCORE, marked)
 
 
 def is_automatic(result: Iterable[object], updated_by: object) -> bool:

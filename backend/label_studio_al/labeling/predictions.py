@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from label_studio_al.labeling.config import LabelConfig
-
 # A task that cannot be ranked comes last.
 NO_ANSWER_SCORE = 1.0
 
@@ -18,22 +16,9 @@ def score(informativeness: float) -> float:
     return 1.0 - min(1.0, max(0.0, float(informativeness)))
 
 
-def prediction(
-    config: LabelConfig, version: str, task_score: float, label: str | None, probability: float | None
-) -> dict[str, Any]:
-    """One prediction: `score` orders the queue, the result item's `score` is the label's probability.
+def prediction(version: str, task_score: float, result: list[dict[str, Any]]) -> dict[str, Any]:
+    """One prediction: `score` orders the queue, a result item's `score` is its own probability.
 
-    label: None gives an empty result, for tasks about which the model says nothing yet.
+    result: empty for tasks about which the model says nothing yet.
     """
-    result: list[dict[str, Any]] = []
-    if label is not None and probability is not None:
-        result.append(
-            {
-                "from_name": config.control,
-                "to_name": config.object_name,
-                "type": "choices",
-                "value": {"choices": [label]},
-                "score": round(float(probability), 6),
-            }
-        )
     return {"model_version": version, "score": float(task_score), "result": result}

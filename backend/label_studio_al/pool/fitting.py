@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Encoder, Features, sample
 from label_studio_al.learning.rows import blocks
 from label_studio_al.pool.files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFiles, folder_of, with_shared_topics
+from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import ArtifactRejected

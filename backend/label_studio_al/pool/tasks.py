@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from label_studio_al.labeling import LabelConfig
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage, cover
 from label_studio_al.learning.features import Features, TextRows
@@ -18,6 +17,7 @@ from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.files import HAS_FEATURES, WITHOUT_TEXT
 from label_studio_al.pool.fitting import Fit, Fitting, PoolMeans, Signed
+from label_studio_al.questions import LabelConfig
 from label_studio_al.store import Change
 
 # A vocabulary fitted on half of the pool misses too many of its terms.

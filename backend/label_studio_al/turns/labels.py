@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from label_studio_al.labeling import Annotation, LabelConfig, examples, ignored
+from label_studio_al.labeling import Annotation
+from label_studio_al.questions import LabelConfig, answers, unread
 from label_studio_al.store import Store
 
 # More tasks than that are read together with all others.
@@ -55,10 +56,10 @@ class Labels:
         self._revision = revision
 
     def _take_over(self, annotations: Sequence[Annotation], config: LabelConfig) -> None:
-        self._labels |= examples(annotations, config.label_of)
+        self._labels |= answers(annotations, config.question)
         for one in annotations:
             self._first[one.task_id] = min(one.id, self._first.get(one.task_id, one.id))
-        for reason, task_ids in ignored(annotations, config.why_ignored).items():
+        for reason, task_ids in unread(annotations, config.question).items():
             for task_id in task_ids:
                 self._ignored.setdefault(task_id, []).append(reason)
 

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any
 
 from label_studio_al.autolabel.watch import watch_runs
-from label_studio_al.labeling import UNREAD, LabelConfig, parse_config
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.asking import choose_order
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool, PoolChanges
+from label_studio_al.questions import UNREAD, LabelConfig, parse_config
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.database import UNAVAILABLE
 from label_studio_al.runtime.errors import ArtifactRejected, TurnOvertaken
@@ -238,7 +238,9 @@ class Loop:
                 trained = self._training.train(subject)
         with step("rank", Activity(RANKING)), self._computing.slot():
             is_trained = trained.classifier is not None
-            order = choose_order(subject.settings.strategy, list(labels.values()), config.labels, is_trained=is_trained)
+            order = choose_order(
+                subject.settings.strategy, list(labels.values()), config.question.labels, is_trained=is_trained
+            )
             window = first_window(self._store, subject, trained, order)
         number = self._store.projects.reserve_number(key)
         pushed = None
@@ -257,7 +259,7 @@ class Loop:
                 created_at=now,
                 revision=project.revision,
                 ranked_by=order,
-                labels=config.labels,
+                labels=config.question.labels,
                 trained_on=dict(labels),
                 features_id=subject.pool.features_id,
                 artifact=artifact,

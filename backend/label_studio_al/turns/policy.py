@@ -35,7 +35,7 @@ def training_reason(subject: Subject) -> str | None:
         return "the first version"
     if version.revision < project.wanted_revision:
         return "a new version was asked for"
-    if version.labels != subject.config.labels:
+    if version.labels != subject.config.question.labels:
         return "the labels of the config changed"
     if version.features_id != subject.pool.features_id:
         return "the features were made anew"
@@ -74,7 +74,7 @@ def fresh_and_due(subject: Subject, version: Version | None) -> tuple[int, int]:
 
 def label_counts(subject: Subject) -> dict[str, int]:
     """Labelled tasks by label; the config's labels first."""
-    return dict.fromkeys(subject.config.labels, 0) | Counter(subject.labels.values())
+    return dict.fromkeys(subject.config.question.labels, 0) | Counter(subject.labels.values())
 
 
 def waiting_for(subject: Subject, version: Version | None) -> Activity:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from label_studio_al.labeling import LabelConfig, prediction, project_id_of, score, version_name
+from label_studio_al.labeling import prediction, project_id_of, score, version_name
+from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import PredictionsLost, StudioRefused, StudioUnreachable
 from label_studio_al.store import Project, Store, Version, WindowTask
@@ -181,8 +182,8 @@ class Publishing:
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _push(self, key: str, config: LabelConfig, name: str, task: WindowTask) -> None:
-        label, probability = task.top_k[0] if task.top_k else (None, None)
-        made = prediction(config, name, score(task.informativeness), label, probability)
+        result = config.question.write(*task.top_k[0]) if task.top_k else []
+        made = prediction(name, score(task.informativeness), result)
         try:
             self._studio.predictions.push_one(project_id_of(key), task.task_id, made)
         except StudioRefused:

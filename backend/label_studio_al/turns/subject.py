@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from label_studio_al.labeling import LabelConfig
 from label_studio_al.pool.tasks import Pool, PoolChanges
+from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Project, Version
 

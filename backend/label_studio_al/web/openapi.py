@@ -8,7 +8,8 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
-from label_studio_al.labeling import UNREAD, webhook_schema
+from label_studio_al.labeling import webhook_schema
+from label_studio_al.questions import UNREAD
 
 openapi = Blueprint("openapi", __name__)
 

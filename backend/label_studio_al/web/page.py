@@ -10,7 +10,8 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
-from label_studio_al.labeling import parse_config, read_project_key
+from label_studio_al.labeling import read_project_key
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import BackendError, InvalidRequest, InvalidSettings, UnsupportedConfig
 from label_studio_al.runtime.settings import ProjectSettings, read_project_settings
 from label_studio_al.store import Project

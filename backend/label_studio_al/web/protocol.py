@@ -10,8 +10,9 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from label_studio_al.endpoint import Current, answer, name_of, read_setup, read_tasks, register
-from label_studio_al.labeling import parse_config, read_event, read_project_key
+from label_studio_al.labeling import read_event, read_project_key
 from label_studio_al.learning.model import Model
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.clock import has_passed
 from label_studio_al.runtime.database import UNAVAILABLE
@@ -146,8 +147,8 @@ def validate() -> ResponseReturnValue:
     config = _body().get("config")
     if not isinstance(config, str):
         raise InvalidRequest(f"config must be the label config's XML, not {type(config).__name__}")
-    question = parse_config(config)
-    return jsonify(status="ok", control=question.control, labels=list(question.labels))
+    question = parse_config(config).question
+    return jsonify(status="ok", control=question.name, labels=list(question.labels))
 
 
 @protocol.post("/delete")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from label_studio_al.labeling import parse_config
+from label_studio_al.questions import parse_config
 from label_studio_al.store import Store
 from tests.support.columns import set_columns
 from tests.support.protocol import KEY, assert_sentence, config, hear, labels, project
@@ -121,7 +121,7 @@ def test_tasks_deleted_go_with_their_annotations(
 
 def test_changed_config_is_stored(connected: FlaskClient, store: Store, payload: Callable[[str], Any]) -> None:
     hear(connected, payload("project_updated"))
-    assert parse_config(project(store).label_config).labels == ("A", "B", "C")
+    assert parse_config(project(store).label_config).question.labels == ("A", "B", "C")
 
 
 def test_start_training_is_a_job_that_can_be_asked_about(

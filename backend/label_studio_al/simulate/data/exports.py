@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from label_studio_al.labeling import Annotation, LabelConfig, Task, read_annotation, read_task
+from label_studio_al.labeling import Annotation, Task, read_annotation, read_task
+from label_studio_al.questions import LabelConfig, SingleChoice
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.columns import LABEL, LABEL_OPTION, TEXT, TEXT_OPTION, column, word
 from label_studio_al.simulate.data.dataset import Found, Row
@@ -58,14 +59,14 @@ def rows_of_export(table: Table, text_field: str | None, control: str | None) ->
         if not answers:
             rows.append(unanswered)
     n_automatic = sum(one.is_automatic for some in given for one in some)
-    notes = [f"the text is {config.field}, the label {config.control}"]
+    notes = [f"the text is {config.field}, the label {config.question.name}"]
     if n_automatic:
         notes.append(f"labels that autolabel set, left out: {n_automatic} (nobody checked them)")
     return Found(rows, tuple(notes))
 
 
 def _label(config: LabelConfig, annotation: Annotation) -> str:
-    return "" if annotation.was_cancelled else config.label_of(annotation.result) or ""
+    return "" if annotation.was_cancelled else str(config.question.read(annotation.result).answer or "")
 
 
 def _question(
@@ -82,7 +83,7 @@ def _question(
     field = _one_of(fields, only, "text field", TEXT_OPTION)
     choices = [item["value"].get("choices") for item in answers if isinstance(item["value"], dict)]
     labels = {label for some in choices if isinstance(some, list) for label in some if isinstance(label, str)}
-    return LabelConfig(control, str(answers[0]["to_name"]), field, tuple(sorted(labels)))
+    return LabelConfig(SingleChoice(control, str(answers[0]["to_name"]), tuple(sorted(labels))), field)
 
 
 def _one_of(found: set[str], wanted: str | None, what: str, option: str) -> str:

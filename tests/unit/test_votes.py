@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_studio_al.labeling import Annotation, examples, parse_config
+from label_studio_al.labeling import Annotation
+from label_studio_al.questions import answers, parse_config
 from tests.support.build import annotation, config_xml
 
-LABEL_OF = parse_config(config_xml(("A", "B", "C"))).label_of
+QUESTION = parse_config(config_xml(("A", "B", "C"))).question
 
 
 def trained_on(*annotations: Annotation) -> dict[int, str]:
-    return examples(annotations, LABEL_OF)
+    return answers(annotations, QUESTION)
 
 
 def test_nothing_annotated_teaches_nothing() -> None:

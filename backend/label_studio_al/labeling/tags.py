@@ -1,0 +1,105 @@
+"""The tags of a label config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from xml.etree.ElementTree import ParseError, XMLParser
+
+from label_studio_al.runtime.errors import UnsupportedConfig
+
+MAX_CONFIG_CHARACTERS = 200_000
+# As deep as Label Studio's own parser goes.
+MAX_DEPTH = 256
+# What the labelling page takes from the task (read: `parseValue` of its editor, 1.23.2).
+VARIABLE = re.compile(r"\$[\w[\].{}]+", re.ASCII)
+_LABEL_TAGS = ("Label", "Choice", "Relation")
+# Their answers are about themselves, so one tag is the control and the object; by name, what the control is called.
+_SELF_REFERENCING = {"chat": "ChatMessage", "reactcode": "ReactCode"}
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A control or an object of a label config. labels: what a control offers, each once."""
+
+    tag: str
+    name: str
+    attributes: Mapping[str, str]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def to_name(self) -> list[str]:
+        """Names of the objects that a control asks about."""
+        return self.attributes.get("toName", "").split(",")
+
+    @property
+    def value(self) -> str:
+        """What an object shows."""
+        return self.attributes.get("valueList", self.attributes.get("value", ""))
+
+
+class _Reader:
+    """Takes a config tag by tag from the parser. Which tag is what: as the SDK's `LabelInterface` decides."""
+
+    def __init__(self) -> None:
+        self.controls: dict[str, Tag] = {}
+        self.objects: dict[str, Tag] = {}
+        # By control; the keys keep the order and each label once.
+        self.labels: dict[str, dict[str, None]] = {}
+        self._open: list[str | None] = []
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """A tag begins."""
+        if len(self._open) == MAX_DEPTH:
+            raise ParseError(f"more than {MAX_DEPTH} tags inside each other")
+        name = attributes.get("name")
+        if name and attributes.get("toName") and tag != "Filter":
+            self.controls[name] = Tag(tag, name, attributes)
+        elif name and (attributes.get("value") or attributes.get("valueList") or tag.lower() in _SELF_REFERENCING):
+            self.objects[name] = Tag(tag, name, attributes)
+        elif tag in _LABEL_TAGS:
+            label = attributes.get("alias") or attributes.get("value")
+            parent = next((above for above in reversed(self._open) if above in self.controls), None)
+            if label is not None and parent is not None:
+                self.labels.setdefault(parent, {})[label] = None
+        self._open.append(name)
+
+    def end(self, tag: str) -> None:
+        """A tag ends."""
+        self._open.pop()
+
+    def tags(self) -> tuple[list[Tag], list[Tag]]:
+        """The controls and the objects of a whole config."""
+        for name, tag in {**self.objects, **self.controls}.items():
+            answered = _SELF_REFERENCING.get(tag.tag.lower())
+            if answered:
+                self.controls.setdefault(name, Tag(answered, name, {"name": name, "toName": name}))
+                self.objects.setdefault(name, tag)
+        controls = [
+            Tag(tag.tag, name, tag.attributes, tuple(self.labels.get(name, ()))) for name, tag in self.controls.items()
+        ]
+        return controls, list(self.objects.values())
+
+
+def read_tags(xml: str) -> tuple[list[Tag], list[Tag]]:
+    """The controls and the objects of a label config, in their order. Raises UnsupportedConfig if it is no XML.
+
+    The SDK's `LabelInterface` reads the same, but weighs 80 MB.
+    """
+    if not isinstance(xml, str) or not xml.strip():
+        raise UnsupportedConfig("the label config is empty: it needs one <Choices> on a <Text>")
+    if len(xml) > MAX_CONFIG_CHARACTERS:
+        raise UnsupportedConfig(f"the label config may have {MAX_CONFIG_CHARACTERS} characters, not {len(xml)}")
+    if "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():
+        raise UnsupportedConfig("the label config must not declare a document type or entities")
+    reader = _Reader()
+    parser = XMLParser(target=reader)  # noqa: S314 - entities must be declared, which is refused before
+    try:
+        parser.feed(xml)
+        parser.close()
+    except (ParseError, ValueError) as exc:
+        # It may repeat what came, whole and over several lines.
+        reason = " ".join(str(exc).split())[:150]
+        raise UnsupportedConfig(f"the label config is not valid: {reason}") from exc
+    return reader.tags()

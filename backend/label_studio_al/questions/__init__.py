@@ -1,0 +1,18 @@
+"""What label configs ask. A question alone knows its control's JSON and what an answer is."""
+
+from label_studio_al.questions.base import UNREAD, Answer, Question, Reading
+from label_studio_al.questions.choices import SingleChoice
+from label_studio_al.questions.config import LabelConfig, parse_config
+from label_studio_al.questions.votes import answers, unread
+
+__all__ = [
+    "UNREAD",
+    "Answer",
+    "LabelConfig",
+    "Question",
+    "Reading",
+    "SingleChoice",
+    "answers",
+    "parse_config",
+    "unread",
+]

@@ -1,0 +1,90 @@
+"""<Choices>: labels out of a fixed list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from label_studio_al.labeling.tags import VARIABLE, Tag
+from label_studio_al.questions.base import (
+    NOT_ANSWERED,
+    OTHER_CONTROL,
+    OTHER_TYPE,
+    UNKNOWN_LABEL,
+    Answer,
+    Reading,
+)
+from label_studio_al.runtime.errors import UnsupportedConfig
+
+
+@dataclass(frozen=True)
+class SingleChoice:
+    """Which one of the labels. An answer is a label."""
+
+    name: str
+    object_name: str
+    labels: tuple[str, ...]
+
+    @classmethod
+    def reads(cls, control: Tag) -> bool:
+        """Whether a control asks for one label."""
+        return control.tag == "Choices" and control.attributes.get("choice", "single") in ("single", "single-radio")
+
+    @classmethod
+    def of(cls, control: Tag, object_name: str) -> SingleChoice:
+        """Raises UnsupportedConfig with one sentence."""
+        check_choices(control)
+        return cls(control.name, object_name, control.labels)
+
+    def read(self, result: object) -> Reading:
+        """The one choice that the control's items agree on."""
+        if not isinstance(result, list) or not result:
+            return NOT_ANSWERED
+        items = items_of(result, self.name)
+        if not items:
+            return Reading(unread=OTHER_CONTROL)
+        chosen = choices_of(items)
+        if chosen is None or len(chosen) != 1:
+            return Reading(unread=OTHER_TYPE)
+        return Reading(chosen[0]) if chosen[0] in self.labels else Reading(unread=UNKNOWN_LABEL)
+
+    def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
+        """One item."""
+        return [choices_item(self.name, self.object_name, [str(answer)], confidence)]
+
+
+def check_choices(control: Tag) -> None:
+    """Raises UnsupportedConfig unless the control offers plain labels about a whole task."""
+    if control.attributes.get("value", "").startswith("$") or any(map(VARIABLE.search, control.labels)):
+        raise UnsupportedConfig("the choices must stand in the label config, not come from the tasks")
+    for name in ("perRegion", "perItem", "allowNested"):
+        if control.attributes.get(name, "false").lower() == "true":
+            raise UnsupportedConfig(f"<Choices> must ask about the whole text with plain labels, not {name}")
+    if len(control.labels) < 2:
+        raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(control.labels)}")
+
+
+def items_of(result: list[Any], name: str) -> list[dict[str, Any]]:
+    """The items of a result that a control has."""
+    return [item for item in result if isinstance(item, dict) and item.get("from_name") == name]
+
+
+def choices_of(items: list[dict[str, Any]]) -> list[str] | None:
+    """What the items of one control choose, in the config or not; None where they hold no texts, or contradict."""
+    values = [item.get("value") for item in items]
+    chosen = [value.get("choices") if isinstance(value, dict) else None for value in values]
+    if any(one != chosen[0] for one in chosen):
+        return None
+    found = chosen[0]
+    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
+
+
+def choices_item(name: str, object_name: str, chosen: list[str], confidence: float) -> dict[str, Any]:
+    """A result item as Label Studio takes it."""
+    return {
+        "from_name": name,
+        "to_name": object_name,
+        "type": "choices",
+        "value": {"choices": chosen},
+        "score": round(float(confidence), 6),
+    }

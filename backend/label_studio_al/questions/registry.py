@@ -1,0 +1,20 @@
+"""Every kind of question that is learned. A new kind is one line here."""
+
+from __future__ import annotations
+
+from label_studio_al.labeling.tags import Tag
+from label_studio_al.questions.base import Kind
+from label_studio_al.questions.choices import SingleChoice
+from label_studio_al.runtime.errors import UnsupportedConfig
+
+KINDS: list[Kind] = [SingleChoice]
+
+
+def find_kind(control: Tag) -> Kind:
+    """The kind of question that a control asks. Raises UnsupportedConfig where none of them does."""
+    found = next((kind for kind in KINDS if kind.reads(control)), None)
+    if found is not None:
+        return found
+    if control.tag == "Choices":
+        raise UnsupportedConfig(f"<Choices> must be single choice, not choice={control.attributes['choice']!r}")
+    raise UnsupportedConfig(f"the control must be <Choices>, not <{control.tag}>")
