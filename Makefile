@@ -18,7 +18,7 @@ serve: $(VENV)/.run  ## The backend for your own Label Studio
 	@$(BIN)/label-studio-al serve $(ARGS)
 
 test: $(VENV)/.dev  ## Every test, with a real Label Studio
-	@$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 3 --no-loadscope-reorder $(ARGS)
 
 chaos: $(VENV)/.dev  ## Hundreds of schedules of faults, on SQLite and PostgreSQL (an hour)
 	@$(BIN)/python -m tests.chaos --schedules 200 --database sqlite $(ARGS)

@@ -6,13 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from label_studio_al.labeling import NO_ANSWER_SCORE, prediction, read_project_key, score, version_name
+from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.model import Model
-from label_studio_al.learning.predictions import most_probable
-from label_studio_al.learning.types import Array
-from label_studio_al.questions import LabelConfig, parse_config
+from label_studio_al.questions import Answer, LabelConfig, parse_config
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import InvalidRequest, Overloaded, TooManyProjects, TooMuch
@@ -125,12 +122,12 @@ def _predictions(store: Store, current: Current, tasks: Sequence[Any]) -> list[d
     results = [prediction(name, NO_ANSWER_SCORE, []) for _ in tasks]
     if version is None or not answered:
         return results
-    answers: list[tuple[str, float] | None] = [None] * len(answered)
+    answers: list[tuple[Answer, float] | None] = [None] * len(answered)
     scores: list[float] | None = None
     if model is not None:
-        proba = model.predict_proba([texts[place] or "" for place in answered])
-        answers = _answers(model, config, proba)
-        informativeness = model.informativeness(proba)
+        beliefs = model.believe([texts[place] or "" for place in answered])
+        answers = _answers(config, beliefs)
+        informativeness = model.informativeness(beliefs)
         scores = None if informativeness is None else [score(value) for value in informativeness]
     if scores is None:
         # An order that does not follow from probabilities: tasks outside of the window come last.
@@ -153,10 +150,6 @@ def _task_id(task: dict[str, Any]) -> int | None:
     return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
-def _answers(model: Model, config: LabelConfig, proba: Array) -> list[tuple[str, float] | None]:
-    """The most probable label of each row, among those that the config still offers."""
-    classes = model.classifier.classes
-    offered = np.isin(classes, config.question.labels)
-    if not offered.any():
-        return [None] * len(proba)
-    return list(most_probable(proba[:, offered], classes[offered]).pairs())
+def _answers(config: LabelConfig, beliefs: Beliefs) -> list[tuple[Answer, float] | None]:
+    """The most probable answer to each task."""
+    return [found[0] if found else None for found in config.question.best(beliefs, 1)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import DrawFn
 
+from label_studio_al.learning.beliefs import Beliefs, one_decision
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, Rows
@@ -67,8 +68,13 @@ class Answers:
     def __init__(self, *pairs: tuple[Matrix, Array]) -> None:
         self._pairs = pairs
 
-    def predict_proba(self, X: Matrix) -> Array:
-        return next(proba for rows, proba in self._pairs if rows is X)
+    def believe(self, X: Matrix) -> Beliefs:
+        return beliefs(next(proba for rows, proba in self._pairs if rows is X))
+
+
+def beliefs(proba: Array) -> Beliefs:
+    """Of one decision a task, whose classes are numbered."""
+    return one_decision(proba, np.arange(proba.shape[1]))
 
 
 def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed: Any) -> Query:

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.asking import COVERAGE, MIXED, RANDOM, Asked, Situation, ask, ask_and_audit, with_audits
+from label_studio_al.learning.beliefs import Beliefs, one_decision
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import cover
@@ -33,9 +34,9 @@ class Told:
 
     classes: Array
 
-    def predict_proba(self, X: Any) -> Array:
+    def believe(self, X: Any) -> Beliefs:
         unsure = np.asarray(X)[:, 0] / 2
-        return np.column_stack([1 - unsure, unsure])
+        return one_decision(np.column_stack([1 - unsure, unsure]), self.classes)
 
 
 def situation(

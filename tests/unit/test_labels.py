@@ -18,9 +18,7 @@ CONFIG = parse_config(config_xml())
 
 
 def result(label: str, control: str = CONFIG.question.name) -> list[dict[str, object]]:
-    return [
-        {"from_name": control, "to_name": CONFIG.question.object_name, "type": "choices", "value": {"choices": [label]}}
-    ]
+    return [{"from_name": control, "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
 
 
 def annotation(id: int, task_id: int, label: str | None = "A", **values: object) -> Annotation:

@@ -17,7 +17,7 @@ BETWEEN = "between “A” 0.41 and “B” 0.39"
 
 
 @pytest.mark.parametrize(
-    ("order", "is_audit", "guesses", "reason"),
+    ("order", "is_audit", "top_k", "reason"),
     [
         ("margin", False, CLOSE, BETWEEN),
         ("cluster_margin", False, CLOSE, BETWEEN),

@@ -132,7 +132,7 @@ def rank(
     """As the loop does: the first ten tasks are labelled, if there is a model."""
     labels = {} if classifier is None else {place: "BA"[place % 2] for place in range(1, 11)}
     trained_on = TrainedOn(labels, classifier, fit_classifier, ranked_by)
-    return ranking.rank(pool, trained_on, settings, config.question.labels, Wanted(n, 5, annotated, pushed))
+    return ranking.rank(pool, trained_on, settings, config.question, Wanted(n, 5, annotated, pushed))
 
 
 @pytest.mark.parametrize(

@@ -19,22 +19,26 @@ from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies import Query, hybrid, margin
 from label_studio_al.learning.strategies.clusters import spread
-from label_studio_al.learning.strategies.hybrid import contrastive, density_weighted_margin
+from label_studio_al.learning.strategies.hybrid import contrastive, density
 from label_studio_al.learning.types import Array
-from tests.support.queries import FORMS, Answers, features, labelled, probabilities
+from tests.support.queries import FORMS, Answers, beliefs, features, labelled, probabilities
 
 forms = pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 
 
 def badge(proba: Array, X: Matrix, n: int, seed: int, keys: Array | None = None) -> Array:
     """Tasks are numbered by their places where no keys are given."""
-    return hybrid.badge(proba, X, np.arange(len(proba)) if keys is None else keys, n, seed)
+    return hybrid.badge(beliefs(proba), X, np.arange(len(proba)) if keys is None else keys, n, seed)
 
 
 def cluster_margin(proba: Array, Z: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:
     keys = np.arange(len(proba)) if keys is None else keys
     nobody = labelled(Z[:0], np.zeros(0, dtype=str))
     return hybrid.cluster_margin(Query(Z, Z, keys, nobody, Z[:0], Answers((Z, proba)), n, batch, seed, fit_classifier))
+
+
+def density_weighted_margin(proba: Array, Z: Matrix) -> Array:
+    return margin(proba) * density(Z)
 
 
 # Each takes (proba, features, seed) of a pool, and the keys of its tasks, and gives an order.

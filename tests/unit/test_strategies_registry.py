@@ -73,7 +73,7 @@ def test_measures_are_those_of_probabilities_alone() -> None:
     query = make_query()
     for name, measure in MEASURES.items():
         ranking = pick(name).choose(query)
-        np.testing.assert_array_equal(measure(query.proba)[ranking.tasks], ranking.informativeness)
+        np.testing.assert_array_equal(measure(query.beliefs.wide)[ranking.tasks], ranking.informativeness)
 
 
 @strategies

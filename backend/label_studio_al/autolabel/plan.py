@@ -20,10 +20,10 @@ from label_studio_al.learning import draws
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.guarantee import Goal, Guarantee, curve, guarantee
 from label_studio_al.learning.learner import train, tune
-from label_studio_al.learning.predictions import Predictions, most_probable
+from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
-from label_studio_al.questions import LabelConfig
+from label_studio_al.questions import LabelConfig, Question
 from label_studio_al.runtime.errors import NotPossible
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Project, Store, Version
@@ -104,10 +104,10 @@ def make_plan(case: Case, pool: Pool) -> Plan:
     basis, automation, key = _basis(case), case.store.automation, case.project.key
     classifier = _labelling_model(basis, pool, case.settings)
     audited = pool.having_rows(list(basis.audits))
-    audit = _predictions(classifier, pool, pool.rows(audited))
+    audit = _predictions(case.config.question, classifier, pool, pool.rows(audited))
     is_right = audit.are_right(np.array([basis.audits[task_id] for task_id in audited], dtype=str))
     is_open = _open_rows(case.store, pool, key)
-    theirs = _predictions(classifier, pool, is_open)
+    theirs = _predictions(case.config.question, classifier, pool, is_open)
     signature = hashlib.sha256(f"{basis.fingerprint} {len(audited)}".encode()).hexdigest()
     look, is_known = automation.look(key, basis.after_run, signature)
     goal = Goal(case.max_error, case.delta, look, case.per_label)
@@ -176,8 +176,8 @@ def _open_rows(store: Store, pool: Pool, key: str) -> Array:
     return pool.open_rows(annotated, sorted(automation.taken(key)), list(automation.checks(key)))
 
 
-def _predictions(classifier: Classifier, pool: Pool, rows: Array) -> Predictions:
-    return most_probable(classifier.predict_proba(pool.X[rows]), classifier.classes)
+def _predictions(question: Question, classifier: Classifier, pool: Pool, rows: Array) -> Predictions:
+    return question.decide(classifier.believe(pool.X[rows]))
 
 
 def n_checks(n_selected: int, verify_share: float) -> int:

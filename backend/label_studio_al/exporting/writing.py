@@ -21,7 +21,6 @@ from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
 from label_studio_al.exporting.tables import Row, open_table
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.model import Model
-from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.rows import blocks
 from label_studio_al.questions import LabelConfig, answers, parse_config
 from label_studio_al.runtime.errors import NotExportable
@@ -147,12 +146,12 @@ def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> Compared:
 
 def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]]]:
     """The tasks, a batch at a time, with the texts that are predicted."""
-    classes, trained_on = current.model.classifier.classes, current.version.trained_on
+    trained_on = current.version.trained_on
     for block in blocks(len(current.task_ids), TASKS_AT_ONCE):
         tasks = store.tasks.some(current.project.key, current.task_ids[block])
         texts = {task.id: current.config.text_of(task.data) for task in tasks}
         known = {task_id: text for task_id, text in texts.items() if text is not None}
-        said = most_probable(current.model.predict_proba(list(known.values())), classes)
+        said = current.config.question.decide(current.model.believe(list(known.values())))
         predicted = dict(zip(known, said.pairs(), strict=True))
         rows = [
             Row(

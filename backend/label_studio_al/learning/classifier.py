@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
 
+from label_studio_al.learning.beliefs import Beliefs, one_decision
 from label_studio_al.learning.rows import Matrix, Rows, views_of
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -47,6 +48,10 @@ class Classifier:
         if isinstance(X, Rows):
             return X.map_product(self._dense_weights, self._probabilities)
         return self._probabilities(np.asarray(X @ self._dense_weights))
+
+    def believe(self, X: Matrix) -> Beliefs:
+        """The same as one decision a task."""
+        return one_decision(self.predict_proba(X), self.classes)
 
     def _probabilities(self, sums: Array) -> Array:
         return probabilities((sums + self.intercept) / self.temperature)

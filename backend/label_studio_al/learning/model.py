@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.learner import Tuning
-from label_studio_al.learning.strategies import MEASURES
+from label_studio_al.learning.strategies import MEASURES, gathered
 from label_studio_al.learning.types import Array
 
 
@@ -28,7 +29,11 @@ class Model:
         """Probability of each of `classifier.classes`. Returns shape (n_texts, n_classes)."""
         return self.classifier.predict_proba(self.features.transform(texts))
 
-    def informativeness(self, proba: Array) -> Array | None:
-        """Informativeness of each row, high = ask first; None if the order does not follow from probabilities."""
+    def believe(self, texts: Sequence[str]) -> Beliefs:
+        """What it says of texts."""
+        return self.classifier.believe(self.features.transform(texts))
+
+    def informativeness(self, beliefs: Beliefs) -> Array | None:
+        """Of each task, high = ask first; None if the order does not follow from probabilities."""
         measure = MEASURES.get(self.ranked_by)
-        return None if measure is None else measure(proba)
+        return None if measure is None else gathered(measure, beliefs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 from label_studio_al.labeling.tags import Tag
+from label_studio_al.learning.beliefs import Beliefs
+from label_studio_al.learning.predictions import Predictions
 
 # In one form for each answer, so that equal answers compare as equal: "Spam".
 Answer: TypeAlias = str
@@ -51,6 +53,18 @@ class Question(Protocol):
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """The result items of a prediction. confidence: of the whole answer, in [0, 1]."""
+
+    def best(
+        self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
+    ) -> list[list[tuple[Answer, float]]]:
+        """The k most probable answers to each task with their probabilities, among those that the config offers.
+
+        The best first; fewer where there are fewer. given: what people answered to a task of the same content, which
+        comes first.
+        """
+
+    def decide(self, beliefs: Beliefs) -> Predictions:
+        """The most probable answer to each task, whether the config still offers it or not."""
 
 
 class Kind(Protocol):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from label_studio_al.labeling.tags import VARIABLE, Tag
+from label_studio_al.learning.beliefs import Beliefs
+from label_studio_al.learning.predictions import Predictions, most_probable, top_k
 from label_studio_al.questions.base import (
     NOT_ANSWERED,
     OTHER_CONTROL,
@@ -51,6 +56,21 @@ class SingleChoice:
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """One item."""
         return [choices_item(self.name, self.object_name, [str(answer)], confidence)]
+
+    def best(
+        self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
+    ) -> list[list[tuple[Answer, float]]]:
+        """As of the contract."""
+        is_offered = np.isin(beliefs.classes, self.labels)
+        proba, classes = beliefs.wide[:, is_offered], beliefs.classes[is_offered]
+        if given is None:
+            return top_k(proba, classes, k)
+        is_given = classes == np.array([label or "" for label in given], dtype=str)[:, None]
+        return top_k(proba, classes, k, is_given)
+
+    def decide(self, beliefs: Beliefs) -> Predictions:
+        """As of the contract."""
+        return most_probable(beliefs.wide, beliefs.classes)
 
 
 def check_choices(control: Tag) -> None:

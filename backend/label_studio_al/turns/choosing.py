@@ -24,7 +24,7 @@ def first_window(store: Store, subject: Subject, trained: Trained, order: str) -
     n, batch = window_size(settings, n_labels), growth(settings, n_labels)
     checks = _checks(store, subject)
     wanted = Wanted(n, batch, [*subject.annotated, *checks], shown=_shown(store, subject, checks))
-    window = rank(subject.pool, trained_on, settings, subject.config.question.labels, wanted)
+    window = rank(subject.pool, trained_on, settings, subject.config.question, wanted)
     return with_checks(window, checks, n)
 
 
@@ -68,7 +68,7 @@ class TopUp:
         checks = _checks(self._store, subject)
         batch = growth(subject.settings, len(version.trained_on))
         wanted = Wanted(n, batch, [*subject.annotated, *checks], sorted(self._known))
-        window = rank(subject.pool, trained_on, subject.settings, subject.config.question.labels, wanted)
+        window = rank(subject.pool, trained_on, subject.settings, subject.config.question, wanted)
         window = with_checks(window, [task_id for task_id in checks if task_id not in self._known], n)
         if not self._compares:
             return window

@@ -21,11 +21,11 @@ from label_studio_al.learning.evaluation import (
     suspects,
 )
 from label_studio_al.learning.model import Model
-from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import Question
 from label_studio_al.store import Measurement, Prediction, Store, Version
 from label_studio_al.turns.subject import Subject
 from label_studio_al.turns.training import fit_beside
@@ -52,7 +52,7 @@ def keep_predictions(store: Store, subject: Subject, version: Version, model: Mo
     readable = {task_id: text for task_id, text in texts.items() if text is not None}
     if not readable:
         return
-    said = most_probable(model.predict_proba(list(readable.values())), model.classifier.classes)
+    said = config.question.decide(model.believe(list(readable.values())))
     audits = store.windows.audits(version.id) | store.versions.late_audits(version.id)
     store.measurements.keep_predictions(
         key,
@@ -83,7 +83,7 @@ def measure(store: Store, subject: Subject, version: Version, model: Model, now:
     compared = next((one for one in reversed(history) if one.predictions is not None), None)
     kappa, predictions = None, None
     if compared is None or abs(n_labels - compared.n_labels) >= COMPARED_LABELS_APART:
-        predictions = _predictions(subject.pool, model.classifier)
+        predictions = _predictions(subject.pool, subject.config.question, model.classifier)
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
     about = {"features": model.tuning.sentence(), "labels": counts}
@@ -172,11 +172,11 @@ def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[st
     ]
 
 
-def _predictions(pool: Pool, classifier: Classifier) -> dict[int, str]:
+def _predictions(pool: Pool, question: Question, classifier: Classifier) -> dict[int, str]:
     """The labels of the same tasks each time, as far as they exist."""
     known = pool.task_ids[pool.live]
     sample = known[draws.first(known, COMPARED_TASKS, 0, "compared")].tolist()
-    said = most_probable(classifier.predict_proba(pool.X[pool.rows(sample)]), classifier.classes)
+    said = question.decide(classifier.believe(pool.X[pool.rows(sample)]))
     return dict(zip(sample, map(str, said.labels), strict=True))
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from label_studio_al.learning.asking import Situation, ask_and_audit
 from label_studio_al.learning.classifier import Classifier
-from label_studio_al.learning.predictions import top_k
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies import MEASURES, by_position
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import Question
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import WindowTask
 
@@ -79,8 +79,8 @@ class Wanted:
     shown: Sequence[WindowTask] = ()
 
 
-def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, labels: Sequence[str], wanted: Wanted) -> Window:
-    """The most informative tasks of those that are wanted, some of them drawn at random. labels: the classes."""
+def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, question: Question, wanted: Wanted) -> Window:
+    """The most informative tasks of those that are wanted, some of them drawn at random."""
     candidates = pool.open_rows(wanted.asked, wanted.pushed)
     classifier = trained_on.classifier
     if not len(candidates):
@@ -96,7 +96,7 @@ def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, labels: S
         y=np.array(list(known.values()), dtype=str),
         asked=pool.rows(wanted.asked),
         waiting=pool.rows(wanted.pushed),
-        n_classes=len(labels),
+        n_classes=len(question.labels),
         classifier=classifier,
         coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
         fit=trained_on.fit,
@@ -115,7 +115,7 @@ def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, labels: S
     top_k = None
     if classifier is not None:
         given = _given(situation, asked.tasks)
-        top_k = _best(classifier, pool.X[asked.tasks], given)
+        top_k = question.best(classifier.believe(pool.X[asked.tasks]), TOP_K, given)
     task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
     audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
     return Window(task_ids, [float(value) for value in worth], top_k, audits)
@@ -142,13 +142,6 @@ def _given(situation: Situation, tasks: Array) -> list[str | None]:
     counts.pop(-1, None)
     texts = situation.copies.texts_of(tasks).tolist()
     return [counts[text].most_common(1)[0][0] if text in counts else None for text in texts]
-
-
-def _best(classifier: Classifier, rows: Matrix, given: Sequence[str | None]) -> list[list[tuple[str, float]]]:
-    """The most probable labels of each task, behind the one that people have given to its text already."""
-    proba = classifier.predict_proba(rows)
-    is_given = classifier.classes == np.array([label or "" for label in given], dtype=str)[:, None]
-    return top_k(proba, classifier.classes, TOP_K, is_given)
 
 
 def with_checks(window: Window, checks: Sequence[int], n: int) -> Window:

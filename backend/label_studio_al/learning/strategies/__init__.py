@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.rows import squared_norms
 from label_studio_al.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
 from label_studio_al.learning.strategies.diversity import k_center, k_means, typiclust
 from label_studio_al.learning.strategies.expected import expected_error_reduction, expected_gradient_length
-from label_studio_al.learning.strategies.hybrid import badge, cluster_margin, contrastive, density_weighted_margin
+from label_studio_al.learning.strategies.hybrid import badge, cluster_margin, contrastive, density
 from label_studio_al.learning.strategies.query import Query, Ranking, by_order, by_position, by_value, highest
 from label_studio_al.learning.strategies.uncertainty import entropy, least_confidence, margin
 from label_studio_al.learning.types import Array
@@ -30,12 +31,14 @@ __all__ = [
     "Strategy",
     "by_position",
     "entropy",
+    "gathered",
     "highest",
     "least_confidence",
     "margin",
     "pick",
 ]
 
+# From decisions, shape (n_decisions, n_classes), to a value of each.
 Measure = Callable[[Array], Array]
 
 N_MEMBERS = 5
@@ -73,15 +76,21 @@ def pick(name: str) -> Strategy:
         raise InvalidRequest(f"strategy must be one of {', '.join(STRATEGIES)}, not {name!r}") from None
 
 
+def gathered(measure: Measure, beliefs: Beliefs) -> Array:
+    """A measure of each task. Returns shape (n_tasks,)."""
+    return beliefs.gather(measure(beliefs.rows))
+
+
 def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
-    return lambda query: by_value(measure(query.proba), query)
+    return lambda query: by_value(gathered(measure, query.beliefs), query)
 
 
 def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
     def rank(query: Query) -> Ranking:
         members = fit_committee(query.fit, query.labelled, N_MEMBERS, query.seed)
-        probas = np.stack([member.predict_proba(query.X) for member in members])
-        return by_value(measure(probas), query)
+        beliefs = [member.believe(query.X) for member in members]
+        values = measure(np.stack([one.rows for one in beliefs]))
+        return by_value(beliefs[0].gather(values), query)
 
     return rank
 
@@ -99,21 +108,23 @@ def _k_center(query: Query) -> Ranking:
 
 
 def _expected_gradient_length(query: Query) -> Ranking:
-    lengths = expected_gradient_length(query.proba, squared_norms(query.X))
-    return by_value(lengths, query)
+    beliefs = query.beliefs
+    norms = np.repeat(squared_norms(query.X), beliefs.proba.shape[1])
+    return by_value(beliefs.gather(expected_gradient_length(beliefs.rows, norms)), query)
 
 
 def _badge(query: Query) -> Ranking:
-    return by_order(badge(query.proba, query.X, query.keys, query.n, query.seed))
+    return by_order(badge(query.beliefs, query.X, query.keys, query.n, query.seed))
 
 
 def _contrastive(query: Query) -> Ranking:
-    divergences = contrastive(query.proba, query.Z, query.proba_labelled, query.Z_labelled)
+    divergences = contrastive(query.beliefs.wide, query.Z, query.beliefs_labelled.wide, query.Z_labelled)
     return by_value(divergences, query)
 
 
 def _density_weighted_margin(query: Query) -> Ranking:
-    return by_value(density_weighted_margin(query.proba, query.Z), query)
+    uncertain = gathered(margin, query.beliefs)
+    return by_value(uncertain * density(query.Z), query)
 
 
 _ALL = (

@@ -49,13 +49,13 @@ def expected_error_reduction(query: Query) -> Array:
       the intercept is one more feature.
     Candidates are tried side by side under `joblib.parallel_config`. Source: Roy and McCallum 2001 (log loss).
     """
-    X, proba, keys, seed = query.X, query.proba, query.keys, query.seed
+    X, proba, keys, seed = query.X, query.beliefs.wide, query.keys, query.seed
     n_candidates = max(MIN_CANDIDATES, min(N_CANDIDATES, MAX_TRIES // proba.shape[1] ** 2))
     by_margin = highest(margin(proba), keys, max(query.n, n_candidates), seed)
     candidates, rest = by_margin[:n_candidates], by_margin[n_candidates:]
     evaluated = draws.first(keys, N_EVALUATED, seed, "evaluated")
     known = draws.first(query.labelled.keys, MAX_LABELLED, seed, "labelled")
-    labelled = query.labelled.X[known], query.proba_labelled[known]
+    labelled = query.labelled.X[known], query.beliefs_labelled.wide[known]
     covariances, variances = posterior(X[candidates], X[evaluated], *labelled)
     logits = np.log(np.maximum(proba[evaluated], np.finfo(proba.dtype).tiny))
     blocks = np.array_split(np.arange(len(candidates)), min(N_BLOCKS, len(candidates)))

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import entr
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.rows import Matrix, dense_row, inner_blocks, squared_norms, weighted_sum
 from label_studio_al.learning.strategies.clusters import compact, k_means_centres, nearest, spread
 from label_studio_al.learning.strategies.query import Query, highest
@@ -26,7 +27,7 @@ def cluster_margin(query: Query) -> Array:
     """
     n, batch, seed = query.n, query.batch, query.seed
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
-    uncertain = highest(margin(query.proba), query.keys, n + n_candidates, seed)
+    uncertain = highest(query.beliefs.gather(margin(query.beliefs.rows)), query.keys, n + n_candidates, seed)
     looked_at, looked_at_keys = query.Z[uncertain], query.keys[uncertain]
     chosen: Array = np.zeros(0, dtype=np.int64)
     left: Array = np.arange(len(uncertain))
@@ -51,18 +52,18 @@ def _in_turns(cluster_of: Array) -> Array:
     return np.asarray(grouped[np.lexsort((own, np.bincount(cluster_of)[own], turn))])
 
 
-def badge(proba: Array, X: Matrix, keys: Array, n: int, seed: int) -> Array:
+def badge(beliefs: Beliefs, X: Matrix, keys: Array, n: int, seed: int) -> Array:
     """Tasks whose gradients, if the model's answer were right, are long and point apart: a k-means++ draw.
 
-    proba: shape (n_tasks, n_labels), rows sum to 1. X: shape (n_tasks, n_features), the features that the model
-    sees. Returns min(n, n_tasks) indices in the order of the draw. Exact: the gradient is the product of (p - e) and
-    x, so inner products of gradients are products of inner products, and no gradient is ever built.
+    X: shape (n_tasks, n_features), the features that the model sees. Returns min(n, n_tasks) indices in the order of
+    the draw. Exact: a decision's gradient is the product of (p - e) and x, so inner products of gradients are products
+    of inner products, and no gradient is ever built.
     Source: Ash et al. 2020 (BADGE).
     """
-    n_tasks, n_labels = proba.shape
+    n_tasks = len(beliefs)
     if not n_tasks:
         return np.zeros(0, dtype=np.int64)
-    errors = proba - np.eye(n_labels)[proba.argmax(axis=1)]
+    errors = (beliefs.proba - np.eye(beliefs.proba.shape[2])[beliefs.decided]).reshape(n_tasks, -1)
     norms = squared_norms(errors) * squared_norms(X)
 
     def distances(task: int) -> Array:
@@ -92,14 +93,13 @@ def contrastive(proba: Array, Z: Matrix, proba_labelled: Array, Z_labelled: Matr
     return np.asarray(np.maximum(certainty - (mean * logs).sum(axis=1), 0))
 
 
-def density_weighted_margin(proba: Array, Z: Matrix) -> Array:
-    """Margin times how similar a task is to the whole pool: uncertain, and no outlier.
+def density(Z: Matrix) -> Array:
+    """How similar a task is to the whole pool: times margin it asks what is uncertain, and no outlier.
 
-    proba: shape (n_tasks, n_labels), rows sum to 1. Z: shape (n_tasks, n_dims). Returns shape (n_tasks,), in [0, 1].
-    Similarity is the mean cosine to all tasks (0 where negative), exact: that is the product with the mean direction.
+    Z: shape (n_tasks, n_dims). Returns shape (n_tasks,), in [0, 1]. Similarity is the mean cosine to all tasks (0 where
+    negative), exact: that is the product with the mean direction.
     Source: Settles and Craven 2008 (information density).
     """
     lengths = np.sqrt(squared_norms(Z))
     scale = np.where(lengths > 0, 1 / np.where(lengths > 0, lengths, 1), 0).astype(np.float32)
-    density = scale * (Z @ (weighted_sum(scale, Z) / np.float32(max(1, len(scale)))))
-    return np.asarray(margin(proba) * np.clip(density, 0, 1))
+    return np.clip(scale * (Z @ (weighted_sum(scale, Z) / np.float32(max(1, len(scale))))), 0, 1)

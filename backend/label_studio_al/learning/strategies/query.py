@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, is_finite
@@ -62,16 +63,16 @@ class Query:
         return int(self.X.shape[0])
 
     @cached_property
-    def proba(self) -> Array:
-        """Probability of each label that the classifier knows. Shape (n_tasks, n_labels), rows sum to 1."""
+    def beliefs(self) -> Beliefs:
+        """What the classifier says of the pool."""
         assert self.classifier
-        return self.classifier.predict_proba(self.X)
+        return self.classifier.believe(self.X)
 
     @cached_property
-    def proba_labelled(self) -> Array:
+    def beliefs_labelled(self) -> Beliefs:
         """The same for the labelled tasks."""
         assert self.classifier
-        return self.classifier.predict_proba(self.labelled.X)
+        return self.classifier.believe(self.labelled.X)
 
     def require_model(self, strategy: str) -> None:
         """Raise InvalidRequest, in the name of the strategy, where there is no model or nothing labelled."""

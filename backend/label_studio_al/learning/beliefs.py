@@ -1,0 +1,58 @@
+"""What a model says of tasks, whatever was asked: categorical decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from label_studio_al.learning.types import Array
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """The same decisions of each task.
+
+    proba: shape (n_tasks, n_decisions, n_classes), sums to 1 over the classes. classes: shape (n_classes,), what each
+    column says. names: shape (n_decisions,), what each decides on. One label out of K is one decision of K classes.
+    Of K labels any number is K decisions of two: not this label, or this label. thresholds: shape (n_decisions,), from
+    which probability of the last class on it is decided for, where there are two.
+    """
+
+    proba: Array
+    classes: Array
+    names: Array
+    thresholds: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.proba)
+
+    def __getitem__(self, tasks: Any) -> Beliefs:
+        """Of some tasks (indices, a mask or a slice)."""
+        return Beliefs(self.proba[tasks], self.classes, self.names, self.thresholds)
+
+    @property
+    def rows(self) -> Array:
+        """A decision a row. Returns shape (n_tasks * n_decisions, n_classes)."""
+        return self.proba.reshape(-1, self.proba.shape[2])
+
+    @property
+    def wide(self) -> Array:
+        """A task a row. Returns shape (n_tasks, n_decisions * n_classes)."""
+        return self.proba.reshape(len(self.proba), self.proba.shape[1] * self.proba.shape[2])
+
+    @property
+    def decided(self) -> Array:
+        """The most probable class of each decision, as its column. Returns shape (n_tasks, n_decisions)."""
+        return np.asarray(self.proba.argmax(axis=2))
+
+    def gather(self, values: Array) -> Array:
+        """Values of decisions, as of `rows`, as one value a task: the highest. Returns shape (n_tasks,)."""
+        by_task = values.reshape(self.proba.shape[:2])
+        return by_task[:, 0] if by_task.shape[1] == 1 else by_task.max(axis=1, initial=0.0)
+
+
+def one_decision(proba: Array, classes: Array) -> Beliefs:
+    """One label out of several. proba: shape (n_tasks, n_classes), rows sum to 1."""
+    return Beliefs(proba[:, None, :], classes, np.array([""]))
