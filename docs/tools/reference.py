@@ -28,20 +28,20 @@ _SETTINGS = """\
 
 ## Of the process
 
-Environment variables, read once when a process starts. A wrong value ends the start with a sentence that names the
-variable; an empty one counts as not set. Every process of one installation (`serve`, `worker`, and the commands that
-look into the database) needs the same ones.
+Environment variables, read once when a process starts. With an invalid value the process does not start, and a message
+names the variable; an empty value counts as not set. Every process of one installation (`serve`, `worker`, and the
+commands that read the database) needs the same values.
 
 {process}
 
-Only for `demo` and the tests: `AL_LABEL_STUDIO_ENV` names the virtual environment that Label Studio is installed into
-(default: in the user's cache folder).
+Only for `demo` and the tests: `AL_LABEL_STUDIO_ENV` is the virtual environment for Label Studio (default: in the user's
+cache folder).
 
 ## Of a project
 
-Set by `label-studio-al connect --project 1 --set strategy=margin`, or typed as JSON into *Extra params* of Label
-Studio's model page: `{{"strategy": "margin", "audit_share": 0.2}}`. They take effect with the next turn. A wrong name
-or value is refused with a sentence; on the model page it stands behind *Reason*.
+Set them with `label-studio-al connect --project 1 --set strategy=margin`, or as JSON in *Extra params* on Label
+Studio's model page: `{{"strategy": "margin", "audit_share": 0.2}}`. They take effect in the next turn. An unknown name
+or invalid value is refused with a message; the model page shows it after *Reason*.
 
 {project}
 """
@@ -54,13 +54,14 @@ _API = """\
 Label Studio calls `/health`, `/setup`, `/predict`, `/webhook` and the other paths of its ML backend protocol by itself.
 The same description for machines, as OpenAPI 3.1, is served at `/openapi.json`.
 
-- **Who may call.** Where `BASIC_AUTH_USER` and `BASIC_AUTH_PASS` are set, every route but `/health` wants them
-  (`/webhook` wants them or the secret header that `connect` gave Label Studio's webhook). Without them only this
-  machine's names are answered to. Pages of other addresses are refused, even in a browser that knows the password.
+- **Who may call.** If `BASIC_AUTH_USER` and `BASIC_AUTH_PASS` are set, every route except `/health` requires them
+  (`/webhook` accepts them or the secret header that `connect` gave Label Studio's webhook). Without them, only requests
+  to this machine's names are answered. Requests from pages of other sites are refused, even in a browser that knows the
+  password.
 - **Errors** are JSON with one sentence, `{{"error": "..."}}`, and a status of 400 or more. 503 comes with
-  `Retry-After`: more requests came than can be answered, or the database is away.
-- **Keys.** A project's key is its number in Label Studio, a dot and the time it was made: `3.1795343520`, as `/setup`
-  sends it. A number alone may be another project after Label Studio's database was made anew.
+  `Retry-After`: there are too many requests, or the database is down.
+- **Keys.** A project's key is its number in Label Studio, a dot and its creation time: `3.1795343520`, as `/setup`
+  sends it. The number alone may belong to another project if Label Studio's database was created again.
 
 ```sh
 curl --user "$BASIC_AUTH_USER:$BASIC_AUTH_PASS" http://localhost:9090/status

@@ -41,12 +41,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", populate_by_name=True)
 
     label_studio_url: str | None = Field(
-        None, validation_alias="LABEL_STUDIO_URL", description="Address of Label Studio, as this backend reaches it."
+        None, validation_alias="LABEL_STUDIO_URL", description="URL at which this backend reaches Label Studio."
     )
     label_studio_public_url: str | None = Field(
         None,
         validation_alias="AL_LABEL_STUDIO_PUBLIC_URL",
-        description="Address of Label Studio in people's browsers, for the links of the status page. Default: "
+        description="URL of Label Studio in people's browsers, for the links on the status page. Default: "
         "LABEL_STUDIO_URL.",
     )
     label_studio_api_key: SecretStr | None = Field(
@@ -57,11 +57,11 @@ class Settings(BaseSettings):
     backend_url: str | None = Field(
         None,
         validation_alias="AL_BACKEND_URL",
-        description="Address of this backend, as Label Studio reaches it; behind a proxy with its sub-path. Default: "
+        description="URL at which Label Studio reaches this backend; behind a proxy, include the sub-path. Default: "
         "`http://localhost:PORT`.",
     )
     basic_auth_user: str | None = Field(
-        None, validation_alias="BASIC_AUTH_USER", description="User that Label Studio must send."
+        None, validation_alias="BASIC_AUTH_USER", description="User name that Label Studio must send."
     )
     basic_auth_pass: SecretStr | None = Field(
         None, validation_alias="BASIC_AUTH_PASS", description="Password that Label Studio must send."
@@ -69,28 +69,28 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None,
         validation_alias="AL_WEBHOOK_SECRET",
-        description="Key from which each project's webhook secret is made, 16 characters or more; `NEW,OLD` accepts "
-        "both while it is changed. Default: created in MODEL_DIR on first start.",
+        description="Key from which each project's webhook secret is derived, 16 characters or more. `NEW,OLD` "
+        "accepts both while you rotate it. Default: created in MODEL_DIR on first start.",
     )
     allowed_hosts: str | None = Field(
         None,
         validation_alias="AL_ALLOWED_HOSTS",
-        description="Further names under which this backend is called (`Host` of requests), separated by commas. "
-        "Without basic auth all but these, AL_BACKEND_URL's, `--host`'s and loopback's are refused.",
+        description="Additional host names of this backend (the `Host` header), separated by commas. Without basic "
+        "auth, only these, loopback, and the hosts of AL_BACKEND_URL and `--host` are accepted.",
     )
     trusted_proxies: int = Field(
         0,
         ge=0,
         le=10,
         validation_alias="AL_TRUSTED_PROXIES",
-        description="Proxies in front of this backend whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are "
-        "believed; with 0 nobody's are (docs/proxy.md).",
+        description="Number of proxies in front of this backend whose `X-Forwarded-For`, `-Proto`, `-Host` and "
+        "`-Prefix` are trusted; 0 trusts none (docs/proxy.md).",
     )
     ca_bundle: Path | None = Field(
         None,
         validation_alias="AL_CA_BUNDLE",
-        description="File (PEM) of further authorities whose certificates are trusted, for a Label Studio with a "
-        "private one. `REQUESTS_CA_BUNDLE` does the same; `SSL_CERT_FILE` replaces the well-known authorities.",
+        description="PEM file of additional certificate authorities to trust, for a Label Studio with a private one. "
+        "`REQUESTS_CA_BUNDLE` does the same; `SSL_CERT_FILE` replaces the well-known authorities.",
     )
     signing_key: SecretStr | None = Field(
         None,
@@ -100,89 +100,91 @@ class Settings(BaseSettings):
     model_dir: Path = Field(
         default_factory=lambda: user_data_path("label-studio-active-learning", appauthor=False),
         validation_alias="MODEL_DIR",
-        description="Folder of the databases, features and keys. Default: the user's data folder.",
+        description="Folder for databases, features and keys. Default: the user's data folder.",
     )
     database_url: str | None = Field(
         None,
         repr=False,
         validation_alias="DATABASE_URL",
-        description="Database of the state, `postgresql+psycopg://...` for several machines. "
+        description="Database that holds the state; `postgresql+psycopg://...` for several machines. "
         "Default: SQLite in MODEL_DIR.",
     )
     port: int = Field(9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web server.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", validation_alias="LOG_LEVEL", description="Least severe log line that is written."
+        "INFO", validation_alias="LOG_LEVEL", description="Lowest level that is logged."
     )
     log_format: Literal["text", "json"] = Field(
-        "text", validation_alias="AL_LOG_FORMAT", description="Log lines for people (`text`) or for machines (`json`)."
+        "text",
+        validation_alias="AL_LOG_FORMAT",
+        description="Log format: for people (`text`) or for machines (`json`).",
     )
     max_body_bytes: int = Field(
         64 * 1024 * 1024,
         ge=1024,
         validation_alias="AL_MAX_BODY_BYTES",
-        description="Largest request body, and all bodies that are worked on at once; retrieving predictions for a "
+        description="Maximum size of a request body, and of all bodies handled at once. Retrieving predictions for a "
         "whole tab is one request.",
     )
     max_tasks: int = Field(
-        50_000, ge=1, validation_alias="AL_MAX_TASKS", description="Most tasks in one request for predictions."
+        50_000, ge=1, validation_alias="AL_MAX_TASKS", description="Maximum tasks in one prediction request."
     )
     max_projects: int = Field(
         1_000,
         ge=1,
         validation_alias="AL_MAX_PROJECTS",
-        description="Most projects that may use this backend. Only those that Label Studio confirms are counted.",
+        description="Maximum projects that may use this backend. Only those that Label Studio confirms count.",
     )
     web_threads: int = Field(
-        8, ge=1, le=256, validation_alias="AL_WEB_THREADS", description="Requests answered at once."
+        8, ge=1, le=256, validation_alias="AL_WEB_THREADS", description="Requests handled at the same time."
     )
     web_queue: int = Field(
         64,
         ge=1,
         le=10_000,
         validation_alias="AL_WEB_QUEUE",
-        description="Requests that may wait for their answer; more are sent away (503).",
+        description="Requests that may wait; any more get a 503.",
     )
     worker_threads: int = Field(
-        8, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take their turn at once."
+        8, ge=1, le=64, validation_alias="AL_WORKER_THREADS", description="Projects that take a turn at the same time."
     )
     threads: int | None = Field(
         None,
         ge=1,
         le=1024,
         validation_alias="AL_THREADS",
-        description="CPU threads that compute at once in a process; each uses one BLAS thread. Default: the CPUs that "
-        "it may use.",
+        description="CPU threads that compute at the same time in a process; each uses one BLAS thread. Default: the "
+        "CPUs available to it.",
     )
     dask_scheduler: str | None = Field(
         None,
         validation_alias="AL_DASK_SCHEDULER",
-        description="Dask cluster that committees, expected error reduction, embedding and simulate are computed on "
-        "(extra `dask`): `tcp://HOST:PORT`.",
+        description="Dask cluster that computes committees, expected error reduction, embedding and simulate (extra "
+        "`dask`): `tcp://HOST:PORT`.",
     )
     encoder: str = Field(
         "wordllama",
         validation_alias="AL_ENCODER",
-        description="Sentence embeddings beside TF-IDF: `wordllama`, `sentence-transformers:MODEL`, `model2vec:MODEL` "
-        "(a folder or a name) or `none`.",
+        description="Sentence embeddings to use with TF-IDF: `wordllama`, `sentence-transformers:MODEL`, "
+        "`model2vec:MODEL` (a folder or a name) or `none`.",
     )
     sync_seconds: float = Field(
         300.0,
         gt=0,
         validation_alias="AL_SYNC_SECONDS",
-        description="Seconds between two questions to Label Studio what changed, which repair lost webhooks. With more "
-        "than three projects, those where nothing happens are asked about less often: docs/reliability.md.",
+        description="Seconds between checks for changes in Label Studio, which make up for lost webhooks. With more "
+        "than three projects, quiet ones are checked less often: docs/reliability.md.",
     )
     sweep_seconds: float = Field(
         1.0,
         gt=0,
         validation_alias="AL_SWEEP_SECONDS",
-        description="Seconds between two looks for projects whose job was lost or whose retry is due.",
+        description="Seconds between checks for projects whose job was lost or whose retry is due.",
     )
     secrets_dir: Path | None = Field(
         None,
         validation_alias="AL_SECRETS_DIR",
-        description="Folder whose files are named as variables of this table and hold their values, as Docker's and "
-        "Kubernetes' secrets are; an environment variable takes precedence over its file.",
+        description="Folder with a file for each variable, named after it and holding its value, as Docker and "
+        "Kubernetes provide secrets. An environment variable takes precedence over its file.",
     )
 
     @field_validator("label_studio_url", "label_studio_public_url", "backend_url", mode="before")
@@ -358,33 +360,35 @@ class ProjectSettings(BaseModel):
         "density_weighted_margin",
     ] = Field(
         "auto",
-        description="What is asked first: `auto` covers the pool, then asks where the model hesitates "
+        description="What to ask first: `auto` covers the pool, then asks where the model is uncertain "
         "(all strategies: docs/strategies.md).",
     )
     features: Literal["auto", "both", "tfidf", "embeddings"] = Field(
         "auto",
-        description="What the model looks at: words and topics (`tfidf`), the encoder's `embeddings`, or `both`; "
+        description="Input of the model: words and topics (`tfidf`), the encoder's `embeddings`, or `both`; "
         "`auto` decides by cross-validation.",
     )
     audit_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="Share of the asked tasks that is drawn at random, to measure how good the model is."
+        0.1, description="Share of the asked tasks that are drawn at random, to measure the model."
     )
     verify_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.02,
-        description="Share of the tasks that could be labelled automatically, at least 30, that is asked of people "
-        "instead, as a check; 0 for none.",
+        description="Share of the tasks selected for automatic labels (at least 30) that people label instead, as a "
+        "check; 0 for none.",
     )
     retrain_growth: Annotated[float, Field(ge=0, le=10)] = Field(
-        0.05, description="Share of new or changed labels that makes a retraining due (at least one label)."
+        0.05, description="Share of new or changed labels that triggers a retraining (at least one label)."
     )
     window: Annotated[int, Field(ge=5, le=5000)] = Field(
-        100, description="Tasks kept pushed to Label Studio at most: 50, or 3 times what makes a retraining due."
+        100,
+        description="Maximum tasks kept pushed to Label Studio. The target is 50, or 3 times the labels that trigger a "
+        "retraining if that is more.",
     )
     min_labels: Annotated[int, Field(ge=2, le=100_000)] = Field(
-        5, description="Labelled tasks before the first training."
+        5, description="Labelled tasks needed for the first training."
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
-        0, description="Seed of every random choice: same labels, same seed, same model."
+        0, description="Seed for all random choices: same labels, same seed, same model."
     )
 
 
