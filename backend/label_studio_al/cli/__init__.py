@@ -27,7 +27,7 @@ _COMMANDS = (
 
 
 class _Commands(click.Group):
-    """Imports a command's module when it is called: scikit-learn and the SDK weigh 100 MB each, and `serve`, which
+    """Imports a command's module when it is called: scikit-learn and the SDK take 100 MB each, and `serve`, which
     only watches its two processes, needs neither."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -43,7 +43,7 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; whatever it says when it fails holds no secret, and no traceback a text of somebody."""
+        """Run the command. Error messages contain no secrets, and tracebacks no texts."""
         try:
             return super().invoke(ctx)
         except click.ClickException as exc:
@@ -61,5 +61,5 @@ class _Commands(click.Group):
 def main() -> None:
     """A live active-learning loop for Label Studio.
 
-    Settings come from the environment; docs/settings.md has the table.
+    Settings come from the environment; docs/settings.md lists them.
     """

@@ -1,4 +1,4 @@
-"""`label-studio-al autolabel`: labels what the model knows, with a promise on how many labels are wrong."""
+"""`label-studio-al autolabel`: labels the tasks that the model is sure of, with a guaranteed error rate."""
 
 from __future__ import annotations
 
@@ -88,16 +88,14 @@ class _Parts:
 
 @click.command()
 @click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
-@click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="Share of wrong labels at most.")
-@click.option("--delta", type=float, default=DELTA, show_default=True, help="Probability of a broken promise at most.")
-@click.option("--per-label", is_flag=True, help="Promise it for every label on its own.")
-@click.option("--apply", "applies", is_flag=True, help="Set the labels; resumes a run that was interrupted.")
-@click.option("--undo", "undoes", is_flag=True, help="Take the newest run's labels back, but for those people changed.")
-@click.option(
-    "--plan", "expected", metavar="NAME", help="With --apply: only if the plan is still the one of this name."
-)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Say the result in JSON.")
+@click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="Maximum share of wrong labels.")
+@click.option("--delta", type=float, default=DELTA, show_default=True, help="Maximum probability that more are wrong.")
+@click.option("--per-label", is_flag=True, help="Guarantee it for each label on its own.")
+@click.option("--apply", "applies", is_flag=True, help="Set the labels; resumes an interrupted run.")
+@click.option("--undo", "undoes", is_flag=True, help="Undo the newest run, except labels that people changed.")
+@click.option("--plan", "expected", metavar="NAME", help="With --apply: only if the plan still has this name.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @say_errors
 def autolabel(
     project_id: int,
@@ -110,17 +108,17 @@ def autolabel(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Label the tasks that the model knows, and say beforehand how many of the labels are wrong at most.
+    """Label the tasks that the model is sure of, with a guaranteed maximum error rate.
 
-    Without --apply and --undo it says what would be done, and changes nothing. Needs LABEL_STUDIO_URL and
-    LABEL_STUDIO_API_KEY; docs/autolabel.md says how it works.
+    Without --apply or --undo it prints what it would do, and changes nothing. Needs LABEL_STUDIO_URL and
+    LABEL_STUDIO_API_KEY; docs/autolabel.md explains how it works.
     """
     if applies and undoes:
         raise InvalidSettings("give --apply or --undo, not both")
     goal = _Goal(max_error, delta, per_label)
     with _opened(project_id) as parts, parts.store.autolabel_lock(parts.key) as is_mine:
         if not is_mine:
-            raise NotPossible(f"labels of project {project_id} are being set or taken back: wait for that to end")
+            raise NotPossible(f"another autolabel command for project {project_id} is running: wait until it ends")
         if undoes:
             _undo(parts, yes=yes, as_json=as_json)
             return
@@ -196,8 +194,8 @@ def _check_plan(parts: _Parts, goal: _Goal, plan: Plan) -> None:
 def _expect(expected: str, found: str) -> None:
     if expected != found:
         raise PlanOutdated(
-            f"plan {expected} does not hold any more, it is {found} now: a version was trained or a setting changed "
-            "since; plan again, nothing was applied"
+            f"plan {expected} is outdated, it is {found} now: a version was trained or a setting was changed since; "
+            "nothing was applied, plan again"
         )
 
 
@@ -239,7 +237,7 @@ def _go_on(parts: _Parts, run: Run, *, applies: bool, as_json: bool) -> None:
             f"the label config has changed since run {run.number} was begun, {sorted(gone)[0]!r} is gone: "
             "--undo takes the run back"
         )
-    click.echo(f"Going on with run {run.number}", err=as_json)
+    click.echo(f"Resuming run {run.number}", err=as_json)
     _carry_out(parts, run, as_json=as_json)
 
 
@@ -254,9 +252,9 @@ def _carry_out(parts: _Parts, run: Run, *, as_json: bool) -> None:
         n_checks = run.report["n_checks"]
         click.echo(f"Run {run.number}: {counts.get(LABELLED, 0)} tasks are labelled (tab: Labelled automatically)")
         if counts.get(SKIPPED):
-            click.echo(f"  {counts[SKIPPED]} were skipped: a person was faster, or the task is gone")
-        click.echo(f"  {n_checks} were held back: people are asked for them next, without being told the label")
-        click.echo(f"  label-studio-al autolabel --project {project_id_of(parts.key)} --undo takes all of this back")
+            click.echo(f"  {counts[SKIPPED]} were skipped: somebody labelled the task first, or it is gone")
+        click.echo(f"  {n_checks} were held back: people label them next, without a pre-filled label")
+        click.echo(f"  label-studio-al autolabel --project {project_id_of(parts.key)} --undo undoes all of this")
 
 
 def _undo(parts: _Parts, *, yes: bool, as_json: bool) -> None:
@@ -267,16 +265,16 @@ def _undo(parts: _Parts, *, yes: bool, as_json: bool) -> None:
     automation = parts.store.automation
     n_labelled = automation.counts(run).get(LABELLED, 0)
     if not yes:
-        click.confirm(f"Take the {n_labelled} labels of run {run.number} back?", abort=True, err=as_json)
+        click.confirm(f"Undo the {n_labelled} labels of run {run.number}?", abort=True, err=as_json)
     applier = Applier(parts.store, parts.studio, parts.clock, parts.key, parts.config)
-    with _progress(n_labelled, "Taking back", as_json=as_json) as report:
+    with _progress(n_labelled, "Undoing", as_json=as_json) as report:
         applier.undo(run, report)
     counts = automation.counts(run)
     _say_result(parts, run, as_json=as_json)
     if not as_json:
-        click.echo(f"Run {run.number}: {counts.get(REMOVED, 0)} labels are taken back")
+        click.echo(f"Run {run.number}: {counts.get(REMOVED, 0)} labels were removed")
         if counts.get(KEPT):
-            click.echo(f"  {counts[KEPT]} stay: a person has changed them since, or is about to")
+            click.echo(f"  {counts[KEPT]} stay: somebody has changed them since, or has started to")
         click.echo("  their predictions are deleted by the worker while nobody labels")
 
 
@@ -321,13 +319,13 @@ def _as_lines(parts: _Parts, plan: Plan) -> list[str]:
         lines.append(f"  audit:{whose} {group['n_wrong']} of {group['n_checked']} wrong{sure}")
     if not plan.labels:
         advice = f"label-studio-al connect --project {project_id_of(parts.key)} --set audit_share=1"
-        lines.append(f"  audit labels come from tasks drawn at random; only such are asked after: {advice}")
+        lines.append(f"  audit labels come from tasks drawn at random; to ask only for those: {advice}")
         return lines
     lines.append(
         f"  of {report['n_open']} open tasks {report['n_selected']} would be labelled, {report['n_left']} stay"
     )
     lines += [f"    {n:7d}  {label}" for label, n in report["labels"].items()]
-    lines.append(f"  of these, {plan.n_checks} would be held back, and asked of people first, as a check")
+    lines.append(f"  of these, {plan.n_checks} would be held back, for people to label first, as a check")
     return [*lines, *_example_lines(parts, plan), "Nothing was changed: --apply labels them."]
 
 

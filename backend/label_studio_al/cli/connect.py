@@ -37,12 +37,14 @@ EXAMPLE_TITLE = "Customer messages"
 @click.command()
 @click.option("--project", "project_id", type=int, help="Number of the project in Label Studio.")
 @click.option(
-    "--example", is_flag=True, help="Instead: a project of 400 example messages, made if there is none at all."
+    "--example", is_flag=True, help="Instead: a project of 400 example messages, created if there is no project at all."
 )
-@click.option("--backend-url", help="This backend's address, as Label Studio reaches it.  [default: AL_BACKEND_URL]")
+@click.option("--backend-url", help="URL at which Label Studio reaches this backend.  [default: AL_BACKEND_URL]")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the project; repeatable.")
 @click.option("--wait/--no-wait", default=True, help="Wait until the queue is ordered.  [default: wait]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, words on standard error.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on standard output, messages on standard error."
+)
 @say_errors
 def connect(
     project_id: int | None,
@@ -203,7 +205,7 @@ def _find_or_make_example(settings: Settings, say: Callable[[str], None]) -> int
     """None where it was removed: whoever has projects of their own need not delete it again and again."""
     studio = _open_studio(settings)
     if studio.projects.find(EXAMPLE_TITLE) is None and studio.projects.has_any():
-        say(f'There are projects, and "{EXAMPLE_TITLE}" is none of them: nothing to connect.')
+        say(f'There are projects, and "{EXAMPLE_TITLE}" is not one of them: nothing to connect.')
         return None
     return make_example_project(settings, say)
 
@@ -212,7 +214,7 @@ def _open_studio(settings: Settings) -> Studio:
     studio = make_studio(settings)
     if studio is None:
         raise InvalidSettings(
-            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set: the token stands in Label Studio under "
+            "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY must be set: the token is in Label Studio under "
             "Account & Settings > Personal Access Token"
         )
     return studio

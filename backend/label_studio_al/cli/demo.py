@@ -33,11 +33,13 @@ START_SECONDS = 60.0
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=lambda: user_data_path("label-studio-active-learning", appauthor=False) / "demo",
-    help="Where the demo keeps its data.  [default: the user's data folder]",
+    help="Folder for the demo's data.  [default: in the user's data folder]",
 )
 @click.option("--label-studio-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Port of the backend.")
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON when it is ready, words on standard error.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON when it is ready, messages on standard error."
+)
 @say_errors
 def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> None:
     """Start Label Studio and this backend, with 400 example tasks. Ctrl-C stops both; the next run resumes."""

@@ -26,14 +26,14 @@ _COLORS = {OK: "green", WARNING: "yellow", FAILURE: "red", SKIPPED: "bright_blac
 
 @click.command()
 @click.option("--project", "project_ids", type=int, multiple=True, help="Number of a project.  [default: all known]")
-@click.option("--backend-url", help="This backend's address, as Label Studio reaches it.  [default: AL_BACKEND_URL]")
+@click.option("--backend-url", help="URL at which Label Studio reaches this backend.  [default: AL_BACKEND_URL]")
 @click.option("--fix", is_flag=True, help="Repair what can be repaired.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 @say_errors
 def doctor(project_ids: tuple[int, ...], backend_url: str | None, fix: bool, as_json: bool) -> None:
-    """Look for what is wrong and say what to do. Ends with code 1 if something does not work.
+    """Find out what is wrong and how to fix it. The exit code is 1 if something does not work.
 
-    Run it with the environment of the backend, on its machine, while it runs.
+    Run it on the backend's machine, with the backend's environment, while the backend runs.
     """
     settings = read_settings()
     keep_files_private()

@@ -21,25 +21,25 @@ from label_studio_al.wiring import keep_files_private, make_signer, open_store, 
 
 @click.command()
 @click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
-@click.option("--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder that is written to.")
+@click.option("--output", "folder", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option(
     "--data",
     "table",
     type=click.Choice(FORMATS),
     default="csv",
     show_default=True,
-    help="All tasks with labels and predictions: as which table.",
+    help="Format of the table of all tasks with labels and predictions.",
 )
 @click.option(
     "--quote-formulas/--no-quote-formulas",
     default=True,
-    help="Put an apostrophe before texts of tasks.csv that a spreadsheet would compute.  [default: quote-formulas]",
+    help="In tasks.csv, put an apostrophe before texts that a spreadsheet would compute.  [default: quote-formulas]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier export has written there.")
-@click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier export.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @say_errors
 def export(project_id: int, folder: Path, table: str, quote_formulas: bool, overwrite: bool, as_json: bool) -> None:
-    """Write the current model as a scikit-learn pipeline that needs nothing of this package, and the tasks.
+    """Write the current model as a scikit-learn pipeline that does not need this package, and the tasks.
 
     The folder gets model.joblib, README.md (the model card), predict.py (an example), requirements.txt and tasks.csv.
     """

@@ -1,4 +1,4 @@
-"""`label-studio-al forget`: removes all that this backend keeps of a project."""
+"""`label-studio-al forget`: removes everything that this backend stores about a project."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TURN_SECONDS = 60.0
 
 @click.command()
 @click.option("--project", "project_id", type=int, required=True, help="Number of the project in Label Studio.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--disconnect", is_flag=True, help="Also undo in Label Studio what this backend made there.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--disconnect", is_flag=True, help="Also undo what this backend set up in Label Studio.")
 @say_errors
 def forget(project_id: int, yes: bool, disconnect: bool) -> None:
     """Remove a project's texts, labels, models and features from this backend. Label Studio keeps its own."""
@@ -62,8 +62,8 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
             path.unlink()
         if left:
             raise FilesLeft(
-                "the database has forgotten the project, but files made of its texts cannot be removed: "
-                f"remove them as a user who may: {', '.join(left)}"
+                "the project is deleted from the database, but files made from its texts cannot be removed: "
+                f"remove them as a user who may do so: {', '.join(left)}"
             )
         click.echo("Forgotten.")
         if not disconnect:

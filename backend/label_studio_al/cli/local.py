@@ -1,7 +1,7 @@
 """Install and run a real Label Studio on this machine: for the demo, the tests and the benchmarks.
 
-Linux and macOS. Label Studio pins half of PyPI, so it gets a virtual environment of its own; nothing of it
-is imported here.
+Linux and macOS. Label Studio pins very many packages, so it gets its own virtual environment; nothing from it is
+imported here.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def environment_path() -> Path:
 
 
 def install(environment: Path, report: Report) -> None:
-    """Make `environment` hold Label Studio, at once if it already does.
+    """Install Label Studio into `environment`, unless it is there already.
 
-    One that somebody else made is used if it holds the right version, and never changed. One that we made
-    is made anew if it is half-finished or if the constraints have changed. The installer's output goes to
+    An environment that somebody else made is used if it has the right version, and never changed. One that we made
+    is rebuilt if it is half-finished or if the constraints have changed. The installer's output goes to
     `<environment>.log`. Raises LabelStudioInstallError.
     """
     environment = environment.absolute()

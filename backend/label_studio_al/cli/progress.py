@@ -1,4 +1,4 @@
-"""Progress bars on standard error, for people: nothing where that is no terminal."""
+"""Progress bars on standard error, only on a terminal."""
 
 from __future__ import annotations
 

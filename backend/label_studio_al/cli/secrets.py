@@ -1,4 +1,4 @@
-"""`label-studio-al secrets`: what the containers of docker-compose.yml must know and nobody else."""
+"""`label-studio-al secrets`: creates the secrets of the containers in docker-compose.yml."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FOR_GROUP = 0o640
 @click.option(
     "--label-studio",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for what Label Studio's container sees, and no other secret.  [default: FOLDER]",
+    help="Folder for the only secrets that Label Studio's container sees.  [default: FOLDER]",
 )
 @click.option(
     "--database",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for PostgreSQL's own password, which its container sees and no other secret.  [default: FOLDER]",
+    help="Folder for PostgreSQL's password, the only secret that its container sees.  [default: FOLDER]",
 )
 @say_errors
 def secrets(folder: Path, label_studio: Path | None, database: Path | None) -> None:
-    """Make random secrets in FOLDER, for AL_SECRETS_DIR and for Label Studio's first start; those that exist stay.
+    """Create random secrets in FOLDER, for AL_SECRETS_DIR and for Label Studio's first start. Existing ones stay.
 
-    LABEL_STUDIO_PASSWORD, where it is set, is the password of Label Studio's first user.
+    If LABEL_STUDIO_PASSWORD is set, it is the password of Label Studio's first user.
     """
     try:
         make_secrets(folder, label_studio or folder, database or folder, os.environ.get("LABEL_STUDIO_PASSWORD", ""))

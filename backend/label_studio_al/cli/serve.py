@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: PORT, or 9090]")
-@click.option("--worker/--no-worker", "with_worker", default=True, help="Also take the turns.  [default: worker]")
+@click.option("--worker/--no-worker", "with_worker", default=True, help="Also run a worker.  [default: worker]")
 @click.option("--web-only", is_flag=True, hidden=True)
 @say_errors
 def serve(host: str, port: int | None, with_worker: bool, web_only: bool) -> None:
-    """Answer Label Studio, and train in a second process. Ctrl-C stops both."""
+    """Run the web server, and a worker in a second process. Ctrl-C stops both."""
     settings = read_settings()
     port = port or settings.port
     if web_only:

@@ -1,4 +1,4 @@
-"""`label-studio-al simulate`: compares strategies on texts whose labels are known."""
+"""`label-studio-al simulate`: compares strategies on texts with known labels."""
 
 from __future__ import annotations
 
@@ -48,24 +48,38 @@ from label_studio_al.wiring import say_errors
     show_default=True,
     help="Runs of each strategy, each with its own order of DATA.",
 )
-@click.option("--budget", type=int, default=500, show_default=True, help="Labels at the end of a run.")
+@click.option("--budget", type=int, default=500, show_default=True, help="Labels per run.")
 @click.option("--batch", type=int, default=20, show_default=True, help="Labels between two trainings.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option("--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True)
 @click.option("--full", type=float, help="Score that counts as 100 %.  [default: the learner's with all labels]")
-@click.option("--text-field", help="Field of the text.  [default: text; of an export: the only one]")
-@click.option("--label-field", help="Field of the label.  [default: label; of an export: the only control]")
+@click.option("--text-field", help="Field of the text.  [default: text; in an export: the only one]")
+@click.option("--label-field", help="Field of the label.  [default: label; in an export: the only control]")
 @click.option("--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS]), default=AUTO, show_default=True)
-@click.option("--encoder", help="As AL_ENCODER, which is the default.")
+@click.option("--encoder", help="Sentence embeddings.  [default: AL_ENCODER]")
 @click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
 @click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as CPUs]")
-@click.option("--dask", metavar="ADDRESS", help="Make the runs on this Dask cluster.  [default: AL_DASK_SCHEDULER]")
-@click.option("--autolabel", is_flag=True, help="Finish the data set instead: the model labels what it may.")
-@click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="With --autolabel: wrong at most.")
-@click.option("--delta", type=float, default=DELTA, show_default=True, help="With --autolabel: chance of more wrong.")
-@click.option("--per-label", is_flag=True, help="With --autolabel: a promise and a threshold for every label.")
+@click.option("--dask", metavar="ADDRESS", help="Run on this Dask cluster.  [default: AL_DASK_SCHEDULER]")
+@click.option("--autolabel", is_flag=True, help="Finish the data set instead: the model labels what it can.")
+@click.option(
+    "--max-error",
+    type=float,
+    default=MAX_ERROR,
+    show_default=True,
+    help="With --autolabel: maximum share of wrong labels.",
+)
+@click.option(
+    "--delta",
+    type=float,
+    default=DELTA,
+    show_default=True,
+    help="With --autolabel: maximum probability that more are wrong.",
+)
+@click.option("--per-label", is_flag=True, help="With --autolabel: a guarantee and a threshold for each label.")
 @click.option("--overwrite", is_flag=True, help="Replace the results of another experiment in the folder.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, words on standard error.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on standard output, messages on standard error."
+)
 @say_errors
 def simulate(
     data: str,
@@ -90,22 +104,22 @@ def simulate(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Replay the loop on labelled texts: which strategy needs how many labels?
+    """Replay the loop on labelled texts: how many labels does each strategy need?
 
-    DATA is a table (.csv, .tsv, .txt, .jsonl, .json, also with .gz) with the fields text, label and, if it has one,
-    split (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
-    (20newsgroups:sci.med,sci.space takes other groups). Rows that are no examples are left out, and it is said which.
+    DATA is a table (.csv, .tsv, .txt, .jsonl, .json, also with .gz) with the fields text, label and, optionally, split
+    (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
+    (20newsgroups:sci.med,sci.space takes other groups). Rows that are not examples are left out and reported.
 
-    Each seed has its own order of the data, which all strategies share. Below the table stands how far each strategy is
-    from random, paired by seed, with its 95 % interval; where that holds 0, the two are not distinguishable.
+    Each seed has its own order of the data, which all strategies share. Below the table is the difference of each
+    strategy to random, paired by seed, with its 95 % interval. If that contains 0, the two are not distinguishable.
 
-    The folder holds curves.csv, summary.csv, curves.png and curves.svg afterwards. Finished runs stay in it, and the
-    same command resumes there.
+    The output folder gets curves.csv, summary.csv, curves.png and curves.svg. Finished runs stay in it, and the same
+    command resumes from them.
 
-    With --autolabel the whole data set is labelled, by the first of the strategies: people label as many texts as the
-    budget says (also a fifth of it, two fifths and so on), partly at random; the model labels what it may, so that no
-    more than --max-error of its labels are wrong; people label the rest. The folder holds autolabel.csv, autolabel.png
-    and autolabel.svg afterwards.
+    With --autolabel the whole data set is labelled, with the first of the strategies: people label as many texts as the
+    budget (also a fifth of it, two fifths and so on), partly drawn at random; the model labels what it can, so that at
+    most --max-error of its labels are wrong; people label the rest. The output folder gets autolabel.csv, autolabel.png
+    and autolabel.svg.
     """
     settings = read_settings(**({} if dask is None else {"dask_scheduler": dask}))
     runs = plan([name.strip() for name in strategies.split(",") if name.strip()], n_seeds)
@@ -144,7 +158,7 @@ def simulate(
     say(f"\n{as_text(table(curves, target))}\n")
     if len(curves) > 1:
         say(f"{as_text(differences_table(curves))}\n")
-    say(f"{metric} with all labels: {target:.4f}; area and labels: of the mean over {n_seeds} seeds")
+    say(f"{metric} with all labels: {target:.4f}; area and labels are of the mean over {n_seeds} seeds")
     for kind, picture in draw(curves, target, metric, dataset.name).items():
         experiment.results.write(f"curves.{kind}", picture)
     say(f"Written to {output}: curves.csv, summary.csv, curves.svg, curves.png")
@@ -159,8 +173,8 @@ def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path
     say("\n  ".join([f"{dataset.name}: {finishes[0].n_tasks} texts, all of them the pool", *dataset.pool_notes]))
     say(f"\n{as_text(summary(finishes))}\n")
     say(
-        f"promised: at most {goal.max_error:.2%} of the automatic labels wrong, with a probability of "
-        f"{1 - goal.delta:.2%}; wrong of automatic: the worst seed; everything else: means"
+        f"guaranteed: at most {goal.max_error:.2%} of the automatic labels wrong, with a probability of "
+        f"{1 - goal.delta:.2%}; 'wrong of automatic' is of the worst seed; everything else is a mean"
     )
     write_whole(output / "autolabel.csv", finishes_csv(finishes))
     for kind, picture in draw_finishes(finishes, dataset.name).items():

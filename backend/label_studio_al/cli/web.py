@@ -1,7 +1,7 @@
 """The web server's process: waitress with threads around the Flask app.
 
-waitress reads requests without a thread each, large bodies on disk, so slow clients hold nothing up; and it is one
-process, so a killed one leaves nobody behind on its port.
+waitress reads requests without a thread for each, and keeps large bodies on disk, so slow clients block nothing. It is
+a single process, so when it is killed nothing keeps its port open.
 """
 
 from __future__ import annotations

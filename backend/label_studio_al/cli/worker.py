@@ -1,4 +1,4 @@
-"""`label-studio-al worker`: takes the turns."""
+"""`label-studio-al worker`: runs the projects' turns."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 @click.command()
 @say_errors
 def worker() -> None:
-    """Train, rank and push, for every project that has news. Stops after the running turns on SIGTERM."""
+    """Train, rank and push for every project with changes. On SIGTERM, stops after the running turns."""
     settings = read_settings()
     set_up_logging(settings)
     keep_files_private()
