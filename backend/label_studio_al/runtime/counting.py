@@ -36,12 +36,10 @@ class Counted:
 COUNTED: Mapping[str, Counted] = MappingProxyType(
     {
         "label_studio_al_events_total": Counted(
-            "Webhook events by action; other: what does not concern us", ("action",)
+            "Webhook events by action; other: events that this backend ignores", ("action",)
         ),
-        "label_studio_al_requests_total": Counted(
-            "Requests by route and class of the answer's status", ("route", "status")
-        ),
-        "label_studio_al_requests_shed_total": Counted("Requests sent away (503), since too many waited"),
+        "label_studio_al_requests_total": Counted("Requests by route and status class", ("route", "status")),
+        "label_studio_al_requests_shed_total": Counted("Requests refused (503) because too many were waiting"),
         "label_studio_al_request_seconds": Counted("Time to answer a request, by route", ("route",), _QUICK),
         "label_studio_al_turns_total": Counted(
             "Turns by outcome: published a version, kept it, failed, or interrupted", ("outcome",)
@@ -49,7 +47,7 @@ COUNTED: Mapping[str, Counted] = MappingProxyType(
         "label_studio_al_turn_seconds": Counted("Time of a turn, by outcome", ("outcome",), _SLOW),
         "label_studio_al_step_seconds": Counted("Time of a turn's steps, by step", ("step",), _SLOW),
         "label_studio_al_queue_delay_seconds": Counted(
-            "Time from the newest event of a project to the turn that learns it", (), _SLOW
+            "Time from a project's newest event to the turn that reads it", (), _SLOW
         ),
         "label_studio_al_studio_calls_total": Counted(
             "Calls to Label Studio by method and outcome: answered, refused (4xx), or unreachable",

@@ -35,7 +35,7 @@ class State:
 STATES: Mapping[str, State] = MappingProxyType(
     {
         "label_studio_al_project_tasks": State(
-            "Tasks of the pool, as of the last turn", lambda project, _: project.n_tasks
+            "Tasks in the pool, as of the last turn", lambda project, _: project.n_tasks
         ),
         "label_studio_al_project_annotations": State(
             "Annotations, as of the last turn", lambda project, _: project.n_annotations
@@ -55,18 +55,18 @@ STATES: Mapping[str, State] = MappingProxyType(
             "When the newest event came, in seconds since 1970", lambda project, _: project.heard_at
         ),
         "label_studio_al_project_synced_timestamp_seconds": State(
-            "When Label Studio was last asked what changed, in seconds since 1970",
+            "When Label Studio was last asked for changes, in seconds since 1970",
             lambda project, _: project.synced_at,
         ),
         "label_studio_al_project_unheard_changes": State(
-            "Changes that wait for the next turn", lambda project, _: max(0, project.revision - project.seen_revision)
+            "Changes waiting for the next turn", lambda project, _: max(0, project.revision - project.seen_revision)
         ),
         "label_studio_al_project_failures": State("Turns in a row that failed", lambda project, _: project.n_failures),
         "label_studio_al_project_parked": State(
-            "1 where turns failed so often that only news start another one", lambda project, _: project.is_parked
+            "1 if turns failed so often that only a change starts another one", lambda project, _: project.is_parked
         ),
         "label_studio_al_project_paused": State(
-            "1 where somebody paused the project", lambda project, _: project.is_paused
+            "1 if somebody paused the project", lambda project, _: project.is_paused
         ),
     }
 )
