@@ -1,4 +1,4 @@
-"""`python -m backend` is the same command as `label-studio-al`."""
+"""`python -m label_studio_al` is the same command as `label-studio-al`."""
 
 from label_studio_al.cli import main
 

@@ -1,4 +1,4 @@
-"""Answers to Label Studio's questions, whatever server they come through. Nothing here trains or calls Label Studio."""
+"""Answers Label Studio's requests, independent of the server. Nothing here trains or calls Label Studio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TASKS_AT_ONCE = 2_000
 
 @dataclass(frozen=True)
 class Setup:
-    """What /setup tells. extra_params: None leaves the project's settings as they are."""
+    """The content of a /setup request. extra_params: None leaves the project's settings as they are."""
 
     key: str
     label_config: str
@@ -47,7 +47,7 @@ def read_setup(body: Mapping[str, Any]) -> Setup:
 
 
 def register(store: Store, settings: Settings, setup: Setup, now: float) -> tuple[Project, bool]:
-    """The project as it was set up, and whether that is news. Raises TooManyProjects."""
+    """The project after the setup, and whether something changed. Raises TooManyProjects."""
     before = store.projects.find(setup.key)
     if before is None:
         _make_room(store, settings)
@@ -88,10 +88,10 @@ def name_of(store: Store, version: tuple[int, str] | None) -> str:
 
 @dataclass(frozen=True)
 class Current:
-    """What a project's tasks are answered with.
+    """What /predict uses for a project's tasks.
 
     version: id and name of the project's current version. model: None where the version has none. checks: tasks that
-    people are to label without being told what the model says.
+    people label without seeing a prediction.
     """
 
     config: LabelConfig

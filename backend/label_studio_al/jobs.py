@@ -1,13 +1,13 @@
 """Durable jobs: at most one turn waiting and one running for a project, none lost to a kill.
 
-DBOS keeps the jobs as rows (SQLite or PostgreSQL). Any number of processes run them; a job that was running when its
-process died is given to a living one (`Rescue`). Waiting projects are served in random order, so none starves.
-A job is named by its project and by how many turns the project had begun when it was asked for. So a thousand
-webhooks ask for the same job, and what is heard after a turn has begun asks for the next one.
+DBOS stores the jobs as rows (SQLite or PostgreSQL). Any number of processes run them. If a process dies, its running
+job moves to a living one (`Rescue`). Waiting projects are served in random order, so none starves. A job's name
+consists of its project and the number of turns that the project had begun when the job was requested. So a thousand
+webhooks request the same job, and an event that comes after a turn has begun requests the next one.
 
-DBOS's own threads ask the database ten times a second and more, which takes 5 to 8 % of a core where nothing happens.
-So they are ended, and one thread looks when somebody has asked for a job (`runtime.waking`) or one has ended here. It
-sleeps only after a look that came to its end and found nothing to begin, and never longer than for the time of a sweep.
+DBOS's own threads query the database at least ten times a second, which takes 5 to 8 % of a core when idle. So they are
+stopped, and one thread looks for jobs when somebody has requested one (`runtime.waking`) or one has ended here. It
+sleeps only after a complete look that found nothing to start, and never longer than one sweep.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class BegunJob:
 
 
 class JobClient:
-    """Asks for turns. Cheap, and safe to use from several threads and processes.
+    """Requests turns. Cheap, and safe to use from several threads and processes.
 
     Every method may raise JobTablesMissing: see JobRunner.make_tables.
     """
@@ -105,7 +105,7 @@ class JobClient:
         )
 
     def ask(self, project_key: str, n_turns: int) -> None:
-        """Make sure that one job waits for the project. n_turns: how many turns it has begun so far."""
+        """Make sure that a job is queued for the project. n_turns: how many turns it has begun so far."""
         options: EnqueueOptions = {
             "workflow_name": _WORKFLOW,
             "queue_name": QUEUE,
@@ -130,7 +130,7 @@ class JobClient:
         return [BegunJob(job.workflow_id, job.queue_partition_key or "", job.dequeued_at) for job in found]
 
     def run_again(self, job: BegunJob) -> bool:
-        """Make a begun job wait again for a process; False if it has ended, or was begun anew, meanwhile."""
+        """Put a running job back into the queue; False if it has ended or was restarted meanwhile."""
         if job not in self.begun():
             return False
         self._client.resume_workflow(job.id, queue_name=QUEUE)
@@ -184,7 +184,8 @@ def take_turn_alone(store: Store, jobs: JobClient, take_turn: Callable[[str], bo
 
 
 class Rescue:
-    """Gives the jobs of dead processes to living ones. DBOS alone gives them back only to the dead one, should it rise.
+    """Moves the jobs of dead processes to living ones. DBOS alone returns a job only to the same process after a
+    restart.
 
     turn_lock: takes a project's turn; whoever runs a job has it meanwhile.
     """
@@ -260,7 +261,7 @@ class JobRunner:
         self._looking.start()
 
     def make_tables(self) -> None:
-        """Make the jobs' tables anew where they are gone. What was asked for is lost: the sweep asks for it again."""
+        """Create the job tables again if they are gone. Requests are lost; the sweep repeats them."""
         self._dbos._sys_db.run_migrations()
         self._register_queue()
 
@@ -338,7 +339,7 @@ class JobRunner:
 
 
 class _Plain(DBOSPortableJSONSerializer):
-    """Writes JSON. DBOS itself reads what says that it is JSON; what does not say how it is written is refused."""
+    """Writes JSON. DBOS itself reads rows marked as JSON; rows without a format are refused."""
 
     def deserialize(self, _text: str | None) -> NoReturn:
         """Raises TypeError."""
@@ -390,7 +391,7 @@ def _job_id(project_key: str, n_turns: int | Literal[""]) -> str:
 
 
 class _Seldom(logging.Filter):
-    """Lets each of DBOS's warnings through once a minute, and of it the first line: the rest is SQL and tracebacks."""
+    """Logs each of DBOS's warnings once a minute, and only its first line: the rest is SQL and tracebacks."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Builds the parts of a process from its settings.
 
-scikit-learn, pandas and Label Studio's SDK weigh 100 MB each and take seconds to import, so each part is imported
+scikit-learn, pandas and Label Studio's SDK take 100 MB each and seconds to import, so each part is imported
 by the process that builds it: `serve` itself, which only watches, needs none of them.
 """
 

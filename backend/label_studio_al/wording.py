@@ -1,4 +1,4 @@
-"""Sentences for people, made of the data that the rooms below keep."""
+"""Sentences for people, made from the data of the other packages."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Automatic labels: planned, set, taken back and watched."""
+"""Automatic labels: plan, apply, undo and monitor."""

@@ -1,7 +1,7 @@
-"""Setting automatic labels in Label Studio, and taking them back.
+"""Sets automatic labels in Label Studio, and undoes them.
 
-What is to be done is written down first, and what became of it is read from Label Studio afterwards: a kill at any
-line is made up for by the next call, and no label is set twice.
+The plan is stored first, and its outcome is read from Label Studio afterwards. So the next call recovers from a kill at
+any line, and no label is set twice.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Applier:
         self._store.projects.want_training(self._key, self._clock.now())
 
     def undo(self, run: Run, report: Report) -> None:
-        """Take back what is left of a run's labels, but for those that a person has changed since."""
+        """Undo what is left of a run's labels, except those that a person has changed since."""
         self._automation.set_state(run, UNDOING)
         for batch in _batches(_sent(self._automation.labels(run, LABELLED, PLANNED))):
             self._clear(run, batch)

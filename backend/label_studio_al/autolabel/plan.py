@@ -1,7 +1,7 @@
-"""What may be labelled automatically: the labelling model, and the plan that its errors on the audit labels allow.
+"""What may be labelled automatically: trains the labelling model, and plans what its errors on the audit labels allow.
 
-The labelling model is trained on what the published version was trained on, but for the audit labels: so these tell the
-truth about it. The queue's own model goes on learning from all of them.
+The labelling model is trained on the labels of the published version except the audit labels, so the audit measures it
+without bias. The queue's own model is still trained on all labels.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FINGERPRINT_DIGITS = 12
 
 @dataclass(frozen=True)
 class Case:
-    """A project as it stands, and what is to be promised of it (see Goal)."""
+    """A project's current state, and the guarantee that is wanted (see Goal)."""
 
     store: Store
     project: Project
@@ -50,10 +50,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be labelled. labels: of the selected tasks, those that are held back for people as `check`.
+    """What would be labelled. labels: of the selected tasks; those held back for people as `check`.
 
-    fingerprint: of all that decides it but the pool; another one means that labels or settings changed since.
-    report: the same in JSON, for people.
+    fingerprint: of everything that decides the plan except the pool; a different one means that labels or settings have
+    changed since. report: the same in JSON, for people.
     """
 
     fingerprint: str
@@ -78,7 +78,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Basis:
-    """What a plan rests on. trained_on, audits: labels that train and test. after_run: the newest run's number."""
+    """What a plan is based on. trained_on, audits: labels that train and test. after_run: the newest run's number."""
 
     version: Version
     trained_on: Mapping[int, str]
@@ -96,7 +96,7 @@ def fingerprint(case: Case) -> str:
 
 
 def make_plan(case: Case, pool: Pool) -> Plan:
-    """The plan as things stand; nothing is changed, but that the look at the audit labels is written down.
+    """The plan for the current state. Changes nothing, except that it records the look at the audit labels.
 
     pool: up to date. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
     """

@@ -1,4 +1,4 @@
-"""Whether what people say since a run of automatic labels contradicts its promise."""
+"""Whether people's labels since a run of automatic labels contradict its guarantee."""
 
 from __future__ import annotations
 

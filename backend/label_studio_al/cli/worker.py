@@ -153,7 +153,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
 
 
 class Periodic:
-    """Does something every so many seconds, in a thread of its own: nobody waits for it. What fails waits as long."""
+    """Runs a function every `seconds` seconds in its own thread, so nobody waits for it. A failure waits as long."""
 
     def __init__(self, name: str, seconds: float, act: Callable[[Sequence[str]], None], now: float) -> None:
         """act: takes the keys of all projects. now: in seconds (`Clock.elapsed`); the first time is `seconds` later."""
@@ -165,7 +165,7 @@ class Periodic:
         self._running: Future[None] | None = None
 
     def run_if_due(self, keys: Sequence[str], now: float) -> None:
-        """Begin, unless it is too early, or still goes on."""
+        """Start, unless it is too early or the last run has not ended."""
         is_running = self._running is not None and not self._running.done()
         if keys and now - self._began_at >= self._seconds and not is_running:
             self._began_at = now
@@ -188,7 +188,7 @@ class Periodic:
 
 
 def make_tables(runner: JobRunner) -> None:
-    """Make the jobs' tables anew; what fails is tried again by the next sweep."""
+    """Create the job tables again; the next sweep retries a failure."""
     try:
         runner.make_tables()
     except UNAVAILABLE as exc:
@@ -196,7 +196,7 @@ def make_tables(runner: JobRunner) -> None:
 
 
 def sweep(store: Store, jobs: JobClient, settings: Settings, now: float, *, has_studio: bool) -> list[str]:
-    """Ask for a turn of every project that needs one and may have none: a lost job, a retry, a sync that is due.
+    """Request a turn for every project that needs one and may have none: a lost job, a retry, a sync that is due.
 
     Returns the keys of all projects.
     """
@@ -227,7 +227,7 @@ def _ask(store: Store, jobs: JobClient, project: Standing) -> None:
 
 
 def _was_cut_short(store: Store, project: Standing) -> bool:
-    """Whether the last turn never came to its end: it runs no more, and nobody knows what it has done."""
+    """Whether the last turn was killed before its end: nobody knows what it has done."""
     if project.n_unfinished == 0 or project.retry_at is not None or project.is_parked or project.is_paused:
         return False
     with store.turn_lock(project.key) as is_free:

@@ -1,4 +1,5 @@
-"""Finds out what is wrong with a setup and says how to fix it - start at `examination.py`, which has the order."""
+"""Finds out what is wrong with a setup and says how to fix it. Start reading at `examination.py`, which has the order
+of the checks."""
 
 from label_studio_al.doctor.examination import Result, examine
 from label_studio_al.doctor.setup import Doing, Setup

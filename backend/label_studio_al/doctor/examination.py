@@ -1,4 +1,4 @@
-"""What is looked at, in which order."""
+"""The checks, in their order."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def examine(setup: Setup, project_ids: Sequence[int], *, fix: bool) -> Iterator[
 
 
 class _Subject(Generic[T]):
-    """What checks look at: made once for all of them, and anew when a repair has changed something."""
+    """What checks look at: built once for all of them, and again after a repair has changed something."""
 
     def __init__(self, make: Callable[[], T], project_id: int | None = None) -> None:
         self._make, self.project_id = make, project_id

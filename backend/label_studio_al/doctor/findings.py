@@ -1,4 +1,4 @@
-"""What a check gives."""
+"""The results of checks."""
 
 from __future__ import annotations
 

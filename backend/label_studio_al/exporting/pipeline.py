@@ -1,4 +1,4 @@
-"""A model as a Pipeline of scikit-learn's own parts, which needs nothing of this package."""
+"""A model as a Pipeline of scikit-learn's own parts, which does not need this package."""
 
 from __future__ import annotations
 

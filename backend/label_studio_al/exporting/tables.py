@@ -23,7 +23,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 class Row:
     """A task. label: of people, predicted: of the model, with its probability; None where there is none.
 
-    is_learnt: whether the model was trained on this task's label: then its prediction says nothing of its quality.
+    is_learnt: whether the model was trained on this task's label: then its prediction says nothing about its quality.
     """
 
     task_id: int

@@ -103,7 +103,7 @@ class Target:
 def export(store: Store, current: Current, target: Target, now: float, advance: Callable[[int], object]) -> Export:
     """Write model, card, example and tasks into the folder, all or nothing; files of an earlier export are replaced.
 
-    advance: told how many more tasks are done. Raises NotExportable.
+    advance: called with the number of tasks just done. Raises NotExportable.
     """
     pipeline = as_pipeline(current.model.features, current.model.classifier)
     with _appearing(target.folder) as made:

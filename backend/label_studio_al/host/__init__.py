@@ -1,6 +1,6 @@
-"""This backend inside of the official server, label-studio-ml: its model class, for release 1.0.9 and for 2.x.
+"""This backend inside the official server, label-studio-ml: its model class, for release 1.0.9 and for 2.x.
 
-Nothing here needs our own web server, so that it runs beside the Flask 1.1.2 that label-studio-ml 1.0.9 pins.
+Nothing here needs our own web server, so it works with the Flask 1.1.2 that label-studio-ml 1.0.9 pins.
 """
 
 from __future__ import annotations

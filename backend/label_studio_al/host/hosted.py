@@ -1,4 +1,4 @@
-"""What the official server's model does: hears, answers, and has a worker take the turns."""
+"""What the model of the official server does: receives events, answers, and lets a worker run the turns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Hosted:
-    """The projects of a server that is not ours. Safe to use from several threads."""
+    """The projects under the official server. Safe to use from several threads."""
 
     def __init__(self, settings: Settings, store: Store, signer: Signer, clock: Clock) -> None:
         self._settings = settings

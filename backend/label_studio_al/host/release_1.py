@@ -1,7 +1,7 @@
 """The model for label-studio-ml 1.0.9 (January 2023), the only release in a package registry.
 
 Its manager keeps one model for all projects, names versions by the second in which a webhook came, forks a process for
-each webhook, and writes each with the project's tokens into MODEL_DIR. So what it does for a model is done here.
+each webhook, and writes each with the project's tokens into MODEL_DIR. So this module replaces it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class ActiveLearning(LabelStudioMLBase):
         return hosted().predict({**asked(), "tasks": tasks})
 
     def process_event(self, event: str, data: dict[str, Any], *_job: Any) -> dict[str, str]:
-        """Hear a webhook. A worker trains."""
+        """Receive a webhook. A worker trains."""
         return hosted().hear({"action": event, **data})
 
 
 class Manager(LabelStudioMLManager):
-    """Tells projects apart, names their versions, and hears webhooks in the request."""
+    """Tells projects apart, names their versions, and receives webhooks in the request."""
 
     @classmethod
     def fetch(
@@ -48,7 +48,7 @@ class Manager(LabelStudioMLManager):
 
     @classmethod
     def webhook(cls, event: str, data: dict[str, Any]) -> dict[str, str]:
-        """Hear an event of any kind."""
+        """Receive an event of any kind."""
         heard: dict[str, str] = cls.model_class().process_event(event, data)
         return heard
 

@@ -11,7 +11,7 @@ from label_studio_al.host.hosted import asked, hosted
 
 
 class ActiveLearning(LabelStudioMLBase):
-    """Hears and answers for one project during one request."""
+    """Receives and answers for one project during one request."""
 
     def setup(self) -> None:
         """Make the project known if Label Studio sets it up, and tell its current version."""
@@ -37,5 +37,5 @@ class ActiveLearning(LabelStudioMLBase):
         return hosted().predict({**body, "tasks": tasks})
 
     def fit(self, event: str, data: Mapping[str, Any], **_: Any) -> dict[str, str]:
-        """Hear a webhook. A worker trains."""
+        """Receive a webhook. A worker trains."""
         return hosted().hear({"action": event, **data})

@@ -1,4 +1,4 @@
-"""A worker beside the official server: training in its process would hold up whoever waits for an answer."""
+"""A separate worker for the official server: training in the server's process would delay its answers."""
 
 from __future__ import annotations
 

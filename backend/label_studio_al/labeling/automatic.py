@@ -1,7 +1,7 @@
-"""Labels that this backend sets without a person: how they are marked, and told from people's.
+"""Labels that this backend sets without a person: how they are marked, and distinguished from people's.
 
-The mark travels with the label through Label Studio, its events and its exports, so that no label is taken for a
-person's where our own notes are late or lost.
+The mark travels with the label through Label Studio, its events and its exports. So no automatic label is mistaken for
+a person's, even if our own records are late or lost.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def automatic_prediction(run: int, batch: int, result: Sequence[Mapping[str, Any
 def is_automatic(result: Iterable[object], updated_by: object) -> bool:
     """Whether an annotation was set by this backend and by no person since. result: its items.
 
-    Whoever submits or saves an annotation stands in its `updated_by`; the action that makes annotations of
-    predictions leaves that empty (measured on 1.23.2).
+    Submitting or saving an annotation sets its `updated_by`; the action that creates annotations from predictions
+    leaves it empty (measured on 1.23.2).
     """
     marks = (item.get("id") for item in result if isinstance(item, dict))
     return updated_by is None and any(str(mark).startswith(MARK) for mark in marks)

@@ -41,8 +41,8 @@ class Task:
 class Annotation:
     """An answer to one task. `updated_at` is ISO 8601 in UTC, so texts compare like times.
 
-    is_automatic: whether this backend gave it, and no person has changed it since. completed_by: the number of the user
-    who gave it; None where Label Studio does not say.
+    is_automatic: whether this backend set it, and no person has changed it since. completed_by: the number of the user
+    who made it; None if Label Studio does not say.
     """
 
     id: int
@@ -56,7 +56,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Event:
-    """What a webhook told: rows to keep, ids to forget, and whether only a full sync can tell the rest."""
+    """The content of a webhook: rows to keep, ids to delete, and whether the rest needs a full sync."""
 
     action: str
     project_key: str

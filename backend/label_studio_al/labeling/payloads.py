@@ -1,4 +1,4 @@
-"""What Label Studio sends, as pydantic models: these read it, and /openapi.json describes it by them."""
+"""What Label Studio sends, as pydantic models; /openapi.json is generated from them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Several = Annotated[list[T], FailFast(), BeforeValidator(_listed)]
 
 
 class Payload(BaseModel):
-    """Something of Label Studio's. What we do not read may be anything."""
+    """An object from Label Studio. Fields that we do not read may be anything."""
 
     model_config = ConfigDict(frozen=True)
 

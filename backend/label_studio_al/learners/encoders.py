@@ -1,4 +1,4 @@
-"""Sentence encoders: models of language that were trained elsewhere, loaded by name, once a process."""
+"""Sentence encoders: pretrained language models, loaded by name, once per process."""
 
 from __future__ import annotations
 

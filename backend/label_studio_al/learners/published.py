@@ -1,4 +1,4 @@
-"""Published models in memory: loaded once a version, shared by the threads."""
+"""Published models in memory: loaded once per version, shared by the threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Kept:
 
 
 class Models:
-    """The current models of the projects that were asked for. Requests that hold an older one go on undisturbed."""
+    """The current models of the requested projects. Requests that hold an older model are not affected."""
 
     def __init__(self, store: Store, signer: Signer, folder: Path | None = None) -> None:
         """folder: where the files of all features lie, to share memory with other processes; None shares none."""

@@ -88,8 +88,8 @@ def choose_order(strategy: str, y: Sequence[str], classes: Collection[str], *, i
     """The name of the order that a strategy asks in now: its own, or `coverage` while it cannot work yet.
 
     y: the labels so far; classes: labels of the config. `auto` covers the pool for 20 labels (3 a class), and for as
-    many again while a label was not met (it may occur nowhere) or the labels turn up evenly. Evenly, it goes on with
-    half coverage, half cluster-margin up to 40 labels a class; then it asks by cluster-margin alone.
+    many again while a class has not occurred (it may occur nowhere) or the classes occur evenly. If evenly, it
+    continues with half coverage, half cluster-margin up to 40 labels a class; then it asks by cluster-margin alone.
     """
     if strategy != AUTO and not pick(strategy).needs_model:
         return strategy
@@ -173,12 +173,12 @@ def _evenness(y: Sequence[str], n_classes: int) -> float:
 
 
 def with_audits(ranking: Ranking, situation: Situation, share: float) -> Asked:
-    """Give about a share of the places to tasks drawn at random from the whole pool, whatever the strategy thinks.
+    """Give about a share of the places to tasks drawn at random from the whole pool, whatever the strategy prefers.
 
-    So the labels of these tasks tell how good the model is on all that is not labelled yet: every task of the pool is
-    as likely to be drawn, and stands in an audit's place, also where the strategy would have asked it sooner. Were it
-    asked where the strategy wants it, the hard ones among the drawn would be labelled and the others left behind when
-    the next training draws anew. Why this is without bias: docs/status.md.
+    So the labels of these tasks measure the model on everything that is not labelled yet: every task of the pool is
+    equally likely to be drawn, and gets an audit's place even if the strategy would have asked it sooner. Otherwise the
+    hard ones among the drawn tasks would be labelled first, and the others dropped when the next training draws again.
+    Why this is unbiased: docs/status.md.
     """
     n, seed = len(ranking.tasks), situation.seed
     # Whether the audit or the strategy asks in a place, counted from the first task ever asked, is drawn once for all.

@@ -1,4 +1,4 @@
-"""Tasks that show the same text: one question, however many of them there are."""
+"""Tasks with the same text: only one of them is asked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from label_studio_al.learning.types import Array
 
 @dataclass(frozen=True)
 class Copies:
-    """The tasks whose text others have, too.
+    """The tasks whose text other tasks have, too.
 
     rows: shape (n_copies,), indices of these tasks, ascending. texts: shape (n_copies,), the number of each one's text,
     from 0 on.

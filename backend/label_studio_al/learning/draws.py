@@ -1,8 +1,8 @@
 """Random draws of tasks that depend on the tasks themselves, never on their places in an array.
 
-Every draw has a purpose, and for each purpose and seed every task that can ever be has its own random number. So there
-is one random order of all tasks: who leaves or joins changes nothing for the others, and neither does the order of a
-file or an import. Draws for different purposes are independent of each other.
+Every draw has a purpose. For each purpose and seed, every possible task has its own random number. So there is one
+random order of all tasks: tasks that leave or join do not affect the others, and neither does the order of a file or an
+import. Draws for different purposes are independent.
 """
 
 from __future__ import annotations

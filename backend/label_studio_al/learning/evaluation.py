@@ -36,7 +36,7 @@ BASELINE_DRAWS = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the then current version predicted for a task that it was not trained on, and what people said.
+    """What the version current at the time predicted for a task that it was not trained on, and what people said.
 
     probability: of the predicted label. n_labels: how many labels the version was trained on.
     is_audit: asked at random, not by the strategy.
@@ -124,10 +124,10 @@ def evaluate(outcomes: Sequence[Outcome], labels: Sequence[str], seed: int = 0) 
 def audit_outcomes(outcomes: Sequence[Outcome], n_labels_now: int) -> list[Outcome]:
     """The outcomes that tell how good the present model is on tasks that nobody has labelled yet.
 
-    They were asked at random, and predicted by versions with at least half of today's labels: not by the model's
-    childhood. Each is a uniform draw from the tasks unlabelled at that moment, so their accuracy is, without bias,
+    They were asked at random, and predicted by versions with at least half of today's labels, not by early
+    models. Each is a uniform draw from the tasks unlabelled at that moment, so their accuracy is, without bias,
     that of these versions on these pools. This holds only if the random tasks are drawn before, or regardless
-    of, what the strategy takes from the same pool. The strategy's own tasks are harder and say nothing of the rest.
+    of, what the strategy takes from the same pool. The strategy's own tasks are harder and say nothing about the rest.
     """
     return [outcome for outcome in outcomes if outcome.is_audit and 2 * outcome.n_labels >= n_labels_now]
 

@@ -1,4 +1,4 @@
-"""Texts as numbers: words, the pool's topics, and general meaning, side by side."""
+"""Texts as features: words, the pool's topics, and sentence embeddings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LARGE = 2_000
 
 
 class Encoder(Protocol):
-    """Turns texts into sentence embeddings that were trained elsewhere. Must pickle by reference, not by content."""
+    """Turns texts into pretrained sentence embeddings. Must pickle by reference, not by content."""
 
     name: str
     n_dimensions: int

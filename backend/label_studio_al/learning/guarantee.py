@@ -46,10 +46,10 @@ N_THRESHOLDS = 100
 
 @dataclass(frozen=True)
 class Goal:
-    """What is to be promised: at most `max_error` of the automatic labels are wrong, but for a probability of `delta`.
+    """The guarantee: at most `max_error` of the automatic labels are wrong, except with a probability of `delta`.
 
-    look: how often it was asked whether that is possible, this time included. per_label: whether it must hold for
-    every label on its own, with a threshold of its own; all promises together then fail with probability `delta`.
+    look: how often this was tested, including this time. per_label: whether it must hold for each label separately,
+    with its own threshold; all guarantees together then fail with probability `delta`.
     Raises InvalidRequest.
     """
 
@@ -133,7 +133,7 @@ class Guarantee:
         return sum(_allowed(self.goal.max_error, group.n_selected) for group in self.groups)
 
     def sentence(self) -> str:
-        """What is promised, or why nothing can be and what would help, for an admin."""
+        """The guarantee, or why there is none and what would help, for an admin."""
         goal, n_audited = self.goal, sum(group.n_audited for group in self.groups)
         if not len(self.is_selected):
             return "there is no task left to label"
@@ -188,7 +188,7 @@ def curve(
 ) -> list[tuple[float, float]]:
     """Which share of the pool could be automated at each error rate: pairs of (error rate, share).
 
-    Each is the promise that would hold had that rate been chosen beforehand: choosing one by the curve is another look.
+    Each guarantee would hold if that rate had been chosen beforehand: choosing one by the curve is another look.
     """
     rates = [replace(goal, max_error=rate) for rate in max_errors]
     return [(one.max_error, guarantee(audit, is_right, pool, one).share) for one in rates]

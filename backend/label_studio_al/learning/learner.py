@@ -1,4 +1,4 @@
-"""Training: which features, how sure of itself, and the classifier."""
+"""Training: chooses the features, calibrates, and trains the classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool's features on this machine's disk: files that grow at their end, mapped into memory."""
+"""A pool's features on this machine's disk: append-only files, mapped into memory."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ def _write_topics(path: Path, components: Array) -> None:
 
 
 class FeatureFiles:
-    """What became of a project's tasks, in the order in which it was heard, as rows of features.
+    """The changes of a project's tasks, in the order in which they arrived, as rows of features.
 
     tasks: shape (n_rows,), the task of each row; states: shape (n_rows,), HAS_FEATURES, WITHOUT_TEXT or DELETED; the
     last row of a task counts. contents: shape (n_rows,), see draws.text_hashes. position: (revision, task id) of the
     newest change that the rows hold.
 
-    A manifest, replaced as a whole after each growth, says how much of the files counts and its checksums. What a
-    kill or a full disk left behind it is overwritten; files that contradict it are made anew.
+    A manifest, replaced atomically after each append, has the valid length of the files and their checksums. Data that
+    a kill or a full disk left after it is overwritten; files that contradict it are rebuilt.
     """
 
     _sizes: dict[str, int]

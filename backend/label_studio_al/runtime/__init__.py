@@ -1,1 +1,1 @@
-"""What every room stands on: settings, errors, the clock, logs, databases, processes."""
+"""What all packages use: settings, errors, the clock, logs, databases, processes."""

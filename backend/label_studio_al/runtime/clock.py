@@ -1,8 +1,8 @@
 """Time, passed in so that tests can hold it.
 
-The machine's clock may be set back or forward by a day at any moment, and nothing may wait for it to go on. So `now`
-only stamps what is shown and stored; what lasts within a process is measured by `elapsed`; what changed in Label Studio
-goes by Label Studio's own times; and where a stored time decides, `is_due` or `has_passed` judges it.
+The machine's clock may be set back or forward by a day at any moment, and nothing may depend on it. So `now` is only
+for times that are shown and stored. Durations within a process use `elapsed`, changes in Label Studio use Label
+Studio's own times, and where a stored time decides, `is_due` or `has_passed` checks it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a process computes with: so many threads of this machine, and a Dask cluster where one is named."""
+"""What a process computes with: a number of threads, and a Dask cluster if one is configured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Computing:
-    """The right to compute, made once a process. Raises InvalidSettings if a cluster is named and Dask is missing.
+    """The right to compute, made once per process. Raises InvalidSettings if a cluster is named and Dask is missing.
 
     threads: how many compute at once; None for as many as the process may use CPUs. scheduler: address of the
     cluster's scheduler, `tcp://HOST:PORT`. now: seconds that only grow.
@@ -118,7 +118,7 @@ class _Turns:
 
 
 class _Cluster:
-    """The connection to a Dask scheduler: made where work wants it, and for a minute not where it failed."""
+    """The connection to a Dask scheduler: made on demand, and not retried for a minute after a failure."""
 
     def __init__(self, address: str, now: Callable[[], float]) -> None:
         try:

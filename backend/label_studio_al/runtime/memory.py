@@ -1,4 +1,4 @@
-"""Memory that a process need not hold: files mapped instead of read, and what is free given back to the machine."""
+"""Less memory per process: maps files instead of reading them, and returns free memory to the system."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Secrets of this process, and every text without them: the one place that all errors, pages and log lines go through.
 
-A secret is made known where it is read, made or got (`know`); whatever text may carry one, since a library or a
-stranger wrote it, is written through `hide`.
+A secret is registered where it is read, created or received (`know`). Any text that may contain one, because a library
+or a stranger wrote it, goes through `hide`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Secrets that are made on first use."""
+"""Secrets that are created on first use."""
 
 from __future__ import annotations
 

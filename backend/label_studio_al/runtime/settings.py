@@ -1,6 +1,6 @@
 """The settings of the process (environment) and of one project (extra params of its model connection).
 
-Read once at the edge by `Settings()`; docs/settings.md is made from these fields.
+Read once at the edge by `Settings()`; docs/settings.md is generated from these fields.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _without_ends(cls, value: Any) -> Any:
-        """Made known as secrets first: whatever is said of them must not repeat them."""
+        """Registered as secrets first, so that no message repeats them."""
         given = value.get_secret_value() if isinstance(value, SecretStr) else value
         if not isinstance(given, str):
             return value

@@ -1,8 +1,8 @@
-"""Tells that somebody has written to a database, so that nobody need ask it ten times a second.
+"""Signals that somebody has written to a database, so that nobody needs to poll it ten times a second.
 
-SQLite counts what is committed to a file, which is read within microseconds. PostgreSQL tells those who listen, over
-all machines. Either may miss something (a connection that broke, a pooler that hands sessions round): whoever waits
-here looks by itself from time to time. Only who listens loads PostgreSQL's driver.
+SQLite counts the commits to a file, and the count is read within microseconds. PostgreSQL notifies listeners on all
+machines. Either may miss something (a broken connection, a pooler that shares sessions), so callers must also check
+from time to time. Only listeners load PostgreSQL's driver.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _written(name: str) -> tuple[int, int] | None:
 
 
 class _Listening:
-    """Hears what `tell` says, on a connection of its own."""
+    """Listens for notifications from `tell`, on its own connection."""
 
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url, is_pooled=False)

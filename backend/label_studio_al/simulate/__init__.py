@@ -1,4 +1,4 @@
-"""Offline experiments: what a strategy would have cost in labels on texts whose labels are known.
+"""Offline experiments: how many labels a strategy would have needed on texts with known labels.
 
 `data` reads them, `replay` is the loop without Label Studio, `results` keeps the runs, `experiment` makes them all,
 `summary` counts, `plot` draws.

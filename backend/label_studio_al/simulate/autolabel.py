@@ -1,4 +1,4 @@
-"""Finishing a labelled data set as if its labels were unknown: people label some, the model labels what it may."""
+"""Finishes a labelled data set as if its labels were unknown: people label some, the model labels what it can."""
 
 from __future__ import annotations
 

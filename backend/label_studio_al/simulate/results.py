@@ -1,4 +1,4 @@
-"""The folder of an experiment: one file a finished run, so that an interrupted experiment goes on where it was."""
+"""The folder of an experiment: one file per finished run, so that an interrupted experiment can resume."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What an event says beyond what it adds, which is a claim until Label Studio's API has been asked.
+"""What an event reports beyond additions: a claim, until Label Studio's API has confirmed it.
 
-Label Studio shows a project's webhook secret to its users, and the webhook of a connection made by hand carries none.
+Label Studio shows a project's webhook secret to its users, and the webhook of a manually made connection has none.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _ANNOTATIONS_OF_TASKS = _known_by(schema.annotations.c.task_id)
 def additions(connection: Connection, event: Event) -> tuple[Event, set[int]]:
     """What of an event adds to what we have, and the tasks of which it claims more than that.
 
-    A label of a task that has none is added. A second one, another one under the same number, and all that is to be
-    deleted are claims. The text of a known task stays: no event tells of its changes.
+    The first label of a task is added. A second one, a different one with the same id, and all deletions are claims.
+    The text of a known task stays: no event reports its changes.
     """
     key, told = event.project_key, event.annotations
     numbers = {one.id for one in told}.union(event.deleted_annotations)

@@ -1,4 +1,4 @@
-"""Locks that a process holds over all threads, processes and hosts, and that nobody holds once it is dead."""
+"""Locks across all threads, processes and hosts, released when their holder dies."""
 
 from __future__ import annotations
 

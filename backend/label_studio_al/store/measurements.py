@@ -1,4 +1,4 @@
-"""How good versions were, and what they predicted before people answered."""
+"""How good versions were, and what they predicted before people labelled."""
 
 from __future__ import annotations
 

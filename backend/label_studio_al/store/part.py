@@ -1,4 +1,4 @@
-"""What every part of the store stands on: transactions on one database."""
+"""The base of every part of the store: transactions on one database."""
 
 from __future__ import annotations
 

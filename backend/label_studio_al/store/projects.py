@@ -42,7 +42,7 @@ class Standing:
 
     @property
     def is_parked(self) -> bool:
-        """Whether turns failed so often that only news start another one."""
+        """Whether turns failed so often that only a change starts another one."""
         return self.parked_revision is not None and self.revision <= self.parked_revision
 
 
@@ -216,7 +216,7 @@ class Projects(Part):
             connection.execute(sa.update(schema.projects).where(written).values(wanted_params=None))
 
     def call_turn(self, key: str) -> None:
-        """Make the project have news, so that a turn looks at it."""
+        """Mark the project as changed, so that a turn looks at it."""
         with self._write() as connection:
             raise_revision(connection, key)
 
@@ -239,7 +239,7 @@ class Projects(Part):
             connection.execute(sa.update(schema.projects).where(schema.projects.c.key == key).values(**columns))
 
     def begin_turn(self, key: str) -> Project:
-        """Count the turn and give the project as it stands; what is heard from now on asks for the next turn.
+        """Count the turn and return the current project; events from now on request the next turn.
 
         Until somebody writes n_unfinished again, the turn counts as unfinished.
         """
@@ -261,7 +261,7 @@ class Projects(Part):
         return self.get(key)
 
     def note_unfinished(self, key: str, n: int) -> None:
-        """Say how many turns in a row have begun and not ended."""
+        """Record how many turns in a row have begun and not ended."""
         self._note(key, n_unfinished=n)
 
     def end_waiting(self, key: str) -> None:
@@ -273,7 +273,7 @@ class Projects(Part):
         self._note(key, parked_revision=None, n_unfinished=1)
 
     def finish_turn(self, key: str, activity: Activity, seen_revision: int | None = None) -> None:
-        """Note a turn that came to its end, which leaves nothing of the failures before it.
+        """Record a finished turn, and clear the failures before it.
 
         seen_revision: what it has seen; None for all that the turns before it had seen.
         """
@@ -301,7 +301,7 @@ class Projects(Part):
         self._note(key, progress=_progress(what, done, total))
 
     def hide_progress(self, key: str) -> None:
-        """Say that no long step is going on."""
+        """Record that no long step is running."""
         self._note(key, progress=None)
 
     def note_content(self, key: str, content: Content) -> None:

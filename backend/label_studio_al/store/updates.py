@@ -1,4 +1,4 @@
-"""What was heard of tasks and annotations, or listed by Label Studio, written down."""
+"""Stores tasks and annotations that events reported or Label Studio listed."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class Updates(Part):
             self._settle_claims(connection, key, since)
 
     def sync_tasks(self, key: str, batch: Sequence[Task], since: int, gone: Collection[int] = ()) -> None:
-        """Keep tasks that Label Studio listed, and mark those deleted that it has no more.
+        """Keep tasks that Label Studio listed, and mark those deleted that it no longer has.
 
-        Neither where something newer than revision `since` was heard of them.
+        Tasks with events newer than revision `since` are left alone.
         """
         with self._comparing(key) as (connection, revision, changes):
             changes.append(self._keep_tasks(connection, key, batch, revision, since))
@@ -96,7 +96,7 @@ class Updates(Part):
             changes += [len(gone), self._keep_tasks(connection, key, batch, revision, since)]
 
     def compare_annotations(self, key: str, listed: Sequence[Annotation], gone: Collection[int], since: int) -> None:
-        """Keep annotations that Label Studio listed, and mark those deleted of which it said that they are gone.
+        """Keep annotations that Label Studio listed, and mark those deleted that it reported as gone.
 
         Rows that changed after revision `since` are left alone: they are newer than what it said.
         """

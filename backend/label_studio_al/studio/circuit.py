@@ -1,4 +1,4 @@
-"""Leaves a Label Studio alone that does not answer.
+"""A circuit breaker for a Label Studio that does not answer.
 
 Libraries for this (pybreaker, circuitbreaker) know neither Retry-After nor one probe among many threads.
 """

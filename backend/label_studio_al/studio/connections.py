@@ -15,7 +15,7 @@ from label_studio_al.studio.api import Api, Part
 
 @dataclass(frozen=True)
 class Connection:
-    """An ML backend connection of a project. is_lost: whether Label Studio did not get on with it when it last tried.
+    """An ML backend connection of a project. is_lost: whether Label Studio failed to use it when it last tried.
 
     refusal: what the backend answered then, if it answered at all.
     """

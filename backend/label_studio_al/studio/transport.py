@@ -1,7 +1,7 @@
-"""HTTP to a server that may be sick or hostile: every exchange has an end, and no answer outgrows the memory.
+"""HTTP to a server that may be failing or hostile: every exchange ends in time, and answers have a maximum size.
 
-httpx limits the pause between two pieces of an answer, not the answer, and unpacks a piece whole, however much comes
-out. Its network layer, httpcore, can be given one's own sockets: these know how long the exchange may still take.
+httpx limits the pause between two pieces of an answer, not the whole answer, and decompresses a piece at once, whatever
+its size. Its network layer, httpcore, can be given one's own sockets: these know how long the exchange may still take.
 """
 
 from __future__ import annotations

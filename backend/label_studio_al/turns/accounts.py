@@ -1,4 +1,4 @@
-"""What turns say of themselves: activity, steps, counters and the record of what was done."""
+"""What turns record about themselves: activity, steps, counters and the history."""
 
 from __future__ import annotations
 

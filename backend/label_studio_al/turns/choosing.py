@@ -1,4 +1,4 @@
-"""Which tasks a version asks: its first window, and what is added before that runs dry."""
+"""Which tasks a version asks: its first window, and what is added before it runs out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def first_window(store: Store, subject: Subject, trained: Trained, order: str) -
 
 
 class TopUp:
-    """What the published version asks beside what it has: before it runs dry, and where new tasks beat that."""
+    """Tasks that the published version asks in addition: before its window runs out, and when new tasks are better."""
 
     def __init__(self, store: Store, models: Models, subject: Subject, version: Version) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Asks for a turn as soon as something was heard."""
+"""Requests a turn as soon as something has changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class Hearing:
     """Looks at the projects whenever the store has changed, in a thread of its own.
 
-    So whoever writes down what happened (a web server, another process or machine) need not know of jobs.
+    So the code that stores events (a web server, another process or machine) need not know about jobs.
     """
 
     def __init__(self, store: Store, jobs: JobClient, store_url: str) -> None:
@@ -46,10 +46,9 @@ class Hearing:
         self._thread.join()
 
     def look(self) -> None:
-        """Ask for a turn of each project that something new was heard of. Raises what the databases raise.
+        """Request a turn for each project with new changes. Raises what the databases raise.
 
-        Of many events that one turn will see, the first one asks for it. What a running turn itself writes down is
-        nothing that was heard.
+        The first of the many events that one turn will read requests it. Changes by a running turn itself do not count.
         """
         standings = self._store.projects.standings()
         for project in standings:

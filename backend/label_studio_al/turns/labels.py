@@ -1,4 +1,4 @@
-"""What people have answered in one project, kept from turn to turn: a turn reads only what was answered since."""
+"""People's labels in one project, kept from turn to turn: a turn reads only what changed since the last one."""
 
 from __future__ import annotations
 

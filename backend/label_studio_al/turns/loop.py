@@ -1,7 +1,7 @@
 """One turn of the active-learning loop - start reading here.
 
 A turn asks "what is labelled, what was trained on, what is published?" and closes the difference. It never relies on
-an event: a lost, doubled or late one, or a kill at any line, is repaired by the next turn. It pushes the first
+an event: the next turn makes up for a lost, duplicate or late one, or for a kill at any line. It pushes the first
 predictions, switches Label Studio to them, pushes the rest while nobody waits and prunes the old ones last, so
 annotators never meet a version without predictions (publishing.py).
 """
@@ -61,7 +61,7 @@ log = logging.getLogger(__name__)
 
 
 class Loop:
-    """Takes turns. Different projects may take theirs at once, from different threads."""
+    """Runs turns. Different projects may take a turn at the same time, from different threads."""
 
     def __init__(self, means: Means) -> None:
         store, studio = means.store, means.studio

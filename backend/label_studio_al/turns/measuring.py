@@ -1,4 +1,4 @@
-"""How good a project's versions are: kept for every label, reported for people."""
+"""Measures how good a project's versions are: records every label, and reports for people."""
 
 from __future__ import annotations
 

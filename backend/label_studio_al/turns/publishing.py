@@ -1,9 +1,9 @@
-"""From a window to Label Studio: its predictions, the switch to their version, and older predictions' end.
+"""From a window to Label Studio: pushes predictions, switches to their version, and deletes older predictions.
 
-Label Studio's bulk import of predictions counts annotations anew, and writes what it counted later: it makes whoever
-submits meanwhile wait, and may overwrite the count of their label. So nothing here imports. Predictions are sent one by
-one, which counts nothing: as many as are asked before the others can be there, then comes the switch, then the others
-little by little. Every step may be repeated.
+Label Studio's bulk import of predictions recounts annotations, and writes the counts later. A Submit in between waits,
+and its count may be overwritten. So nothing here imports. Predictions are sent one by one, which recounts nothing:
+first as many as are asked before the others can arrive, then comes the switch, then the others little by little. Every
+step may be repeated.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Step = Callable[[str, Activity | None], AbstractContextManager[None]]
 
 
 class Publishing:
-    """Brings versions into Label Studio. For one turn of a project at once."""
+    """Publishes versions in Label Studio. For one turn of a project at a time."""
 
     def __init__(self, store: Store, studio: Studio, clock: Clock, backend_url: str | None) -> None:
         """backend_url: under which address Label Studio reaches this backend."""
@@ -230,7 +230,7 @@ def _number(name: str) -> int:
 
 
 def n_ready(store: Store, key: str) -> int:
-    """How many tasks must lie ready for those who label: they may have these before them when the version changes."""
+    """How many tasks must be ready for annotators, who may have these open when the version changes."""
     return max(READY_AT_LEAST, READY_A_PERSON * store.annotations.n_people(key))
 
 

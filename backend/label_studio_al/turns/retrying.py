@@ -1,4 +1,4 @@
-"""What becomes of a turn that failed: another one after a pause, or none until something changes."""
+"""After a failed turn: retry after a pause, or park the project until something changes."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def pause_after(exc: Exception, n_failures: int) -> float | None:
 
 
 def is_ours(exc: Exception) -> bool:
-    """Whether a failure is a defect of this program, of which people are told no more than its kind."""
+    """Whether a failure is a bug in this program; people then see only its kind."""
     return not isinstance(exc, BackendError)
 
 
 def sentence_of(exc: Exception) -> str:
-    """What people are told of a failure."""
+    """The message about a failure for people."""
     return f"internal error ({type(exc).__name__}): see the log" if is_ours(exc) else str(exc)
 
 

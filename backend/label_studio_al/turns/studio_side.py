@@ -1,4 +1,4 @@
-"""Our copy and Label Studio, brought together at the beginning of a turn."""
+"""Compares our copy with Label Studio at the beginning of a turn."""
 
 from __future__ import annotations
 

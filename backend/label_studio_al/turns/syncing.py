@@ -1,4 +1,4 @@
-"""Our copy of a project, brought up to date with Label Studio's API, which is the truth."""
+"""Updates our copy of a project from Label Studio's API, which is the source of truth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Sync:
-    """Makes the store equal to Label Studio, except where something newer was heard meanwhile."""
+    """Makes the store equal to Label Studio, except for newer events."""
 
     def __init__(
         self,
@@ -263,9 +263,9 @@ class Sync:
 
 
 class CountCheck:
-    """Finds projects of which events were lost by one question for all of them: how many tasks and annotations.
+    """Finds projects with lost events by one request for all of them: how many tasks and annotations each has.
 
-    It tells no change of a label or a text. That is left to each project's own sync.
+    It does not show changes of a label or a text. Each project's own sync finds those.
     """
 
     def __init__(self, store: Store, studio: Studio) -> None:

@@ -1,4 +1,4 @@
-"""Sends requests away that could not be answered in time, instead of letting them wait for ever."""
+"""Refuses requests that could not be answered in time, instead of letting them wait forever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may come in."""
+"""Which requests are let in."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which bodies waitress keeps while they come in: none of unknown senders, and no more than there is room for.
+"""Which bodies waitress keeps while they arrive: none from unknown senders, and no more than fit.
 
-waitress receives a whole body, into the temporary folder if it is large, before the app sees the request. What the
-headers say is enough to know whether it is worth that. A body that is not is received and thrown away, so that the
-connection stays in order and its sender reads why.
+waitress receives a whole body, into the temporary folder if it is large, before the app sees the request. The headers
+are enough to decide whether to keep it. A refused body is received and discarded, so that the connection stays usable
+and the sender can read why.
 """
 
 from __future__ import annotations

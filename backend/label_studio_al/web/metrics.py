@@ -1,4 +1,5 @@
-"""`/metrics`: counts and states for Prometheus. All comes from the database, so every web process says the same."""
+"""`/metrics`: counts and states for Prometheus. All of it comes from the database, so every web process reports the
+same."""
 
 from __future__ import annotations
 

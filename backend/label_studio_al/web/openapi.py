@@ -1,4 +1,4 @@
-"""The routes in OpenAPI's words, for people who write clients and for tools that test this one."""
+"""The routes as OpenAPI, for people who write clients and for tools that test this server."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def _route(
 
 
 def _page(operation: dict[str, Any]) -> dict[str, Any]:
-    """What answers a page to browsers, which say that they prefer text/html."""
+    """A route that returns a page to browsers, which prefer text/html."""
     operation["responses"]["200"]["content"]["text/html"] = {"schema": _TEXT}
     return operation
 
 
 def _action(does: str) -> dict[str, Any]:
-    """A button of a project's page: needs the page's token and cookie, answers with the way back to it."""
+    """A button of a project's page: needs the page's token and cookie, and redirects back to the page."""
     form = {"type": "object", "properties": {"token": _TEXT}, "required": ["token"]}
     described = _route(does, _OBJECT)
     seen = {"description": "Done: see the page.", "content": {"text/html": {"schema": _TEXT}}}
@@ -94,16 +94,21 @@ def _action(does: str) -> dict[str, Any]:
 PATHS: dict[str, dict[str, Any]] = {
     "/": {
         "get": _page(
-            _route("The status page; for others, whether the server is up.", _object(("status",), status=_TEXT))
+            _route(
+                "The status page for browsers; otherwise, whether the server is up.", _object(("status",), status=_TEXT)
+            )
         )
     },
     "/projects/{key}": {
-        "get": _page(_route("A project's page; for others, its state.", _STATE)) | {"parameters": [_KEY_IN_PATH]}
+        "get": _page(_route("A project's page for browsers; otherwise, its state.", _STATE))
+        | {"parameters": [_KEY_IN_PATH]}
     },
     "/projects/{key}/retrain": {"post": _action("Publish a new version whatever the growth.")},
-    "/projects/{key}/pause": {"post": _action("Take no turns until somebody resumes.")},
-    "/projects/{key}/resume": {"post": _action("Take turns again.")},
-    "/projects/{key}/settings": {"post": _action("Use other settings, named as the extra params are.")},
+    "/projects/{key}/pause": {"post": _action("Pause the project: no turns until somebody resumes it.")},
+    "/projects/{key}/resume": {"post": _action("Resume the project's turns.")},
+    "/projects/{key}/settings": {
+        "post": _action("Change the project's settings; the names are those of the extra params.")
+    },
     "/health": {"get": _route("Whether the server is up; needs no credentials.", _object(("status",), status=_TEXT))},
     "/status": {"get": _route("The state of every project.", _object(("projects",), projects=_list(_STATE)))},
     "/metrics": {
@@ -112,46 +117,46 @@ PATHS: dict[str, dict[str, Any]] = {
     "/openapi.json": {"get": _route("This description.", _OBJECT)},
     "/setup": {
         "post": _route(
-            "Make a project known and name its current version.",
+            "Register a project; returns its current version.",
             _VERSION,
             _object(("project", "schema"), project=_KEY, schema=_TEXT, extra_params=_nullable(_OBJECT)),
         )
     },
     "/predict": {
         "post": _route(
-            "Labels and scores of tasks: one entry a task, in order.",
+            "Predict labels and scores: one entry per task, in order.",
             _object(("results",), results=_list(_PREDICTION)),
             _object(("project", "tasks"), project=_KEY, tasks=_list(_OBJECT), label_config=_nullable(_TEXT)),
         )
     },
     "/webhook": {
-        "post": _route("Hear an event of Label Studio.", _JOB, _EVENT, status="2XX"),
+        "post": _route("Receive an event from Label Studio.", _JOB, _EVENT, status="2XX"),
     },
-    "/train": {"post": _route("Ask for a training.", _JOB, _object(("project",), project=_KEY), status="201")},
+    "/train": {"post": _route("Request a training.", _JOB, _object(("project",), project=_KEY), status="201")},
     "/job_status": {
         "post": _route(
-            "What became of a training that was asked for.",
+            "The state of a requested training.",
             _object(("job_status",), job_status={"enum": ["queued", "started", "finished", "failed"]}),
             _object(("job",), job=_TEXT),
         )
     },
     "/versions": {
-        "get": _route("The versions that can be chosen.", _object(("versions",), versions=_list(_TEXT)))
+        "get": _route("The available versions.", _object(("versions",), versions=_list(_TEXT)))
         | {"parameters": [{"name": "project", "in": "query", "schema": _KEY}]}
     },
     "/validate": {
         "post": _route(
-            "Whether a label config can be learned.",
+            "Whether a label config is supported.",
             _object(("status", "labels"), status=_TEXT, control=_TEXT, labels=_list(_TEXT)),
             _object(("config",), config=_TEXT),
         )
     },
     "/delete": {
-        "post": _route("Hear that a connection was removed.", _JOB, _object(("project",), project=_KEY)),
+        "post": _route("Report that a connection was removed.", _JOB, _object(("project",), project=_KEY)),
     },
     "/duplicate_model": {
         "post": _route(
-            "Hear that a project was copied.",
+            "Report that a project was copied.",
             _JOB,
             _object(("project_src", "project_dst"), project_src=_KEY, project_dst=_KEY),
         )

@@ -41,7 +41,7 @@ class Resting(sa.exc.TimeoutError):
 class Known:
     """A project, and id and name of its current version: None before the first.
 
-    checks: tasks that people are to label without being told what the model says.
+    checks: tasks that people label without seeing a prediction.
     """
 
     project: Project

@@ -73,7 +73,7 @@ def predict() -> ResponseReturnValue:
 
 @protocol.post("/webhook")
 def webhook() -> ResponseReturnValue:
-    """Hear an event: write it down, which wakes the worker, and answer at once."""
+    """Receive an event: store it, which wakes the worker, and answer at once."""
     event = read_event(_body())
     parts().counts.add("label_studio_al_events_total", action="other" if event is None else event.action)
     if event is None:

@@ -1,4 +1,4 @@
-"""What a request was before the proxies in front of this backend passed it on."""
+"""Restores a request as it was before the proxies in front of this backend passed it on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Forms that only our own pages can send.
 
-Same-origin checks (guard.py) alone would be weaker: beside Label Studio under one host, as docs/proxy.md has it, its
-pages have our origin, and show HTML that people have imported, which may hold a form.
+Same-origin checks (guard.py) alone would be weaker: if Label Studio shares our host, as in docs/proxy.md, its pages
+have our origin, and show HTML that people have imported, which may contain a form.
 """
 
 from __future__ import annotations

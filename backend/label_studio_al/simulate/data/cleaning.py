@@ -1,4 +1,4 @@
-"""From the rows of a file to examples: one text, one label. What is left out or merged is said."""
+"""From the rows of a file to examples: one text, one label. Reports what is left out or merged."""
 
 from __future__ import annotations
 
