@@ -581,7 +581,7 @@ def test_page_shows_the_newest_plan_then_what_was_set_and_an_alarm(
     assert (told["plan"], told["curve"]) == (plan["plan"], plan["curve"])
     planned = page()
     assert plan["sentence"] in planned
-    assert "Share of the tasks nobody has labelled" in planned
+    assert "Share of the unlabelled tasks" in planned
     assert "--undo" not in planned
 
     apply(command, project)

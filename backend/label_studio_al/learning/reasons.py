@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from label_studio_al.learning.asking import COVERAGE, MIXED, RANDOM
 
 DRAWN = "drawn at random to measure the model"
-CHECK = "a check of the automatic labels: what the model says is not shown"
+CHECK = "a check of the automatic labels: the prediction is not shown"
 # Of both kinds of a mixed order, what the model hesitates about is asked for that.
 HESITATES_UP_TO = 0.3
 # What an order looks for beside, or instead of, what the model hesitates about.
@@ -23,11 +23,11 @@ _WITH_GUESSES = {
     "vote_entropy": "several models disagree",
     "consensus_entropy": "several models are unsure",
     "kl_divergence": "several models disagree",
-    "expected_gradient_length": "its label may change the model much",
-    "expected_error_reduction": "its label may make the model surer of others",
-    "badge": "its label may change the model much",
-    "contrastive": "predicted otherwise than labelled tasks like it",
-    "density_weighted_margin": "like many other tasks",
+    "expected_gradient_length": "its label may change the model a lot",
+    "expected_error_reduction": "its label may make the model more certain of others",
+    "badge": "its label may change the model a lot",
+    "contrastive": "predicted differently from similar labelled tasks",
+    "density_weighted_margin": "similar to many other tasks",
 }
 
 
