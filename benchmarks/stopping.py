@@ -30,10 +30,9 @@ from benchmarks.texts import make_texts
 from label_studio_al.examples import example_tasks
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.asking import AUTO
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.evaluation import evaluate, hold_out
 from label_studio_al.learning.learner import Tuning, fit_as, n_deciding, tune
-from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.stopping import STOP_COMPARISONS, STOP_KAPPA, agreement, when_to_stop
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.settings import read_settings
@@ -159,8 +158,8 @@ class Replay:
             n_measured = n_labels
             yield self._look(turn, turn.classifier, n_audits)
 
-    def _look(self, turn: Turn, classifier: Classifier, n_audits: int) -> Look:
-        now = most_probable(classifier.predict_proba(self._known.X[self._compared]), classifier.classes).labels
+    def _look(self, turn: Turn, classifier: Learned, n_audits: int) -> Look:
+        now = self._known.coding.decide(classifier.believe(self._known.X[self._compared])).labels
         if self._before is not None:
             self._kappas.append(agreement(self._before, now))
         self._before = now
@@ -170,7 +169,7 @@ class Replay:
         # Cross-validation takes most of the time, and can only speak against stopping.
         recall = self._recall(turn, y) if min(last, default=0.0) >= STOP_KAPPA else {}
         is_stop = when_to_stop(self._kappas, counts, recall, n_audits).stop is True
-        predicted = most_probable(classifier.predict_proba(self._known.X_test), classifier.classes).labels
+        predicted = self._known.coding.decide(classifier.believe(self._known.X_test)).labels
         accuracy = float((predicted == self._known.y_test).mean())
         macro_f1 = float(f1_score(self._known.y_test, predicted, average="macro", zero_division=0))
         return Look(len(y), is_stop, accuracy / self._full.accuracy, macro_f1 / self._full.macro_f1)
@@ -179,7 +178,7 @@ class Replay:
         labelled, choices = self._known.labelled(turn.labelled), self._known.choices
         if self._tuning.n_labels != n_deciding(len(y)):
             self._tuning = tune(labelled, choices, AUTO, self._seed)
-        held_out = hold_out(fit_as(choices, self._tuning), labelled, self._seed)
+        held_out = hold_out(fit_as(choices, self._tuning, labelled.coding), labelled, self._seed)
         quality = evaluate(held_out.outcomes(), sorted(set(y.tolist())), self._seed)
         return {one.label: one.recall for one in quality.labels}
 

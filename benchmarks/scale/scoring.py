@@ -58,6 +58,7 @@ def scoring(rows: Any, y: np.ndarray) -> Callable[[], Any]:
     """Ranks all tasks by margin with a model of the first labels, as a turn does."""
     from label_studio_al.learning.asking import Situation, ask
     from label_studio_al.learning.classifier import fit_classifier
+    from label_studio_al.learning.coding import ONE_LABEL
     from label_studio_al.learning.copies import Copies
     from label_studio_al.learning.coverage import cover
 
@@ -70,6 +71,7 @@ def scoring(rows: Any, y: np.ndarray) -> Callable[[], Any]:
         copies=Copies.among(keys, keys),
         pool=keys[n_labelled:],
         labelled=labelled,
+        coding=ONE_LABEL,
         y=y,
         asked=labelled,
         waiting=labelled[:0],

@@ -15,6 +15,7 @@ from label_studio_al.learning import draws
 from label_studio_al.learning.asking import COVERAGE, MIXED, RANDOM, Asked, Situation, ask, ask_and_audit, with_audits
 from label_studio_al.learning.beliefs import Beliefs, one_decision
 from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.coding import ONE_LABEL
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.strategies import STRATEGIES, Ranking
@@ -54,6 +55,7 @@ def situation(
         copies=Copies.among(contents, keys),
         pool=np.setdiff1d(keys[:n], [*asked, *waiting]),
         labelled=labelled,
+        coding=ONE_LABEL,
         y=np.array(["A"] * len(labelled), dtype=str),
         asked=before,
         waiting=np.array(waiting, dtype=np.int64),
@@ -243,6 +245,7 @@ def test_sorted_and_shuffled_tasks_are_asked_alike(order: str) -> None:
             copies=Copies.among(keys, np.arange(150)),
             pool=np.sort(at[np.setdiff1d(np.arange(150), labelled)]),
             labelled=at[labelled],
+            coding=ONE_LABEL,
             y=y[labelled],
             asked=at[labelled],
             waiting=NONE,

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
+from label_studio_al.learning.beliefs import Beliefs, one_decision
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.evaluation import (
     CALIBRATION_OUTCOMES,
@@ -289,6 +290,9 @@ class Nearest:
     def predict_proba(self, X: Matrix) -> Array:
         distance = np.linalg.norm(np.asarray(X)[:, None, :] - self.means[None], axis=2)
         return np.asarray(np.exp(-distance) / np.exp(-distance).sum(axis=1, keepdims=True))
+
+    def believe(self, X: Matrix) -> Beliefs:
+        return one_decision(self.predict_proba(X), self.classes)
 
 
 def fit_nearest(X: Matrix, y: Array) -> Nearest:

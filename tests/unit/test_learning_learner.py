@@ -75,8 +75,8 @@ def test_probabilities_are_as_sure_as_they_are_right() -> None:
     tuning = tune(labelled(X, y), choices, "auto", 0)
     assert tuning.temperature > 1
     half = N // 2
-    fresh = train(labelled(X, y)[:half], choices, tuning).predict_proba(X[half:])
-    cold = train(labelled(X, y)[:half], choices, Tuning("all")).predict_proba(X[half:])
+    fresh = train(labelled(X, y)[:half], choices, tuning).believe(X[half:]).wide
+    cold = train(labelled(X, y)[:half], choices, Tuning("all")).believe(X[half:]).wide
     truth = (y[half:] == "B").astype(int)
 
     def loss(proba: Array) -> float:

@@ -21,7 +21,7 @@ from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Signer, Store
 from label_studio_al.turns import ranking
 from label_studio_al.turns.ranking import TrainedOn, Wanted, Window, with_checks
-from tests.support.build import KEY, LABELS, config_xml, event, make_pool, task
+from tests.support.build import KEY, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
 N = 60
@@ -55,23 +55,23 @@ NEEDS_NONE = [name for name in STRATEGIES if name not in NEEDS_MODEL]
 
 @pytest.mark.parametrize("strategy", ["auto", *NEEDS_MODEL])
 def test_without_a_model_the_pool_is_covered(strategy: str) -> None:
-    assert choose_order(strategy, list("AB" * 500), "AB", is_trained=False) == COVERAGE
+    assert choose_order(strategy, {"A": 500, "B": 500}, 1000, is_trained=False) == COVERAGE
 
 
 @pytest.mark.parametrize("is_trained", [True, False])
 @pytest.mark.parametrize("strategy", NEEDS_NONE)
 def test_strategy_that_needs_no_model_asks_from_the_start(strategy: str, is_trained: bool) -> None:
-    assert choose_order(strategy, [], "AB", is_trained=is_trained) == strategy
+    assert choose_order(strategy, {"A": 0, "B": 0}, 0, is_trained=is_trained) == strategy
 
 
 @pytest.mark.parametrize("strategy", NEEDS_MODEL)
 def test_chosen_strategy_holds_from_the_first_model_on(strategy: str) -> None:
-    assert choose_order(strategy, ["A", "B"], "AB", is_trained=True) == strategy
+    assert choose_order(strategy, {"A": 1, "B": 1}, 2, is_trained=True) == strategy
 
 
 def test_unknown_strategy_is_refused_with_those_that_exist() -> None:
     with pytest.raises(InvalidRequest, match="margin"):
-        choose_order("best", ["A", "B"], "AB", is_trained=True)
+        choose_order("best", {"A": 1, "B": 1}, 2, is_trained=True)
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ def test_unknown_strategy_is_refused_with_those_that_exist() -> None:
     ],
 )
 def test_auto_covers_the_pool_until_every_label_was_met_often_enough(classes: str, labels: str, expected: str) -> None:
-    assert choose_order("auto", list(labels), classes, is_trained=True) == expected
+    assert choose_order("auto", dict.fromkeys(classes, 0) | Counter(labels), len(labels), is_trained=True) == expected
 
 
 def test_labels_that_left_the_config_do_not_count_as_met() -> None:
-    assert choose_order("auto", ["A"] * 20 + ["gone"] * 5, "AB", is_trained=True) == COVERAGE
+    assert choose_order("auto", {"A": 20, "B": 0}, 25, is_trained=True) == COVERAGE
 
 
 @pytest.mark.parametrize("strategy", ["auto", *STRATEGIES])
@@ -325,7 +325,7 @@ def test_each_training_draws_anew(pool: Pool, classifier: Classifier) -> None:
     for n_labels in (6, 8, 10):
         labels = {place: "BA"[place % 2] for place in range(1, n_labels + 1)}
         trained_on = TrainedOn(labels, classifier, fit_classifier, "margin")
-        window = ranking.rank(pool, trained_on, settings, LABELS, Wanted(20, 5, range(1, 11)))
+        window = ranking.rank(pool, trained_on, settings, CONFIG.question, Wanted(20, 5, range(1, 11)))
         drawn.add(window.audits)
     assert len(drawn) == 3
 
@@ -346,7 +346,7 @@ def test_copies_of_a_labelled_text_come_last_with_the_answer_that_people_gave(
     rows = pool.X[pool.rows(list(labels))]
     classifier = fit_classifier(rows, np.array(list(labels.values())))
     trained_on = TrainedOn(labels, classifier, fit_classifier, "margin")
-    window = ranking.rank(pool, trained_on, SETTINGS, LABELS, Wanted(100, 5, sorted(labels)))
+    window = ranking.rank(pool, trained_on, SETTINGS, CONFIG.question, Wanted(100, 5, sorted(labels)))
     assert set(window.task_ids[-2:]) == {42, 43}
     assert window.informativeness[-2:] == [0, 0]
     assert min(window.informativeness[:-2]) > 0
@@ -354,7 +354,7 @@ def test_copies_of_a_labelled_text_come_last_with_the_answer_that_people_gave(
     proba = dict(zip(classifier.classes.tolist(), classifier.predict_proba(pool.X[pool.rows([42])])[0], strict=True))
     assert window.top_k[-1] == [("B", pytest.approx(proba["B"])), ("A", pytest.approx(proba["A"]))]
     covered = TrainedOn(labels, None, fit_classifier, COVERAGE)
-    covering = ranking.rank(pool, covered, SETTINGS, LABELS, Wanted(100, 5, [1]))
+    covering = ranking.rank(pool, covered, SETTINGS, CONFIG.question, Wanted(100, 5, [1]))
     assert set(covering.task_ids[-3:]) == {41, 42, 43}
     assert covering.informativeness[-4] > covering.informativeness[-3] == 0
 

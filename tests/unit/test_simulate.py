@@ -416,7 +416,7 @@ def test_command_gives_machines_one_json_document(finished: tuple[Result, Path],
 def test_command_writes_the_numbers(finished: tuple[Result, Path]) -> None:
     with (finished[1] / "curves.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds"]
+    assert list(rows[0]) == ["strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds", "micro_f1"]
     assert len(rows) == 3 * 2 * 4
     with (finished[1] / "summary.csv").open() as file:
         assert [row["strategy"] for row in csv.DictReader(file)] == ["auto", "margin", "random"]

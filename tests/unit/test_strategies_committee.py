@@ -115,5 +115,5 @@ def test_committee_repeats_by_the_seed_alone_or_side_by_side() -> None:
         other = fit_committee(fit_classifier, labelled(X, y), 4, seed=3)
     third = fit_committee(fit_classifier, labelled(X, y), 4, seed=4)
     for a, b, c in zip(one, other, third, strict=True):
-        assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
-        assert not np.array_equal(a.predict_proba(X), c.predict_proba(X))
+        assert np.array_equal(a.believe(X).proba, b.believe(X).proba)
+        assert not np.array_equal(a.believe(X).proba, c.believe(X).proba)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.guarantee import Goal, Guarantee, curve, guarantee
 from label_studio_al.learning.learner import train, tune
 from label_studio_al.learning.predictions import Predictions
@@ -162,10 +162,10 @@ def _basis(case: Case) -> _Basis:
     return _Basis(version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
 
 
-def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Classifier:
+def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Learned:
     labelled, choices = pool.labelled(basis.trained_on), pool.features.choices()
-    if len(labelled.labels) < 2:
-        raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(labelled.labels)}")
+    if not labelled.is_trainable:
+        raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(labelled.classes)}")
     return train(labelled, choices, tune(labelled, choices, settings.features, settings.seed))
 
 
@@ -176,8 +176,8 @@ def _open_rows(store: Store, pool: Pool, key: str) -> Array:
     return pool.open_rows(annotated, sorted(automation.taken(key)), list(automation.checks(key)))
 
 
-def _predictions(question: Question, classifier: Classifier, pool: Pool, rows: Array) -> Predictions:
-    return question.decide(classifier.believe(pool.X[rows]))
+def _predictions(question: Question, classifier: Learned, pool: Pool, rows: Array) -> Predictions:
+    return question.coding.decide(classifier.believe(pool.X[rows]))
 
 
 def n_checks(n_selected: int, verify_share: float) -> int:

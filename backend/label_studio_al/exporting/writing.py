@@ -151,7 +151,7 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
         tasks = store.tasks.some(current.project.key, current.task_ids[block])
         texts = {task.id: current.config.text_of(task.data) for task in tasks}
         known = {task_id: text for task_id, text in texts.items() if text is not None}
-        said = current.config.question.decide(current.model.believe(list(known.values())))
+        said = current.config.question.coding.decide(current.model.believe(list(known.values())))
         predicted = dict(zip(known, said.pairs(), strict=True))
         rows = [
             Row(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import entr
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Coding, Learned
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage
 from label_studio_al.learning.labelled import Labelled
@@ -45,7 +44,7 @@ class Situation:
 
     X, Z: all tasks, features and their compact form (see Query). keys: shape (n_tasks,), what tells the tasks apart
     wherever they lie (see draws). copies: those that share their text with others. pool: indices of the tasks that may
-    be asked. labelled: indices of the labelled tasks, y: their labels.
+    be asked. labelled: indices of the labelled tasks, y: their answers, coding: what these are.
     asked: of all that were asked, skipped ones too. waiting: of those that are about to be asked, before any other.
     n_classes: labels of the config. batch: tasks that are asked before the next training. coverage: makes that many
     groups of similar tasks. fit: trains a classifier on (X, y). shown: tasks that the version before asks first, which
@@ -59,12 +58,13 @@ class Situation:
     pool: Array
     labelled: Array
     y: Array
+    coding: Coding
     asked: Array
     waiting: Array
     n_classes: int
-    classifier: Classifier | None
+    classifier: Learned | None
     coverage: Callable[[int], Coverage]
-    fit: Callable[[Matrix, Array], Classifier]
+    fit: Callable[[Matrix, Array], Learned]
     batch: int
     seed: int
     shown: Array = field(default_factory=_no_tasks)
@@ -84,12 +84,13 @@ class Asked:
     is_audit: Array
 
 
-def choose_order(strategy: str, y: Sequence[str], classes: Collection[str], *, is_trained: bool) -> str:
+def choose_order(strategy: str, counts: Mapping[str, int], n_labels: int, *, is_trained: bool) -> str:
     """The name of the order that a strategy asks in now: its own, or `coverage` while it cannot work yet.
 
-    y: the labels so far; classes: labels of the config. `auto` covers the pool for 20 labels (3 a class), and for as
-    many again while a class has not occurred (it may occur nowhere) or the classes occur evenly. If evenly, it
-    continues with half coverage, half cluster-margin up to 40 labels a class; then it asks by cluster-margin alone.
+    counts: in how many answers each class of the config is; n_labels: how many answers there are. `auto` covers the
+    pool for 20 labels (3 a class), and for as many again while a class has not occurred (it may occur nowhere) or the
+    classes occur evenly. If evenly, it continues with half coverage, half cluster-margin up to 40 labels a class; then
+    it asks by cluster-margin alone.
     """
     if strategy != AUTO and not pick(strategy).needs_model:
         return strategy
@@ -97,10 +98,10 @@ def choose_order(strategy: str, y: Sequence[str], classes: Collection[str], *, i
         return COVERAGE
     if strategy != AUTO:
         return strategy
-    phase, is_even = _phase(len(classes)), _evenness(y, len(classes)) >= EVEN
-    if len(y) < phase or (len(y) < 2 * phase and (is_even or not set(classes) <= set(y))):
+    phase, is_even = _phase(len(counts)), _evenness(counts) >= EVEN
+    if n_labels < phase or (n_labels < 2 * phase and (is_even or not all(counts.values()))):
         return COVERAGE
-    return MIXED if is_even and len(y) < MIXED_LABELS_A_CLASS * len(classes) else AUTO_ORDER
+    return MIXED if is_even and n_labels < MIXED_LABELS_A_CLASS * len(counts) else AUTO_ORDER
 
 
 def ask(order: str, situation: Situation, n: int) -> Ranking:
@@ -134,7 +135,9 @@ def _ranked(order: str, situation: Situation, n: int) -> Ranking:
         X=selected(situation.X, situation.pool),
         Z=selected(situation.Z, situation.pool),
         keys=situation.keys[situation.pool],
-        labelled=Labelled(situation.X[situation.labelled], situation.y, situation.keys[situation.labelled]),
+        labelled=Labelled(
+            situation.X[situation.labelled], situation.y, situation.keys[situation.labelled], situation.coding
+        ),
         Z_labelled=selected(situation.Z, situation.labelled),
         classifier=situation.classifier,
         n=n,
@@ -167,9 +170,9 @@ def _phase(n_classes: int) -> int:
     return max(COVERED_LABELS_AT_LEAST, COVERED_LABELS_A_CLASS * n_classes)
 
 
-def _evenness(y: Sequence[str], n_classes: int) -> float:
-    shares = np.array([*Counter(y).values()]) / max(1, len(y))
-    return float(entr(shares).sum() / np.log(n_classes)) if n_classes > 1 else 1.0
+def _evenness(counts: Mapping[str, int]) -> float:
+    shares = np.array([*counts.values()]) / max(1, sum(counts.values()))
+    return float(entr(shares).sum() / np.log(len(counts))) if len(counts) > 1 else 1.0
 
 
 def with_audits(ranking: Ranking, situation: Situation, share: float) -> Asked:

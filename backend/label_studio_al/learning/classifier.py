@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,12 +23,12 @@ BALANCE_UP_TO = 100
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """Multinomial logistic regression, kept as the weights of the columns that occurred in training.
+class Linear:
+    """Weighted sums of features, kept as the weights of the columns that occurred in training.
 
-    classes: shape (n_classes,), label names, sorted. columns: shape (n_active,), indices of features.
-    weights: shape (n_active, n_outputs), intercept: shape (n_outputs,); n_outputs is 1 for two classes.
-    temperature: what decisions are divided by before they become probabilities: above 1 is less sure of itself.
+    classes: label names, sorted. columns: shape (n_active,), indices of features. weights: shape (n_active, n_outputs),
+    intercept: shape (n_outputs,). temperature: what sums are divided by before they become probabilities: above 1 is
+    less sure of itself.
     """
 
     classes: Array
@@ -35,26 +36,19 @@ class Classifier:
     weights: Array
     intercept: Array
     n_features: int
-    temperature: float = 1.0
+    temperature: float
 
-    def decisions(self, X: Matrix) -> Array:
+    def sums(self, X: Matrix) -> Array:
         """Weighted sums before they become probabilities. Returns shape (n, n_outputs)."""
         self._check(X)
         return np.asarray(X @ self._dense_weights) + self.intercept
 
-    def predict_proba(self, X: Matrix) -> Array:
-        """Probability of each class. X: shape (n, n_features). Returns shape (n, n_classes), rows sum to 1."""
+    def outputs(self, X: Matrix, work: Callable[[Array], Array]) -> Array:
+        """What `work` makes of the sums without the intercept, a block of rows at a time where there are many."""
         self._check(X)
         if isinstance(X, Rows):
-            return X.map_product(self._dense_weights, self._probabilities)
-        return self._probabilities(np.asarray(X @ self._dense_weights))
-
-    def believe(self, X: Matrix) -> Beliefs:
-        """The same as one decision a task."""
-        return one_decision(self.predict_proba(X), self.classes)
-
-    def _probabilities(self, sums: Array) -> Array:
-        return probabilities((sums + self.intercept) / self.temperature)
+            return X.map_product(self._dense_weights, work)
+        return work(np.asarray(X @ self._dense_weights))
 
     def _check(self, X: Matrix) -> None:
         if X.shape[1] != self.n_features:
@@ -68,6 +62,29 @@ class Classifier:
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "_dense_weights"}
+
+
+@dataclass(frozen=True)
+class Classifier(Linear):
+    """Multinomial logistic regression. classes: shape (n_classes,); n_outputs is 1 for two classes."""
+
+    temperature: float = 1.0
+
+    def decisions(self, X: Matrix) -> Array:
+        """As of a softmax. Returns shape (n, n_classes)."""
+        found = self.sums(X)
+        return np.hstack([np.zeros_like(found), found]) if found.shape[1] == 1 else found
+
+    def predict_proba(self, X: Matrix) -> Array:
+        """Probability of each class. X: shape (n, n_features). Returns shape (n, n_classes), rows sum to 1."""
+        return self.outputs(X, self._probabilities)
+
+    def believe(self, X: Matrix) -> Beliefs:
+        """The same as one decision a task."""
+        return one_decision(self.predict_proba(X), self.classes)
+
+    def _probabilities(self, sums: Array) -> Array:
+        return probabilities((sums + self.intercept) / self.temperature)
 
 
 def probabilities(decisions: Array) -> Array:
@@ -97,7 +114,7 @@ def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperatur
     if len(found) < 2:
         came = f"only {str(found[0])!r}" if len(found) else "none"
         raise InvalidRequest(f"need tasks of 2 labels to train, have {came}")
-    columns, design = _active(X, allowed)
+    columns, design = active_columns(X, allowed)
     model = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3)
     design, labels, weights = _padded(design, y, balance(y), 2 * len(found))
     model.fit(design, labels, sample_weight=weights)
@@ -135,7 +152,7 @@ def balance(y: Array) -> Array:
     return np.asarray(weights[index] / weights[index].mean())
 
 
-def _active(X: Matrix, allowed: Array | None) -> tuple[Array, Any]:
+def active_columns(X: Matrix, allowed: Array | None) -> tuple[Array, Any]:
     """The columns that occur, and X in these columns only."""
     columns, parts, first = [], [], 0
     for view in views_of(X):

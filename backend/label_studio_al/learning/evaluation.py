@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,9 +12,9 @@ from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned
 from label_studio_al.learning.folds import folds
 from label_studio_al.learning.labelled import Labelled
-from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -203,34 +202,27 @@ def _calibration_error(outcomes: Sequence[Outcome]) -> float:
     return float(np.abs(excess).sum() / len(outcomes))
 
 
-class Probabilistic(Protocol):
-    """A trained classifier. classes: shape (n_classes,), the label of each column of its probabilities."""
-
-    @property
-    def classes(self) -> Array: ...  # noqa: D102
-
-    def predict_proba(self, X: Matrix) -> Array: ...  # noqa: D102
-
-
-Fit = Callable[[Matrix, Array], Probabilistic]
+Fit = Callable[[Matrix, Array], Learned]
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """What models say of labelled examples that they were not trained on.
 
-    y: shape (n_examples,), what people said. labels: shape (n_labels,), sorted. proba: shape (n_examples, n_labels).
+    y: shape (n_examples,), what people said. classes: sorted, all that occur. proba: shape (n_examples, n_decisions,
+    n_columns), see `Coding.aligned`.
     n_trained_on: shape (n_examples,), how many labels the model of each was trained on.
     """
 
     y: Array
-    labels: Array
+    classes: Array
     proba: Array
     n_trained_on: Array
+    coding: Coding = ONE_LABEL
 
     def outcomes(self) -> list[Outcome]:
         """The most probable label of each example."""
-        predicted = most_probable(self.proba, self.labels).pairs()
+        predicted = self.coding.decide(self.coding.beliefs(self.proba, self.classes)).pairs()
         return [
             Outcome(str(label), *pair, int(n), is_audit=False)
             for label, pair, n in zip(self.y, predicted, self.n_trained_on, strict=True)
@@ -244,7 +236,7 @@ def cross_validate(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) ->
     for comparing models, not for telling how good one is on the pool. As of `hold_out`.
     """
     held_out = hold_out(fit, labelled, seed, n_folds)
-    return evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
+    return evaluate(held_out.outcomes(), list(map(str, held_out.classes)), seed)
 
 
 def hold_out(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> HeldOut:
@@ -255,26 +247,29 @@ def hold_out(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> HeldO
     """
     if n_folds < 2:
         raise InvalidRequest(f"need at least 2 folds, not {n_folds}")
-    n, labels = len(labelled), labelled.labels
+    n, classes, coding = len(labelled), labelled.classes, labelled.coding
     if n < 2:
-        return HeldOut(labelled.y[:0], labels, np.zeros((0, len(labels))), np.zeros(0, dtype=int))
+        nothing = np.zeros((0, coding.encode(labelled.y, classes).shape[1], coding.n_columns(classes)))
+        return HeldOut(labelled.y[:0], classes, nothing, np.zeros(0, dtype=int), coding)
     fold_of = folds(labelled, min(n_folds, n), seed)
     tested = Parallel()(delayed(_held_out)(fit, labelled, fold_of == fold) for fold in range(fold_of.max() + 1))
-    proba, n_trained_on = np.zeros((n, len(labels))), np.zeros(n, dtype=int)
-    for fold, (classes, found) in enumerate(tested):
+    proba = np.zeros((n, *tested[0].shape[1:]))
+    n_trained_on = np.zeros(n, dtype=int)
+    for fold, found in enumerate(tested):
         examples = np.flatnonzero(fold_of == fold)
-        proba[np.ix_(examples, np.searchsorted(labels, classes))] = found
+        proba[examples] = found
         n_trained_on[examples] = n - len(examples)
-    return HeldOut(labelled.y, labels, proba, n_trained_on)
+    return HeldOut(labelled.y, classes, proba, n_trained_on, coding)
 
 
-def _held_out(fit: Fit, labelled: Labelled, is_test: Array) -> tuple[Array, Array]:
-    """Labels, and their probabilities for the examples of one fold. Where the rest has one label only, it is sure."""
+def _held_out(fit: Fit, labelled: Labelled, is_test: Array) -> Array:
+    """Probabilities for the examples of one fold. Where the others have one answer only, it is sure."""
     train, test = labelled[np.flatnonzero(~is_test)], labelled[np.flatnonzero(is_test)]
-    if len(train.labels) < 2:
-        return train.labels, np.ones((len(test), 1))
-    model = fit(train.X, train.y)
-    return model.classes, model.predict_proba(test.X)
+    coding, classes = labelled.coding, labelled.classes
+    if train.is_trainable:
+        return coding.aligned(fit(train.X, train.y).believe(test.X), classes)
+    columns = coding.encode(train.y[:1], classes)[0]
+    return np.repeat(np.eye(coding.n_columns(classes))[columns][None], len(test), axis=0)
 
 
 @dataclass(frozen=True)
@@ -297,24 +292,36 @@ def suspects(held_out: HeldOut, n: int) -> list[Suspect]:
     Contradicted is a label where another one is more probable than it usually is where people gave it: than 0.7 at
     least, 0.9 at most. Source: Northcutt et al. 2021, confident joint and ranking by margin.
     """
-    y, proba, each = held_out.y, held_out.proba, np.arange(len(held_out.y))
+    y, proba, coding = held_out.y, held_out.proba, held_out.coding
     if len(y) < SUSPECT_EXAMPLES:
         return []
-    said, best = np.searchsorted(held_out.labels, y), proba.argmax(axis=1)
-    usual = np.array([proba[said == column, column].mean() for column in range(len(held_out.labels))])
-    probability, label_probability = proba[each, best], proba[each, said]
-    is_suspect = (best != said) & (probability >= np.clip(usual, *SUSPECT_PROBABILITY)[best])
-    order = np.argsort(label_probability - probability, kind="stable")
-    return [
-        Suspect(
-            int(example),
-            str(y[example]),
-            str(held_out.labels[best[example]]),
-            float(probability[example]),
-            float(label_probability[example]),
-        )
-        for example in order[is_suspect[order]][:n]
-    ]
+    said, best = coding.encode(y, held_out.classes).astype(int), proba.argmax(axis=2)
+    of_said, of_best = (np.take_along_axis(proba, columns[:, :, None], axis=2)[:, :, 0] for columns in (said, best))
+    usual = _usual(proba, said)
+    enough = np.clip(usual, *SUSPECT_PROBABILITY)[np.arange(said.shape[1]), best]
+    contradiction = np.where((best != said) & (of_best >= enough), of_best - of_said, -np.inf)
+    # Of an answer of several decisions, the one that is contradicted most.
+    decision = contradiction.argmax(axis=1)
+    worst = contradiction[np.arange(len(y)), decision]
+    order = np.argsort(-worst, kind="stable")
+    found = []
+    for example in order[np.isfinite(worst[order])][:n].tolist():
+        place = example, int(decision[example])
+        answer = coding.changed(str(y[example]), held_out.classes, place[1], int(best[place]))
+        found.append(Suspect(example, str(y[example]), answer, float(of_best[place]), float(of_said[place])))
+    return found
+
+
+def _usual(proba: Array, said: Array) -> Array:
+    """How probable each class of each decision is, on average, where people gave it; 1 where nobody did."""
+    n_decisions, n_columns = proba.shape[1:]
+    found = np.ones((n_decisions, n_columns))
+    for decision in range(n_decisions):
+        for column in range(n_columns):
+            given = said[:, decision] == column
+            if given.any():
+                found[decision, column] = proba[given, decision, column].mean()
+    return found
 
 
 @dataclass(frozen=True)
@@ -339,7 +346,7 @@ def random_baseline(fit: Fit, labelled: Labelled, seed: int) -> tuple[BaselinePo
     while n_trained_on <= BASELINE_SHARE * n:
         orders = [draws.shuffled(labelled.keys, seed, "baseline", n_trained_on, draw) for draw in range(BASELINE_DRAWS)]
         parts = [(labelled[order[:n_trained_on]], labelled[order[n_trained_on:]]) for order in orders]
-        shares = [_share_right(fit, train, test) for train, test in parts if len(train.labels) > 1]
+        shares = [_share_right(fit, train, test) for train, test in parts if train.is_trainable]
         if shares:
             accuracy = proportion(round(float(np.mean(shares)) * n), n)
             points.append(BaselinePoint(n_trained_on, accuracy, n))
@@ -349,4 +356,4 @@ def random_baseline(fit: Fit, labelled: Labelled, seed: int) -> tuple[BaselinePo
 
 def _share_right(fit: Fit, train: Labelled, test: Labelled) -> float:
     model = fit(train.X, train.y)
-    return float(most_probable(model.predict_proba(test.X), model.classes).are_right(test.y).mean())
+    return float(test.coding.decide(model.believe(test.X)).are_right(test.y).mean())

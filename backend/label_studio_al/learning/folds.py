@@ -15,7 +15,7 @@ def folds(labelled: Labelled, n_folds: int, seed: int) -> Array:
     Returns shape (n_tasks,).
     """
     order = draws.shuffled(labelled.keys, seed, "folds")
-    order = order[np.argsort(labelled.y[order], kind="stable")]
+    order = order[np.argsort(labelled.coding.strata(labelled.y)[order], kind="stable")]
     fold_of = np.empty(len(labelled), dtype=int)
     fold_of[order] = np.arange(len(labelled)) % n_folds
     return fold_of

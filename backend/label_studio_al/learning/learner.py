@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.special import log_softmax
 
-from label_studio_al.learning.classifier import Classifier, fit_classifier
+from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned
 from label_studio_al.learning.folds import folds
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix
@@ -32,7 +32,8 @@ _COOLEST, _HOTTEST = 0.25, 4.0
 class Tuning:
     """What cross-validation on the earliest `n_labels` labels decided.
 
-    choice: the name of the features. temperature: what calibrates the probabilities. losses: mean negative
+    choice: the name of the features. temperature: what calibrates the probabilities. thresholds: of label sets, from
+    which probability on a text has a label, where that is not 0.5. losses: mean negative
     log-likelihood on held-out labels by choice, empty where nothing was compared.
     """
 
@@ -40,6 +41,7 @@ class Tuning:
     temperature: float = 1.0
     n_labels: int = 0
     losses: Mapping[str, float] | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """What was chosen, and why, for an admin."""
@@ -74,33 +76,37 @@ def tune(labelled: Labelled, choices: Mapping[str, Array], wanted: str, seed: in
     if wanted == AUTO and n >= COMPARE_FROM:
         names = list(choices)
     some = labelled[:n].computed()
-    if len(some.labels) < 2:
+    if not some.is_trainable:
         return Tuning(names[0])
     held_out = {name: _held_out_decisions(some, choices[name], seed) for name in names}
-    truth = np.searchsorted(some.labels, some.y)
-    temperatures = {name: _temperature(decisions, truth) for name, decisions in held_out.items()}
+    losses_of = partial(some.coding.losses, truth=some.truth)
+    temperatures = {name: _temperature(decisions, losses_of) for name, decisions in held_out.items()}
     # Each as sure of itself as it is right: otherwise features that merely make a timid model would win.
-    losses = {name: _losses(held_out[name] / temperatures[name], truth) for name in names}
+    losses = {name: losses_of(held_out[name] / temperatures[name]) for name in names}
     best = min(names, key=lambda name: float(losses[name].mean()))
     gain = losses[names[0]] - losses[best]
     chosen = best if gain.mean() > STANDARD_ERRORS * gain.std() / np.sqrt(len(gain)) else names[0]
     means = {name: float(values.mean()) for name, values in losses.items()} if len(names) > 1 else None
-    return Tuning(chosen, temperatures[chosen], n, means)
+    thresholds = some.coding.thresholds(held_out[chosen] / temperatures[chosen], some.truth)
+    by_class = dict(zip(some.classes.tolist(), thresholds, strict=True)) if thresholds is not None else {}
+    return Tuning(chosen, temperatures[chosen], n, means, by_class)
 
 
-def train(labelled: Labelled, choices: Mapping[str, Array], tuning: Tuning) -> Classifier:
-    """The classifier of these labelled tasks. Raises InvalidRequest with fewer than 2 labels."""
-    return fit_as(choices, tuning)(labelled.X, labelled.y)
+def train(labelled: Labelled, choices: Mapping[str, Array], tuning: Tuning) -> Learned:
+    """The model of these labelled tasks. Raises InvalidRequest with fewer than 2 labels."""
+    return fit_as(choices, tuning, labelled.coding)(labelled.X, labelled.y)
 
 
-def fit_as(choices: Mapping[str, Array], tuning: Tuning) -> Callable[[Matrix, Array], Classifier]:
-    """How a classifier is trained on (X, y) after this decision."""
-    return lambda X, y: fit_classifier(X, y, choices[tuning.choice], tuning.temperature)
+def fit_as(
+    choices: Mapping[str, Array], tuning: Tuning, coding: Coding = ONE_LABEL
+) -> Callable[[Matrix, Array], Learned]:
+    """How a model is trained on (X, y) after this decision."""
+    return lambda X, y: coding.fit(X, y, choices[tuning.choice], tuning.temperature, tuning.thresholds)
 
 
 def _held_out_decisions(labelled: Labelled, columns: Array, seed: int) -> Array:
-    """What models that had not seen an example decide of it: shape (n_examples, n_labels), as of a softmax."""
-    labels = labelled.labels
+    """What models that had not seen an example decide of it. Returns shape (n_examples, n_classes)."""
+    labels = labelled.classes
     decisions = np.zeros((len(labelled), len(labels)))
     fold_of = folds(labelled, N_FOLDS, seed)
     # Folds run wherever joblib.parallel_config says, by default here, one by one.
@@ -118,24 +124,19 @@ def _held_out_decisions(labelled: Labelled, columns: Array, seed: int) -> Array:
 def _decided(labelled: Labelled, columns: Array, is_held_out: Array) -> tuple[Array, Array]:
     """The labels of the examples that are not held out, and the decisions on the others; none with fewer than 2."""
     kept, held_out = labelled[np.flatnonzero(~is_held_out)], labelled[np.flatnonzero(is_held_out)]
-    if len(kept.labels) < 2:
+    if not kept.is_trainable:
         return kept.y[:0], np.zeros((len(held_out), 0))
-    classifier = fit_classifier(kept.X, kept.y, columns)
-    found = classifier.decisions(held_out.X)
-    return classifier.classes, np.hstack([np.zeros_like(found), found]) if found.shape[1] == 1 else found
+    model = kept.coding.fit(kept.X, kept.y, columns, 1.0, {})
+    return model.classes, model.decisions(held_out.X)
 
 
-def _losses(decisions: Array, truth: Array) -> Array:
-    return np.asarray(-log_softmax(decisions, axis=1)[np.arange(len(truth)), truth])
-
-
-def _temperature(decisions: Array, truth: Array) -> float:
+def _temperature(decisions: Array, losses_of: Callable[[Array], Array]) -> float:
     """What decisions must be divided by to be as sure as they are right. Source: Guo et al. 2017."""
     # Not at the top: it weighs 20 MB, and who only predicts does without.
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
-        lambda log_t: float(_losses(decisions / np.exp(log_t), truth).mean()),
+        lambda log_t: float(losses_of(decisions / np.exp(log_t)).mean()),
         bounds=(np.log(_COOLEST), np.log(_HOTTEST)),
         method="bounded",
     )

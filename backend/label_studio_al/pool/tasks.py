@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage, cover
 from label_studio_al.learning.features import Features, TextRows
@@ -68,6 +69,11 @@ class Pool:
     def field(self) -> str:
         """The task field that is read."""
         return self._config.field
+
+    @property
+    def coding(self) -> Coding:
+        """What models make of the answers to the tasks' question."""
+        return self._config.question.coding
 
     @property
     def features(self) -> Features:
@@ -141,7 +147,7 @@ class Pool:
         """The labelled tasks that have a row, in the order of `among`, or else of the labels."""
         known = self.having_rows(list(labels) if among is None else among)
         y = np.array([labels[task_id] for task_id in known], dtype=str)
-        return Labelled(self.X[self.rows(known)], y, np.array(known, dtype=np.int64))
+        return Labelled(self.X[self.rows(known)], y, np.array(known, dtype=np.int64), self.coding)
 
     def open_rows(self, *closed: Sequence[int]) -> Array:
         """The live rows of all tasks but these, ascending by task."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from label_studio_al.labeling.tags import Tag
 from label_studio_al.learning.beliefs import Beliefs
-from label_studio_al.learning.predictions import Predictions
+from label_studio_al.learning.coding import Coding
 
 # In one form for each answer, so that equal answers compare as equal: "Spam".
 Answer: TypeAlias = str
@@ -48,6 +48,10 @@ class Question(Protocol):
     @property
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102
 
+    @property
+    def coding(self) -> Coding:
+        """What models make of answers."""
+
     def read(self, result: object) -> Reading:
         """The answer in an annotation's result, whatever that is."""
 
@@ -62,9 +66,6 @@ class Question(Protocol):
         The best first; fewer where there are fewer. given: what people answered to a task of the same content, which
         comes first.
         """
-
-    def decide(self, beliefs: Beliefs) -> Predictions:
-        """The most probable answer to each task, whether the config still offers it or not."""
 
 
 class Kind(Protocol):

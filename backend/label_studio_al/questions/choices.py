@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from label_studio_al.labeling.tags import VARIABLE, Tag
 from label_studio_al.learning.beliefs import Beliefs
-from label_studio_al.learning.predictions import Predictions, most_probable, top_k
+from label_studio_al.learning.coding import ONE_LABEL, Coding
+from label_studio_al.learning.predictions import top_k
 from label_studio_al.questions.base import (
     NOT_ANSWERED,
     OTHER_CONTROL,
@@ -29,6 +30,7 @@ class SingleChoice:
     name: str
     object_name: str
     labels: tuple[str, ...]
+    coding: ClassVar[Coding] = ONE_LABEL
 
     @classmethod
     def reads(cls, control: Tag) -> bool:
@@ -67,10 +69,6 @@ class SingleChoice:
             return top_k(proba, classes, k)
         is_given = classes == np.array([label or "" for label in given], dtype=str)[:, None]
         return top_k(proba, classes, k, is_given)
-
-    def decide(self, beliefs: Beliefs) -> Predictions:
-        """As of the contract."""
-        return most_probable(beliefs.wide, beliefs.classes)
 
 
 def check_choices(control: Tag) -> None:

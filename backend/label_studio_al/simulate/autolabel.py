@@ -16,7 +16,7 @@ from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Encoder, Features
 from label_studio_al.learning.guarantee import Goal, guarantee, n_audits_needed
 from label_studio_al.learning.learner import train, tune
-from label_studio_al.learning.predictions import Predictions, most_probable
+from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
@@ -109,7 +109,7 @@ def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) ->
                 continue
             labelled, choices = known.labelled(trained_on), known.choices
             classifier = train(labelled, choices, tune(labelled, choices, options.features, run.seed))
-            yield Labeller(turn, most_probable(classifier.predict_proba(known.X), classifier.classes))
+            yield Labeller(turn, known.coding.decide(classifier.believe(known.X)))
 
 
 def finish(known: Known, labeller: Labeller, budget: int, goal: Goal, seed: Sequence[int]) -> Finish:

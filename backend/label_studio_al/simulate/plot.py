@@ -18,7 +18,7 @@ from label_studio_al.simulate.summary import Curve, differences, differences_to_
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 DASHES = ("-", "--", "-.", ":")
 RANDOM_COLOUR = "#767676"
-METRIC_NAMES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+METRIC_NAMES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "micro_f1": "Micro-F1"}
 _STYLE = {
     "font.size": 11,
     "axes.spines.top": False,

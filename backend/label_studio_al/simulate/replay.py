@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.asking import AUTO, RANDOM, Asked, Situation, ask_and_audit, choose_order
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.features import TextRows
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import fit_as, n_deciding, train, tune
-from label_studio_al.learning.predictions import most_probable
 from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
 
-METRICS = ("accuracy", "macro_f1")
+METRICS = ("accuracy", "macro_f1", "micro_f1")
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class Known:
     y_test: Array
     choices: Mapping[str, Array]
     contents: Array
+    coding: Coding = ONE_LABEL
 
     @cached_property
     def keys(self) -> Array:
@@ -71,7 +70,7 @@ class Known:
 
     def labelled(self, tasks: Array | slice) -> Labelled:
         """Some of the tasks with their labels."""
-        return Labelled(self.X[tasks], self.y[tasks], self.keys[tasks])
+        return Labelled(self.X[tasks], self.y[tasks], self.keys[tasks], self.coding)
 
     @cached_property
     def copies(self) -> Copies:
@@ -96,7 +95,7 @@ class Turn:
 
     labelled: Array
     is_audit: Array
-    classifier: Classifier | None
+    classifier: Learned | None
     seconds: float
 
 
@@ -106,6 +105,7 @@ class Score:
 
     accuracy: float
     macro_f1: float
+    micro_f1: float
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def replay(known: Known, run: Run, options: Options) -> list[Point]:
 
 def _point(known: Known, turn: Turn) -> Point:
     score = _score(known, turn.classifier, known.y[turn.labelled])
-    return Point(score.accuracy, score.macro_f1, len(turn.labelled), turn.seconds)
+    return Point(**asdict(score), n_labels=len(turn.labelled), seconds=turn.seconds)
 
 
 def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -> Iterator[Turn]:
@@ -165,11 +165,11 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
     after: where to go on from, maybe with another strategy or other options; from nothing otherwise.
     """
     X, Z, y, choices = known.X, known.X.compact, known.y, known.choices
-    classes = np.unique(y).tolist()
+    classes = known.coding.classes(y).tolist()
     coverage = cache(lambda n_groups: cover(Z, known.keys, n_groups, run.seed))
     labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
     is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit
-    classifier: Classifier | None = None if after is None else after.classifier
+    classifier: Learned | None = None if after is None else after.classifier
     tuning = tune(known.labelled(labelled), choices, options.features, run.seed)
     while len(labelled) < min(options.budget, len(y)):
         began = time.perf_counter()
@@ -181,12 +181,13 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
             pool=np.setdiff1d(np.arange(len(y)), labelled),
             labelled=labelled,
             y=y[labelled],
+            coding=known.coding,
             asked=labelled,
             waiting=labelled[:0],
             n_classes=len(classes),
             classifier=classifier,
             coverage=coverage,
-            fit=fit_as(choices, tuning),
+            fit=fit_as(choices, tuning, known.coding),
             batch=options.batch,
             seed=run.seed,
         )
@@ -195,7 +196,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
         labelled = np.concatenate([labelled, asked.tasks])
         is_audit = np.concatenate([is_audit, asked.is_audit])
         met = known.labelled(labelled)
-        if len(met.labels) > 1:
+        if met.is_trainable:
             if tuning.n_labels != n_deciding(len(met)):
                 tuning = tune(met, choices, options.features, run.seed)
             classifier = train(met, choices, tuning)
@@ -205,15 +206,15 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
 def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_share: float, n: int) -> Asked:
     """The tasks of the next batch, as the live loop would choose them."""
     is_trained = situation.classifier is not None
-    order = choose_order(strategy, situation.y.tolist(), classes, is_trained=is_trained)
+    counts = dict.fromkeys(classes, 0) | situation.coding.counts(situation.y.tolist())
+    order = choose_order(strategy, counts, len(situation.y), is_trained=is_trained)
     return ask_and_audit(order, situation, n, audit_share)
 
 
-def _score(known: Known, classifier: Classifier | None, met: Array) -> Score:
+def _score(known: Known, classifier: Learned | None, met: Array) -> Score:
     """The test split's score; without a model, everything is taken for the one label that was met."""
     if classifier is None:
         predicted: Array = np.full(len(known.y_test), met[0])
     else:
-        predicted = most_probable(classifier.predict_proba(known.X_test), classifier.classes).labels
-    macro_f1 = f1_score(known.y_test, predicted, average="macro", zero_division=0)
-    return Score(float((predicted == known.y_test).mean()), float(macro_f1))
+        predicted = known.coding.decide(classifier.believe(known.X_test)).labels
+    return Score(float((predicted == known.y_test).mean()), **known.coding.f1(known.y_test, predicted))

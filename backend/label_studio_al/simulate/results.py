@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from label_studio_al.runtime.errors import InvalidRequest
-from label_studio_al.simulate.replay import Point, Run, Score
+from label_studio_al.simulate.replay import METRICS, Point, Run, Score
 
 EXPERIMENT = "experiment.json"
 RUNS = "runs"
 FULL = f"{RUNS}/full.json"
-COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds")
+COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds", "micro_f1")
 
 
 @contextmanager
@@ -85,7 +85,11 @@ class Results:
         """The points of a finished run."""
         with self._path(run).open(encoding="utf-8", newline="") as file:
             return [
-                Point(float(row["accuracy"]), float(row["macro_f1"]), int(row["n_labels"]), float(row["seconds"]))
+                Point(
+                    **{name: float(row[name]) for name in METRICS},
+                    n_labels=int(row["n_labels"]),
+                    seconds=float(row["seconds"]),
+                )
                 for row in csv.DictReader(file)
             ]
 
@@ -129,6 +133,6 @@ def curves_csv(curves: Mapping[Run, Sequence[Point]]) -> str:
     writer.writerow(COLUMNS)
     for run, points in curves.items():
         for point in points:
-            scores = f"{point.accuracy:.6f}", f"{point.macro_f1:.6f}"
-            writer.writerow((run.strategy, run.seed, point.n_labels, *scores, f"{point.seconds:.4f}"))
+            before = run.strategy, run.seed, point.n_labels, f"{point.accuracy:.6f}", f"{point.macro_f1:.6f}"
+            writer.writerow((*before, f"{point.seconds:.4f}", f"{point.micro_f1:.6f}"))
     return lines.getvalue()

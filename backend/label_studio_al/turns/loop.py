@@ -238,9 +238,8 @@ class Loop:
                 trained = self._training.train(subject)
         with step("rank", Activity(RANKING)), self._computing.slot():
             is_trained = trained.classifier is not None
-            order = choose_order(
-                subject.settings.strategy, list(labels.values()), config.question.labels, is_trained=is_trained
-            )
+            counts = label_counts(subject)
+            order = choose_order(subject.settings.strategy, counts, len(labels), is_trained=is_trained)
             window = first_window(self._store, subject, trained, order)
         number = self._store.projects.reserve_number(key)
         pushed = None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.evaluation import (
     HeldOut,
     Outcome,
@@ -52,7 +52,7 @@ def keep_predictions(store: Store, subject: Subject, version: Version, model: Mo
     readable = {task_id: text for task_id, text in texts.items() if text is not None}
     if not readable:
         return
-    said = config.question.decide(model.believe(list(readable.values())))
+    said = config.question.coding.decide(model.believe(list(readable.values())))
     audits = store.windows.audits(version.id) | store.versions.late_audits(version.id)
     store.measurements.keep_predictions(
         key,
@@ -113,7 +113,7 @@ def _report(
     store: Store,
     subject: Subject,
     version: Version,
-    fit: Callable[[Matrix, Array], Classifier],
+    fit: Callable[[Matrix, Array], Learned],
     kappas: list[float],
 ) -> dict[str, Any]:
     pool, seed = subject.pool, subject.settings.seed
@@ -134,7 +134,7 @@ def _report(
     held_out = hold_out(fit, pool.labelled(trained_on, some), seed)
     drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in trained_on], seed)
     baseline = random_baseline(fit, pool.labelled(trained_on, drawn), seed)
-    cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.labels)), seed)
+    cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.classes)), seed)
     recall = {quality.label: quality.recall for quality in cross_validation.labels}
     n_audits = sum(outcome.is_audit for outcome in outcomes)
     return {
@@ -172,11 +172,11 @@ def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[st
     ]
 
 
-def _predictions(pool: Pool, question: Question, classifier: Classifier) -> dict[int, str]:
+def _predictions(pool: Pool, question: Question, classifier: Learned) -> dict[int, str]:
     """The labels of the same tasks each time, as far as they exist."""
     known = pool.task_ids[pool.live]
     sample = known[draws.first(known, COMPARED_TASKS, 0, "compared")].tolist()
-    said = question.decide(classifier.believe(pool.X[pool.rows(sample)]))
+    said = question.coding.decide(classifier.believe(pool.X[pool.rows(sample)]))
     return dict(zip(sample, map(str, said.labels), strict=True))
 
 

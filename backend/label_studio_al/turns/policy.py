@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 
 from label_studio_al.runtime.settings import ProjectSettings
@@ -73,8 +72,9 @@ def fresh_and_due(subject: Subject, version: Version | None) -> tuple[int, int]:
 
 
 def label_counts(subject: Subject) -> dict[str, int]:
-    """Labelled tasks by label; the config's labels first."""
-    return dict.fromkeys(subject.config.question.labels, 0) | Counter(subject.labels.values())
+    """In how many tasks' answers each class is; the config's classes first."""
+    question = subject.config.question
+    return dict.fromkeys(question.labels, 0) | question.coding.counts(subject.labels.values())
 
 
 def waiting_for(subject: Subject, version: Version | None) -> Activity:

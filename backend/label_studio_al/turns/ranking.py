@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from label_studio_al.learning.asking import Situation, ask_and_audit
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies import MEASURES, by_position
 from label_studio_al.learning.types import Array
@@ -59,8 +59,8 @@ class TrainedOn:
     """What a version was trained on: labels by task id, and the model (None before the first)."""
 
     labels: Mapping[int, str]
-    classifier: Classifier | None
-    fit: Callable[[Matrix, Array], Classifier]
+    classifier: Learned | None
+    fit: Callable[[Matrix, Array], Learned]
     order: str
 
 
@@ -94,6 +94,7 @@ def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, question:
         pool=candidates,
         labelled=pool.rows(list(known)),
         y=np.array(list(known.values()), dtype=str),
+        coding=question.coding,
         asked=pool.rows(wanted.asked),
         waiting=pool.rows(wanted.pushed),
         n_classes=len(question.labels),

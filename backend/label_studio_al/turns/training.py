@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, fit_as, n_deciding, train, tune
 from label_studio_al.learning.rows import Matrix
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Trained:
     """A classifier, and how it was trained; both None where there are too few labels."""
 
-    classifier: Classifier | None = None
+    classifier: Learned | None = None
     tuning: Tuning | None = None
 
 
@@ -55,7 +55,7 @@ class Training:
         return known[1]
 
 
-def fit_beside(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Classifier]:
+def fit_beside(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Learned]:
     """How classifiers beside the published one are trained: in the same way."""
     choices = pool.features.choices()
-    return fit_as(choices, tuning or Tuning(next(iter(choices))))
+    return fit_as(choices, tuning or Tuning(next(iter(choices))), pool.coding)

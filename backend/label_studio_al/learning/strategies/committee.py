@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from scipy.special import entr
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies.uncertainty import entropy
@@ -21,8 +21,8 @@ _POISSON = np.cumsum(np.exp(-1) / np.array([factorial(times) for times in range(
 
 
 def fit_committee(
-    fit: Callable[[Matrix, Array], Classifier], labelled: Labelled, n_members: int, seed: int
-) -> list[Classifier]:
+    fit: Callable[[Matrix, Array], Learned], labelled: Labelled, n_members: int, seed: int
+) -> list[Learned]:
     """Classifiers that each saw another draw, with replacement, of the labelled tasks.
 
     How often a member sees a task is drawn for each task on its own, so a further label changes nothing for the others.
@@ -31,23 +31,24 @@ def fit_committee(
     bootstrap's counts as independent draws from Poisson's distribution of mean 1).
     """
     of = [draws.uniforms(labelled.keys, seed, "committee", member) for member in range(n_members)]
-    known = labelled.computed()
-    return list(Parallel()(delayed(_fit_drawn)(fit, known, _draw(known.y, uniforms)) for uniforms in of))
+    known, truth = labelled.computed(), labelled.truth
+    return list(Parallel()(delayed(_fit_drawn)(fit, known, _draw(truth, uniforms)) for uniforms in of))
 
 
-def _fit_drawn(fit: Callable[[Matrix, Array], Classifier], labelled: Labelled, draw: Array) -> Classifier:
+def _fit_drawn(fit: Callable[[Matrix, Array], Learned], labelled: Labelled, draw: Array) -> Learned:
     drawn = labelled[draw]
     return fit(drawn.X, drawn.y)
 
 
-def _draw(y: Array, uniforms: Array) -> Array:
+def _draw(truth: Array, uniforms: Array) -> Array:
     """Indices of the labelled tasks, each as often as it was drawn. uniforms: shape (n_labelled,), in [0, 1)."""
     counts = np.searchsorted(_POISSON, uniforms, side="right")
-    for label in np.unique(y):
-        own = np.flatnonzero(y == label)
-        if not counts[own].any():
-            counts[own[uniforms[own].argmax()]] = 1
-    return np.repeat(np.arange(len(y)), counts)
+    for decision in truth.T:
+        for column in np.unique(decision):
+            own = np.flatnonzero(decision == column)
+            if not counts[own].any():
+                counts[own[uniforms[own].argmax()]] = 1
+    return np.repeat(np.arange(len(truth)), counts)
 
 
 def vote_entropy(probas: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.beliefs import Beliefs
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, is_finite
 from label_studio_al.learning.types import Array
@@ -34,11 +34,11 @@ class Query:
     keys: Array
     labelled: Labelled
     Z_labelled: Matrix
-    classifier: Classifier | None
+    classifier: Learned | None
     n: int
     batch: int
     seed: int
-    fit: Callable[[Matrix, Array], Classifier]
+    fit: Callable[[Matrix, Array], Learned]
 
     def __post_init__(self) -> None:
         if self.n < 0 or self.batch < 1:
@@ -77,7 +77,7 @@ class Query:
     def require_model(self, strategy: str) -> None:
         """Raise InvalidRequest, in the name of the strategy, where there is no model or nothing labelled."""
         if self.classifier is None or not len(self.labelled):
-            found = ", ".join(repr(str(label)) for label in self.labelled.labels) or "none"
+            found = ", ".join(repr(str(label)) for label in self.labelled.classes) or "none"
             raise InvalidRequest(f"{strategy} needs a model trained on tasks of 2 labels, have {found}")
 
 

@@ -1,0 +1,269 @@
+"""How answers become decisions that a model is trained on, and a model's decisions become answers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from scipy.special import expit, log_softmax
+
+from label_studio_al.learning.beliefs import Beliefs, one_decision
+from label_studio_al.learning.classifier import Classifier, fit_classifier
+from label_studio_al.learning.label_sets import ABSENT_PRESENT, SetClassifier, fit_sets
+from label_studio_al.learning.predictions import Predictions, most_probable
+from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.types import Array
+
+# Fewer texts with a label do not tell from which probability on it should be decided for.
+THRESHOLD_FROM = 10
+THRESHOLDS = (0.1, 0.9)
+
+
+class Learned(Protocol):
+    """A trained model of one kind of answer. classes: those that it knows, sorted."""
+
+    @property
+    def classes(self) -> Array: ...  # noqa: D102
+
+    def decisions(self, X: Matrix) -> Array:
+        """What it computes before probabilities, as `Coding.losses` takes it. Returns shape (n_tasks, n_classes)."""
+
+    def believe(self, X: Matrix) -> Beliefs:
+        """What it says of tasks."""
+
+
+class Coding(Protocol):
+    """Of one kind of answer. y: shape (n_tasks,), answers as texts, the same text for the same answer."""
+
+    def classes(self, y: Array) -> Array:
+        """The classes that occur, sorted."""
+
+    def counts(self, y: Iterable[str]) -> Counter[str]:
+        """In how many answers each class is."""
+
+    def encode(self, y: Array, classes: Array) -> Array:
+        """What each decision's truth is, as its column. classes: sorted, all that occur.
+
+        Returns shape (n_tasks, n_decisions).
+        """
+
+    def aligned(self, beliefs: Beliefs, classes: Array) -> Array:
+        """Probabilities as of a model that knows all these classes; 0 for those that this one does not.
+
+        Returns shape (n_tasks, n_decisions, n_columns).
+        """
+
+    def beliefs(self, proba: Array, classes: Array) -> Beliefs:
+        """What `aligned` gave, as a model says it."""
+
+    def n_columns(self, classes: Array) -> int:
+        """How many columns a decision has."""
+
+    def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
+        """The answer, had one decision gone otherwise."""
+
+    def strata(self, y: Array) -> Array:
+        """By what folds are balanced. Returns shape (n_tasks,), sortable."""
+
+    def losses(self, decisions: Array, truth: Array) -> Array:
+        """Negative log-likelihood of each task. truth: of `encode`. Returns shape (n_tasks,)."""
+
+    def thresholds(self, decisions: Array, truth: Array) -> Array | None:
+        """From which probability on each class is decided for, chosen on held-out decisions; None where that is not."""
+
+    def fit(
+        self, X: Matrix, y: Array, allowed: Array | None, temperature: float, thresholds: Mapping[str, float]
+    ) -> Learned:
+        """A model of these answers. allowed: columns that may be used, None for all. Raises InvalidRequest."""
+
+    def decide(self, beliefs: Beliefs) -> Predictions:
+        """The most probable answer to each task."""
+
+    def f1(self, truth: Array, predicted: Array) -> dict[str, float]:
+        """`macro_f1` and `micro_f1` of predicted answers."""
+
+
+class OneLabel:
+    """An answer is one label: one decision of as many classes as there are."""
+
+    def classes(self, y: Array) -> Array:
+        """As of the contract."""
+        return np.unique(y)
+
+    def counts(self, y: Iterable[str]) -> Counter[str]:
+        """As of the contract."""
+        return Counter(y)
+
+    def encode(self, y: Array, classes: Array) -> Array:
+        """The place of each label. Returns shape (n_tasks, 1)."""
+        return np.searchsorted(classes, y)[:, None]
+
+    def aligned(self, beliefs: Beliefs, classes: Array) -> Array:
+        """As of the contract, with one decision."""
+        proba = np.zeros((len(beliefs), 1, len(classes)))
+        proba[:, 0, np.searchsorted(classes, beliefs.classes)] = beliefs.wide
+        return proba
+
+    def beliefs(self, proba: Array, classes: Array) -> Beliefs:
+        """As of the contract."""
+        return one_decision(proba[:, 0], classes)
+
+    def n_columns(self, classes: Array) -> int:
+        """As of the contract."""
+        return len(classes)
+
+    def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
+        """The other label."""
+        return str(classes[column])
+
+    def strata(self, y: Array) -> Array:
+        """As of the contract."""
+        return y
+
+    def losses(self, decisions: Array, truth: Array) -> Array:
+        """As of the contract, of a softmax. decisions: shape (n_tasks, n_classes)."""
+        return np.asarray(-log_softmax(decisions, axis=1)[np.arange(len(truth)), truth[:, 0]])
+
+    def thresholds(self, decisions: Array, truth: Array) -> Array | None:
+        """None: the most probable class is decided for."""
+        return None
+
+    def fit(
+        self, X: Matrix, y: Array, allowed: Array | None, temperature: float, thresholds: Mapping[str, float]
+    ) -> Classifier:
+        """As of the contract."""
+        return fit_classifier(X, y, allowed, temperature)
+
+    def decide(self, beliefs: Beliefs) -> Predictions:
+        """As of the contract."""
+        return most_probable(beliefs.wide, beliefs.classes)
+
+    def f1(self, truth: Array, predicted: Array) -> dict[str, float]:
+        """As of the contract; micro-F1 is accuracy."""
+        from sklearn.metrics import f1_score
+
+        macro = f1_score(truth, predicted, average="macro", zero_division=0)
+        return {"macro_f1": float(macro), "micro_f1": float((truth == predicted).mean())}
+
+
+class LabelSets:
+    """An answer is a set of labels, perhaps none: a decision of two classes for each label."""
+
+    def classes(self, y: Array) -> Array:
+        """As of the contract."""
+        return np.array(sorted({label for text in np.unique(y) for label in labels_of(text)}), dtype=str)
+
+    def counts(self, y: Iterable[str]) -> Counter[str]:
+        """As of the contract."""
+        return Counter(label for text, n in Counter(y).items() for label in labels_of(text) for _ in range(n))
+
+    def encode(self, y: Array, classes: Array) -> Array:
+        """Which labels each answer has. Returns shape (n_tasks, n_labels), 0 or 1."""
+        texts, places = np.unique(y, return_inverse=True)
+        place_of = {name: place for place, name in enumerate(classes.tolist())}
+        has = np.zeros((len(texts), len(classes)), dtype=np.int8)
+        for row, text in enumerate(texts.tolist()):
+            has[row, [place_of[label] for label in labels_of(text)]] = 1
+        return np.asarray(has[places])
+
+    def aligned(self, beliefs: Beliefs, classes: Array) -> Array:
+        """As of the contract, with a decision a label."""
+        proba = np.zeros((len(beliefs), len(classes), 2))
+        proba[:, :, 0] = 1.0
+        proba[:, np.searchsorted(classes, beliefs.names)] = beliefs.proba
+        return proba
+
+    def beliefs(self, proba: Array, classes: Array) -> Beliefs:
+        """As of the contract."""
+        return Beliefs(proba, ABSENT_PRESENT, classes)
+
+    def n_columns(self, classes: Array) -> int:
+        """As of the contract."""
+        return len(ABSENT_PRESENT)
+
+    def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
+        """With or without one label."""
+        return text_of(set(labels_of(answer)) ^ {str(classes[decision])})
+
+    def strata(self, y: Array) -> Array:
+        """The rarest label of each answer, so that each fold gets its share of it; "" of an empty one."""
+        classes = self.classes(y)
+        has = self.encode(y, classes)
+        if not len(classes):
+            return np.full(len(y), "")
+        rarity = np.where(has, -has.sum(axis=0, dtype=int), -len(y) - 1)
+        return np.where(has.any(axis=1), classes[rarity.argmax(axis=1)], "")
+
+    def losses(self, decisions: Array, truth: Array) -> Array:
+        """As of the contract, of logistic functions. decisions: shape (n_tasks, n_classes)."""
+        return np.asarray(np.logaddexp(0.0, np.where(truth, -decisions, decisions)).mean(axis=1))
+
+    def thresholds(self, decisions: Array, truth: Array) -> Array | None:
+        """Those with the highest F1, of labels that enough texts have; half a probability of the others."""
+        return np.array([_best_threshold(expit(sums), has) for sums, has in zip(decisions.T, truth.T, strict=True)])
+
+    def fit(
+        self, X: Matrix, y: Array, allowed: Array | None, temperature: float, thresholds: Mapping[str, float]
+    ) -> SetClassifier:
+        """As of the contract."""
+        classes = self.classes(y)
+        cuts = np.array([thresholds.get(name, 0.5) for name in classes.tolist()])
+        model = fit_sets(X, self.encode(y, classes), classes, allowed)
+        return replace(model, temperature=temperature, thresholds=cuts)
+
+    def decide(self, beliefs: Beliefs) -> Predictions:
+        """Every label from its threshold on. Confidence: the product of what each decision says of what was decided."""
+        is_in = beliefs.proba[:, :, 1] >= (0.5 if beliefs.thresholds is None else beliefs.thresholds)
+        chosen = np.where(is_in, beliefs.proba[:, :, 1], beliefs.proba[:, :, 0])
+        texts, places = _texts(is_in, beliefs.names)
+        return Predictions(texts[places], np.clip(chosen.prod(axis=1), 0.0, 1.0))
+
+    def f1(self, truth: Array, predicted: Array) -> dict[str, float]:
+        """As of the contract, over the labels that occur in either."""
+        from sklearn.metrics import f1_score
+
+        classes = np.union1d(self.classes(truth), self.classes(predicted))
+        pair = self.encode(truth, classes), self.encode(predicted, classes)
+        return {f"{kind}_f1": float(f1_score(*pair, average=kind, zero_division=0)) for kind in ("macro", "micro")}
+
+
+ONE_LABEL = OneLabel()
+LABEL_SETS = LabelSets()
+
+
+def labels_of(text: str) -> list[str]:
+    """The labels of a set that `text_of` wrote."""
+    found: list[str] = json.loads(text)
+    return found
+
+
+def text_of(labels: Iterable[str]) -> str:
+    """A set of labels as one text, the same for the same set."""
+    return json.dumps(sorted(set(labels)), ensure_ascii=False)
+
+
+def _best_threshold(probability: Array, has: Array) -> float:
+    """The threshold of the highest F1 on held-out texts, drawn towards 0.5: few texts tell little."""
+    n_positive = int(has.sum())
+    if n_positive < THRESHOLD_FROM:
+        return 0.5
+    order = np.argsort(-probability, kind="stable")
+    hits = np.cumsum(has[order], dtype=int)
+    f1 = 2.0 * hits / (np.arange(1, len(order) + 1) + n_positive)
+    best = int(f1.argmax())
+    after = probability[order[best + 1]] if best + 1 < len(order) else 0.0
+    found = (probability[order[best]] + after) / 2
+    weight = n_positive / (n_positive + THRESHOLD_FROM)
+    return float(np.clip(weight * found + (1 - weight) * 0.5, *THRESHOLDS))
+
+
+def _texts(is_in: Array, names: Array) -> tuple[Array, Array]:
+    """The different sets as texts, and which of them each row is. is_in: shape (n_tasks, n_labels), bool."""
+    packed = np.packbits(is_in, axis=1) if is_in.shape[1] else np.zeros((len(is_in), 1), dtype=np.uint8)
+    _, first, places = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    texts = [text_of(names[is_in[row]].tolist()) for row in first.tolist()]
+    return np.array(texts, dtype=str), places.ravel()
