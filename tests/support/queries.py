@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis.strategies import DrawFn
 
 from label_studio_al.learning.beliefs import Beliefs, one_decision
 from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.coding import ONE_LABEL
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, Rows
 from label_studio_al.learning.strategies import Query
@@ -101,5 +103,7 @@ def make_query(n_tasks: int = 60, n_labelled: int = 12, seed: int = 0, **changed
     if "classifier" not in fields:
         trains = len(np.unique(labels)) > 1
         fields["classifier"] = fit_classifier(fields["X_labelled"], labels) if trains else None
-    fields["labelled"] = labelled(fields.pop("X_labelled"), fields.pop("y"), fields.pop("keys_labelled"))
+    coding = fields.pop("coding", ONE_LABEL)
+    known = labelled(fields.pop("X_labelled"), fields.pop("y"), fields.pop("keys_labelled"))
+    fields["labelled"] = replace(known, coding=coding)
     return Query(**fields)

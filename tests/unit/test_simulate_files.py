@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, labels_of
+from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import read_data
 from tests.support.data_files import ROWS, pairs, refusal, said, write_csv, write_jsonl
 
@@ -195,3 +197,41 @@ def test_missing_file_and_folder_are_a_sentence(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.csv").endswith("there is no such file")
     (tmp_path / "folder.csv").mkdir()
     assert "cannot be read" in refusal(tmp_path / "folder.csv")
+
+
+# -- label sets -----------------------------------------------------------------------------------------------
+
+SETS = [("one", ["a", "b"]), ("two", []), ("three", ["b"]), ("four", ["b", "a"]), ("five", ["a"])]
+
+
+@pytest.mark.parametrize("name", ["sets.jsonl", "sets.csv"])
+def test_lists_in_the_column_labels_are_label_sets(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("csv"):
+        write_csv(path, [{"text": text, "labels": json.dumps(labels)} for text, labels in SETS])
+    else:
+        path.write_text("".join(json.dumps({"text": text, "labels": labels}) + "\n" for text, labels in SETS))
+    data = read_data(str(path))
+    assert data.coding is LABEL_SETS
+    found = dict(zip(data.texts, data.labels.tolist(), strict=True))
+    assert {text: labels_of(label) for text, label in found.items()} == {text: sorted(labels) for text, labels in SETS}
+    assert found["one"] == found["four"]
+
+
+def test_spellings_of_a_label_in_sets_are_one_label(tmp_path: Path) -> None:
+    path = tmp_path / "sets.jsonl"
+    rows = [("one", ["caf\u00e9"]), ("two", ["cafe\u0301", " b "]), ("three", ["b"]), ("four", [])]
+    path.write_text("".join(json.dumps({"text": text, "labels": labels}) + "\n" for text, labels in rows))
+    assert sorted(read_data(str(path)).coding.counts(read_data(str(path)).labels)) == ["b", "caf\u00e9"]
+
+
+@pytest.mark.parametrize("labels", ["a", '"a"', '{"a": 1}', "[1]", '[""]', "[null]", '["a"'])
+def test_what_is_no_list_of_labels_is_a_sentence(tmp_path: Path, labels: str) -> None:
+    path = write_csv(tmp_path / "sets.csv", [{"text": "one", "labels": '["b"]'}, {"text": "two", "labels": labels}])
+    with pytest.raises(InvalidRequest, match=r'line 3: labels must be a JSON list of labels \(\["a", "b"\]\), not'):
+        read_data(str(path))
+
+
+def test_a_column_label_goes_before_a_column_labels(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": "AB"[n % 2], "labels": "anything"} for n in range(6)]
+    assert read_data(str(write_csv(tmp_path / "both.csv", rows))).coding is ONE_LABEL

@@ -184,7 +184,7 @@ def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path
 
 def _describe(dataset: Dataset, budget: int, say: Callable[[str], None]) -> None:
     n_train, n_test = len(dataset.train_rows), len(dataset.test_rows)
-    n_labels = len(set(dataset.labels.tolist()))
+    n_labels = len(dataset.coding.classes(dataset.labels))
     say(f"{dataset.name}: {n_labels} labels, {n_train} texts to label, {n_test} to test")
     for note in dataset.notes:
         say(f"  {note}")

@@ -45,6 +45,9 @@ class Coding(Protocol):
     def counts(self, y: Iterable[str]) -> Counter[str]:
         """In how many answers each class is."""
 
+    def renamed(self, answer: str, names: Mapping[str, str]) -> str:
+        """The answer with other names of its classes."""
+
     def encode(self, y: Array, classes: Array) -> Array:
         """What each decision's truth is, as its column. classes: sorted, all that occur.
 
@@ -97,6 +100,10 @@ class OneLabel:
     def counts(self, y: Iterable[str]) -> Counter[str]:
         """As of the contract."""
         return Counter(y)
+
+    def renamed(self, answer: str, names: Mapping[str, str]) -> str:
+        """As of the contract."""
+        return names[answer]
 
     def encode(self, y: Array, classes: Array) -> Array:
         """The place of each label. Returns shape (n_tasks, 1)."""
@@ -160,6 +167,10 @@ class LabelSets:
     def counts(self, y: Iterable[str]) -> Counter[str]:
         """As of the contract."""
         return Counter(label for text, n in Counter(y).items() for label in labels_of(text) for _ in range(n))
+
+    def renamed(self, answer: str, names: Mapping[str, str]) -> str:
+        """As of the contract."""
+        return text_of(names[label] for label in labels_of(answer))
 
     def encode(self, y: Array, classes: Array) -> Array:
         """Which labels each answer has. Returns shape (n_tasks, n_labels), 0 or 1."""

@@ -1,22 +1,18 @@
-"""A linear classifier of label sets: a logistic regression for each label, all fitted together."""
+"""A linear classifier of label sets: a logistic regression for each label, on shared rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
 from label_studio_al.learning.beliefs import Beliefs
-from label_studio_al.learning.classifier import REGULARISATION_C, Linear, active_columns
+from label_studio_al.learning.classifier import REGULARISATION_C, Linear, active_columns, balance
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
-MAX_ITERATIONS = 300
-# Of the largest gradient; scikit-learn's logistic regression is stopped at the same.
-TOLERANCE = 1e-3
 ABSENT_PRESENT = np.array([False, True])
 
 
@@ -44,10 +40,12 @@ class SetClassifier(Linear):
 def fit_sets(X: Matrix, has: Array, classes: Array, allowed: Array | None = None) -> SetClassifier:
     """Fit on labelled rows. has: shape (n_examples, n_labels), 0 or 1. allowed: as of `fit_classifier`. Deterministic.
 
-    All labels share one search (L-BFGS): a step costs one product with the rows, not one a label. A label that all
-    examples have, or none, is as probable everywhere as its smoothed share. Raises InvalidRequest where that is so of
-    every label.
+    All labels share the columns that occur in X. A label that all examples have, or none, is as probable everywhere as
+    its smoothed share. Raises InvalidRequest where that is so of every label.
     """
+    # Not at the top: scikit-learn weighs 100 MB, and who only predicts does without.
+    from sklearn.linear_model import LogisticRegression
+
     n_positive, n = has.sum(axis=0, dtype=int), len(has)
     is_learned = (n_positive > 0) & (n_positive < n)
     if not is_learned.any():
@@ -55,7 +53,10 @@ def fit_sets(X: Matrix, has: Array, classes: Array, allowed: Array | None = None
     columns, design = active_columns(X, allowed)
     weights = np.zeros((len(columns), len(classes)))
     intercept = np.log((n_positive + 0.5) / (n - n_positive + 0.5))
-    weights[:, is_learned], intercept[is_learned] = _fit_together(design, has[:, is_learned])
+    for label in np.flatnonzero(is_learned).tolist():
+        y = has[:, label]
+        model = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3).fit(design, y, sample_weight=balance(y))
+        weights[:, label], intercept[label] = model.coef_[0], model.intercept_[0]
     return SetClassifier(
         classes=classes,
         columns=columns,
@@ -65,33 +66,3 @@ def fit_sets(X: Matrix, has: Array, classes: Array, allowed: Array | None = None
         temperature=1.0,
         thresholds=np.full(len(classes), 0.5),
     )
-
-
-def _fit_together(design: Any, has: Array) -> tuple[Array, Array]:
-    """Weights, shape (n_columns, n_labels), and intercepts, of L2-regularised logistic regressions."""
-    # Not at the top: it weighs 20 MB, and who only predicts does without.
-    from scipy.optimize import minimize
-
-    (n, n_columns), n_labels = design.shape, has.shape[1]
-    truth, signs = has.astype(np.float64), np.where(has, -1.0, 1.0)
-    transposed = design.T.tocsr() if hasattr(design, "tocsr") else design.T
-
-    def loss(flat: Array) -> tuple[float, Array]:
-        both = flat.reshape(n_columns + 1, n_labels)
-        weights, intercept = both[:-1], both[-1]
-        sums = np.asarray(design @ weights) + intercept
-        value = np.logaddexp(0.0, signs * sums).sum() + (weights**2).sum() / (2 * REGULARISATION_C)
-        pulls = expit(sums) - truth
-        gradient = np.vstack([np.asarray(transposed @ pulls) + weights / REGULARISATION_C, pulls.sum(axis=0)])
-        return float(value), gradient.ravel()
-
-    start = np.zeros((n_columns + 1, n_labels))
-    found = minimize(
-        loss,
-        start.ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE * n, "ftol": 64 * np.finfo(float).eps},
-    )
-    both = found.x.reshape(n_columns + 1, n_labels)
-    return both[:-1], both[-1]

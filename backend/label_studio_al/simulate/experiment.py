@@ -97,7 +97,7 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
         features, X = Features.fit_transform(train_texts, encoder)
         X_test = features.transform(test_texts)
     y, y_test = data.labels[data.train_rows], data.labels[data.test_rows]
-    return Known(X, y, X_test, y_test, features.choices(), text_hashes(train_texts))
+    return Known(X, y, X_test, y_test, features.choices(), text_hashes(train_texts), data.coding)
 
 
 def _replayed(known: Known, run: Run, options: Options) -> tuple[Run, list[Point]]:

@@ -49,7 +49,8 @@ class Strategy:
     """A way to choose tasks.
 
     needs_model: whether it asks a trained classifier, so tasks of 2 labels must be labelled before.
-    measure: informativeness from probabilities alone, for the strategies that need nothing else.
+    measure: informativeness from probabilities alone, for the strategies that need nothing else. needs_one_decision:
+    whether it works only where a task has one label.
     """
 
     name: str
@@ -58,11 +59,14 @@ class Strategy:
     needs_model: bool
     rank: Callable[[Query], Ranking]
     measure: Measure | None = None
+    needs_one_decision: bool = False
 
     def choose(self, query: Query) -> Ranking:
         """The tasks to ask, most informative first. Raises InvalidRequest without a model where one is needed."""
         if self.needs_model:
             query.require_model(self.name)
+        if self.needs_one_decision and query.beliefs.proba.shape[1] != 1:
+            raise InvalidRequest(f"{self.name} works where a task has one label: choose margin, for example")
         if not query.n or not query.n_tasks:
             return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0))
         return self.rank(query)
@@ -208,6 +212,7 @@ _ALL = (
         "Roy and McCallum 2001",
         True,
         _in_order(expected_error_reduction),
+        needs_one_decision=True,
     ),
     Strategy(
         "cluster_margin",

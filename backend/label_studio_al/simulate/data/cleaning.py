@@ -41,12 +41,13 @@ def _filled(found: Found) -> Found:
         for name, rows in empty.items()
         if rows
     ]
-    return Found([row for row in found.rows if row.text and row.label], (*found.notes, *notes))
+    rows = [row for row in found.rows if row.text and row.label]
+    return replace(found, rows=rows, notes=(*found.notes, *notes))
 
 
 def _spelled_alike(found: Found) -> Found:
     """Labels that people cannot tell apart are one."""
-    spellings = sorted({row.label for row in found.rows})
+    spellings = sorted(found.coding.counts(row.label for row in found.rows))
     tidy = {spelling: _tidy(spelling) for spelling in spellings}
     known = set(tidy.values())
     # 0.0 is how programs write 0 once a cell of the column was empty.
@@ -63,8 +64,8 @@ def _spelled_alike(found: Found) -> Found:
         for some in _grouped(labels, str.casefold).values()
         if len(some) > 1
     ]
-    rows = [replace(row, label=label_of[row.label]) for row in found.rows]
-    return Found(rows, (*found.notes, *_few(merged), *_few(alike)))
+    rows = [replace(row, label=found.coding.renamed(row.label, label_of)) for row in found.rows]
+    return replace(found, rows=rows, notes=(*found.notes, *_few(merged), *_few(alike)))
 
 
 def _tidy(label: str) -> str:
@@ -79,7 +80,8 @@ def _parts(found: Found) -> Found:
     part_of = {split: _PARTS.get(split.strip().casefold()) for split in splits}
     if not any(part_of.values()):
         note = f"{SPLIT} says neither {TRAIN} nor {TEST} but {_counted(splits)}, and is not used"
-        return Found([replace(row, split=None) for row in found.rows], (*found.notes, note))
+        rows = [replace(row, split=None) for row in found.rows]
+        return replace(found, rows=rows, notes=(*found.notes, note))
     notes = list(found.notes)
     other = {split: n for split, n in splits.items() if part_of[split] is None}
     if other:
@@ -88,7 +90,7 @@ def _parts(found: Found) -> Found:
     if TEST not in part_of.values():
         rows = [replace(row, split=None) for row in rows]
         notes.append(f"{SPLIT} never says {TEST}: see below what is held out")
-    return Found(rows, tuple(notes))
+    return replace(found, rows=rows, notes=tuple(notes))
 
 
 def _without_leaks(found: Found) -> Found:
@@ -97,7 +99,7 @@ def _without_leaks(found: Found) -> Found:
     rows = [row for row in found.rows if row.split != TRAIN or row.content not in tested]
     n_leaks = len(found.rows) - len(rows)
     note = f"rows of {TRAIN} whose text is in {TEST} too, left out: {n_leaks}"
-    return Found(rows, (*found.notes, note)) if n_leaks else found
+    return replace(found, rows=rows, notes=(*found.notes, note)) if n_leaks else found
 
 
 def _one_row_a_task(found: Found) -> Found:
@@ -116,7 +118,7 @@ def _one_row_a_task(found: Found) -> Found:
         f"{len(found.rows)} answers to {len(tasks)} tasks: each task counts once, with the label that most gave it; "
         f"with different labels: {sum(map(_differ, answers))}{_tied(labels)}"
     )
-    return Found(rows, (*found.notes, note))
+    return replace(found, rows=rows, notes=(*found.notes, note))
 
 
 def _one_label_a_text(found: Found) -> Found:
@@ -130,7 +132,7 @@ def _one_label_a_text(found: Found) -> Found:
         f"{len(copies)}{_tied(label_of.values())}"
     )
     rows = [replace(row, label=label_of.get(row.content, row.label) or "") for row in found.rows]
-    return Found([row for row in rows if row.label], (*found.notes, note))
+    return replace(found, rows=[row for row in rows if row.label], notes=(*found.notes, note))
 
 
 def consensus(rows: Sequence[Row]) -> str | None:

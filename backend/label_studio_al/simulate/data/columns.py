@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import fields, replace
 from typing import Any
 
 from label_studio_al.exporting import tables
+from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, text_of
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.dataset import Found, Row
 from label_studio_al.simulate.data.files import Table
 
-TEXT, LABEL, SPLIT = "text", "label", "split"
+TEXT, LABEL, LABELS, SPLIT = "text", "label", "labels", "split"
 TEXT_OPTION, LABEL_OPTION = "--text-field", "--label-field"
 # In whose presence rows of one text are several people's answers, not copies.
 ANNOTATORS = ("annotator", "annotator_id", "worker", "worker_id")
@@ -28,18 +30,33 @@ def rows_of(table: Table, text_field: str | None, label_field: str | None) -> Fo
     if table.names == OWN_EXPORT:
         table = unquoted(table)
     text = column(table, text_field or TEXT, TEXT_OPTION)
-    label = column(table, label_field or LABEL, LABEL_OPTION)
+    is_of_sets = label_field is None and find(table, LABEL) is None and find(table, LABELS) is not None
+    label = column(table, LABELS if is_of_sets else label_field or LABEL, LABEL_OPTION)
     split = find(table, SPLIT)
     annotator = next((name for name in ANNOTATORS if name in table.names), None)
     rows = []
     for place, record in table.records:
-        row = Row(word(record.get(text)), word(record.get(label)), place)
+        value = record.get(label)
+        row = Row(word(record.get(text)), label_set(value, place) if is_of_sets else word(value), place)
         if split is not None:
             row = replace(row, split=word(record.get(split)))
         if annotator is not None:
             row = replace(row, task=row.content)
         rows.append(row)
-    return Found(rows, table.notes)
+    return Found(rows, table.notes, LABEL_SETS if is_of_sets else ONE_LABEL)
+
+
+def label_set(value: object, place: str) -> str:
+    """A list of labels, or its JSON, as one text; "" where there is nothing. Raises InvalidRequest."""
+    if value is None or value == "":
+        return ""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) and one.strip() for one in found):
+        raise InvalidRequest(f'{place}: {LABELS} must be a JSON list of labels (["a", "b"]), not {str(value)[:40]!r}')
+    return text_of(map(word, found))
 
 
 def find(table: Table, wanted: str) -> str | None:

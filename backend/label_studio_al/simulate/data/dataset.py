@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from label_studio_al.learning.coding import ONE_LABEL, Coding
 from label_studio_al.learning.types import Array
 
 
 @dataclass(frozen=True)
 class Row:
-    """One label of one text, as a file has it; "" where it has none.
+    """One answer about one text, as a file has it: a label, or a set of labels as one text; "" where it has none.
 
     place: where in the file, in the file's own words ("line 7"). split: as the file calls it, None where it has no
     splits. task: rows of one task are several people's answers; None where every row is a task of its own.
@@ -37,17 +38,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """Rows of a file or a name. notes: what a person should know of how they were read."""
+    """Rows of a file or a name. notes: what a person should know of how they were read. coding: what labels are."""
 
     rows: Sequence[Row]
     notes: tuple[str, ...] = ()
+    coding: Coding = ONE_LABEL
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Labelled texts. texts, labels: as long as each other; is_test: shape (n_texts,), what the loop never sees.
 
-    notes: what a person should know of how it was read. split_notes: those of them that tell of the two parts.
+    notes: what a person should know of how it was read. split_notes: those of them that tell of the two parts. coding:
+    what the labels are.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Dataset:
     is_test: Array
     notes: tuple[str, ...] = ()
     split_notes: tuple[str, ...] = ()
+    coding: Coding = ONE_LABEL
 
     @property
     def pool_notes(self) -> list[str]:
