@@ -80,7 +80,9 @@ class Bench:
         self.loop.take_turn(project.key)
         return self.store.projects.get(project.key)
 
-    def label(self, project: FakeProject, n: int, label_of: Callable[[str], str] | None = None) -> list[int]:
+    def label(
+        self, project: FakeProject, n: int, label_of: Callable[[str], str | list[str]] | None = None
+    ) -> list[int]:
         """Somebody labels the next n tasks of the queue. Gives the tasks."""
         asked = (project.queue() or [])[:n]
         assert len(asked) == n

@@ -247,17 +247,17 @@ class FakeLabelStudio:
         self,
         project_id: int,
         task_id: int,
-        label: str | None,
+        label: str | list[str] | None,
         *,
         from_name: str = "topic",
         skip: bool = False,
         user_id: int = 1,
     ) -> dict[str, Any]:
-        """Submit an annotation (label None: an empty one). Gives the webhook."""
+        """Submit an annotation (label None, or no labels: an empty one). Gives the webhook."""
         project = self.projects[project_id]
         annotation = {
             "id": self._new_id(),
-            "result": [] if label is None else [_choice(from_name, label)],
+            "result": [_choice(from_name, label)] if label else [],
             "was_cancelled": skip,
             "ground_truth": False,
             "created_at": self._moment(),
@@ -798,8 +798,9 @@ def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _choice(from_name: str, label: str) -> dict[str, Any]:
-    return {"from_name": from_name, "to_name": "text", "type": "choices", "value": {"choices": [label]}}
+def _choice(from_name: str, label: str | list[str]) -> dict[str, Any]:
+    chosen = label if isinstance(label, list) else [label]
+    return {"from_name": from_name, "to_name": "text", "type": "choices", "value": {"choices": chosen}}
 
 
 def _connection_fields(body: dict[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_pipeline_gives_our_probabilities(encoder: str | None, choice: str, n_la
     model = make_model(encoder, choice, n_labels)
     texts = [*TEXTS, *ODD_TEXTS]
     pipeline = as_pipeline(model.features, model.classifier)
-    np.testing.assert_allclose(pipeline.predict_proba(texts), model.predict_proba(texts), atol=1e-6)
+    np.testing.assert_allclose(pipeline.predict_proba(texts), model.believe(texts).wide, atol=1e-6)
     assert list(pipeline.classes_) == [f"label {n}" for n in range(n_labels)]
     assert has_embeddings(model) == (choice != "tfidf")
 
@@ -101,7 +101,7 @@ def test_pipeline_gives_our_probabilities(encoder: str | None, choice: str, n_la
 def test_forgotten_terms_are_left_out() -> None:
     model = make_model(None, "tfidf", 3, without=3)
     pipeline = as_pipeline(model.features, model.classifier)
-    np.testing.assert_allclose(pipeline.predict_proba(TEXTS), model.predict_proba(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(pipeline.predict_proba(TEXTS), model.believe(TEXTS).wide, atol=1e-6)
 
 
 def test_model_that_has_seen_nothing_but_its_labels_is_exported() -> None:
@@ -186,7 +186,7 @@ def test_exported_model_answers_the_same_where_this_package_is_not(
     assert model is not None
     assert has_embeddings(model) == (bench.settings.encoder == WORDLLAMA)
     assert classes == ["animal", "machine"]
-    np.testing.assert_allclose(proba, model.predict_proba(texts), atol=1e-6)
+    np.testing.assert_allclose(proba, model.believe(texts).wide, atol=1e-6)
     assert predicted == [classes[column] for column in np.argmax(proba, axis=1)]
     pinned = [line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()]
     encoder = ["tokenizers"] if bench.settings.encoder == WORDLLAMA else []
@@ -233,7 +233,7 @@ def test_tasks_stand_in_the_table_with_labels_and_predictions(
         if text is None:
             assert (row["predicted"], row["probability"]) == ("", "")
             continue
-        proba = model.predict_proba([text])[0]
+        proba = model.believe([text]).wide[0]
         assert row["predicted"] == model.classifier.classes[proba.argmax()]
         assert float(row["probability"]) == pytest.approx(proba.max(), abs=1e-6)
     assert summary["files"] == sorted([*FILES, "tasks.csv"])

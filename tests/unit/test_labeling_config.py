@@ -88,8 +88,8 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
         (about_text('<Rating name="topic" toName="text"/>'), "must be <Choices>, not <Rating>"),
         (about_text('<Labels name="topic" toName="text"><Label value="A"/></Labels>'), "not <Labels>"),
         (
-            about_text(f'<Choices name="topic" toName="text" choice="multiple">{A_OR_B}</Choices>'),
-            "must be single choice, not choice='multiple'",
+            about_text(f'<Choices name="topic" toName="text" choice="several">{A_OR_B}</Choices>'),
+            "must be single or multiple choice, not choice='several'",
         ),
         (
             about_text(

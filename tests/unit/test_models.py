@@ -65,7 +65,7 @@ def test_next_version_takes_over_the_features(setting: Setting) -> None:
     second, _ = setting.publish(2, features_id=features_id)
     model = models.get(KEY, second)
     assert model is not None
-    assert model.predict_proba(["a cat"]).shape == (1, 2)
+    assert model.believe(["a cat"]).wide.shape == (1, 2)
     assert setting.loaded == [features_id]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -80,6 +79,7 @@ class Plan:
 class _Basis:
     """What a plan is based on. trained_on, audits: labels that train and test. after_run: the newest run's number."""
 
+    question: Question
     version: Version
     trained_on: Mapping[int, str]
     audits: Mapping[int, str]
@@ -101,6 +101,8 @@ def make_plan(case: Case, pool: Pool) -> Plan:
     pool: up to date. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
     """
     Goal(case.max_error, case.delta, per_label=case.per_label)
+    if case.per_label and not case.config.question.coding.has_one_class:
+        raise NotPossible("a promise for each label needs a question with one label as its answer")
     basis, automation, key = _basis(case), case.store.automation, case.project.key
     classifier = _labelling_model(basis, pool, case.settings)
     audited = pool.having_rows(list(basis.audits))
@@ -131,7 +133,8 @@ def _basis(case: Case) -> _Basis:
         raise NotPossible(
             f"project {key} has no model yet: it comes after {case.settings.min_labels} labels of 2 kinds"
         )
-    if version.labels != case.config.question.labels:
+    question = case.config.question
+    if version.question != question.fingerprint or version.labels != question.labels:
         raise NotPossible(
             f"the label config has changed since {version.name} was trained: wait for the next version, then plan again"
         )
@@ -159,11 +162,11 @@ def _basis(case: Case) -> _Basis:
     }
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
     after_run = max((run.number for run in runs), default=0)
-    return _Basis(version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
+    return _Basis(question, version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
 
 
 def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Learned:
-    labelled, choices = pool.labelled(basis.trained_on), pool.features.choices()
+    labelled, choices = pool.labelled(basis.trained_on, basis.question.coding), pool.features.choices()
     if not labelled.is_trainable:
         raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(labelled.classes)}")
     return train(labelled, choices, tune(labelled, choices, settings.features, settings.seed))
@@ -215,10 +218,13 @@ def _covered(audited: list[int], audit: Predictions, found: Guarantee) -> Collec
 
 
 def _report(
-    basis: _Basis, found: Guarantee, labels: tuple[AutomaticLabel, ...], points: list[tuple[float, float]]
+    basis: _Basis,
+    found: Guarantee,
+    labels: tuple[AutomaticLabel, ...],
+    points: list[tuple[float, float]],
 ) -> dict[str, Any]:
     n_pool = len(found.is_selected)
-    by_label = Counter(one.label for one in labels)
+    by_label = basis.question.coding.counts(one.label for one in labels)
     return {
         "plan": basis.fingerprint,
         "version": basis.version.name,

@@ -231,7 +231,8 @@ def _go_on(parts: _Parts, run: Run, *, applies: bool, as_json: bool) -> None:
             "it, --undo takes it back"
         )
     Sync(parts.store, parts.studio, parts.clock).config(parts.key)
-    gone = {one.label for one in parts.store.automation.labels(run, PLANNED)} - set(parts.config.question.labels)
+    question, planned = parts.config.question, parts.store.automation.labels(run, PLANNED)
+    gone = question.coding.counts(one.label for one in planned).keys() - set(question.labels)
     if gone:
         raise NotPossible(
             f"the label config has changed since run {run.number} was begun, {sorted(gone)[0]!r} is gone: "
@@ -335,5 +336,6 @@ def _example_lines(parts: _Parts, plan: Plan) -> list[str]:
     for one in plan.examples:
         text = " ".join((parts.config.text_of(tasks[one.task_id].data) or "").split())
         short = text if len(text) <= _TEXT_CHARACTERS else f"{text[: _TEXT_CHARACTERS - 1]}…"
-        lines.append(f"    {one.probability:.3f} {one.label}: {short}  {parts.link(one.task_id)}")
+        answer = parts.config.question.show(one.label)
+        lines.append(f"    {one.probability:.3f} {answer}: {short}  {parts.link(one.task_id)}")
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.decomposition import TruncatedSVD
@@ -57,7 +57,7 @@ def as_pipeline(features: Features, classifier: Classifier) -> Pipeline:
 
 def has_embeddings(model: Model) -> bool:
     """Whether the model looks at embeddings, so that its pipeline needs the encoder's package."""
-    return bool(_weights(model.features, model.classifier)[2].any())
+    return bool(_weights(model.features, cast(Classifier, model.classifier))[2].any())
 
 
 def _weights(features: Features, classifier: Classifier) -> list[Array]:

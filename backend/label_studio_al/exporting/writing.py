@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as release_of
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -20,6 +20,7 @@ from label_studio_al.exporting.card import Compared, Facts, model_card
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
 from label_studio_al.exporting.tables import Row, open_table
 from label_studio_al.learners.published import Models
+from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.model import Model
 from label_studio_al.learning.rows import blocks
 from label_studio_al.questions import LabelConfig, answers, parse_config
@@ -79,6 +80,8 @@ def read_current(store: Store, signer: Signer, key: str) -> Current:
             break
         # A turn has replaced the version meanwhile: the next one is there.
     config = parse_config(project.label_config)
+    if not config.question.coding.has_one_class:
+        raise NotExportable(f"project {key} is multiple choice: only models that choose one label can be exported yet")
     labels = answers(store.annotations.all(key), config.question)
     return Current(project, version, model, config, labels, store.tasks.ids(key))
 
@@ -105,7 +108,7 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
 
     advance: called with the number of tasks just done. Raises NotExportable.
     """
-    pipeline = as_pipeline(current.model.features, current.model.classifier)
+    pipeline = as_pipeline(current.model.features, cast(Classifier, current.model.classifier))
     with _appearing(target.folder) as made:
         joblib.dump(pipeline, made / "model.joblib", compress=3)
         shutil.copyfile(Path(__file__).with_name("predict.py"), made / "predict.py")
@@ -138,7 +141,7 @@ def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> Compared:
     """The pipeline's probabilities with the model's. Raises NotExportable if they differ much."""
     if not texts:
         return Compared(0, 0.0)
-    difference = float(np.abs(pipeline.predict_proba(texts) - model.predict_proba(texts)).max())
+    difference = float(np.abs(pipeline.predict_proba(texts) - model.believe(texts).wide).max())
     if difference > LARGEST_DIFFERENCE:
         raise NotExportable(f"the exported model answers otherwise than this one, by {difference:.1e}: it is not kept")
     return Compared(len(texts), difference)

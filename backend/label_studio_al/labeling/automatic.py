@@ -7,7 +7,7 @@ a person's, even if our own records are late or lost.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from label_studio_al.labeling.predictions import NO_ANSWER_SCORE, prediction
@@ -35,11 +35,14 @@ def automatic_prediction(run: int, batch: int, result: Sequence[Mapping[str, Any
     return prediction(batch_version(run, batch), NO_ANSWER_SCORE, marked)
 
 
-def is_automatic(result: Iterable[object], updated_by: object) -> bool:
+def is_automatic(result: Sequence[object], updated_by: object, parent_prediction: object = None) -> bool:
     """Whether an annotation was set by this backend and by no person since. result: its items.
+
+    An answer without items bears no mark: it is known by the prediction that it was made of.
 
     Submitting or saving an annotation sets its `updated_by`; the action that creates annotations from predictions
     leaves it empty (measured on 1.23.2).
     """
     marks = (item.get("id") for item in result if isinstance(item, dict))
-    return updated_by is None and any(str(mark).startswith(MARK) for mark in marks)
+    is_marked = any(str(mark).startswith(MARK) for mark in marks) if result else parent_prediction is not None
+    return updated_by is None and is_marked

@@ -136,7 +136,7 @@ def _annotation(told: AnnotationPayload) -> Annotation:
         ],
         was_cancelled=bool(told.was_cancelled),
         updated_at=told.updated_at,
-        is_automatic=is_automatic(result, told.updated_by),
+        is_automatic=is_automatic(result, told.updated_by, None if told.was_cancelled else told.parent_prediction),
         completed_by=_user(told.completed_by),
     )
 

@@ -97,6 +97,7 @@ class AnnotationPayload(Named):
     was_cancelled: Any = None
     updated_at: Annotated[str, BeforeValidator(lambda value: "" if value is None else _moment(value))] = ""
     updated_by: Any = None
+    parent_prediction: Any = None
     completed_by: Any = None
 
 

@@ -17,6 +17,7 @@ from label_studio_al.learning.label_sets import ABSENT_PRESENT, SetClassifier, f
 from label_studio_al.learning.predictions import Predictions, most_probable
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
+from label_studio_al.runtime.errors import InvalidRequest
 
 # Fewer texts with a label do not tell from which probability on it should be decided for.
 THRESHOLD_FROM = 10
@@ -39,6 +40,10 @@ class Learned(Protocol):
 class Coding(Protocol):
     """Of one kind of answer. y: shape (n_tasks,), answers as texts, the same text for the same answer."""
 
+    @property
+    def has_one_class(self) -> bool:
+        """Whether an answer is one class."""
+
     def classes(self, y: Array) -> Array:
         """The classes that occur, sorted."""
 
@@ -47,6 +52,9 @@ class Coding(Protocol):
 
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """The answer with other names of its classes."""
+
+    def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
+        """Which class was taken for which other one."""
 
     def encode(self, y: Array, classes: Array) -> Array:
         """What each decision's truth is, as its column. classes: sorted, all that occur.
@@ -93,6 +101,8 @@ class Coding(Protocol):
 class OneLabel:
     """An answer is one label: one decision of as many classes as there are."""
 
+    has_one_class = True
+
     def classes(self, y: Array) -> Array:
         """As of the contract."""
         return np.unique(y)
@@ -104,6 +114,10 @@ class OneLabel:
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """As of the contract."""
         return names[answer]
+
+    def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
+        """As of the contract."""
+        return [] if truth == predicted else [(truth, predicted)]
 
     def encode(self, y: Array, classes: Array) -> Array:
         """The place of each label. Returns shape (n_tasks, 1)."""
@@ -160,6 +174,8 @@ class OneLabel:
 class LabelSets:
     """An answer is a set of labels, perhaps none: a decision of two classes for each label."""
 
+    has_one_class = False
+
     def classes(self, y: Array) -> Array:
         """As of the contract."""
         return np.array(sorted({label for text in np.unique(y) for label in labels_of(text)}), dtype=str)
@@ -171,6 +187,11 @@ class LabelSets:
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """As of the contract."""
         return text_of(names[label] for label in labels_of(answer))
+
+    def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
+        """Each label that was missed, with each that was predicted in vain."""
+        true, said = set(labels_of(truth)), set(labels_of(predicted))
+        return [(missed, vain) for missed in sorted(true - said) for vain in sorted(said - true)]
 
     def encode(self, y: Array, classes: Array) -> Array:
         """Which labels each answer has. Returns shape (n_tasks, n_labels), 0 or 1."""
@@ -247,8 +268,13 @@ LABEL_SETS = LabelSets()
 
 
 def labels_of(text: str) -> list[str]:
-    """The labels of a set that `text_of` wrote."""
-    found: list[str] = json.loads(text)
+    """The labels of a set that `text_of` wrote. Raises InvalidRequest for any other text."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise InvalidRequest(f"{text[:60]!r} is no set of labels")
     return found
 
 

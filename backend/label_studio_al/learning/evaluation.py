@@ -116,7 +116,7 @@ def evaluate(outcomes: Sequence[Outcome], labels: Sequence[str], seed: int = 0) 
         macro_f1=_macro_f1(cells, seed) if outcomes else None,
         labels=tuple(_label_qualities(names, cells)),
         confusions=tuple(sorted(confusions, key=lambda pair: (-pair.count, pair.true, pair.predicted))),
-        calibration_error=_calibration_error(outcomes) if len(outcomes) >= CALIBRATION_OUTCOMES else None,
+        calibration_error=calibration_error(outcomes) if len(outcomes) >= CALIBRATION_OUTCOMES else None,
     )
 
 
@@ -188,7 +188,7 @@ def _macro_f1(cells: Counter[tuple[str, str]], seed: int) -> Estimate:
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
-def _calibration_error(outcomes: Sequence[Outcome]) -> float:
+def calibration_error(outcomes: Sequence[Outcome]) -> float:
     """Mean distance of probability and share of hits, in bins of about equally many outcomes.
 
     Chance adds to it: a perfectly calibrated model shows 0.03 to 0.08 at 100 outcomes, 0.01 to 0.03 at 500.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from label_studio_al.learning.beliefs import Beliefs
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.strategies import MEASURES, gathered
@@ -21,13 +21,9 @@ class Model:
     """
 
     features: Features
-    classifier: Classifier
+    classifier: Learned
     ranked_by: str
     tuning: Tuning
-
-    def predict_proba(self, texts: Sequence[str]) -> Array:
-        """Probability of each of `classifier.classes`. Returns shape (n_texts, n_classes)."""
-        return self.classifier.predict_proba(self.features.transform(texts))
 
     def believe(self, texts: Sequence[str]) -> Beliefs:
         """What it says of texts."""

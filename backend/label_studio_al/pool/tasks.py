@@ -71,11 +71,6 @@ class Pool:
         return self._config.field
 
     @property
-    def coding(self) -> Coding:
-        """What models make of the answers to the tasks' question."""
-        return self._config.question.coding
-
-    @property
     def features(self) -> Features:
         """What turns texts into rows; only after the first `refresh`."""
         assert self._fit
@@ -143,11 +138,11 @@ class Pool:
         """Those of the tasks that have a row, in the given order."""
         return [task_id for task_id, row in zip(task_ids, self._rows_of(task_ids), strict=True) if row >= 0]
 
-    def labelled(self, labels: Mapping[int, str], among: Sequence[int] | None = None) -> Labelled:
-        """The labelled tasks that have a row, in the order of `among`, or else of the labels."""
+    def labelled(self, labels: Mapping[int, str], coding: Coding, among: Sequence[int] | None = None) -> Labelled:
+        """The labelled tasks that have a row, in the order of `among`, or else of the labels. coding: of these."""
         known = self.having_rows(list(labels) if among is None else among)
         y = np.array([labels[task_id] for task_id in known], dtype=str)
-        return Labelled(self.X[self.rows(known)], y, np.array(known, dtype=np.int64), self.coding)
+        return Labelled(self.X[self.rows(known)], y, np.array(known, dtype=np.int64), coding)
 
     def open_rows(self, *closed: Sequence[int]) -> Array:
         """The live rows of all tasks but these, ascending by task."""

@@ -1,7 +1,7 @@
 """What label configs ask. A question alone knows its control's JSON and what an answer is."""
 
 from label_studio_al.questions.base import UNREAD, Answer, Question, Reading
-from label_studio_al.questions.choices import SingleChoice
+from label_studio_al.questions.choices import MultipleChoice, SingleChoice
 from label_studio_al.questions.config import LabelConfig, parse_config
 from label_studio_al.questions.votes import answers, unread
 
@@ -9,6 +9,7 @@ __all__ = [
     "UNREAD",
     "Answer",
     "LabelConfig",
+    "MultipleChoice",
     "Question",
     "Reading",
     "SingleChoice",

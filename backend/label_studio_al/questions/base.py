@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeAlias
 from label_studio_al.labeling.tags import Tag
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import Coding
+from label_studio_al.learning.evaluation import Evaluation, Outcome
 
-# In one form for each answer, so that equal answers compare as equal: "Spam".
+# A text, the same for the same answer: a label, or the JSON of a set of labels.
 Answer: TypeAlias = str
 
 # Why an annotation that somebody gave holds no answer, and what to say of such annotations.
@@ -20,7 +21,7 @@ UNREAD: Mapping[str, str] = MappingProxyType(
     {
         UNKNOWN_LABEL: "give a label that is not in the label config",
         OTHER_CONTROL: "answer another control than the label config's",
-        OTHER_TYPE: "hold something else than one choice",
+        OTHER_TYPE: "hold something else than the choices that are asked for",
     }
 )
 
@@ -52,6 +53,10 @@ class Question(Protocol):
     def coding(self) -> Coding:
         """What models make of answers."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Another one means that stored answers mean something else."""
+
     def read(self, result: object) -> Reading:
         """The answer in an annotation's result, whatever that is."""
 
@@ -66,6 +71,15 @@ class Question(Protocol):
         The best first; fewer where there are fewer. given: what people answered to a task of the same content, which
         comes first.
         """
+
+    def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
+        """How good predictions are. labels: those that are reported first, in their order."""
+
+    def show(self, answer: Answer) -> str:
+        """The answer for people."""
+
+    def value(self, answer: Answer) -> str | list[str]:
+        """The answer as JSON."""
 
 
 class Kind(Protocol):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from label_studio_al.labeling.tags import VARIABLE, Tag
 from label_studio_al.learning.beliefs import Beliefs
-from label_studio_al.learning.coding import ONE_LABEL, Coding
+from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, Coding, labels_of, text_of
+from label_studio_al.learning.evaluation import Evaluation, Outcome, evaluate
 from label_studio_al.learning.predictions import top_k
+from label_studio_al.learning.set_evaluation import evaluate_sets
 from label_studio_al.questions.base import (
     NOT_ANSWERED,
     OTHER_CONTROL,
@@ -31,6 +33,8 @@ class SingleChoice:
     object_name: str
     labels: tuple[str, ...]
     coding: ClassVar[Coding] = ONE_LABEL
+    # As of all versions before there was another question.
+    fingerprint: ClassVar[str] = ""
 
     @classmethod
     def reads(cls, control: Tag) -> bool:
@@ -69,6 +73,104 @@ class SingleChoice:
             return top_k(proba, classes, k)
         is_given = classes == np.array([label or "" for label in given], dtype=str)[:, None]
         return top_k(proba, classes, k, is_given)
+
+    def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
+        """As of the contract."""
+        return evaluate(outcomes, labels, seed)
+
+    def show(self, answer: Answer) -> str:
+        """The label."""
+        return answer
+
+    def value(self, answer: Answer) -> str:
+        """The label."""
+        return answer
+
+
+@dataclass(frozen=True)
+class MultipleChoice:
+    """Which of the labels, perhaps none. An answer is a set of labels as one text (see learning.coding.text_of)."""
+
+    name: str
+    object_name: str
+    labels: tuple[str, ...]
+    coding: ClassVar[Coding] = LABEL_SETS
+    fingerprint: ClassVar[str] = "multiple choice"
+
+    @classmethod
+    def reads(cls, control: Tag) -> bool:
+        """Whether a control asks for any number of labels."""
+        return control.tag == "Choices" and control.attributes.get("choice") == "multiple"
+
+    @classmethod
+    def of(cls, control: Tag, object_name: str) -> MultipleChoice:
+        """Raises UnsupportedConfig with one sentence."""
+        check_choices(control)
+        return cls(control.name, object_name, control.labels)
+
+    def read(self, result: object) -> Reading:
+        """The choices that the config offers; an empty result is the answer that none of them applies.
+
+        Measured on 1.23.2: nothing ticked is an annotation with an empty result.
+        """
+        if not isinstance(result, list):
+            return NOT_ANSWERED
+        if not result:
+            return Reading(text_of(()))
+        items = items_of(result, self.name)
+        if not items:
+            return Reading(unread=OTHER_CONTROL)
+        chosen = choices_of(items)
+        if chosen is None:
+            return Reading(unread=OTHER_TYPE)
+        known = [label for label in chosen if label in self.labels]
+        return Reading(text_of(known)) if known or not chosen else Reading(unread=UNKNOWN_LABEL)
+
+    def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
+        """One item with all labels, in the config's order; none where no label applies."""
+        chosen = set(labels_of(answer))
+        shown = [label for label in self.labels if label in chosen]
+        return [choices_item(self.name, self.object_name, shown, confidence)] if shown else []
+
+    def best(
+        self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
+    ) -> list[list[tuple[Answer, float]]]:
+        """As of the contract. The second best differs from the best in the decision that is the least certain."""
+        is_offered = np.isin(beliefs.names, self.labels)
+        cuts = None if beliefs.thresholds is None else beliefs.thresholds[is_offered]
+        offered = replace(beliefs, proba=beliefs.proba[:, is_offered], names=beliefs.names[is_offered], thresholds=cuts)
+        if not is_offered.any():
+            return [[] for _ in range(len(beliefs))]
+        first = self.coding.decide(offered)
+        found = [[pair] for pair in first.pairs()]
+        if k > 1:
+            certainty = offered.proba.max(axis=2)
+            least = certainty.argmin(axis=1)
+            for place, (answers, decision) in enumerate(zip(found, least.tolist(), strict=True)):
+                other = self.coding.changed(answers[0][0], offered.names, decision, 0)
+                share = certainty[place, decision]
+                answers.append((other, float(min(1.0, answers[0][1] * (1 - share) / max(share, 1e-12)))))
+        if given is not None:
+            for place, answer in enumerate(given):
+                if answer is not None and answer != found[place][0][0]:
+                    found[place] = [(answer, self._probability(offered, place, answer)), *found[place]][:k]
+        return found
+
+    def _probability(self, beliefs: Beliefs, place: int, answer: Answer) -> float:
+        chosen = np.isin(beliefs.names, labels_of(answer)).astype(int)
+        return float(beliefs.proba[place, np.arange(len(chosen)), chosen].prod())
+
+    def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
+        """As of the contract, and micro-F1."""
+        return evaluate_sets(outcomes, labels, seed)
+
+    def show(self, answer: Answer) -> str:
+        """The labels, with commas."""
+        return ", ".join(labels_of(answer)) or "none of them"
+
+    def value(self, answer: Answer) -> list[str]:
+        """The labels."""
+        return labels_of(answer)
 
 
 def check_choices(control: Tag) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from label_studio_al.labeling.tags import Tag
 from label_studio_al.questions.base import Kind
-from label_studio_al.questions.choices import SingleChoice
+from label_studio_al.questions.choices import MultipleChoice, SingleChoice
 from label_studio_al.runtime.errors import UnsupportedConfig
 
-KINDS: list[Kind] = [SingleChoice]
+KINDS: list[Kind] = [SingleChoice, MultipleChoice]
 
 
 def find_kind(control: Tag) -> Kind:
@@ -16,5 +16,7 @@ def find_kind(control: Tag) -> Kind:
     if found is not None:
         return found
     if control.tag == "Choices":
-        raise UnsupportedConfig(f"<Choices> must be single choice, not choice={control.attributes['choice']!r}")
+        raise UnsupportedConfig(
+            f"<Choices> must be single or multiple choice, not choice={control.attributes['choice'][:20]!r}"
+        )
     raise UnsupportedConfig(f"the control must be <Choices>, not <{control.tag}>")

@@ -81,6 +81,12 @@ class Measurements(Part):
         with self._write() as connection:
             connection.execute(_measured_on_more(key, 0))
 
+    def begin_anew(self, key: str) -> None:
+        """Forget all of it: another question is asked."""
+        with self._write() as connection:
+            for table in (schema.measurements, schema.outcomes):
+                connection.execute(sa.delete(table).where(table.c.project_key == key))
+
     def all(self, key: str) -> list[Measurement]:
         """All measurements, oldest first."""
         with self._read() as connection:

@@ -141,6 +141,9 @@ versions = sa.Table(
     sa.Column("ranked_by", sa.String(32), nullable=False),
     sa.Column("labels", sa.Text, nullable=False),
     sa.Column("learnt", sa.Text, key="trained_on", nullable=False),
+    # Empty: one label out of several.
+    sa.Column("question", sa.Text, nullable=False, server_default=""),
+    sa.Column("n_labels", sa.Integer, nullable=False, server_default="0"),
     # Of `trained_on`, how many tasks have each label: reading a million tasks takes longer than a status page may.
     sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
     sa.Column("features_id", sa.Integer),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -19,9 +18,9 @@ from label_studio_al.store.windows import NewTasks, TopK, add_to_window
 
 @dataclass(frozen=True)
 class Version:
-    """A published version without its model: `trained_on` maps task ids to the labels it was trained on.
+    """A published version without its model: `trained_on` maps task ids to the answers it was trained on.
 
-    `revision`: the project's revision that it has seen.
+    `revision`: the project's revision that it has seen. question: the fingerprint of what was asked.
     """
 
     id: int
@@ -34,6 +33,7 @@ class Version:
     features_id: int | None
     has_model: bool
     installation: str = ""
+    question: str = ""
 
     @property
     def name(self) -> str:
@@ -43,7 +43,10 @@ class Version:
 
 @dataclass(frozen=True)
 class VersionHead:
-    """What a status page shows of a version: reading all its labels takes longer. label_counts: by label."""
+    """What a status page shows of a version: reading all its answers takes longer.
+
+    label_counts: in how many answers each label is. n_labels: how many answers it was trained on.
+    """
 
     id: int
     number: int
@@ -53,16 +56,12 @@ class VersionHead:
     label_counts: dict[str, int]
     has_model: bool
     installation: str = ""
+    n_labels: int = 0
 
     @property
     def name(self) -> str:
         """The model version that Label Studio shows."""
         return version_name(self.number, self.installation)
-
-    @property
-    def n_labels(self) -> int:
-        """How many labelled tasks it was trained on."""
-        return sum(self.label_counts.values())
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ class NewVersion:
     pushed: those of the window whose predictions Label Studio has; None for all. top_k: the most probable labels of
     each of the window's tasks: (label, probability), the best first. audits: those of the window that were drawn at
     random. late_audits: those of the version before that are not in the window and may still come: a task that was
-    served before the switch is labelled after it.
+    served before the switch is labelled after it. question: its fingerprint. label_counts: in how many answers each
+    label is.
     """
 
     number: int
@@ -88,6 +88,8 @@ class NewVersion:
     late_audits: frozenset[int] = frozenset()
     top_k: TopK = field(default_factory=dict)
     pushed: frozenset[int] | None = None
+    question: str = ""
+    label_counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ class Versions(Part):
             "ranked_by": new.ranked_by,
             "labels": json.dumps(new.labels),
             "trained_on": json.dumps(new.trained_on),
-            "label_counts": json.dumps(Counter(new.trained_on.values())),
+            "label_counts": json.dumps(new.label_counts),
+            "n_labels": len(new.trained_on),
+            "question": new.question,
             "features_id": new.features_id,
             "artifact": new.artifact,
             "late_audits": json.dumps(sorted(new.late_audits)),
@@ -166,6 +170,7 @@ class Versions(Part):
             table.features_id,
             table.artifact.is_not(None).label("has_model"),
             table.installation,
+            table.question,
         ).where(table.id == version_id)
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
@@ -185,7 +190,7 @@ class Versions(Part):
     def current(self, key: str | None = None) -> dict[str, VersionHead]:
         """The current version of each project that has one, by the project's key; optionally of one project only."""
         table = schema.versions.c
-        names = ("id", "number", "created_at", "ranked_by", "labels", "label_counts", "installation")
+        names = ("id", "number", "created_at", "ranked_by", "labels", "label_counts", "installation", "n_labels")
         query = sa.select(
             table.project_key, *(table[name] for name in names), table.artifact.is_not(None).label("has_model")
         ).join(schema.projects, schema.projects.c.version_id == table.id)
@@ -203,6 +208,7 @@ class Versions(Part):
                 json.loads(row.label_counts),
                 row.has_model,
                 row.installation,
+                row.n_labels,
             )
             for row in rows
         }

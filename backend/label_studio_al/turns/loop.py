@@ -42,6 +42,7 @@ from label_studio_al.turns.means import Means
 from label_studio_al.turns.measuring import keep_predictions, measure
 from label_studio_al.turns.policy import (
     fresh_and_due,
+    is_of,
     is_trainable,
     label_counts,
     training_reason,
@@ -267,6 +268,8 @@ class Loop:
                 late_audits=frozenset(before.difference(subject.annotated, window.task_ids)),
                 top_k=window.top_k_of(),
                 pushed=pushed,
+                question=config.question.fingerprint,
+                label_counts=label_counts(subject),
             )
             is_switched = self._studio is None
             version = self._store.versions.publish(key, new, is_switched=is_switched, turn=progress.turn)
@@ -286,6 +289,9 @@ class Loop:
         """Keep what the published version says of labels that it was not trained on, before the next one is."""
         version = subject.version
         if version is None or not version.has_model:
+            return
+        if not is_of(subject.config.question, version):
+            self._store.measurements.begin_anew(subject.key)
             return
         try:
             model = self._models.get(subject.key, version.id)

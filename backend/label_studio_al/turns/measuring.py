@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,8 +13,8 @@ from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.evaluation import (
     HeldOut,
     Outcome,
+    Suspect,
     audit_outcomes,
-    evaluate,
     hold_out,
     random_baseline,
     suspects,
@@ -76,7 +75,7 @@ def measure(store: Store, subject: Subject, version: Version, model: Model, now:
     """
     key = subject.key
     history = store.measurements.all(key)
-    n_labels, counts = len(version.trained_on), _label_counts(version)
+    n_labels, counts = len(version.trained_on), _label_counts(subject, version)
     if history and not _is_due(history[-1], counts):
         return None
     history = [one for one in history if one.n_labels <= n_labels]
@@ -87,15 +86,16 @@ def measure(store: Store, subject: Subject, version: Version, model: Model, now:
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
     about = {"features": model.tuning.sentence(), "labels": counts}
-    fit = fit_beside(subject.pool, model.tuning)
+    fit = fit_beside(subject, model.tuning)
     report = about | _report(store, subject, version, fit, kappas)
     measurement = Measurement(version.number, n_labels, now, kappa, predictions, report)
     store.measurements.record(key, measurement)
     return measurement
 
 
-def _label_counts(version: Version) -> dict[str, int]:
-    return dict.fromkeys(version.labels, 0) | Counter(version.trained_on.values())
+def _label_counts(subject: Subject, version: Version) -> dict[str, int]:
+    counts = subject.config.question.coding.counts(version.trained_on.values())
+    return dict.fromkeys(version.labels, 0) | counts
 
 
 def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
@@ -116,8 +116,8 @@ def _report(
     fit: Callable[[Matrix, Array], Learned],
     kappas: list[float],
 ) -> dict[str, Any]:
-    pool, seed = subject.pool, subject.settings.seed
-    counts = _label_counts(version)
+    pool, question, seed = subject.pool, subject.config.question, subject.settings.seed
+    counts = _label_counts(subject, version)
     n_labels = len(version.trained_on)
     # What a version of more labels predicted says nothing of the present one: labels were deleted since.
     kept = [
@@ -131,25 +131,29 @@ def _report(
     ]
     trained_on = {task_id: version.trained_on[task_id] for task_id in pool.having_rows(list(version.trained_on))}
     some = _some(list(trained_on), seed)
-    held_out = hold_out(fit, pool.labelled(trained_on, some), seed)
+    held_out = hold_out(fit, pool.labelled(trained_on, question.coding, some), seed)
     drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in trained_on], seed)
-    baseline = random_baseline(fit, pool.labelled(trained_on, drawn), seed)
-    cross_validation = evaluate(held_out.outcomes(), list(map(str, held_out.classes)), seed)
+    baseline = random_baseline(fit, pool.labelled(trained_on, question.coding, drawn), seed)
+    cross_validation = question.figures(held_out.outcomes(), held_out.classes.tolist(), seed)
     recall = {quality.label: quality.recall for quality in cross_validation.labels}
     n_audits = sum(outcome.is_audit for outcome in outcomes)
     return {
-        "audit": asdict(evaluate(audit_outcomes(outcomes, n_labels), version.labels, seed)),
+        "audit": asdict(question.figures(audit_outcomes(outcomes, n_labels), version.labels, seed)),
         "cross_validation": asdict(cross_validation),
         "confusing_pairs": _confusing_pairs(held_out, some),
-        "suspects": [
-            {"task_id": some[found.pop("example")]} | found for found in map(asdict, suspects(held_out, SUSPECTS_SHOWN))
-        ],
+        "suspects": [_suspect(question, one, some) for one in suspects(held_out, SUSPECTS_SHOWN)],
         "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
         "random_baseline": [asdict(point) for point in baseline],
         "agreement": kappas,
         "stop": asdict(when_to_stop(kappas, counts, recall, n_audits)),
         "forecast": asdict(next_labels(outcomes, n_labels)),
     }
+
+
+def _suspect(question: Question, found: Suspect, task_ids: Sequence[int]) -> dict[str, Any]:
+    shown = {"label": question.show(found.label), "predicted": question.show(found.predicted)}
+    about = asdict(found)
+    return {"task_id": task_ids[about.pop("example")]} | about | shown
 
 
 def _some(task_ids: Sequence[int], seed: int) -> list[int]:
@@ -162,9 +166,8 @@ def _confusing_pairs(held_out: HeldOut, task_ids: Sequence[int]) -> list[dict[st
     """Labels that are taken for one another most often, either way round, with the surest mistakes as examples."""
     mistakes: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for task_id, outcome in zip(task_ids, held_out.outcomes(), strict=False):
-        if not outcome.is_correct:
-            pair = (min(outcome.label, outcome.predicted), max(outcome.label, outcome.predicted))
-            mistakes.setdefault(pair, []).append((-outcome.probability, task_id))
+        for one, other in held_out.coding.confused(outcome.label, outcome.predicted):
+            mistakes.setdefault((min(one, other), max(one, other)), []).append((-outcome.probability, task_id))
     worst = sorted(mistakes.items(), key=lambda item: (-len(item[1]), item[0]))[:PAIRS_SHOWN]
     return [
         {"labels": list(pair), "count": len(found), "task_ids": [one for _, one in sorted(found)[:EXAMPLES_SHOWN]]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from label_studio_al.questions import Question
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Version
 from label_studio_al.store.activity import (
@@ -34,6 +35,8 @@ def training_reason(subject: Subject) -> str | None:
         return "the first version"
     if version.revision < project.wanted_revision:
         return "a new version was asked for"
+    if not is_of(subject.config.question, version):
+        return "the question of the config changed"
     if version.labels != subject.config.question.labels:
         return "the labels of the config changed"
     if version.features_id != subject.pool.features_id:
@@ -46,6 +49,11 @@ def training_reason(subject: Subject) -> str | None:
     if n_changed >= growth(subject.settings, len(version.trained_on)):
         return f"{n_changed} new or changed labels"
     return None
+
+
+def is_of(question: Question, version: Version) -> bool:
+    """Whether the version answers this kind of question."""
+    return version.question == question.fingerprint
 
 
 def count_changed(version: Version, labels: Mapping[int, str]) -> int:

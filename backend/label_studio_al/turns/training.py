@@ -11,7 +11,6 @@ from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, fit_as, n_deciding, train, tune
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
-from label_studio_al.pool.tasks import Pool
 from label_studio_al.turns.subject import Subject
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ class Training:
 
     def train(self, subject: Subject) -> Trained:
         """A model of all labels."""
-        labelled = subject.pool.labelled(subject.labels)
+        labelled = subject.pool.labelled(subject.labels, subject.config.question.coding)
         tuning = self._tuning(subject, labelled)
         return Trained(train(labelled, subject.pool.features.choices(), tuning), tuning)
 
@@ -55,7 +54,7 @@ class Training:
         return known[1]
 
 
-def fit_beside(pool: Pool, tuning: Tuning | None) -> Callable[[Matrix, Array], Learned]:
-    """How classifiers beside the published one are trained: in the same way."""
-    choices = pool.features.choices()
-    return fit_as(choices, tuning or Tuning(next(iter(choices))), pool.coding)
+def fit_beside(subject: Subject, tuning: Tuning | None) -> Callable[[Matrix, Array], Learned]:
+    """How models beside the published one are trained: in the same way."""
+    choices = subject.pool.features.choices()
+    return fit_as(choices, tuning or Tuning(next(iter(choices))), subject.config.question.coding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,6 +12,8 @@ from flask.typing import ResponseReturnValue
 from label_studio_al import __version__
 from label_studio_al.labeling import project_id_of, score, version_name
 from label_studio_al.learning.reasons import CHECK, why_asked
+from label_studio_al.questions import parse_config
+from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
 from label_studio_al.web.parts import Parts, parts
@@ -124,7 +127,7 @@ def _project_url(here: Parts, project: Project) -> str | None:
 
 def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, Any]:
     size, left = here.store.windows.sizes(project.key, version.id)
-    tasks = here.store.windows.next(project.key, version.id, SHOWN_TASKS)
+    tasks = [_for_people(project, one) for one in here.store.windows.next(project.key, version.id, SHOWN_TASKS)]
     checks = here.store.automation.checks(project.key, [task.task_id for task in tasks])
     project_id = project_id_of(project.key)
     return {
@@ -139,6 +142,15 @@ def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, An
             for task in tasks
         ],
     }
+
+
+def _for_people(project: Project, task: WindowTask) -> WindowTask:
+    """The task with its answers as people read them."""
+    try:
+        question = parse_config(project.label_config).question
+    except UnsupportedConfig:
+        return task
+    return replace(task, top_k=tuple((question.show(answer), probability) for answer, probability in task.top_k))
 
 
 def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def test_settings_that_are_not_finite_are_refused(client: FlaskClient) -> None:
         "plain text",
         "<View></Wrong>",
         config("A"),
-        TWO.replace("<Choices", '<Choices choice="multiple"'),
+        TWO.replace("<Choices", '<Choices choice="several"'),
         TWO.replace("<View>", '<View><Image name="image" value="$image"/>').replace('toName="text"', 'toName="image"'),
         TWO.replace("</View>", '<Rating name="stars" toName="text"/></View>'),
         TWO.replace('value="$text"', 'value="$text" valueType="url"'),
