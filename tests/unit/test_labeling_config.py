@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from label_studio_al.labeling.tags import MAX_CONFIG_CHARACTERS
-from label_studio_al.questions import UNREAD, LabelConfig, SingleChoice, parse_config
+from label_studio_al.learning.coding import labels_of
+from label_studio_al.questions import UNREAD, LabelConfig, MultipleChoice, SingleChoice, parse_config
+from label_studio_al.questions.registry import KINDS
 from label_studio_al.runtime.errors import UnsupportedConfig
 from tests.support.build import choice, config_xml
 
@@ -262,3 +264,51 @@ def test_two_answers_of_one_control_give_no_label() -> None:
 
 def test_same_answer_twice_is_one_answer() -> None:
     assert QUESTION.read([choice("A"), choice("A")]).answer == "A"
+
+
+def test_no_two_kinds_of_question_have_one_fingerprint() -> None:
+    """Stored answers of one kind would pass for another's."""
+    fingerprints = [kind.fingerprint for kind in KINDS]
+    assert len(set(fingerprints)) == len(KINDS) > 1
+
+
+@pytest.mark.parametrize(
+    ("result", "labels"),
+    [
+        ([], []),
+        ([choice("B")], ["B"]),
+        ([choice("A") | {"value": {"choices": ["B", "A"]}}], ["A", "B"]),
+        ([choice("A") | {"value": {"choices": []}}], []),
+        ([choice("A") | {"value": {"choices": ["B", "gone"]}}], ["B"]),
+    ],
+)
+def test_set_of_a_result(result: object, labels: list[str]) -> None:
+    question = MultipleChoice("topic", "text", ("A", "B"))
+    answer = question.read(result).answer
+    assert answer is not None
+    assert labels_of(answer) == labels
+    assert question.read(question.write(answer, 0.5)).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (None, None),
+        ("A", None),
+        ([choice("gone")], "unknown_label"),
+        ([choice("A", control="other")], "other_control"),
+        ([choice("A"), choice("B")], "other_type"),
+        ([choice("A") | {"value": {"rating": 3}}], "other_type"),
+        ([choice("A") | {"value": {"choices": [["A"]]}}], "other_type"),
+    ],
+)
+def test_reason_why_a_result_gives_no_set(result: object, reason: str | None) -> None:
+    reading = MultipleChoice("topic", "text", ("A", "B")).read(result)
+    assert (reading.answer, reading.unread) == (None, reason)
+
+
+@pytest.mark.parametrize("labels", [["A"], ["A", "A"]])
+def test_multiple_choice_needs_two_labels(labels: list[str]) -> None:
+    inside = "".join(f'<Choice value="{label}"/>' for label in labels)
+    with pytest.raises(UnsupportedConfig, match="2 labels or more"):
+        parse_config(about_text(f'<Choices name="topic" toName="text" choice="multiple">{inside}</Choices>'))

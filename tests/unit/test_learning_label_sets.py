@@ -10,14 +10,15 @@ import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
+from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.classifier import REGULARISATION_C
 from label_studio_al.learning.coding import LABEL_SETS, text_of
 from label_studio_al.learning.evaluation import hold_out, suspects
-from label_studio_al.learning.label_sets import fit_sets
+from label_studio_al.learning.label_sets import ABSENT_PRESENT, fit_sets
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, fit_as, train, tune
 from label_studio_al.learning.rows import Rows
-from label_studio_al.learning.strategies import STRATEGIES
+from label_studio_al.learning.strategies import STRATEGIES, gathered, margin
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from tests.support.queries import make_query
@@ -118,3 +119,14 @@ def test_strategy_for_one_decision_refuses_with_a_sentence() -> None:
     query = make_query(**given, coding=LABEL_SETS, fit=fit, classifier=fit(X, y))
     with pytest.raises(InvalidRequest, match=r"^expected_error_reduction works where a task has one label"):
         STRATEGIES["expected_error_reduction"].choose(query)
+
+
+def test_what_lies_at_its_threshold_is_the_most_uncertain() -> None:
+    present = np.array([[0.2001, 0.9], [0.5, 0.9], [0.05, 0.9]])
+    proba = np.stack([1 - present, present], axis=2)
+    centred = Beliefs(proba, ABSENT_PRESENT, NAMES[:2], np.array([0.2, 0.5])).centred
+    assert centred.proba[0, 0].tolist() == pytest.approx([0.5, 0.5], abs=0.001)
+    np.testing.assert_allclose(centred.proba[:, 1, 1], 0.9)
+    assert int(gathered(margin, centred).argmax()) == 0
+    assert (centred.decided[:, 0] == [1, 1, 0]).all()
+    np.testing.assert_allclose(centred.proba.sum(axis=2), 1)

@@ -12,6 +12,7 @@ import pytest
 from label_studio_al.exporting.tables import Row as Exported
 from label_studio_al.exporting.tables import open_table
 from label_studio_al.labeling import MARK
+from label_studio_al.learning.coding import LABEL_SETS, text_of
 from label_studio_al.simulate.data import read_data
 from tests.support.build import choice
 from tests.support.data_files import pairs, refusal, said, write_csv, write_jsonl
@@ -227,3 +228,13 @@ def test_odd_answers_in_an_export_are_left_out(tmp_path: Path, value: object) ->
     odd = exported(30, "A")
     odd["annotations"][0]["result"][0]["value"] = value
     assert len(read_data(str(write_export(tmp_path / "a.json", [*PLAIN, odd]))).texts) == 8
+
+
+def test_several_labels_in_an_answer_make_it_multiple_choice(tmp_path: Path) -> None:
+    several = {**choice("A"), "value": {"choices": ["B", "A"]}}
+    tasks = [exported(n, "A") for n in range(1, 6)]
+    tasks += [{**exported(n, "A"), "annotations": [{"id": n, "task": n, "result": [several]}]} for n in range(6, 11)]
+    tasks += [{**exported(n, "A"), "annotations": [{"id": n, "task": n, "result": []}]} for n in range(11, 16)]
+    data = read_data(str(write_export(tmp_path / "export.json", tasks)))
+    assert data.coding is LABEL_SETS
+    assert sorted(data.labels.tolist()) == sorted([text_of("A")] * 5 + [text_of("AB")] * 5 + [text_of("")] * 5)

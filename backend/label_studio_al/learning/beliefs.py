@@ -43,6 +43,18 @@ class Beliefs:
         return self.proba.reshape(len(self.proba), self.proba.shape[1] * self.proba.shape[2])
 
     @property
+    def centred(self) -> Beliefs:
+        """As of a model that decides at one half: what is uncertain lies around the threshold of each decision.
+
+        The odds of each decision are divided by those of its threshold.
+        """
+        if self.thresholds is None:
+            return self
+        present, absent = self.proba[:, :, 1] * (1 - self.thresholds), self.proba[:, :, 0] * self.thresholds
+        present = present / (present + absent)
+        return Beliefs(np.stack([1 - present, present], axis=2), self.classes, self.names)
+
+    @property
     def decided(self) -> Array:
         """The most probable class of each decision, as its column. Returns shape (n_tasks, n_decisions)."""
         return np.asarray(self.proba.argmax(axis=2))

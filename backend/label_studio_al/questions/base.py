@@ -55,7 +55,7 @@ class Question(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Another one means that stored answers mean something else."""
+        """Another one means that stored answers mean something else: no two kinds have the same."""
 
     def read(self, result: object) -> Reading:
         """The answer in an annotation's result, whatever that is."""
@@ -77,9 +77,6 @@ class Question(Protocol):
 
     def show(self, answer: Answer) -> str:
         """The answer for people."""
-
-    def value(self, answer: Answer) -> str | list[str]:
-        """The answer as JSON."""
 
 
 class Kind(Protocol):

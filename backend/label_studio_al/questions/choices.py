@@ -82,10 +82,6 @@ class SingleChoice:
         """The label."""
         return answer
 
-    def value(self, answer: Answer) -> str:
-        """The label."""
-        return answer
-
 
 @dataclass(frozen=True)
 class MultipleChoice:
@@ -167,10 +163,6 @@ class MultipleChoice:
     def show(self, answer: Answer) -> str:
         """The labels, with commas."""
         return ", ".join(labels_of(answer)) or "none of them"
-
-    def value(self, answer: Answer) -> list[str]:
-        """The labels."""
-        return labels_of(answer)
 
 
 def check_choices(control: Tag) -> None:

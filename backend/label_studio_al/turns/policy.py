@@ -93,5 +93,6 @@ def waiting_for(subject: Subject, version: Version | None) -> Activity:
         return Activity(WAITING_FOR_LABELS, {"n": n_missing})
     if n_missing:
         return Activity(WAITING_FOR_FIRST_LABELS, {"n": n_missing})
-    found = next(iter(subject.labels.values()), "none")
+    answer = next(iter(subject.labels.values()), None)
+    found = "none" if answer is None else subject.config.question.show(answer)
     return Activity(WAITING_FOR_A_SECOND_LABEL, {"n": len(subject.labels), "label": found})

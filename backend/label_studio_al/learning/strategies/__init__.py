@@ -82,7 +82,7 @@ def pick(name: str) -> Strategy:
 
 def gathered(measure: Measure, beliefs: Beliefs) -> Array:
     """A measure of each task. Returns shape (n_tasks,)."""
-    return beliefs.gather(measure(beliefs.rows))
+    return beliefs.gather(measure(beliefs.centred.rows))
 
 
 def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
@@ -93,7 +93,7 @@ def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
     def rank(query: Query) -> Ranking:
         members = fit_committee(query.fit, query.labelled, N_MEMBERS, query.seed)
         beliefs = [member.believe(query.X) for member in members]
-        values = measure(np.stack([one.rows for one in beliefs]))
+        values = measure(np.stack([one.centred.rows for one in beliefs]))
         return by_value(beliefs[0].gather(values), query)
 
     return rank

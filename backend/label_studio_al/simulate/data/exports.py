@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from label_studio_al.labeling import Annotation, Task, read_annotation, read_task
-from label_studio_al.questions import LabelConfig, SingleChoice
+from label_studio_al.questions import LabelConfig, MultipleChoice, SingleChoice
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.columns import LABEL, LABEL_OPTION, TEXT, TEXT_OPTION, column, word
 from label_studio_al.simulate.data.dataset import Found, Row
@@ -62,7 +62,7 @@ def rows_of_export(table: Table, text_field: str | None, control: str | None) ->
     notes = [f"the text is {config.field}, the label {config.question.name}"]
     if n_automatic:
         notes.append(f"labels that autolabel set, left out: {n_automatic} (nobody checked them)")
-    return Found(rows, tuple(notes))
+    return Found(rows, tuple(notes), config.question.coding)
 
 
 def _label(config: LabelConfig, annotation: Annotation) -> str:
@@ -83,7 +83,9 @@ def _question(
     field = _one_of(fields, only, "text field", TEXT_OPTION)
     choices = [item["value"].get("choices") for item in answers if isinstance(item["value"], dict)]
     labels = {label for some in choices if isinstance(some, list) for label in some if isinstance(label, str)}
-    return LabelConfig(SingleChoice(control, str(answers[0]["to_name"]), tuple(sorted(labels))), field)
+    # One answer with several labels tells that any number could be chosen.
+    kind = MultipleChoice if any(isinstance(some, list) and len(some) > 1 for some in choices) else SingleChoice
+    return LabelConfig(kind(control, str(answers[0]["to_name"]), tuple(sorted(labels))), field)
 
 
 def _one_of(found: set[str], wanted: str | None, what: str, option: str) -> str:
