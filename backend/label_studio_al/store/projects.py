@@ -60,6 +60,7 @@ class Project(Standing):
     purged_revision: int
     n_tasks: int
     n_annotations: int
+    n_labelled: int
     label_counts: dict[str, int]
     n_fresh: int
     n_due: int
@@ -106,6 +107,7 @@ class Content:
     n_tasks: int
     n_annotations: int
     unread: Sequence[dict[str, Any]]
+    n_labelled: int
     label_counts: Mapping[str, int]
     n_fresh: int
     n_due: int
@@ -311,6 +313,7 @@ class Projects(Part):
             n_tasks=content.n_tasks,
             n_annotations=content.n_annotations,
             unread=json.dumps(content.unread),
+            n_labelled=content.n_labelled,
             label_counts=json.dumps(content.label_counts),
             n_fresh=content.n_fresh,
             n_due=content.n_due,

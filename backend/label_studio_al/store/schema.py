@@ -39,6 +39,7 @@ projects = sa.Table(
     # As of the last turn: counting a million rows takes longer than a status page may.
     sa.Column("n_tasks", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("n_annotations", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("n_labelled", sa.BigInteger, nullable=False, server_default="0"),
     # Labelled tasks by label, e.g. {"Billing": 12}; new labels since the last training, and how many make the next due.
     sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
     sa.Column("n_fresh", sa.BigInteger, nullable=False, server_default="0"),

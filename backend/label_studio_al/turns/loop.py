@@ -210,7 +210,7 @@ class Loop:
                 logs.add(version=version.name)
             subject = Subject(project, config, settings, pool, changes, labels, annotated, version)
             unread = _unread(config, pool, answered.ignored())
-            counts = label_counts(subject), *fresh_and_due(subject, version)
+            counts = len(labels), label_counts(subject), *fresh_and_due(subject, version)
             self._store.projects.note_content(key, Content(pool.n_tasks, answered.n_annotations, unread, *counts))
         progress.n_labels = len(labels)
         return subject

@@ -90,6 +90,7 @@ def brief_state(
         # As of the last turn.
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,
+        "n_labelled": project.n_labelled,
         "labels": project.label_counts,
         "unread": [one | {"url": task_url(here, project_id_of(project.key), one["task_id"])} for one in project.unread],
         "next_turn": {"have": project.n_fresh, "need": project.n_due},

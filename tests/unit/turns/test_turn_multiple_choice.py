@@ -90,7 +90,7 @@ def test_empty_annotation_is_the_answer_that_no_label_applies(bench: Bench, proj
     bench.hear(bench.fake.annotate(project.id, first, None))
     bench.hear(bench.fake.annotate(project.id, (project.queue() or [])[0], None, skip=True))
     state = bench.turn(project)
-    assert (state.label_counts, state.n_fresh) == (dict.fromkeys(LABELS, 0), 1)
+    assert (state.n_labelled, state.label_counts, state.n_fresh) == (1, dict.fromkeys(LABELS, 0), 1)
 
 
 def test_predict_gives_sets_and_the_windows_scores(bench: Bench, project: FakeProject) -> None:
