@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -27,10 +26,6 @@ class Beliefs:
 
     def __len__(self) -> int:
         return len(self.proba)
-
-    def __getitem__(self, tasks: Any) -> Beliefs:
-        """Of some tasks (indices, a mask or a slice)."""
-        return Beliefs(self.proba[tasks], self.classes, self.names, self.thresholds)
 
     @property
     def rows(self) -> Array:

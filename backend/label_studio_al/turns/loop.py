@@ -230,7 +230,7 @@ class Loop:
         return version
 
     def _publish(self, subject: Subject, progress: Progress) -> Version:
-        key, config, labels = subject.key, subject.config, subject.labels
+        key, config, labels, counts = subject.key, subject.config, subject.labels, label_counts(subject)
         step = partial(self._accounts.step, key, progress)
         self._keep_predictions(subject)
         trained = Trained()
@@ -239,7 +239,6 @@ class Loop:
                 trained = self._training.train(subject)
         with step("rank", Activity(RANKING)), self._computing.slot():
             is_trained = trained.classifier is not None
-            counts = label_counts(subject)
             order = choose_order(subject.settings.strategy, counts, len(labels), is_trained=is_trained)
             window = first_window(self._store, subject, trained, order)
         number = self._store.projects.reserve_number(key)
@@ -269,7 +268,7 @@ class Loop:
                 top_k=window.top_k_of(),
                 pushed=pushed,
                 question=config.question.fingerprint,
-                label_counts=label_counts(subject),
+                label_counts=counts,
             )
             is_switched = self._studio is None
             version = self._store.versions.publish(key, new, is_switched=is_switched, turn=progress.turn)

@@ -128,7 +128,7 @@ def _project_url(here: Parts, project: Project) -> str | None:
 
 def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, Any]:
     size, left = here.store.windows.sizes(project.key, version.id)
-    tasks = [_for_people(project, one) for one in here.store.windows.next(project.key, version.id, SHOWN_TASKS)]
+    tasks = _for_people(project, here.store.windows.next(project.key, version.id, SHOWN_TASKS))
     checks = here.store.automation.checks(project.key, [task.task_id for task in tasks])
     project_id = project_id_of(project.key)
     return {
@@ -145,13 +145,15 @@ def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, An
     }
 
 
-def _for_people(project: Project, task: WindowTask) -> WindowTask:
-    """The task with its answers as people read them."""
+def _for_people(project: Project, tasks: list[WindowTask]) -> list[WindowTask]:
+    """The tasks with their answers as people read them."""
     try:
-        question = parse_config(project.label_config).question
+        show = parse_config(project.label_config).question.show
     except UnsupportedConfig:
-        return task
-    return replace(task, top_k=tuple((question.show(answer), probability) for answer, probability in task.top_k))
+        return tasks
+    return [
+        replace(task, top_k=tuple((show(answer), probability) for answer, probability in task.top_k)) for task in tasks
+    ]
 
 
 def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
