@@ -5,38 +5,19 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.studio import Annotator, Truth, is_lowest, until
+from tests.support.topics import CONFIG, LABELS, texts
+from tests.support.topics import truth as labels_of
 
 pytestmark = pytest.mark.e2e
 
-LABELS = ("animal", "machine", "loud")
-CONFIG = (
-    '<View><Text name="text" value="$text"/><Choices name="topic" toName="text" choice="multiple">'
-    + "".join(f'<Choice value="{label}"/>' for label in LABELS)
-    + "</Choices></View>"
-)
-WORDS = {"animal": "cat", "machine": "engine", "loud": "roars"}
 N_TASKS, N_LABELS = 120, 60
 # As people read a task: a program that labels without a pause empties the queue.
 READING_SECONDS = 0.5
-
-
-def texts() -> list[str]:
-    random = np.random.default_rng(0)
-    found = []
-    for place in range(N_TASKS):
-        words = [word for word in WORDS.values() if random.random() < 0.4]
-        found.append(" ".join([*words, f"word{random.integers(10)}", f"number {place}"]))
-    return found
-
-
-def truth_of(text: str) -> list[str]:
-    return [label for label in LABELS if WORDS[label] in text.split()]
 
 
 def result_of(labels: list[str]) -> list[dict[str, Any]]:
@@ -54,7 +35,7 @@ def test_sixty_sets_are_labelled_in_order_and_none_is_lost(
 ) -> None:
     made = admin.call("POST", "/api/projects/", {"title": "multiple choice", "label_config": CONFIG})
     project_id = int(made["id"])
-    admin.import_texts(project_id, texts())
+    admin.import_texts(project_id, texts(N_TASKS))
     backend.connect(project_id, "--set", "window=25")
     me = truth.user_id(LOGIN.email)
     said, filled_in = {}, []
@@ -65,7 +46,7 @@ def test_sixty_sets_are_labelled_in_order_and_none_is_lost(
         served = admin.next(project_id)
         assert served.task_id == task["id"]
         assert is_lowest(served, before, truth.queue(project_id, me))
-        said[task["id"]] = truth_of(task["data"]["text"])
+        said[task["id"]] = labels_of(task["data"]["text"])
         filled_in.append(labels_in(task["predictions"][-1]["result"]))
         admin.call("POST", f"/api/tasks/{task['id']}/annotations/", {"result": result_of(said[task["id"]])})
     until(lambda: backend.is_at_rest(project_id, N_LABELS), "all labels are trained on")
