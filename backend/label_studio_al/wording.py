@@ -21,6 +21,7 @@ from label_studio_al.store.activity import (
     WAITING_FOR_A_SECOND_LABEL,
     WAITING_FOR_FIRST_LABELS,
     WAITING_FOR_LABELS,
+    WAITING_FOR_OTHER_LABELS,
     WAITING_FOR_THE_NEXT_TRY,
     WRITING_SETTINGS,
     Activity,
@@ -44,6 +45,7 @@ _ACTIVITIES: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
     WAITING_FOR_A_SECOND_LABEL: lambda of: (
         f"waiting for a second label: all {of['n']} labelled tasks are {of['label']!r}"
     ),
+    WAITING_FOR_OTHER_LABELS: lambda of: f"waiting for labels: the model needs {of['missing']}",
     WAITING_FOR_A_CHANGE: "waiting for a change",
     WAITING_FOR_THE_NEXT_TRY: "waiting for the next try",
 }

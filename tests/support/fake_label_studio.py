@@ -252,12 +252,13 @@ class FakeLabelStudio:
         from_name: str = "topic",
         skip: bool = False,
         user_id: int = 1,
+        result: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Submit an annotation (label None, or no labels: an empty one). Gives the webhook."""
+        """Submit an annotation (label None, or no labels: an empty one; or any result). Gives the webhook."""
         project = self.projects[project_id]
         annotation = {
             "id": self._new_id(),
-            "result": [_choice(from_name, label)] if label else [],
+            "result": result if result is not None else [_choice(from_name, label)] if label else [],
             "was_cancelled": skip,
             "ground_truth": False,
             "created_at": self._moment(),

@@ -1,7 +1,8 @@
 """What may be labelled automatically: trains the labelling model, and plans what its errors on the audit labels allow.
 
 The labelling model is trained on the labels of the published version except the audit labels, so the audit measures it
-without bias. The queue's own model is still trained on all labels.
+without bias. The queue's own model is still trained on all labels; where its learner cannot train another one beside
+it, it is the labelling model, and was trained without the audit labels itself.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from label_studio_al.learners.published import Models
+from label_studio_al.learners.registry import find_learner
 from label_studio_al.learning import draws
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.guarantee import Goal, Guarantee, curve, guarantee
-from label_studio_al.learning.learner import train, tune
 from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
@@ -95,16 +97,16 @@ def fingerprint(case: Case) -> str:
     return _basis(case).fingerprint
 
 
-def make_plan(case: Case, pool: Pool) -> Plan:
+def make_plan(case: Case, pool: Pool, models: Models) -> Plan:
     """The plan for the current state. Changes nothing, except that it records the look at the audit labels.
 
-    pool: up to date. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
+    pool: up to date. models: the published ones. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
     """
     Goal(case.max_error, case.delta, per_label=case.per_label)
     if case.per_label and not case.config.question.coding.has_one_class:
         raise NotPossible("a promise for each label needs a question with one label as its answer")
     basis, automation, key = _basis(case), case.store.automation, case.project.key
-    classifier = _labelling_model(basis, pool, case.settings)
+    classifier = _labelling_model(case, basis, pool, models)
     audited = pool.having_rows(list(basis.audits))
     audit = _predictions(case.config.question, classifier, pool, pool.rows(audited))
     is_right = audit.are_right(np.array([basis.audits[task_id] for task_id in audited], dtype=str))
@@ -144,11 +146,10 @@ def _basis(case: Case) -> _Basis:
     audited = {one.task_id for one in store.measurements.predictions(key) if one.is_audit} - covered
     audits = {task_id: label for task_id, label in version.trained_on.items() if task_id in audited}
     trained_on = {task_id: label for task_id, label in version.trained_on.items() if task_id not in audited}
-    if len(set(trained_on.values())) < 2:
-        kinds = ", ".join(repr(label) for label in sorted(set(trained_on.values()))) or "none"
-        raise NotPossible(
-            f"need 2 kinds of labels beside the {len(audits)} audit labels, which must not train, have {kinds}"
-        )
+    missing = find_learner(question.coding).missing(trained_on.values())
+    if missing is not None:
+        have = ", ".join(sorted({repr(question.show(answer)) for answer in trained_on.values()})) or "none"
+        raise NotPossible(f"need {missing} beside the {len(audits)} audit labels, which must not train, have {have}")
     decided_by = {
         "version": version.number,
         "learnt": sorted(trained_on.items()),
@@ -165,11 +166,20 @@ def _basis(case: Case) -> _Basis:
     return _Basis(question, version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
 
 
-def _labelling_model(basis: _Basis, pool: Pool, settings: ProjectSettings) -> Learned:
-    labelled, choices = pool.labelled(basis.trained_on, basis.question.coding), pool.features.choices()
-    if not labelled.is_trainable:
-        raise NotPossible(f"need texts with 2 kinds of labels to train, have {len(labelled.classes)}")
-    return train(labelled, choices, tune(labelled, choices, settings.features, settings.seed))
+def _labelling_model(case: Case, basis: _Basis, pool: Pool, models: Models) -> Learned:
+    coding, settings = basis.question.coding, case.settings
+    learner = find_learner(coding)
+    if not (learner.trains and learner.refits):
+        published = models.get(case.project.key, basis.version.id)
+        if published is None:
+            raise NotPossible(f"{basis.version.name} was replaced meanwhile: plan again")
+        return published.classifier
+    labelled, choices = pool.labelled(basis.trained_on, coding), pool.features.choices()
+    missing = learner.missing(labelled.y.tolist())
+    if missing is not None:
+        raise NotPossible(f"need {missing} whose texts can be read, have {len(labelled.classes)} labels")
+    tuning = learner.tune(labelled, choices, settings.features, settings.seed)
+    return learner.fitting(choices, tuning, coding)(labelled.X, labelled.y)
 
 
 def _open_rows(store: Store, pool: Pool, key: str) -> Array:

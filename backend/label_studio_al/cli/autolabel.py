@@ -15,6 +15,7 @@ from label_studio_al.autolabel.apply import Applier
 from label_studio_al.autolabel.plan import Case, Plan, fingerprint, make_plan
 from label_studio_al.labeling import project_id_of
 from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learners.published import Models
 from label_studio_al.learning.guarantee import DELTA, MAX_ERROR
 from label_studio_al.pool.fitting import PoolMeans
 from label_studio_al.pool.tasks import Pool
@@ -177,7 +178,7 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
             pool = Pool(parts.key, parts.config, means)
             pool.refresh(math.inf)
             with computing.slot():
-                plan = make_plan(parts.case(goal), pool)
+                plan = make_plan(parts.case(goal), pool, Models(parts.store, means.signer))
             parts.store.automation.keep_plan(parts.project.key, plan.report, parts.clock.now())
             return plan
     finally:

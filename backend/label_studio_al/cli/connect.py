@@ -14,6 +14,7 @@ import httpx
 
 from label_studio_al.cli.progress import Bar
 from label_studio_al.examples import example_config, example_tasks
+from label_studio_al.learners.registry import check_strategy
 from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import InvalidSettings, StudioError, StudioRefused
 from label_studio_al.runtime.logs import on_one_line
@@ -91,9 +92,9 @@ def connect_project(
     Where Label Studio refuses one of them, what was made before it is removed again. Raises StudioError.
     """
     studio = _open_studio(settings)
-    read_project_settings(extra_params)
+    wanted = read_project_settings(extra_params)
     project = studio.projects.get(project_id)
-    parse_config(project.label_config)
+    check_strategy(wanted.strategy, parse_config(project.label_config).question.coding)
     say(f'Project {project_id} "{on_one_line(project.title)}" of {settings.label_studio_url}')
     secret = webhook_secret(webhook_keys(settings)[0], project.key)
     studio.connections.try_address(project_id, backend_url)

@@ -1,1 +1,1 @@
-"""Encoders, and the published models."""
+"""What makes models of labels, the encoders that it looks through, and the published models."""

@@ -94,7 +94,7 @@ def choose_order(strategy: str, counts: Mapping[str, int], n_labels: int, *, is_
     """
     if strategy != AUTO and not pick(strategy).needs_model:
         return strategy
-    if not is_trained:
+    if not is_trained or not n_labels:
         return COVERAGE
     if strategy != AUTO:
         return strategy

@@ -50,8 +50,8 @@ class Outcome:
     def __post_init__(self) -> None:
         if not 0 <= round(self.probability, 6) <= 1:
             raise InvalidRequest(f"the probability of a prediction lies between 0 and 1, not {self.probability}")
-        if self.n_labels < 1:
-            raise InvalidRequest(f"a version that predicts was trained on at least 1 label, not {self.n_labels}")
+        if self.n_labels < 0:
+            raise InvalidRequest(f"a version was trained on 0 labels or more, not {self.n_labels}")
 
     @property
     def is_correct(self) -> bool:
@@ -260,6 +260,13 @@ def hold_out(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> HeldO
         proba[examples] = found
         n_trained_on[examples] = n - len(examples)
     return HeldOut(labelled.y, classes, proba, n_trained_on, coding)
+
+
+def untrained(model: Learned, labelled: Labelled) -> HeldOut:
+    """The same of a model that was trained on none of the labels."""
+    classes, coding = np.union1d(labelled.classes, model.classes), labelled.coding
+    proba = coding.aligned(model.believe(labelled.X), classes)
+    return HeldOut(labelled.y, classes, proba, np.zeros(len(labelled), dtype=int), coding)
 
 
 def _held_out(fit: Fit, labelled: Labelled, is_test: Array) -> Array:

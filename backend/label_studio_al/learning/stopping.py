@@ -135,10 +135,11 @@ def _by_n_labels(outcomes: Sequence[Outcome], bins_per_doubling: int) -> tuple[A
     bins = defaultdict[int, list[Outcome]](list)
     for outcome in outcomes:
         if outcome.is_audit:
-            bins[math.floor(bins_per_doubling * math.log2(outcome.n_labels))].append(outcome)
+            # A model that no label has trained stands where the first does: the scale has no zero.
+            bins[math.floor(bins_per_doubling * math.log2(max(1, outcome.n_labels)))].append(outcome)
     parts = [bins[place] for place in sorted(bins)]
     n = np.array([len(part) for part in parts])
-    n_labels = np.array([sum(outcome.n_labels for outcome in part) for part in parts]) / np.maximum(n, 1)
+    n_labels = np.array([sum(max(1, outcome.n_labels) for outcome in part) for part in parts]) / np.maximum(n, 1)
     return n_labels, np.array([sum(outcome.is_correct for outcome in part) for part in parts]), n
 
 

@@ -11,16 +11,16 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
+from label_studio_al.learners.registry import check_strategy
 from label_studio_al.learning import draws
 from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Encoder, Features
 from label_studio_al.learning.guarantee import Goal, guarantee, n_audits_needed
-from label_studio_al.learning.learner import train, tune
 from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
-from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, turns
+from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, made, turns
 
 # Learning comes first: no more than this share of people's labels goes into the audit.
 AUDITS_AT_MOST = 0.6
@@ -105,10 +105,9 @@ def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) ->
     with threadpool_limits(1):
         for turn in turns(known, run, options):
             trained_on = turn.labelled[~turn.is_audit]
-            if len(turn.labelled) not in wanted or len(np.unique(known.y[trained_on])) < 2:
+            if len(turn.labelled) not in wanted or known.learner.missing(known.y[trained_on].tolist()) is not None:
                 continue
-            labelled, choices = known.labelled(trained_on), known.choices
-            classifier = train(labelled, choices, tune(labelled, choices, options.features, run.seed))
+            classifier = made(known, known.labelled(trained_on), options.features, run.seed)
             yield Labeller(turn, known.coding.decide(classifier.believe(known.X)))
 
 
@@ -149,6 +148,8 @@ def automate(
     if options.budget >= len(known.y):
         have = f"{options.budget} of {len(known.y)}"
         raise InvalidRequest(f"the budget must leave some texts to the model, not be {have}")
+    for run in runs:
+        check_strategy(run.strategy, known.coding)
     budgets = np.unique(np.linspace(0, options.budget, N_BUDGETS + 1)[1:].astype(int)).tolist()
     jobs = (delayed(_automated)(known, run, options, goal, budgets) for run in runs)
     finished = Parallel(min(n_jobs or effective_n_jobs(-1), len(runs)))(jobs)

@@ -11,6 +11,8 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from label_studio_al import learning
+from label_studio_al.learners import linear
+from label_studio_al.learners.registry import check_strategy
 from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Encoder, Features
 from label_studio_al.simulate import replay as replaying
@@ -40,8 +42,11 @@ class Experiment:
     ) -> Experiment:
         """The experiment, with the runs that the folder already holds. The budget is cut to what can be labelled.
 
-        Raises InvalidRequest where the folder holds another experiment. The order of the data makes no other one.
+        Raises InvalidRequest where the folder holds another experiment, or a strategy cannot work on such answers. The
+        order of the data makes no other one.
         """
+        for run in runs:
+            check_strategy(run.strategy, dataset.coding)
         dataset = in_order(dataset)
         options = replace(options, budget=min(options.budget, dataset.n_train))
         identity = {
@@ -83,6 +88,7 @@ def _code() -> str:
     digest = hashlib.sha256()
     for path in [
         *sorted(Path(learning.__path__[0]).rglob("*.py")),
+        Path(linear.__file__),
         Path(replaying.__file__),
     ]:
         digest.update(path.read_bytes())

@@ -10,6 +10,8 @@ from functools import cache, cached_property
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from label_studio_al.learners.base import Learner
+from label_studio_al.learners.registry import find_learner
 from label_studio_al.learning import draws
 from label_studio_al.learning.asking import AUTO, RANDOM, Asked, Situation, ask_and_audit, choose_order
 from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned
@@ -17,7 +19,7 @@ from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.features import TextRows
 from label_studio_al.learning.labelled import Labelled
-from label_studio_al.learning.learner import fit_as, n_deciding, train, tune
+from label_studio_al.learning.learner import n_deciding
 from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -62,6 +64,11 @@ class Known:
     def keys(self) -> Array:
         """What tells the tasks apart, whatever their order (see draws.text_keys)."""
         return draws.text_keys(self.contents)
+
+    @property
+    def learner(self) -> Learner:
+        """What makes models of them."""
+        return find_learner(self.coding)
 
     def shuffled(self, seed: int) -> Known:
         """The rows that may be labelled in the order of a seed, which all strategies of that seed share."""
@@ -140,10 +147,14 @@ def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
 def full_score(known: Known, features: str) -> Score:
     """What the same learner reaches with every label of the train split."""
     known = known.shuffled(seed=0)
-    everything, choices = known.labelled(slice(None)), known.choices
     with threadpool_limits(1):
-        classifier = train(everything, choices, tune(everything, choices, features, seed=0))
-        return _score(known, classifier, known.y)
+        return _score(known, made(known, known.labelled(slice(None)), features, seed=0), known.y)
+
+
+def made(known: Known, labelled: Labelled, features: str, seed: int) -> Learned:
+    """A model of some of the tasks. features: see Options."""
+    tuning = known.learner.tune(labelled, known.choices, features, seed)
+    return known.learner.fitting(known.choices, tuning, known.coding)(labelled.X, labelled.y)
 
 
 def replay(known: Known, run: Run, options: Options) -> list[Point]:
@@ -164,13 +175,13 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
 
     after: where to go on from, maybe with another strategy or other options; from nothing otherwise.
     """
-    X, Z, y, choices = known.X, known.X.compact, known.y, known.choices
+    X, Z, y, choices, learner = known.X, known.X.compact, known.y, known.choices, known.learner
     classes = known.coding.classes(y).tolist()
     coverage = cache(lambda n_groups: cover(Z, known.keys, n_groups, run.seed))
     labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
     is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit
     classifier: Learned | None = None if after is None else after.classifier
-    tuning = tune(known.labelled(labelled), choices, options.features, run.seed)
+    tuning = learner.tune(known.labelled(labelled), choices, options.features, run.seed)
     while len(labelled) < min(options.budget, len(y)):
         began = time.perf_counter()
         situation = Situation(
@@ -187,7 +198,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
             n_classes=len(classes),
             classifier=classifier,
             coverage=coverage,
-            fit=fit_as(choices, tuning, known.coding),
+            fit=learner.fitting(choices, tuning, known.coding),
             batch=options.batch,
             seed=run.seed,
         )
@@ -196,10 +207,10 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
         labelled = np.concatenate([labelled, asked.tasks])
         is_audit = np.concatenate([is_audit, asked.is_audit])
         met = known.labelled(labelled)
-        if met.is_trainable:
+        if learner.missing(met.y.tolist()) is None:
             if tuning.n_labels != n_deciding(len(met)):
-                tuning = tune(met, choices, options.features, run.seed)
-            classifier = train(met, choices, tuning)
+                tuning = learner.tune(met, choices, options.features, run.seed)
+            classifier = learner.fitting(choices, tuning, known.coding)(met.X, met.y)
         yield Turn(labelled, is_audit, classifier, time.perf_counter() - began)
 
 

@@ -14,13 +14,13 @@ from label_studio_al.turns.policy import TOP_UP_SHARE, growth, window_size
 from label_studio_al.turns.publishing import n_ready
 from label_studio_al.turns.ranking import TrainedOn, Wanted, Window, rank, with_checks
 from label_studio_al.turns.subject import Subject
-from label_studio_al.turns.training import Trained, fit_beside
+from label_studio_al.turns.training import Trained, fitting
 
 
 def first_window(store: Store, subject: Subject, trained: Trained, order: str) -> Window:
     """The window of a version that is to be published."""
     settings, n_labels = subject.settings, len(subject.labels)
-    trained_on = TrainedOn(subject.labels, trained.classifier, fit_beside(subject, trained.tuning), order)
+    trained_on = TrainedOn(subject.labels, trained.classifier, fitting(subject, trained.tuning), order)
     n, batch = window_size(settings, n_labels), growth(settings, n_labels)
     checks = _checks(store, subject)
     wanted = Wanted(n, batch, [*subject.annotated, *checks], shown=_shown(store, subject, checks))
@@ -63,7 +63,7 @@ class TopUp:
         subject, version = self._subject, self._version
         model = self._models.get(subject.key, version.id)
         classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
-        trained_on = TrainedOn(version.trained_on, classifier, fit_beside(subject, tuning), version.ranked_by)
+        trained_on = TrainedOn(version.trained_on, classifier, fitting(subject, tuning), version.ranked_by)
         n = self._size if self._compares else self._n_missing
         checks = _checks(self._store, subject)
         batch = growth(subject.settings, len(version.trained_on))

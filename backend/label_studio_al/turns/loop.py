@@ -15,6 +15,7 @@ from typing import Any
 
 from label_studio_al.autolabel.watch import watch_runs
 from label_studio_al.learners.published import Models
+from label_studio_al.learners.registry import check_strategy
 from label_studio_al.learning.asking import choose_order
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool, PoolChanges
@@ -72,7 +73,7 @@ class Loop:
         self._clock = means.clock
         self._computing = means.computing
         self._models = Models(store, means.signer)
-        self._training = Training()
+        self._training = Training(store)
         self._accounts = Accounts(store, means.clock, means.counts)
         self._studio_side = None if studio is None else StudioSide(means, studio, self._accounts)
         self._publishing = None if self._studio_side is None else self._studio_side.publishing
@@ -189,6 +190,7 @@ class Loop:
         """What the turn is about; None while the first texts are being turned into features."""
         key = project.key
         config, settings = parse_config(project.label_config), read_project_settings(project.extra_params)
+        check_strategy(settings.strategy, config.question.coding)
         is_first = project.version_id is None
         with self._accounts.step(key, progress, "features", Activity(FITTING) if is_first else None):
             pool = self._pool(key, config)
@@ -234,7 +236,7 @@ class Loop:
         step = partial(self._accounts.step, key, progress)
         self._keep_predictions(subject)
         trained = Trained()
-        if is_trainable(subject.settings, labels):
+        if is_trainable(subject):
             with step("train", Activity(TRAINING, {"n": len(labels)})), self._computing.slot():
                 trained = self._training.train(subject)
         with step("rank", Activity(RANKING)), self._computing.slot():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from label_studio_al.learners.base import Fit, Learner
 from label_studio_al.learning import draws
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.evaluation import (
@@ -18,16 +19,16 @@ from label_studio_al.learning.evaluation import (
     hold_out,
     random_baseline,
     suspects,
+    untrained,
 )
+from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.model import Model
-from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
-from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.questions import Question
 from label_studio_al.store import Measurement, Prediction, Store, Version
 from label_studio_al.turns.subject import Subject
-from label_studio_al.turns.training import fit_beside
+from label_studio_al.turns.training import fitting
 
 # Versions that differ by a label or two always agree: the ones compared are a batch apart, as they were when the
 # rule for stopping was measured.
@@ -86,8 +87,7 @@ def measure(store: Store, subject: Subject, version: Version, model: Model, now:
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
     about = {"features": model.tuning.sentence(), "labels": counts}
-    fit = fit_beside(subject, model.tuning)
-    report = about | _report(store, subject, version, fit, kappas)
+    report = about | _report(store, subject, version, model, kappas)
     measurement = Measurement(version.number, n_labels, now, kappa, predictions, report)
     store.measurements.record(key, measurement)
     return measurement
@@ -113,10 +113,11 @@ def _report(
     store: Store,
     subject: Subject,
     version: Version,
-    fit: Callable[[Matrix, Array], Learned],
+    model: Model,
     kappas: list[float],
 ) -> dict[str, Any]:
     pool, question, seed = subject.pool, subject.config.question, subject.settings.seed
+    fit = fitting(subject, model.tuning)
     counts = _label_counts(subject, version)
     n_labels = len(version.trained_on)
     # What a version of more labels predicted says nothing of the present one: labels were deleted since.
@@ -131,14 +132,16 @@ def _report(
     ]
     trained_on = {task_id: version.trained_on[task_id] for task_id in pool.having_rows(list(version.trained_on))}
     some = _some(list(trained_on), seed)
-    held_out = hold_out(fit, pool.labelled(trained_on, question.coding, some), seed)
-    drawn = _some([one.task_id for one in kept if one.is_audit and one.task_id in trained_on], seed)
+    held_out = _held_out(subject.learner, fit, model.classifier, pool.labelled(trained_on, question.coding, some), seed)
+    makes_others = subject.learner.trains and subject.learner.refits
+    drawn = _some([one.task_id for one in kept if makes_others and one.is_audit and one.task_id in trained_on], seed)
     baseline = random_baseline(fit, pool.labelled(trained_on, question.coding, drawn), seed)
     cross_validation = question.figures(held_out.outcomes(), held_out.classes.tolist(), seed)
-    recall = {quality.label: quality.recall for quality in cross_validation.labels}
+    audit = question.figures(audit_outcomes(outcomes, n_labels), version.labels, seed)
+    recall = {quality.label: quality.recall for quality in (cross_validation if cross_validation.n else audit).labels}
     n_audits = sum(outcome.is_audit for outcome in outcomes)
     return {
-        "audit": asdict(question.figures(audit_outcomes(outcomes, n_labels), version.labels, seed)),
+        "audit": asdict(audit),
         "cross_validation": asdict(cross_validation),
         "confusing_pairs": _confusing_pairs(held_out, some),
         "suspects": [_suspect(question, one, some) for one in suspects(held_out, SUSPECTS_SHOWN)],
@@ -148,6 +151,13 @@ def _report(
         "stop": asdict(when_to_stop(kappas, counts, recall, n_audits)),
         "forecast": asdict(next_labels(outcomes, n_labels)),
     }
+
+
+def _held_out(learner: Learner, fit: Fit, classifier: Learned, labelled: Labelled, seed: int) -> HeldOut:
+    """What models say of labelled tasks that they were not trained on; of no task where there are no such models."""
+    if not learner.trains:
+        return untrained(classifier, labelled)
+    return hold_out(fit, labelled if learner.refits else labelled[:0], seed)
 
 
 def _suspect(question: Question, found: Suspect, task_ids: Sequence[int]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from label_studio_al.store.activity import (
     WAITING_FOR_A_SECOND_LABEL,
     WAITING_FOR_FIRST_LABELS,
     WAITING_FOR_LABELS,
+    WAITING_FOR_OTHER_LABELS,
     Activity,
 )
 from label_studio_al.turns.subject import Subject
@@ -23,9 +24,10 @@ WINDOW_GROWTHS = 3
 TOP_UP_SHARE = 0.5
 
 
-def is_trainable(settings: ProjectSettings, labels: Mapping[int, str]) -> bool:
-    """Whether there are enough labels, of two classes at least."""
-    return len(labels) >= settings.min_labels and len(set(labels.values())) >= 2
+def is_trainable(subject: Subject) -> bool:
+    """Whether there are enough labels for the learner to make a model."""
+    learner, answers = subject.learner, subject.labels.values()
+    return not learner.trains or (len(answers) >= subject.settings.min_labels and learner.missing(answers) is None)
 
 
 def training_reason(subject: Subject) -> str | None:
@@ -41,7 +43,7 @@ def training_reason(subject: Subject) -> str | None:
         return "the labels of the config changed"
     if version.features_id != subject.pool.features_id:
         return "the features were made anew"
-    if not is_trainable(subject.settings, labels):
+    if not is_trainable(subject):
         return "too few labels are left" if version.has_model else None
     if not version.has_model:
         return f"{len(labels)} labels"
@@ -93,6 +95,8 @@ def waiting_for(subject: Subject, version: Version | None) -> Activity:
         return Activity(WAITING_FOR_LABELS, {"n": n_missing})
     if n_missing:
         return Activity(WAITING_FOR_FIRST_LABELS, {"n": n_missing})
-    answer = next(iter(subject.labels.values()), None)
-    found = "none" if answer is None else subject.config.question.show(answer)
-    return Activity(WAITING_FOR_A_SECOND_LABEL, {"n": len(subject.labels), "label": found})
+    answers = set(subject.labels.values())
+    if len(answers) == 1:
+        found = subject.config.question.show(*answers)
+        return Activity(WAITING_FOR_A_SECOND_LABEL, {"n": len(subject.labels), "label": found})
+    return Activity(WAITING_FOR_OTHER_LABELS, {"missing": subject.learner.missing(answers) or "other labels"})

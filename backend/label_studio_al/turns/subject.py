@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from label_studio_al.learners.base import Learner
+from label_studio_al.learners.registry import find_learner
 from label_studio_al.pool.tasks import Pool, PoolChanges
 from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.settings import ProjectSettings
@@ -32,6 +34,11 @@ class Subject:
     def key(self) -> str:
         """The project's key."""
         return self.project.key
+
+    @property
+    def learner(self) -> Learner:
+        """What makes models of the answers."""
+        return find_learner(self.config.question.coding)
 
 
 @dataclass

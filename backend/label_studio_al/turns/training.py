@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from label_studio_al.learners.base import Fit
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.labelled import Labelled
-from label_studio_al.learning.learner import Tuning, fit_as, n_deciding, train, tune
-from label_studio_al.learning.rows import Matrix
-from label_studio_al.learning.types import Array
+from label_studio_al.learning.learner import Tuning, n_deciding
+from label_studio_al.store import Store
 from label_studio_al.turns.subject import Subject
 
 log = logging.getLogger(__name__)
@@ -27,14 +27,22 @@ class Trained:
 class Training:
     """Trains each project's models. Remembers which features and which calibration its earliest labels decided on."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._tunings: dict[str, tuple[object, Tuning]] = {}
 
     def train(self, subject: Subject) -> Trained:
-        """A model of all labels."""
-        labelled = subject.pool.labelled(subject.labels, subject.config.question.coding)
+        """A model of all labels.
+
+        Of all but the audit labels where the learner trains one model only: they tell how good it is.
+        """
+        labels, learner = subject.labels, subject.learner
+        if learner.trains and not learner.refits:
+            audited = {one.task_id for one in self._store.measurements.predictions(subject.key) if one.is_audit}
+            labels = {task_id: label for task_id, label in labels.items() if task_id not in audited}
+        labelled = subject.pool.labelled(labels, subject.config.question.coding)
         tuning = self._tuning(subject, labelled)
-        return Trained(train(labelled, subject.pool.features.choices(), tuning), tuning)
+        return Trained(fitting(subject, tuning)(labelled.X, labelled.y), tuning)
 
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Let go of projects that are not known any more."""
@@ -48,13 +56,13 @@ class Training:
         because = (pool.features_id, settings.features, settings.seed, deciding)
         known = self._tunings.get(subject.key)
         if known is None or known[0] != because:
-            found = tune(labelled, pool.features.choices(), settings.features, settings.seed)
+            found = subject.learner.tune(labelled, pool.features.choices(), settings.features, settings.seed)
             known = self._tunings[subject.key] = (because, found)
             log.info("project %s: features: %s", subject.key, found.sentence())
         return known[1]
 
 
-def fit_beside(subject: Subject, tuning: Tuning | None) -> Callable[[Matrix, Array], Learned]:
-    """How models beside the published one are trained: in the same way."""
+def fitting(subject: Subject, tuning: Tuning | None) -> Fit:
+    """How models are trained: the published one, and those beside it in the same way."""
     choices = subject.pool.features.choices()
-    return fit_as(choices, tuning or Tuning(next(iter(choices))), subject.config.question.coding)
+    return subject.learner.fitting(choices, tuning or Tuning(next(iter(choices))), subject.config.question.coding)

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
 from label_studio_al.labeling import read_project_key
+from label_studio_al.learners.registry import check_strategy
 from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import BackendError, InvalidRequest, InvalidSettings, UnsupportedConfig
 from label_studio_al.runtime.settings import ProjectSettings, read_project_settings
@@ -104,7 +105,9 @@ def settings(key: str) -> ResponseReturnValue:
             "change the extra params of the model connection there"
         )
     sent = {name: value for name, value in request.form.items() if name != FIELD}
-    chosen = read_project_settings({**known.extra_params, **sent}).model_dump()
+    wanted = read_project_settings({**known.extra_params, **sent})
+    check_strategy(wanted.strategy, parse_config(known.label_config).question.coding)
+    chosen = wanted.model_dump()
     # What nobody chose stays as this release, or the next one, has it by default.
     default = ProjectSettings().model_dump()
     kept = {name: value for name, value in chosen.items() if value != default[name] or name in known.extra_params}

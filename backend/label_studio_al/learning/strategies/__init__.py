@@ -50,7 +50,7 @@ class Strategy:
 
     needs_model: whether it asks a trained classifier, so tasks of 2 labels must be labelled before.
     measure: informativeness from probabilities alone, for the strategies that need nothing else. needs_one_decision:
-    whether it works only where a task has one label.
+    whether it works only where a task has one label. needs_refit: whether it trains models beside the classifier.
     """
 
     name: str
@@ -60,13 +60,22 @@ class Strategy:
     rank: Callable[[Query], Ranking]
     measure: Measure | None = None
     needs_one_decision: bool = False
+    needs_refit: bool = False
+
+    def unsuitable(self, *, has_one_class: bool, refits: bool) -> str | None:
+        """Why it cannot work where an answer is no single class, or the learner does not refit; None where it can."""
+        if self.needs_one_decision and not has_one_class:
+            return f"{self.name} works where a task has one label"
+        if self.needs_refit and not refits:
+            return f"{self.name} trains models of some of the labels, which this project's learner cannot"
+        return None
 
     def choose(self, query: Query) -> Ranking:
         """The tasks to ask, most informative first. Raises InvalidRequest without a model where one is needed."""
         if self.needs_model:
             query.require_model(self.name)
-        if self.needs_one_decision and query.beliefs.proba.shape[1] != 1:
-            raise InvalidRequest(f"{self.name} works where a task has one label: choose margin, for example")
+        if unsuitable := self.unsuitable(has_one_class=query.labelled.coding.has_one_class, refits=True):
+            raise InvalidRequest(unsuitable)
         if not query.n or not query.n_tasks:
             return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0))
         return self.rank(query)
@@ -184,6 +193,7 @@ _ALL = (
         "Engelson and Dagan 1996",
         True,
         _by_committee(vote_entropy),
+        needs_refit=True,
     ),
     Strategy(
         "consensus_entropy",
@@ -191,6 +201,7 @@ _ALL = (
         "McCallum and Nigam 1998",
         True,
         _by_committee(consensus_entropy),
+        needs_refit=True,
     ),
     Strategy(
         "kl_divergence",
@@ -198,6 +209,7 @@ _ALL = (
         "McCallum and Nigam 1998",
         True,
         _by_committee(kl_divergence),
+        needs_refit=True,
     ),
     Strategy(
         "expected_gradient_length",
@@ -213,6 +225,7 @@ _ALL = (
         True,
         _in_order(expected_error_reduction),
         needs_one_decision=True,
+        needs_refit=True,
     ),
     Strategy(
         "cluster_margin",

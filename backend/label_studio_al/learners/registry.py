@@ -1,0 +1,31 @@
+"""Every learner that makes models. A new one is one line here."""
+
+from __future__ import annotations
+
+from label_studio_al.learners.base import Learner
+from label_studio_al.learners.linear import Linear
+from label_studio_al.learning.asking import AUTO
+from label_studio_al.learning.coding import Coding
+from label_studio_al.learning.strategies import pick
+from label_studio_al.runtime.errors import InvalidSettings, NotPossible
+
+# The first that serves a question is taken.
+LEARNERS: list[Learner] = [Linear()]
+
+
+def find_learner(coding: Coding) -> Learner:
+    """The learner for such answers. Raises NotPossible where there is none."""
+    found = next((learner for learner in LEARNERS if learner.serves(coding)), None)
+    if found is None:
+        raise NotPossible("no learner makes models of such answers")
+    return found
+
+
+def check_strategy(strategy: str, coding: Coding) -> None:
+    """Raises InvalidSettings where a strategy cannot work for such answers, or with their learner."""
+    if strategy == AUTO:
+        return
+    learner = find_learner(coding)
+    unsuitable = pick(strategy).unsuitable(has_one_class=coding.has_one_class, refits=learner.refits)
+    if unsuitable is not None:
+        raise InvalidSettings(f"strategy: {unsuitable}; choose margin, for example")
