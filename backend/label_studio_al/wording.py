@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from label_studio_al.learners.registry import find_learner
+from label_studio_al.questions import Control, read_controls
+from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.store.activity import (
     CHECKING,
     COMPARING,
@@ -55,6 +58,36 @@ def activity_sentence(activity: Activity) -> str:
     """What a project does or waits for, e.g. "training on 20 labels"."""
     found = _ACTIVITIES[activity.state]
     return found if isinstance(found, str) else found(activity.of)
+
+
+def controls_of(label_config: str) -> Sequence[Control]:
+    """What becomes of each control of a label config; of none where it is no label config."""
+    try:
+        return read_controls(label_config)
+    except UnsupportedConfig:
+        return ()
+
+
+def control_sentence(control: Control) -> str:
+    """What becomes of a control, e.g. "topic: one of 3 labels, learned (linear)"."""
+    if control.question is None:
+        return f"{control.name}: left to people, because {control.reason}"
+    return f"{control.name}: {control.question.summary}, learned ({find_learner(control.question.coding).name})"
+
+
+def control_facts(control: Control) -> dict[str, Any]:
+    """The same as JSON."""
+    question = control.question
+    return {
+        "name": control.name,
+        "tag": control.tag,
+        "learned": question is not None,
+        "asks": None if question is None else question.summary,
+        "labels": [] if question is None else list(question.labels),
+        "learner": None if question is None else find_learner(question.coding).name,
+        "reason": control.reason or None,
+        "sentence": control_sentence(control),
+    }
 
 
 def _more_labels(n: int) -> str:

@@ -404,7 +404,7 @@ SAID = [
     (no_project, "project", FAILURE, "Label Studio has no project 1"),
     (recreated, "project", FAILURE, "created at another time"),
     (no_right, "rights", FAILURE, "give them the right to change the project"),
-    (free_text, "label config", FAILURE, "the control must be <Choices>, not <TextArea>"),
+    (free_text, "label config", FAILURE, "a, because no model for <TextArea> is built in"),
     (no_labels, "labels", WARNING, "nobody has labelled a task yet: the first model needs 5 labels"),
     (foreign_labels, "labels", FAILURE, "none of 10 annotations teaches; 0 annotations are skips, 10 hold no label"),
     (one_kind, "labels", WARNING, "a model needs 5 labelled tasks of at least 2 kinds, there are 10 of 1"),

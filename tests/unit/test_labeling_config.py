@@ -11,7 +11,8 @@ import pytest
 
 from label_studio_al.labeling.tags import MAX_CONFIG_CHARACTERS
 from label_studio_al.learning.coding import labels_of
-from label_studio_al.questions import UNREAD, LabelConfig, MultipleChoice, SingleChoice, parse_config
+from label_studio_al.questions import UNREAD, LabelConfig, MultipleChoice, SingleChoice, parse_config, read_controls
+from label_studio_al.questions.base import Reading
 from label_studio_al.questions.registry import KINDS
 from label_studio_al.runtime.errors import UnsupportedConfig
 from tests.support.build import choice, config_xml
@@ -87,8 +88,11 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
         ("<View>", "is not valid"),
         ("<View/>", "has no control"),
         (about_text(""), "has no control"),
-        (about_text('<Rating name="topic" toName="text"/>'), "must be <Choices>, not <Rating>"),
-        (about_text('<Labels name="topic" toName="text"><Label value="A"/></Labels>'), "not <Labels>"),
+        (about_text('<Rating name="topic" toName="text"/>'), "topic, because no model for <Rating> is built in"),
+        (
+            about_text('<Labels name="topic" toName="text"><Label value="A"/></Labels>'),
+            "no model for <Labels> is built in",
+        ),
         (
             about_text(f'<Choices name="topic" toName="text" choice="several">{A_OR_B}</Choices>'),
             "must be single or multiple choice, not choice='several'",
@@ -98,7 +102,7 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
                 f'<Choices name="one" toName="text">{A_OR_B}</Choices>'
                 f'<Choices name="two" toName="text">{A_OR_B}</Choices>'
             ),
-            "must have one control, not 2: Choices 'one', Choices 'two'",
+            "one question of a label config is learned, and this one asks 2: one, two",
         ),
         (about_text('<Choices name="topic" toName="text" value="$options"/>'), "must stand in the label config"),
         (config_xml(("A",)), "must offer 2 labels or more, not 1"),
@@ -109,7 +113,7 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
                 '<Text name="text" value="$text"/><Text name="title" value="$title"/>'
                 f'<Choices name="topic" toName="text,title">{A_OR_B}</Choices>'
             ),
-            "must point to one object, not to text, title",
+            "must point to one object of the label config, not to text, title",
         ),
         (about('<Image name="text" value="$image"/>'), "must point to a <Text>, not to <Image>"),
         (about('<Text name="text" value="$text" valueType="url"/>'), "are not fetched"),
@@ -143,6 +147,31 @@ def test_config_that_cannot_be_learnt_is_refused_with_one_sentence(xml: str, rul
     assert "\n" not in message
     assert len(message) < 400
     assert caught.value.status == 422
+
+
+BESIDE = about_text(
+    f'<Choices name="topic" toName="text">{A_OR_B}</Choices><TextArea name="why" toName="text"/>'
+    '<Choices name="part" toName="text" perRegion="true"><Choice value="x"/><Choice value="y"/></Choices>'
+)
+
+
+def test_controls_beside_the_one_that_is_learned_are_left_to_people() -> None:
+    assert parse_config(BESIDE) == LabelConfig(QUESTION, "text", frozenset({"why", "part"}))
+    assert [(one.name, one.tag, one.question, one.reason) for one in read_controls(BESIDE)] == [
+        ("topic", "Choices", QUESTION, ""),
+        ("why", "TextArea", None, "no model for <TextArea> is built in"),
+        ("part", "Choices", None, "<Choices> must ask about the whole text with plain labels, not perRegion"),
+    ]
+
+
+def test_what_people_write_into_other_controls_is_no_answer_and_no_fault() -> None:
+    config, comment = parse_config(BESIDE), {"from_name": "why", "type": "textarea", "value": {"text": ["because"]}}
+    relation = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    assert config.read([comment, choice("A"), relation]).answer == "A"
+    assert config.read([comment, relation]) == Reading()
+    assert config.read([choice("A", control="gone"), comment]).unread == "other_control"
+    sets = parse_config(BESIDE.replace('name="topic"', 'name="topic" choice="multiple"'))
+    assert sets.read([comment]).answer == "[]", "nothing ticked, with a comment"
 
 
 def test_refused_config_is_refused_again() -> None:

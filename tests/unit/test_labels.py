@@ -37,9 +37,9 @@ def is_true(labels: Labels, store: Store, config: LabelConfig = CONFIG) -> bool:
     known = store.annotations.all(KEY)
     first = {one.task_id: one.id for one in sorted(known, key=lambda one: -one.id)}
     in_order = labels.in_order_of_arrival(among=list)
-    reasons = {reason: sorted(task_ids) for reason, task_ids in unread(known, config.question).items()}
+    reasons = {reason: sorted(task_ids) for reason, task_ids in unread(known, config).items()}
     return (
-        in_order == answers(known, config.question)
+        in_order == answers(known, config)
         and list(in_order) == sorted(in_order, key=first.__getitem__)
         and labels.task_ids == sorted(first)
         and labels.n_annotations == len(known)

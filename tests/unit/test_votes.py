@@ -10,11 +10,11 @@ from label_studio_al.labeling import Annotation
 from label_studio_al.questions import answers, parse_config
 from tests.support.build import annotation, config_xml
 
-QUESTION = parse_config(config_xml(("A", "B", "C"))).question
+CONFIG = parse_config(config_xml(("A", "B", "C")))
 
 
 def trained_on(*annotations: Annotation) -> dict[int, str]:
-    return answers(annotations, QUESTION)
+    return answers(annotations, CONFIG)
 
 
 def test_nothing_annotated_teaches_nothing() -> None:

@@ -38,7 +38,10 @@ _FINGERPRINT_DIGITS = 12
 
 @dataclass(frozen=True)
 class Case:
-    """A project's current state, and the guarantee that is wanted (see Goal)."""
+    """A project's current state, and the guarantee that is wanted (see Goal).
+
+    leaves_empty: whether controls that are left to people may stay empty on tasks that are labelled automatically.
+    """
 
     store: Store
     project: Project
@@ -47,6 +50,7 @@ class Case:
     max_error: float
     delta: float
     per_label: bool = False
+    leaves_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,12 @@ def make_plan(case: Case, pool: Pool, models: Models) -> Plan:
 
 def _basis(case: Case) -> _Basis:
     store, key = case.store, case.project.key
+    if case.config.others and not case.leaves_empty:
+        names = ", ".join(sorted(case.config.others))
+        raise NotPossible(
+            f"the label config also asks {names}, which is left to people: a task that is labelled automatically "
+            "leaves the queue, and nobody is asked for it any more; agree to that with --leave-empty"
+        )
     version = store.versions.find(case.project.version_id)
     if version is None or not version.has_model:
         raise NotPossible(

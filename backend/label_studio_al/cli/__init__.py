@@ -19,6 +19,7 @@ _COMMANDS = (
     "export",
     "forget",
     "host-dir",
+    "questions",
     "secrets",
     "serve",
     "simulate",

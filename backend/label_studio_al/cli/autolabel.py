@@ -54,6 +54,7 @@ class _Goal:
     max_error: float
     delta: float
     per_label: bool
+    leaves_empty: bool
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class _Parts:
         """The project as it stands, and the goal."""
         project = self.project
         settings = read_project_settings(project.extra_params)
-        return Case(self.store, project, self.config, settings, goal.max_error, goal.delta, goal.per_label)
+        return Case(self.store, project, self.config, settings, **asdict(goal))
 
     def link(self, task_id: int) -> str:
         """Where a task is seen in Label Studio."""
@@ -92,6 +93,7 @@ class _Parts:
 @click.option("--max-error", type=float, default=MAX_ERROR, show_default=True, help="Maximum share of wrong labels.")
 @click.option("--delta", type=float, default=DELTA, show_default=True, help="Maximum probability that more are wrong.")
 @click.option("--per-label", is_flag=True, help="Guarantee it for each label on its own.")
+@click.option("--leave-empty", "leaves_empty", is_flag=True, help="Agree that controls left to people stay empty.")
 @click.option("--apply", "applies", is_flag=True, help="Set the labels; resumes an interrupted run.")
 @click.option("--undo", "undoes", is_flag=True, help="Undo the newest run, except labels that people changed.")
 @click.option("--plan", "expected", metavar="NAME", help="With --apply: only if the plan still has this name.")
@@ -103,6 +105,7 @@ def autolabel(
     max_error: float,
     delta: float,
     per_label: bool,
+    leaves_empty: bool,
     applies: bool,
     undoes: bool,
     expected: str | None,
@@ -116,7 +119,7 @@ def autolabel(
     """
     if applies and undoes:
         raise InvalidSettings("give --apply or --undo, not both")
-    goal = _Goal(max_error, delta, per_label)
+    goal = _Goal(max_error, delta, per_label, leaves_empty)
     with _opened(project_id) as parts, parts.store.autolabel_lock(parts.key) as is_mine:
         if not is_mine:
             raise NotPossible(f"another autolabel command for project {project_id} is running: wait until it ends")

@@ -17,7 +17,7 @@ from label_studio_al.studio.connections import Connection
 from label_studio_al.studio.projects import SAMPLING
 from label_studio_al.studio.webhooks import Webhook
 from label_studio_al.turns.due import routine_seconds
-from label_studio_al.wording import activity_sentence
+from label_studio_al.wording import activity_sentence, control_sentence, controls_of
 
 # In Label Studio's own list of networks that it does not call, and nobody's: tells whether that list is in use.
 _DOCUMENTATION_URL = "http://192.0.2.1:9"
@@ -54,23 +54,23 @@ def rights(look: ProjectLook) -> Finding:
 
 
 def config(look: ProjectLook) -> Finding:
-    """Whether the label config can be learned. Raises UnsupportedConfig."""
-    question = parse_config(look.theirs.label_config).question
-    return ok(f'the label config asks "{question.name}" with {len(question.labels)} labels')
+    """What of the label config is learned. Raises UnsupportedConfig where nothing is."""
+    parse_config(look.theirs.label_config)
+    return ok("; ".join(map(control_sentence, controls_of(look.theirs.label_config))))
 
 
 def labels(look: ProjectLook) -> Finding:
     """What of the annotations teaches."""
-    question = parse_config(look.theirs.label_config).question
+    config = parse_config(look.theirs.label_config)
     annotations = look.setup.studio.tasks.annotations(look.id)
-    taught = answers(annotations, question)
+    taught = answers(annotations, config)
     wanted = read_project_settings(None if look.ours is None else look.ours.extra_params).min_labels
     if not annotations:
         return warning(f"nobody has labelled a task yet: the first model needs {wanted} labels of at least 2 kinds")
     kinds = Counter(taught.values())
     n_skipped = sum(annotation.was_cancelled for annotation in annotations)
     n_foreign = sum(
-        question.read(annotation.result).answer is None for annotation in annotations if not annotation.was_cancelled
+        config.read(annotation.result).answer is None for annotation in annotations if not annotation.was_cancelled
     )
     rest = f"; {n_skipped} annotations are skips, {n_foreign} hold no label of the label config"
     if not kinds:

@@ -82,7 +82,7 @@ def read_current(store: Store, signer: Signer, key: str) -> Current:
     config = parse_config(project.label_config)
     if not config.question.coding.has_one_class:
         raise NotExportable(f"project {key} is multiple choice: only models that choose one label can be exported yet")
-    labels = answers(store.annotations.all(key), config.question)
+    labels = answers(store.annotations.all(key), config)
     return Current(project, version, model, config, labels, store.tasks.ids(key))
 
 

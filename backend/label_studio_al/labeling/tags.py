@@ -88,7 +88,7 @@ def read_tags(xml: str) -> tuple[list[Tag], list[Tag]]:
     The SDK's `LabelInterface` reads the same, but weighs 80 MB.
     """
     if not isinstance(xml, str) or not xml.strip():
-        raise UnsupportedConfig("the label config is empty: it needs one <Choices> on a <Text>")
+        raise UnsupportedConfig("the label config is empty: it needs a control such as <Choices>")
     if len(xml) > MAX_CONFIG_CHARACTERS:
         raise UnsupportedConfig(f"the label config may have {MAX_CONFIG_CHARACTERS} characters, not {len(xml)}")
     if "<!DOCTYPE" in xml.upper() or "<!ENTITY" in xml.upper():

@@ -2,12 +2,13 @@
 
 from label_studio_al.questions.base import UNREAD, Answer, Question, Reading
 from label_studio_al.questions.choices import MultipleChoice, SingleChoice
-from label_studio_al.questions.config import LabelConfig, parse_config
+from label_studio_al.questions.config import Control, LabelConfig, parse_config, read_controls
 from label_studio_al.questions.votes import answers, unread
 
 __all__ = [
     "UNREAD",
     "Answer",
+    "Control",
     "LabelConfig",
     "MultipleChoice",
     "Question",
@@ -15,5 +16,6 @@ __all__ = [
     "SingleChoice",
     "answers",
     "parse_config",
+    "read_controls",
     "unread",
 ]

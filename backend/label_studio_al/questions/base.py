@@ -21,7 +21,7 @@ UNREAD: Mapping[str, str] = MappingProxyType(
     {
         UNKNOWN_LABEL: "give a label that is not in the label config",
         OTHER_CONTROL: "answer another control than the label config's",
-        OTHER_TYPE: "hold something else than the choices that are asked for",
+        OTHER_TYPE: "hold something else than the answer that is asked for",
     }
 )
 
@@ -74,6 +74,10 @@ class Question(Protocol):
 
     def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
         """How good predictions are. labels: those that are reported first, in their order."""
+
+    @property
+    def summary(self) -> str:
+        """What is asked, for people, such as "one of 3 labels"."""
 
     def show(self, answer: Answer) -> str:
         """The answer for people."""

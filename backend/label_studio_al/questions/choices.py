@@ -78,6 +78,11 @@ class SingleChoice:
         """As of the contract."""
         return evaluate(outcomes, labels, seed)
 
+    @property
+    def summary(self) -> str:
+        """As of the contract."""
+        return f"one of {len(self.labels)} labels"
+
     def show(self, answer: Answer) -> str:
         """The label."""
         return answer
@@ -96,11 +101,14 @@ class MultipleChoice:
     @classmethod
     def reads(cls, control: Tag) -> bool:
         """Whether a control asks for any number of labels."""
-        return control.tag == "Choices" and control.attributes.get("choice") == "multiple"
+        return control.tag == "Choices" and not SingleChoice.reads(control)
 
     @classmethod
     def of(cls, control: Tag, object_name: str) -> MultipleChoice:
         """Raises UnsupportedConfig with one sentence."""
+        if control.attributes["choice"] != "multiple":
+            came = control.attributes["choice"][:20]
+            raise UnsupportedConfig(f"<Choices> must be single or multiple choice, not choice={came!r}")
         check_choices(control)
         return cls(control.name, object_name, control.labels)
 
@@ -159,6 +167,11 @@ class MultipleChoice:
     def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
         """As of the contract, and micro-F1."""
         return evaluate_sets(outcomes, labels, seed)
+
+    @property
+    def summary(self) -> str:
+        """As of the contract."""
+        return f"any number of {len(self.labels)} labels"
 
     def show(self, answer: Answer) -> str:
         """The labels, with commas."""

@@ -9,24 +9,47 @@ from functools import lru_cache
 from typing import Any
 
 from label_studio_al.labeling.tags import VARIABLE, Tag, read_tags
-from label_studio_al.questions.base import Question
+from label_studio_al.questions.base import Question, Reading
 from label_studio_al.questions.registry import find_kind
 from label_studio_al.runtime.errors import UnsupportedConfig
 
 _TEXT_OBJECTS = ("Text", "HyperText")
+# Controls that a sentence names.
+_SHOWN = 3
 # The steps of a path to a value in a task.
 _STEP = re.compile(r"[^.[\]]+")
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control of a label config, and what becomes of it: the question that it asks, or why that is not learned."""
+
+    name: str
+    tag: str
+    question: Question | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class LabelConfig:
     """A question about a text, which is read from the task's `field`.
 
-    field: a name, or a path to a nested value (`message.body`, `parts[0].text`).
+    field: a name, or a path to a nested value (`message.body`, `parts[0].text`). others: names of the controls that are
+    left to people.
     """
 
     question: Question
     field: str
+    others: frozenset[str] = frozenset()
+
+    def read(self, result: object) -> Reading:
+        """What an annotation's result says of the question, whatever else it holds of other controls."""
+        if isinstance(result, list) and result:
+            result = [item for item in result if not self._is_of_others(item)]
+        return self.question.read(result)
+
+    def _is_of_others(self, item: object) -> bool:
+        return isinstance(item, dict) and (item.get("type") == "relation" or item.get("from_name") in self.others)
 
     def text_of(self, data: Mapping[str, Any]) -> str | None:
         """The task's text; None if the task has no such field or it holds no text.
@@ -66,28 +89,50 @@ def _text(value: object) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def parse_config(xml: str) -> LabelConfig:
-    """The question that a label config asks.
-
-    Raises UnsupportedConfig with one sentence for everything but exactly one single-choice <Choices> on a <Text>.
-    """
+def read_controls(xml: str) -> tuple[Control, ...]:
+    """What becomes of each control of a label config, in its order. Raises UnsupportedConfig if it is none."""
     controls, objects = read_tags(xml)
-    if not controls:
-        raise UnsupportedConfig("the label config has no control: it needs one <Choices> on a <Text>")
-    if len(controls) > 1:
-        names = ", ".join(f"{control.tag} {control.name!r}" for control in controls)
-        raise UnsupportedConfig(f"the label config must have one control, not {len(controls)}: {names}")
-    return _config(controls[0], objects)
+    return tuple(_control(control, objects) for control in controls)
 
 
-def _config(control: Tag, objects: list[Tag]) -> LabelConfig:
-    kind = find_kind(control)
+@lru_cache(maxsize=256)
+def parse_config(xml: str) -> LabelConfig:
+    """The question that a label config asks. Raises UnsupportedConfig with one sentence if none can be learned."""
+    found = read_controls(xml)
+    if not found:
+        raise UnsupportedConfig("the label config has no control, such as <Choices>")
+    learned = [control for control in found if control.question is not None]
+    if not learned:
+        reasons = "; ".join(f"{control.name}, because {control.reason}" for control in found[:_SHOWN])
+        raise UnsupportedConfig(f"nothing of the label config can be learned: {reasons}")
+    if len(learned) > 1:
+        names = ", ".join(control.name for control in learned)
+        raise UnsupportedConfig(f"one question of a label config is learned, and this one asks {len(learned)}: {names}")
+    (question,) = [control.question for control in learned if control.question is not None]
+    controls, objects = read_tags(xml)
+    asked = next(control for control in controls if control.name == question.name)
+    field = _shown(asked, objects).value[1:]
+    return LabelConfig(question, field, frozenset(control.name for control in found) - {question.name})
+
+
+def _control(control: Tag, objects: list[Tag]) -> Control:
+    try:
+        kind = find_kind(control)
+        shown = _shown(control, objects)
+        return Control(control.name, control.tag, kind.of(control, shown.name))
+    except UnsupportedConfig as exc:
+        return Control(control.name, control.tag, reason=str(exc))
+
+
+def _shown(control: Tag, objects: list[Tag]) -> Tag:
+    """The text that a control asks about. Raises UnsupportedConfig with one sentence."""
     asked_about = [found for found in objects if found.name in control.to_name]
     if len(asked_about) != 1:
-        raise UnsupportedConfig(f"<Choices> must point to one object, not to {', '.join(control.to_name) or 'none'}")
+        named = ", ".join(control.to_name) or "none"
+        raise UnsupportedConfig(f"<{control.tag}> must point to one object of the label config, not to {named}")
     shown = asked_about[0]
     if shown.tag not in _TEXT_OBJECTS:
-        raise UnsupportedConfig(f"<Choices> must point to a <Text>, not to <{shown.tag}>")
+        raise UnsupportedConfig(f"<{control.tag}> must point to a <Text>, not to <{shown.tag}>")
     if shown.attributes.get("valueType", "text") != "text":
         raise UnsupportedConfig("the text must stand in the task: texts behind addresses are not fetched")
     if shown.attributes.get("encoding", "none") != "none":
@@ -107,4 +152,4 @@ def _config(control: Tag, objects: list[Tag]) -> LabelConfig:
             f"the label config shows {len(texts)} texts of a task ({', '.join(texts)[:100]}), "
             "of which one would be read: put what is to be read into one field"
         )
-    return LabelConfig(kind.of(control, shown.name), shown.value[1:])
+    return shown

@@ -57,7 +57,7 @@ class InvalidRequest(BackendError):
 
 
 class UnsupportedConfig(InvalidRequest):
-    """Use a label config with one single-choice <Choices> control on a <Text> object."""
+    """Use a label config with a control that is learned (label-studio-al questions says which)."""
 
     status = 422
 

@@ -56,10 +56,10 @@ class Labels:
         self._revision = revision
 
     def _take_over(self, annotations: Sequence[Annotation], config: LabelConfig) -> None:
-        self._labels |= answers(annotations, config.question)
+        self._labels |= answers(annotations, config)
         for one in annotations:
             self._first[one.task_id] = min(one.id, self._first.get(one.task_id, one.id))
-        for reason, task_ids in unread(annotations, config.question).items():
+        for reason, task_ids in unread(annotations, config).items():
             for task_id in task_ids:
                 self._ignored.setdefault(task_id, []).append(reason)
 

@@ -17,7 +17,7 @@ from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
 from label_studio_al.web.parts import Parts, parts
-from label_studio_al.wording import activity_sentence
+from label_studio_al.wording import activity_sentence, control_facts, controls_of
 
 status = Blueprint("status", __name__)
 
@@ -87,6 +87,7 @@ def brief_state(
         # Turns failed again and again: only news, or a restart of the worker, start another one.
         "is_parked": project.is_parked,
         "is_paused": project.is_paused,
+        "controls": [control_facts(control) for control in controls_of(project.label_config)],
         # As of the last turn.
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,

@@ -142,7 +142,9 @@ def test_settings_that_are_not_finite_are_refused(client: FlaskClient) -> None:
         config("A"),
         TWO.replace("<Choices", '<Choices choice="several"'),
         TWO.replace("<View>", '<View><Image name="image" value="$image"/>').replace('toName="text"', 'toName="image"'),
-        TWO.replace("</View>", '<Rating name="stars" toName="text"/></View>'),
+        TWO.replace(
+            "</View>", '<Choices name="b" toName="text"><Choice value="x"/><Choice value="y"/></Choices></View>'
+        ),
         TWO.replace('value="$text"', 'value="$text" valueType="url"'),
         '<!DOCTYPE x [<!ENTITY a "b">]>' + TWO,
         "<View>" * 3_000,
