@@ -28,7 +28,8 @@ forms = pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))
 
 def badge(proba: Array, X: Matrix, n: int, seed: int, keys: Array | None = None) -> Array:
     """Tasks are numbered by their places where no keys are given."""
-    return hybrid.badge(beliefs(proba), X, np.arange(len(proba)) if keys is None else keys, n, seed)
+    errors = hybrid.gradient_errors(beliefs(proba))
+    return hybrid.badge(errors, X, np.arange(len(proba)) if keys is None else keys, n, seed)
 
 
 def cluster_margin(proba: Array, Z: Matrix, n: int, batch: int, seed: int, keys: Array | None = None) -> Array:

@@ -39,6 +39,17 @@ def _no_tasks() -> Array:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What is known of a further question about the same tasks: as the fields of `Situation` with these names."""
+
+    labelled: Array
+    y: Array
+    coding: Coding
+    classifier: Learned | None
+    fit: Callable[[Matrix, Array], Learned]
+
+
+@dataclass(frozen=True)
 class Situation:
     """What is known when tasks are chosen.
 
@@ -48,7 +59,8 @@ class Situation:
     asked: of all that were asked, skipped ones too. waiting: of those that are about to be asked, before any other.
     n_classes: labels of the config. batch: tasks that are asked before the next training. coverage: makes that many
     groups of similar tasks. fit: trains a classifier on (X, y). shown: tasks that the version before asks first, which
-    people may have before them by now; shown_audits: those of them that were drawn at random, in their order.
+    people may have before them by now; shown_audits: those of them that were drawn at random, in their order. beside:
+    what is known of further questions.
     """
 
     X: Matrix
@@ -69,6 +81,7 @@ class Situation:
     seed: int
     shown: Array = field(default_factory=_no_tasks)
     shown_audits: Array = field(default_factory=_no_tasks)
+    beside: tuple[Beside, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,22 +144,28 @@ def _ranked(order: str, situation: Situation, n: int) -> Ranking:
         uncertain = _ranked(AUTO_ORDER, situation, n).tasks
         both = np.column_stack([uncertain, _covering(situation)[: len(uncertain)]]).ravel()
         return by_order(both[np.sort(np.unique(both, return_index=True)[1])][:n])
-    query = Query(
-        X=selected(situation.X, situation.pool),
-        Z=selected(situation.Z, situation.pool),
+    pool = selected(situation.X, situation.pool), selected(situation.Z, situation.pool)
+    beside = tuple(_query(situation, one, pool, n) for one in situation.beside)
+    ranking = STRATEGIES[order].choose(replace(_query(situation, situation, pool, n), beside=beside))
+    return Ranking(situation.pool[ranking.tasks], ranking.informativeness)
+
+
+def _query(situation: Situation, of: Situation | Beside, pool: tuple[Matrix, Matrix], n: int) -> Query:
+    """About one question. pool: the features of the tasks that may be asked."""
+    X, Z = pool
+    known = Labelled(situation.X[of.labelled], of.y, situation.keys[of.labelled], of.coding)
+    return Query(
+        X=X,
+        Z=Z,
         keys=situation.keys[situation.pool],
-        labelled=Labelled(
-            situation.X[situation.labelled], situation.y, situation.keys[situation.labelled], situation.coding
-        ),
-        Z_labelled=selected(situation.Z, situation.labelled),
-        classifier=situation.classifier,
+        labelled=known,
+        Z_labelled=selected(situation.Z, of.labelled),
+        classifier=of.classifier,
         n=n,
         batch=situation.batch,
         seed=situation.seed,
-        fit=situation.fit,
+        fit=of.fit,
     )
-    ranking = STRATEGIES[order].choose(query)
-    return Ranking(situation.pool[ranking.tasks], ranking.informativeness)
 
 
 def ask_and_audit(order: str, situation: Situation, n: int, audit_share: float) -> Asked:

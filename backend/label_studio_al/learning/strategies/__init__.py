@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.rows import squared_norms
 from label_studio_al.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
 from label_studio_al.learning.strategies.diversity import k_center, k_means, typiclust
 from label_studio_al.learning.strategies.expected import expected_error_reduction, expected_gradient_length
-from label_studio_al.learning.strategies.hybrid import badge, cluster_margin, contrastive, density
+from label_studio_al.learning.strategies.hybrid import badge, cluster_margin, contrastive, density, gradient_errors
 from label_studio_al.learning.strategies.query import Query, Ranking, by_order, by_position, by_value, highest
-from label_studio_al.learning.strategies.uncertainty import entropy, least_confidence, margin
+from label_studio_al.learning.strategies.uncertainty import Measure, entropy, gathered, least_confidence, margin
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
@@ -37,9 +36,6 @@ __all__ = [
     "margin",
     "pick",
 ]
-
-# From decisions, shape (n_decisions, n_classes), to a value of each.
-Measure = Callable[[Array], Array]
 
 N_MEMBERS = 5
 
@@ -74,7 +70,8 @@ class Strategy:
         """The tasks to ask, most informative first. Raises InvalidRequest without a model where one is needed."""
         if self.needs_model:
             query.require_model(self.name)
-        if unsuitable := self.unsuitable(has_one_class=query.labelled.coding.has_one_class, refits=True):
+        has_one_class = not query.beside and query.labelled.coding.has_one_class
+        if unsuitable := self.unsuitable(has_one_class=has_one_class, refits=True):
             raise InvalidRequest(unsuitable)
         if not query.n or not query.n_tasks:
             return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -89,23 +86,17 @@ def pick(name: str) -> Strategy:
         raise InvalidRequest(f"strategy must be one of {', '.join(STRATEGIES)}, not {name!r}") from None
 
 
-def gathered(measure: Measure, beliefs: Beliefs) -> Array:
-    """A measure of each task. Returns shape (n_tasks,)."""
-    return beliefs.gather(measure(beliefs.centred.rows))
-
-
 def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
-    return lambda query: by_value(gathered(measure, query.beliefs), query)
+    return lambda query: by_value(query.gather(lambda one: gathered(measure, one.beliefs)), query)
 
 
 def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
-    def rank(query: Query) -> Ranking:
+    def value_of(query: Query) -> Array:
         members = fit_committee(query.fit, query.labelled, N_MEMBERS, query.seed)
         beliefs = [member.believe(query.X) for member in members]
-        values = measure(np.stack([one.centred.rows for one in beliefs]))
-        return by_value(beliefs[0].gather(values), query)
+        return beliefs[0].gather(measure(np.stack([one.centred.rows for one in beliefs])))
 
-    return rank
+    return lambda query: by_value(query.gather(value_of), query)
 
 
 def _in_order(choose: Callable[[Query], Array]) -> Callable[[Query], Ranking]:
@@ -121,22 +112,28 @@ def _k_center(query: Query) -> Ranking:
 
 
 def _expected_gradient_length(query: Query) -> Ranking:
-    beliefs = query.beliefs
-    norms = np.repeat(squared_norms(query.X), beliefs.proba.shape[1])
-    return by_value(beliefs.gather(expected_gradient_length(beliefs.rows, norms)), query)
+    def value_of(one: Query) -> Array:
+        beliefs = one.beliefs
+        norms = np.repeat(squared_norms(one.X), beliefs.proba.shape[1])
+        return beliefs.gather(expected_gradient_length(beliefs.rows, norms))
+
+    return by_value(query.gather(value_of), query)
 
 
 def _badge(query: Query) -> Ranking:
-    return by_order(badge(query.beliefs, query.X, query.keys, query.n, query.seed))
+    errors = np.hstack([gradient_errors(one.beliefs) for one in query.questions])
+    return by_order(badge(errors, query.X, query.keys, query.n, query.seed))
 
 
 def _contrastive(query: Query) -> Ranking:
-    divergences = contrastive(query.beliefs.wide, query.Z, query.beliefs_labelled.wide, query.Z_labelled)
-    return by_value(divergences, query)
+    def value_of(one: Query) -> Array:
+        return contrastive(one.beliefs.wide, one.Z, one.beliefs_labelled.wide, one.Z_labelled)
+
+    return by_value(query.gather(value_of), query)
 
 
 def _density_weighted_margin(query: Query) -> Ranking:
-    uncertain = gathered(margin, query.beliefs)
+    uncertain = query.gather(lambda one: gathered(margin, one.beliefs))
     return by_value(uncertain * density(query.Z), query)
 
 

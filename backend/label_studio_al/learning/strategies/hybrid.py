@@ -10,7 +10,7 @@ from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.rows import Matrix, dense_row, inner_blocks, squared_norms, weighted_sum
 from label_studio_al.learning.strategies.clusters import compact, k_means_centres, nearest, spread
 from label_studio_al.learning.strategies.query import Query, highest
-from label_studio_al.learning.strategies.uncertainty import margin
+from label_studio_al.learning.strategies.uncertainty import gathered, margin
 from label_studio_al.learning.types import Array
 
 MIN_CANDIDATES = 100
@@ -27,7 +27,8 @@ def cluster_margin(query: Query) -> Array:
     """
     n, batch, seed = query.n, query.batch, query.seed
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
-    uncertain = highest(query.beliefs.gather(margin(query.beliefs.centred.rows)), query.keys, n + n_candidates, seed)
+    margins = query.gather(lambda one: gathered(margin, one.beliefs))
+    uncertain = highest(margins, query.keys, n + n_candidates, seed)
     looked_at, looked_at_keys = query.Z[uncertain], query.keys[uncertain]
     chosen: Array = np.zeros(0, dtype=np.int64)
     left: Array = np.arange(len(uncertain))
@@ -52,18 +53,23 @@ def _in_turns(cluster_of: Array) -> Array:
     return np.asarray(grouped[np.lexsort((own, np.bincount(cluster_of)[own], turn))])
 
 
-def badge(beliefs: Beliefs, X: Matrix, keys: Array, n: int, seed: int) -> Array:
+def gradient_errors(beliefs: Beliefs) -> Array:
+    """What pulls at the weights, if the model's answer were right. Returns shape (n_tasks, n_decisions * n_classes)."""
+    errors = beliefs.proba - np.eye(beliefs.proba.shape[2])[beliefs.decided]
+    return np.asarray(errors.reshape(len(beliefs), errors.shape[1] * errors.shape[2]))
+
+
+def badge(errors: Array, X: Matrix, keys: Array, n: int, seed: int) -> Array:
     """Tasks whose gradients, if the model's answer were right, are long and point apart: a k-means++ draw.
 
-    X: shape (n_tasks, n_features), the features that the model sees. Returns min(n, n_tasks) indices in the order of
-    the draw. Exact: a decision's gradient is the product of (p - e) and x, so inner products of gradients are products
-    of inner products, and no gradient is ever built.
+    errors: of `gradient_errors`. X: shape (n_tasks, n_features), the features that the model sees. Returns
+    min(n, n_tasks) indices in the order of the draw. Exact: a decision's gradient is the product of (p - e) and x, so
+    inner products of gradients are products of inner products, and no gradient is ever built.
     Source: Ash et al. 2020 (BADGE).
     """
-    n_tasks = len(beliefs)
+    n_tasks = len(errors)
     if not n_tasks:
         return np.zeros(0, dtype=np.int64)
-    errors = (beliefs.proba - np.eye(beliefs.proba.shape[2])[beliefs.decided]).reshape(n_tasks, -1)
     norms = squared_norms(errors) * squared_norms(X)
 
     def distances(task: int) -> Array:

@@ -25,7 +25,8 @@ class Query:
     n_dims), rows of unit length. keys: shape (n_tasks,), what tells the tasks apart wherever they lie (see draws).
     labelled, Z_labelled: the labelled tasks alike.
     batch: how many are asked before the next training; the n tasks are successive batches in order.
-    fit: trains a classifier on (X, y). Raises InvalidRequest where features are no numbers or their shapes do not
+    fit: trains a classifier on (X, y). beside: the same tasks with what is known of further questions about them.
+    Raises InvalidRequest where features are no numbers or their shapes do not
     fit together.
     """
 
@@ -39,6 +40,7 @@ class Query:
     batch: int
     seed: int
     fit: Callable[[Matrix, Array], Learned]
+    beside: tuple[Query, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n < 0 or self.batch < 1:
@@ -56,6 +58,15 @@ class Query:
         parts = {id(part): part for part in (self.X, self.Z, self.labelled.X, self.Z_labelled)}
         if not all(is_finite(part) for part in parts.values()):
             raise InvalidRequest("features must be finite numbers, have NaN, infinity or some too large to be squared")
+
+    @property
+    def questions(self) -> tuple[Query, ...]:
+        """What is known of each question."""
+        return (self, *self.beside)
+
+    def gather(self, value_of: Callable[[Query], Array]) -> Array:
+        """A value of each task from those of its questions: the highest. Returns shape (n_tasks,)."""
+        return np.asarray(np.maximum.reduce([value_of(one) for one in self.questions]))
 
     @property
     def n_tasks(self) -> int:
