@@ -44,7 +44,7 @@ ODD_TEXTS = [
     "x" * 19_997 + " cat sleeps",
 ]
 FILES = ["README.md", "model.joblib", "predict.py", "requirements.txt"]
-# Without `site`, so without the editable install's path: as where this package was never installed.
+# Without `site` and PYTHONPATH, so without a path to this package: as where it was never installed.
 ELSEWHERE = f"""
 import sys
 sys.path.append({sysconfig.get_path("purelib")!r})
@@ -65,7 +65,7 @@ print(json.dumps([model.classes_.tolist(), model.predict_proba(texts).tolist(), 
 
 
 def run_elsewhere(folder: Path, code: str, sent: str) -> str:
-    command = [sys.executable, "-W", "error", "-S", "-c", ELSEWHERE + code]
+    command = [sys.executable, "-E", "-W", "error", "-S", "-c", ELSEWHERE + code]
     done = subprocess.run(command, cwd=folder, input=sent, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

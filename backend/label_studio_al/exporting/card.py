@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from label_studio_al import __version__
+from label_studio_al.exporting.forms import form_of
 from label_studio_al.exporting.pipeline import has_embeddings
 from label_studio_al.labeling import project_id_of, version_name
 from label_studio_al.learning.learner import Tuning
@@ -20,6 +20,10 @@ from label_studio_al.store import Measurement, Project, Version
 
 # What makes links, images, code and cells of a table.
 _MARKDOWN = re.compile(r"[\\`*\[\]|!~]")
+_MICRO_F1 = "micro_f1"
+# What a report measures, by its key.
+_OF_ONE_LABEL = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+_OF_SETS = {"accuracy": "exact match", _MICRO_F1: "micro-F1", "macro_f1": "macro-F1"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Compared:
 class Facts:
     """What a card tells.
 
-    table: name of the file of tasks, if there is one. libraries: releases by name. compared: the file's probabilities
-    with the backend's. now: seconds since 1970.
+    label_counts: how many tasks it was trained on have each label. table: name of the file of tasks, if there is one.
+    libraries: releases by name. compared: the file's probabilities with the backend's. now: seconds since 1970.
     """
 
     project: Project
@@ -43,6 +47,7 @@ class Facts:
     settings: ProjectSettings
     measurement: Measurement | None
     model: Model
+    label_counts: Mapping[str, int]
     n_tasks: int
     table: str | None
     python: str
@@ -58,10 +63,10 @@ def model_card(facts: Facts) -> str:
         f"# {version.name} of project {project_id_of(facts.project.key)}",
         "A text classifier, trained on labels that people gave in Label Studio and exported by "
         f"label-studio-active-learning {__version__} on {_day(facts.now)}. It is a scikit-learn pipeline: texts in, "
-        "label names and probabilities out. It needs the packages of `requirements.txt` and nothing else.",
+        f"{form_of(facts.model.classifier).gives}. It needs the packages of `requirements.txt` and nothing else.",
         '```sh\npip install -r requirements.txt\npython predict.py "a text"\n```',
         "## Labels",
-        _table(("label", "tasks trained on"), _trained_on(version)),
+        *_labels(facts),
         f"{len(version.trained_on)} of {facts.n_tasks} tasks trained it, on {_day(version.created_at)}.",
         "## How good it is",
         *_quality(facts.measurement),
@@ -73,10 +78,17 @@ def model_card(facts: Facts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _trained_on(version: Version) -> list[tuple[str, str]]:
-    counts = Counter(version.trained_on.values())
-    names = dict.fromkeys([*version.labels, *sorted(counts)])
-    return [(name, str(counts[name])) for name in names]
+def _labels(facts: Facts) -> list[str]:
+    counts, thresholds = facts.label_counts, form_of(facts.model.classifier).thresholds(facts.model.classifier)
+    names = dict.fromkeys([*facts.version.labels, *sorted(counts)])
+    if thresholds is None:
+        return [_table(("label", "tasks trained on"), [(name, str(counts.get(name, 0))) for name in names])]
+    cuts = {name: f"{threshold:.2f}" for name, threshold in thresholds.items()}
+    rows = [(name, str(counts.get(name, 0)), cuts.get(name, "never predicted")) for name in names]
+    return [
+        _table(("label", "tasks trained on", "threshold"), rows),
+        "A text has the labels whose probability is at least their threshold. One task may count for several labels.",
+    ]
 
 
 def _quality(measurement: Measurement | None) -> list[str]:
@@ -84,17 +96,19 @@ def _quality(measurement: Measurement | None) -> list[str]:
     if measurement is None or not report:
         return ["It was not measured yet: measurements come after the first trainings."]
     audit, crossed = report["audit"], report["cross_validation"]
+    is_of_sets = _MICRO_F1 in crossed
+    measures = _OF_SETS if is_of_sets else _OF_ONE_LABEL
     rows = [
-        ("audit: accuracy", _estimate(audit["accuracy"]), str(audit["n"])),
-        ("audit: macro-F1", _estimate(audit["macro_f1"]), str(audit["n"])),
-        ("cross-validation: accuracy", _estimate(crossed["accuracy"]), str(crossed["n"])),
-        ("cross-validation: macro-F1", _estimate(crossed["macro_f1"]), str(crossed["n"])),
+        (f"{of}: {name}", _estimate(figures[key]), str(figures["n"]))
+        for of, figures in (("audit", audit), ("cross-validation", crossed))
+        for key, name in measures.items()
     ]
     version = version_name(measurement.version, "")
     return [
         f"Measured on {_day(measurement.created_at)}, of {version} with "
         f"{measurement.n_labels} labels. Intervals are 95 %.",
         _table(("measure", "value", "tasks"), rows),
+        *(["Exact match is the share of tasks whose labels are all right, with none too many."] if is_of_sets else []),
         "The audit is of tasks that were drawn at random and predicted before somebody labelled them: an unbiased "
         "estimate for the tasks that nobody had labelled. Cross-validation is on all labels, most of which the "
         "strategy chose, since they are hard: for comparing only.",
@@ -130,8 +144,9 @@ def _calibration(tuning: Tuning) -> str:
 
 
 def _limits(facts: Facts) -> list[str]:
+    form = form_of(facts.model.classifier)
     limits = [
-        "- It knows the labels above only, and always answers one of them, whatever the text.",
+        f"- {form.knows}",
         "- It was measured on this project's tasks. Texts of another kind, language or time may be answered wrongly "
         "with a high probability.",
         "- It is a file of joblib, which runs code when it is loaded: load it only if you trust where it comes from, "
@@ -141,8 +156,10 @@ def _limits(facts: Facts) -> list[str]:
     if facts.table:
         limits.append(
             f"- `{facts.table}` holds the texts as they are. Where `is_learnt` is true, the model was trained on that "
-            "label: its prediction there says nothing of its quality."
+            "task: its prediction there says nothing of its quality."
         )
+    if facts.table and form.cells:
+        limits.append(f"- In `{facts.table}`, {form.cells}")
     if facts.table and facts.table.endswith(".csv"):
         limits.append(
             "- Spreadsheets take a text that begins with `=`, `+`, `-` or `@` for a formula: such texts have an "

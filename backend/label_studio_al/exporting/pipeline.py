@@ -10,12 +10,13 @@ import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.feature_selection import VarianceThreshold
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer
 
+from label_studio_al.exporting.forms import form_of
 from label_studio_al.learners.encoders import WordLlamaEncoder
-from label_studio_al.learning.classifier import Classifier
+from label_studio_al.learning.classifier import Linear
+from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.features import Encoder, Features
 from label_studio_al.learning.model import Model
 from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS
@@ -25,12 +26,13 @@ from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import NotExportable
 
 
-def as_pipeline(features: Features, classifier: Classifier) -> Pipeline:
+def as_pipeline(features: Features, classifier: Learned) -> Pipeline:
     """The same model: `predict` and `predict_proba` of texts. Raises NotExportable.
 
     What the classifier gives no weight is left out. Every part is a class of scikit-learn or a function of Python's
     own library; with embeddings also `tokenizers`, of the encoder. Nothing is fitted: the trained weights are set.
     """
+    form = form_of(classifier)
     known = np.array(list(features.tfidf.terms.values()))
     of_terms, of_topics, of_meaning = _weights(features, classifier)
     of_terms = of_terms[known]
@@ -50,20 +52,21 @@ def as_pipeline(features: Features, classifier: Classifier) -> Pipeline:
             ("beginnings", FunctionTransformer(partial(map, itemgetter(slice(MAX_TEXT_CHARACTERS))))),
             ("texts", FunctionTransformer(list)),
             ("features", FeatureUnion(parts)),
-            ("classifier", _classifier(classifier, np.vstack(kept))),
+            ("classifier", form.estimator(classifier, np.vstack(kept))),
         ]
     )
 
 
 def has_embeddings(model: Model) -> bool:
     """Whether the model looks at embeddings, so that its pipeline needs the encoder's package."""
-    return bool(_weights(model.features, cast(Classifier, model.classifier))[2].any())
+    return bool(_weights(model.features, model.classifier)[2].any())
 
 
-def _weights(features: Features, classifier: Classifier) -> list[Array]:
+def _weights(features: Features, classifier: Learned) -> list[Array]:
     """The weights of all terms, topics and the embedding; each of shape (n_columns, n_outputs)."""
-    weights = np.zeros((classifier.n_features, classifier.weights.shape[1]), dtype=np.float32)
-    weights[classifier.columns] = classifier.weights
+    linear = cast(Linear, classifier)
+    weights = np.zeros((linear.n_features, linear.weights.shape[1]), dtype=np.float32)
+    weights[linear.columns] = linear.weights
     n_terms = features.tfidf.n_terms
     return np.split(weights, [n_terms, n_terms + features.topics.n_topics])
 
@@ -110,13 +113,3 @@ def _meaning(encoder: Encoder | None) -> Pipeline:
             ("unit", Normalizer()),
         ]
     )
-
-
-def _classifier(classifier: Classifier, weights: Array) -> LogisticRegression:
-    """weights: of the columns that are kept, shape (n_columns, n_outputs)."""
-    regression: Any = LogisticRegression()
-    regression.classes_ = classifier.classes
-    regression.coef_ = weights.T.astype(np.float64) / classifier.temperature
-    regression.intercept_ = classifier.intercept / classifier.temperature
-    regression.n_features_in_ = len(weights)
-    return regression

@@ -15,15 +15,17 @@ from label_studio_al.runtime.errors import NotExportable
 
 CSV, PARQUET, NONE = "csv", "parquet", "none"
 FORMATS = (CSV, PARQUET, NONE)
+# Names of the column of people's answers: a label, or a JSON list of labels.
+LABEL, LABELS = "label", "labels"
 # What a spreadsheet takes for a formula when it opens a CSV file, and what would look as if it had been quoted.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A task. label: of people, predicted: of the model, with its probability; None where there is none.
+    """A task. label: people's answer, predicted: the model's, with its probability; None where there is none.
 
-    is_learnt: whether the model was trained on this task's label: then its prediction says nothing about its quality.
+    is_learnt: whether the model was trained on this task's answer: then its prediction says nothing about its quality.
     """
 
     task_id: int
@@ -35,6 +37,11 @@ class Row:
 
 
 Write = Callable[[Sequence[Row]], None]
+
+
+def header(column: str) -> tuple[str, ...]:
+    """The names of the columns. column: that of people's answers."""
+    return tuple(column if field.name == LABEL else field.name for field in fields(Row))
 
 
 def check_format(wanted: str) -> None:
@@ -50,20 +57,21 @@ def check_format(wanted: str) -> None:
 
 
 @contextmanager
-def open_table(folder: Path, wanted: str, *, quotes_formulas: bool = True) -> Iterator[Write]:
+def open_table(folder: Path, wanted: str, column: str = LABEL, *, quotes_formulas: bool = True) -> Iterator[Write]:
     """Takes rows for the file `tasks.csv` or `tasks.parquet`; nothing is written for `none`.
 
-    quotes_formulas: put an apostrophe before texts of the CSV file that a spreadsheet would compute.
+    column: that of people's answers. quotes_formulas: put an apostrophe before texts of the CSV file that a spreadsheet
+    would compute.
     """
     if wanted == CSV:
         # With what marks it as UTF-8 for spreadsheets.
         with (folder / "tasks.csv").open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow([field.name for field in fields(Row)])
+            writer.writerow(header(column))
             cell = quoted if quotes_formulas else _as_it_is
             yield lambda rows: writer.writerows([cell(value) for value in astuple(row)] for row in rows)
     elif wanted == PARQUET:
-        with _open_parquet(folder / "tasks.parquet") as write:
+        with _open_parquet(folder / "tasks.parquet", header(column)) as write:
             yield write
     else:
         yield lambda _: None
@@ -79,15 +87,14 @@ def _as_it_is(value: object) -> object:
 
 
 @contextmanager
-def _open_parquet(path: Path) -> Iterator[Write]:
+def _open_parquet(path: Path, names: tuple[str, ...]) -> Iterator[Write]:
     pyarrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
     kinds = [pyarrow.int64(), *[pyarrow.string()] * 3, pyarrow.float64(), pyarrow.bool_()]
-    names = [field.name for field in fields(Row)]
     schema = pyarrow.schema(list(zip(names, kinds, strict=True)))
 
     def write(rows: Sequence[Row]) -> None:
-        columns = {name: [getattr(row, name) for row in rows] for name in names}
+        columns = [[getattr(row, field.name) for row in rows] for field in fields(Row)]
         writer.write_table(pyarrow.table(columns, schema=schema))
 
     with parquet.ParquetWriter(path, schema) as writer:

@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as release_of
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import joblib
 import numpy as np
 
 from label_studio_al.exporting.card import Compared, Facts, model_card
+from label_studio_al.exporting.forms import form_of
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
 from label_studio_al.exporting.tables import Row, open_table
 from label_studio_al.learners.published import Models
-from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.model import Model
 from label_studio_al.learning.rows import blocks
 from label_studio_al.questions import LabelConfig, answers, parse_config
@@ -40,7 +40,7 @@ _WRITTEN = ("model.joblib", "README.md", "predict.py", "requirements.txt", "task
 
 @dataclass(frozen=True)
 class Current:
-    """A project with the model of its current version. labels: what people say now, by task."""
+    """A project with the model of its current version. labels: people's answers now, by task."""
 
     project: Project
     version: Version
@@ -80,8 +80,10 @@ def read_current(store: Store, signer: Signer, key: str) -> Current:
             break
         # A turn has replaced the version meanwhile: the next one is there.
     config = parse_config(project.label_config)
-    if not config.question.coding.has_one_class:
-        raise NotExportable(f"project {key} is multiple choice: only models that choose one label can be exported yet")
+    if version.question != config.question.fingerprint:
+        raise NotExportable(
+            f"the label config of project {key} has changed since {version.name} was trained: wait for the next version"
+        )
     labels = answers(store.annotations.all(key), config)
     return Current(project, version, model, config, labels, store.tasks.ids(key))
 
@@ -108,12 +110,13 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
 
     advance: called with the number of tasks just done. Raises NotExportable.
     """
-    pipeline = as_pipeline(current.model.features, cast(Classifier, current.model.classifier))
+    form = form_of(current.model.classifier)
+    pipeline = as_pipeline(current.model.features, current.model.classifier)
     with _appearing(target.folder) as made:
         joblib.dump(pipeline, made / "model.joblib", compress=3)
-        shutil.copyfile(Path(__file__).with_name("predict.py"), made / "predict.py")
+        shutil.copyfile(Path(__file__).with_name(form.example), made / "predict.py")
         n_predicted, some = 0, list[str]()
-        with open_table(made, target.table, quotes_formulas=target.quotes_formulas) as write:
+        with open_table(made, target.table, form.column, quotes_formulas=target.quotes_formulas) as write:
             for texts, rows in _rows(store, current):
                 write(rows)
                 some += texts[: COMPARED_TEXTS - len(some)]
@@ -141,7 +144,8 @@ def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> Compared:
     """The pipeline's probabilities with the model's. Raises NotExportable if they differ much."""
     if not texts:
         return Compared(0, 0.0)
-    difference = float(np.abs(pipeline.predict_proba(texts) - model.believe(texts).wide).max())
+    found = form_of(model.classifier).wide(pipeline.predict_proba(texts))
+    difference = float(np.abs(found - model.believe(texts).wide).max())
     if difference > LARGEST_DIFFERENCE:
         raise NotExportable(f"the exported model answers otherwise than this one, by {difference:.1e}: it is not kept")
     return Compared(len(texts), difference)
@@ -181,6 +185,7 @@ def _describe(store: Store, current: Current, folder: Path, compared: Compared, 
         settings=read_project_settings(current.project.extra_params),
         measurement=store.measurements.newest(current.project.key),
         model=current.model,
+        label_counts=current.config.question.coding.counts(current.version.trained_on.values()),
         n_tasks=len(current.task_ids),
         table=next((path.name for path in folder.glob("tasks.*")), None),
         python=platform.python_version(),

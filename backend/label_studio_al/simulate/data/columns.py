@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from label_studio_al.exporting import tables
@@ -20,14 +20,14 @@ TEXT_OPTION, LABEL_OPTION = "--text-field", "--label-field"
 ANNOTATORS = ("annotator", "annotator_id", "worker", "worker_id")
 # `tasks.csv` of `label-studio-al export`. A text that a spreadsheet would take for a formula has an apostrophe in front
 # there, and so has one that begins with apostrophes and goes on like that.
-OWN_EXPORT = tuple(field.name for field in fields(tables.Row))
+OWN_EXPORTS = tuple(map(tables.header, (tables.LABEL, tables.LABELS)))
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _QUOTED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def rows_of(table: Table, text_field: str | None, label_field: str | None) -> Found:
     """The texts and labels of a table. Raises InvalidRequest where its names do not say which they are."""
-    if table.names == OWN_EXPORT:
+    if table.names in OWN_EXPORTS:
         table = unquoted(table)
     text = column(table, text_field or TEXT, TEXT_OPTION)
     is_of_sets = label_field is None and find(table, LABEL) is None and find(table, LABELS) is not None
