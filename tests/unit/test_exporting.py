@@ -17,16 +17,21 @@ import pytest
 from click.testing import CliRunner, Result
 
 from label_studio_al.cli import main
+from label_studio_al.exporting.forms import ABSENT
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
 from label_studio_al.exporting.writing import compare
 from label_studio_al.learners.encoders import WORDLLAMA, ModelEncoder, load_encoder
 from label_studio_al.learners.published import Models
+from label_studio_al.learning.coding import LABEL_SETS, labels_of, text_of
 from label_studio_al.learning.features import Features
+from label_studio_al.learning.label_sets import SetClassifier, fit_sets
 from label_studio_al.learning.learner import Tuning, train
 from label_studio_al.learning.model import Model
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_settings
+from label_studio_al.simulate.data import read_data
 from label_studio_al.store import Signer, Store
+from tests.support import topics
 from tests.support.bench import TEXTS, Bench, truth
 from tests.support.build import event, task
 from tests.support.clock import FakeClock
@@ -61,6 +66,14 @@ model = joblib.load("model.joblib")
 texts = json.load(sys.stdin)
 assert not [name for name in sys.modules if name.partition(".")[0] == "label_studio_al"]
 print(json.dumps([model.classes_.tolist(), model.predict_proba(texts).tolist(), model.predict(texts).tolist()]))
+"""
+ASK_FOR_SETS = """
+import json, joblib
+model = joblib.load("model.joblib")
+texts = json.load(sys.stdin)
+assert not [name for name in sys.modules if name.partition(".")[0] == "label_studio_al"]
+classes, proba = [of_label.tolist() for of_label in model.classes_], [p.tolist() for p in model.predict_proba(texts)]
+print(json.dumps([classes, proba, model.predict(texts).tolist()]))
 """
 
 
@@ -131,6 +144,74 @@ def test_file_that_answers_otherwise_is_refused() -> None:
     other = as_pipeline(model.features, replace(model.classifier, temperature=3.0))
     with pytest.raises(NotExportable, match="answers otherwise"):
         compare(other, model, TEXTS)
+
+
+def test_other_classifiers_are_refused_with_a_sentence() -> None:
+    class Trees:
+        classes = np.array(["A", "B"])
+
+    features, _ = Features.fit_transform(TEXTS, None)
+    with pytest.raises(NotExportable, match="only linear classifiers can be written"):
+        as_pipeline(features, Trees())
+
+
+# -- the pipeline of label sets ----------------------------
+
+
+def make_set_model(has: Any, thresholds: list[float], encoder: str | None = None) -> Model:
+    """has: shape (n_texts, n_labels)."""
+    features, rows = Features.fit_transform(TEXTS, load_encoder(encoder) if encoder else None)
+    choice = "both" if encoder else "tfidf"
+    names = np.array([f"label {n}" for n in range(len(thresholds))])
+    classifier = fit_sets(rows, np.asarray(has).astype(np.int8), names, features.choices()[choice])
+    classifier = replace(classifier, temperature=2.0, thresholds=np.array(thresholds))
+    return Model(features, classifier, "margin", Tuning(choice, temperature=2.0))
+
+
+def sets_of(predicted: Any) -> list[list[str]]:
+    """The labels in rows of `predict`."""
+    return [[name for name in row if name != ABSENT] for row in predicted]
+
+
+def sets_of_ours(model: Model, texts: list[str]) -> list[list[str]]:
+    return [labels_of(text) for text in LABEL_SETS.decide(model.believe(texts)).labels.tolist()]
+
+
+PLACE = np.arange(len(TEXTS))
+
+
+@pytest.mark.parametrize("encoder", [None, WORDLLAMA])
+@pytest.mark.parametrize(
+    ("has", "thresholds"),
+    [
+        pytest.param([PLACE % 2 == 0, PLACE % 3 == 0], [0.2, 0.85], id="two labels"),
+        pytest.param([PLACE % 2 == 0], [0.9], id="one label"),
+        pytest.param([PLACE % 2 == 0, PLACE < 0, PLACE >= 0, PLACE % 5 == 1], [0.3, 0.5, 0.5, 0.6], id="constants"),
+    ],
+)
+def test_pipeline_gives_our_label_sets(encoder: str | None, has: Any, thresholds: list[float]) -> None:
+    model = make_set_model(np.array(has).T, thresholds, encoder)
+    texts = [*TEXTS, *ODD_TEXTS]
+    pipeline = as_pipeline(model.features, model.classifier)
+
+    ours = model.believe(texts)
+    names = [f"label {n}" for n in range(len(thresholds))]
+    assert [of_label.tolist() for of_label in pipeline.classes_] == [["", name] for name in names]
+    assert [proba.shape for proba in pipeline.predict_proba(texts)] == [(len(texts), 2)] * len(names)
+    np.testing.assert_allclose(np.hstack(pipeline.predict_proba(texts)), ours.wide, atol=1e-6)
+    assert sets_of(pipeline.predict(texts)) == sets_of_ours(model, texts)
+    assert sets_of_ours(model, texts) != [np.array(names)[row].tolist() for row in ours.proba[:, :, 1] >= 0.5]
+    assert compare(pipeline, model, texts).difference < 1e-6
+    assert has_embeddings(model) == (encoder is not None)
+
+
+def test_text_whose_probability_is_the_threshold_has_the_label() -> None:
+    model = make_set_model(np.array([PLACE % 2 == 0, PLACE % 3 == 0]).T, [0.5, 0.75])
+    classifier = model.classifier
+    assert isinstance(classifier, SetClassifier)
+    even = replace(model, classifier=replace(classifier, weights=0 * classifier.weights, intercept=np.zeros(2)))
+    assert sets_of_ours(even, ["a text"]) == [["label 0"]]
+    assert sets_of(as_pipeline(even.features, even.classifier).predict(["a text"])) == [["label 0"]]
 
 
 # -- the command -------------------------------------------
@@ -341,4 +422,132 @@ def test_model_of_another_key_is_refused(
     monkeypatch.setenv("AL_SIGNING_KEY", SIGNING_KEY[::-1])
     refused = export(command, project, tmp_path / "out")
     assert (refused.exit_code, "must carry a signature of this key" in refused.output) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+# -- label sets by the command -----------------------------
+
+
+@pytest.fixture
+def sets_project(bench: Bench) -> FakeProject:
+    """A project with several labels a text and a model with thresholds; nobody ever gives one of its labels."""
+    offered = topics.CONFIG.replace("</Choices>", '<Choice value="unseen"/></Choices>')
+    made = bench.add(offered, ["=1+1 cat", *topics.texts(160)], window=60)
+    bench.turn(made)
+    for _ in range(3):
+        bench.label(made, 40, topics.truth)
+        bench.turn(made)
+    return made
+
+
+@pytest.mark.parametrize("bench", ["none", WORDLLAMA], indirect=True)
+def test_exported_label_sets_are_the_same_where_this_package_is_not(
+    command: CliRunner, bench: Bench, sets_project: FakeProject, signer: Signer, tmp_path: Path
+) -> None:
+    done = export(command, sets_project, tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+
+    texts = [*topics.texts(300, seed=1), *ODD_TEXTS]
+    classes, proba, predicted = json.loads(run_elsewhere(tmp_path / "out", ASK_FOR_SETS, json.dumps(texts)))
+
+    model = Models(bench.store, signer).get(sets_project.key, bench.version(sets_project).id)
+    assert model is not None
+    assert isinstance(model.classifier, SetClassifier)
+    assert (model.classifier.thresholds != 0.5).all()
+    assert model.classifier.temperature != 1.0
+    assert classes == [["", label] for label in sorted(topics.LABELS)]
+    np.testing.assert_allclose(np.hstack(proba), model.believe(texts).wide, atol=1e-6)
+    assert sets_of(predicted) == sets_of_ours(model, texts)
+    assert [] in sets_of(predicted)
+    assert any(len(found) > 1 for found in sets_of(predicted))
+    assert json.loads(done.output)["labels"] == sorted(topics.LABELS)
+    assert json.loads(done.output)["largest_difference"] < 1e-6
+
+
+def test_example_prints_label_sets(command: CliRunner, sets_project: FakeProject, tmp_path: Path) -> None:
+    assert export(command, sets_project, tmp_path / "out").exit_code == 0
+    run = "import runpy; sys.argv[1:] = {}; runpy.run_path('predict.py', run_name='__main__')"
+    said = run_elsewhere(tmp_path / "out", run.format(["the cat roars", "nothing of it"]), "")
+    found = [line.split("\t") for line in said.splitlines()]
+    assert [text for _, text in found] == ["the cat roars", "nothing of it"]
+    sets = [json.loads(labels) for labels, _ in found]
+    assert [sorted(labels) for labels in sets] == [["animal", "loud"], []]
+    assert all(0.3 < probability <= 1 for probability in sets[0].values())
+    assert run_elsewhere(tmp_path / "out", run.format([]), "an engine\n").startswith('{"machine": ')
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_label_sets_in_the_table_are_read_by_simulate(
+    command: CliRunner, bench: Bench, sets_project: FakeProject, signer: Signer, tmp_path: Path, quoted: bool
+) -> None:
+    options = [] if quoted else ["--no-quote-formulas"]
+    assert export(command, sets_project, tmp_path / "out", *options).exit_code == 0
+
+    path = tmp_path / "out" / "tasks.csv"
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    trained_on = bench.version(sets_project).trained_on
+    texts = {str(task_id): known["data"]["text"] for task_id, known in sets_project.tasks.items()}
+    assert list(rows[0]) == ["task_id", "text", "labels", "predicted", "probability", "is_learnt"]
+    assert {row["task_id"]: row["labels"] for row in rows} == {
+        task_id: text_of(topics.truth(text)) if int(task_id) in trained_on else "" for task_id, text in texts.items()
+    }
+    model = Models(bench.store, signer).get(sets_project.key, bench.version(sets_project).id)
+    assert model is not None
+    said = sets_of_ours(model, [texts[row["task_id"]] for row in rows])
+    assert [json.loads(row["predicted"]) for row in rows] == said
+
+    data = read_data(str(path))
+    assert data.coding is LABEL_SETS
+    assert dict(zip(data.texts, data.labels.tolist(), strict=True)) == {
+        texts[str(task_id)]: answer for task_id, answer in trained_on.items()
+    }
+
+
+def test_parquet_holds_the_same_label_sets_as_csv(
+    command: CliRunner, sets_project: FakeProject, tmp_path: Path
+) -> None:
+    from pyarrow import parquet
+
+    assert export(command, sets_project, tmp_path / "one", "--no-quote-formulas").exit_code == 0
+    assert export(command, sets_project, tmp_path / "two", "--data", "parquet").exit_code == 0
+    with (tmp_path / "one" / "tasks.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = parquet.read_table(tmp_path / "two" / "tasks.parquet").to_pylist()
+    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in found] == rows
+
+
+def test_card_tells_what_is_so_of_label_sets(
+    command: CliRunner, bench: Bench, sets_project: FakeProject, signer: Signer, tmp_path: Path
+) -> None:
+    assert export(command, sets_project, tmp_path / "out").exit_code == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    version_ = bench.version(sets_project)
+    model = Models(bench.store, signer).get(sets_project.key, version_.id)
+    assert model is not None
+    thresholds = model.tuning.thresholds
+    for label in topics.LABELS:
+        n = sum(label in labels_of(answer) for answer in version_.trained_on.values())
+        assert f"| {label} | {n} | {thresholds[label]:.2f} |" in card
+    assert "| unseen | 0 | never predicted |" in card
+    measured = bench.store.measurements.newest(sets_project.key)
+    assert measured is not None
+    crossed = measured.report["cross_validation"]
+    for key, name in {"accuracy": "exact match", "micro_f1": "micro-F1", "macro_f1": "macro-F1"}.items():
+        value = "{value:.3f} ({low:.3f} to {high:.3f})".format(**crossed[key])
+        assert f"| cross-validation: {name} | {value} | {crossed['n']} |" in card
+        assert f"| audit: {name} |" in card
+    assert "accuracy" not in card
+    assert "always answers one" not in card
+    assert "any number of them, or none" in card
+    assert "`labels` and `predicted` are JSON lists" in card
+
+
+def test_model_of_another_question_is_refused(
+    command: CliRunner, bench: Bench, project: FakeProject, tmp_path: Path
+) -> None:
+    several = bench.store.projects.get(project.key).label_config.replace("<Choices ", '<Choices choice="multiple" ')
+    bench.hear(bench.fake.change_config(project.id, several))
+    refused = export(command, project, tmp_path / "out")
+    assert (refused.exit_code, "has changed since" in refused.output) == (1, True), refused.output
     assert not (tmp_path / "out").exists()
