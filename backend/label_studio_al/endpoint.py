@@ -43,7 +43,9 @@ def read_setup(body: Mapping[str, Any]) -> Setup:
     # Label Studio sends null while it validates a changed connection: that must not reset anything.
     extra_params = body.get("extra_params")
     asked = parse_config(config)
-    check_strategy(read_project_settings(extra_params).strategy, asked.question.coding)
+    settings = read_project_settings(extra_params)
+    for question in asked.questions:
+        check_strategy(settings.strategy, question.coding)
     return Setup(key, config, extra_params)
 
 
@@ -123,11 +125,11 @@ def _predictions(store: Store, current: Current, tasks: Sequence[Any]) -> list[d
     results = [prediction(name, NO_ANSWER_SCORE, []) for _ in tasks]
     if version is None or not answered:
         return results
-    answers: list[tuple[Answer, float] | None] = [None] * len(answered)
+    answers: list[dict[str, tuple[Answer, float]]] = [{} for _ in answered]
     scores: list[float] | None = None
     if model is not None:
         beliefs = model.believe([texts[place] or "" for place in answered])
-        answers = _answers(config, beliefs)
+        answers = _answers(config, beliefs, len(answered))
         informativeness = model.informativeness(beliefs)
         scores = None if informativeness is None else [score(value) for value in informativeness]
     if scores is None:
@@ -136,8 +138,8 @@ def _predictions(store: Store, current: Current, tasks: Sequence[Any]) -> list[d
         window = store.windows.informativeness(version[0], [one for one in ids if one is not None])
         scores = [score(window[one]) if one in window else NO_ANSWER_SCORE for one in ids]
     for place, found, task_score in zip(answered, answers, scores, strict=True):
-        is_said = found is not None and _task_id(tasks[place]) not in current.checks
-        results[place] = prediction(name, task_score, config.question.write(*found) if found and is_said else [])
+        is_said = _task_id(tasks[place]) not in current.checks
+        results[place] = prediction(name, task_score, config.write(found) if is_said else [])
     return results
 
 
@@ -151,6 +153,11 @@ def _task_id(task: dict[str, Any]) -> int | None:
     return value if isinstance(value, int) and 0 <= value < 2**63 else None
 
 
-def _answers(config: LabelConfig, beliefs: Beliefs) -> list[tuple[Answer, float] | None]:
-    """The most probable answer to each task."""
-    return [found[0] if found else None for found in config.question.best(beliefs, 1)]
+def _answers(config: LabelConfig, beliefs: Mapping[str, Beliefs], n: int) -> list[dict[str, tuple[Answer, float]]]:
+    """The most probable answer to each question of each of n tasks."""
+    found: list[dict[str, tuple[Answer, float]]] = [{} for _ in range(n)]
+    for question in config.questions:
+        if question.name in beliefs:
+            for one, best in zip(found, question.best(beliefs[question.name], 1), strict=True):
+                one |= {question.name: best[0]} if best else {}
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from label_studio_al.labeling import automatic_prediction, batch_version, project_id_of, run_of
 from label_studio_al.questions import LabelConfig
@@ -108,7 +109,7 @@ class Applier:
         predictions = [
             {
                 "task": one.task_id,
-                **automatic_prediction(run.number, number, self._config.question.write(one.label, one.probability)),
+                **automatic_prediction(run.number, number, self._result(one)),
             }
             for one in sent
         ]
@@ -139,6 +140,9 @@ class Applier:
             return replace(label, state=LABELLED, annotation_id=kept[0])
         is_edited = label.annotation_id in [one.id for one in by_people]
         return replace(label, state=KEPT if is_edited else SKIPPED)
+
+    def _result(self, label: AutomaticLabel) -> list[dict[str, Any]]:
+        return self._config.write({name: (answer, label.probability) for name, answer in label.answers.items()})
 
     # -- taking back ------------------------------------------------------------------------------------------
 

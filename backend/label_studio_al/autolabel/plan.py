@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from label_studio_al.learning.guarantee import Goal, Guarantee, curve, guarantee
 from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
-from label_studio_al.questions import LabelConfig, Question
+from label_studio_al.questions import LabelConfig, Question, label_counts
 from label_studio_al.runtime.errors import NotPossible
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Project, Store, Version
@@ -83,14 +83,34 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Basis:
-    """What a plan is based on. trained_on, audits: labels that train and test. after_run: the newest run's number."""
+    """What a plan is based on. trained_on, audits: answers that train and test, by question and task.
 
-    question: Question
+    after_run: the newest run's number.
+    """
+
+    questions: Sequence[Question]
     version: Version
-    trained_on: Mapping[int, str]
-    audits: Mapping[int, str]
+    trained_on: Mapping[str, Mapping[int, str]]
+    audits: Mapping[str, Mapping[int, str]]
     after_run: int
     fingerprint: str
+
+    @property
+    def audited(self) -> list[int]:
+        """The tasks that test."""
+        return sorted(set().union(*self.audits.values()))
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the labelling models say of tasks. by_question: their answers; whole: whether all of them are right."""
+
+    by_question: Mapping[str, Predictions]
+    whole: Predictions
+
+    def answers(self, place: int) -> dict[str, str]:
+        """To each question of one task."""
+        return {name: str(said.labels[place]) for name, said in self.by_question.items()}
 
 
 def fingerprint(case: Case) -> str:
@@ -107,19 +127,21 @@ def make_plan(case: Case, pool: Pool, models: Models) -> Plan:
     pool: up to date. models: the published ones. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
     """
     Goal(case.max_error, case.delta, per_label=case.per_label)
-    if case.per_label and not case.config.question.coding.has_one_class:
-        raise NotPossible("a promise for each label needs a question with one label as its answer")
+    questions = case.config.questions
+    if case.per_label and not (len(questions) == 1 and questions[0].coding.has_one_class):
+        raise NotPossible("a promise for each label needs one question with one label as its answer")
     basis, automation, key = _basis(case), case.store.automation, case.project.key
-    classifier = _labelling_model(case, basis, pool, models)
-    audited = pool.having_rows(list(basis.audits))
-    audit = _predictions(case.config.question, classifier, pool, pool.rows(audited))
-    is_right = audit.are_right(np.array([basis.audits[task_id] for task_id in audited], dtype=str))
+    classifiers = {question.name: _labelling_model(case, basis, question, pool, models) for question in questions}
+    audited = pool.having_rows(basis.audited)
+    audit = _said(questions, classifiers, pool, pool.rows(audited))
+    are_right = [_is_right(basis, audit.answers(place), task_id) for place, task_id in enumerate(audited)]
+    is_right = np.array(are_right, dtype=bool)
     is_open = _open_rows(case.store, pool, key)
-    theirs = _predictions(case.config.question, classifier, pool, is_open)
+    theirs = _said(questions, classifiers, pool, is_open)
     signature = hashlib.sha256(f"{basis.fingerprint} {len(audited)}".encode()).hexdigest()
     look, is_known = automation.look(key, basis.after_run, signature)
     goal = Goal(case.max_error, case.delta, look, case.per_label)
-    found = guarantee(audit, is_right, theirs, goal)
+    found = guarantee(audit.whole, is_right, theirs.whole, goal)
     if found.is_look and not is_known:
         automation.keep_look(key, basis.after_run, signature, look)
     labels = _labels(pool.task_ids[is_open], theirs, found, case.settings, basis.fingerprint)
@@ -127,8 +149,8 @@ def make_plan(case: Case, pool: Pool, models: Models) -> Plan:
         fingerprint=basis.fingerprint,
         guarantee=found,
         labels=labels,
-        covered_audits=frozenset(_covered(audited, audit, found)),
-        report=_report(basis, found, labels, curve(audit, is_right, theirs, goal, CURVE)),
+        covered_audits=frozenset(_covered(audited, audit.whole, found)),
+        report=_report(basis, found, labels, curve(audit.whole, is_right, theirs.whole, goal, CURVE)),
     )
 
 
@@ -145,8 +167,9 @@ def _basis(case: Case) -> _Basis:
         raise NotPossible(
             f"project {key} has no model yet: it comes after {case.settings.min_labels} labels of 2 kinds"
         )
-    question = case.config.question
-    if version.question != question.fingerprint or version.labels != question.labels:
+    questions = case.config.questions
+    asked = {question.name: (question.fingerprint, question.labels) for question in questions}
+    if asked != {name: (one.fingerprint, one.labels) for name, one in version.questions.items()}:
         raise NotPossible(
             f"the label config has changed since {version.name} was trained: wait for the next version, then plan again"
         )
@@ -154,17 +177,23 @@ def _basis(case: Case) -> _Basis:
     standing = [run for run in runs if run.is_standing]
     covered: set[int] = set().union(*(run.covered_audits for run in standing)) | store.automation.tasks_of(key)
     audited = {one.task_id for one in store.measurements.predictions(key) if one.is_audit} - covered
-    audits = {task_id: label for task_id, label in version.trained_on.items() if task_id in audited}
-    trained_on = {task_id: label for task_id, label in version.trained_on.items() if task_id not in audited}
-    missing = find_learner(question.coding).missing(trained_on.values())
-    if missing is not None:
-        have = ", ".join(sorted({repr(question.show(answer)) for answer in trained_on.values()})) or "none"
-        raise NotPossible(f"need {missing} beside the {len(audits)} audit labels, which must not train, have {have}")
+    known = {name: one.trained_on for name, one in version.questions.items()}
+    audits = {name: _among(answers, audited, is_in=True) for name, answers in known.items()}
+    trained_on = {name: _among(answers, audited, is_in=False) for name, answers in known.items()}
+    for question in questions:
+        given = trained_on[question.name].values()
+        missing = find_learner(question.coding).missing(given)
+        if missing is not None:
+            have = ", ".join(sorted({repr(question.show(one)) for one in given})) or "none"
+            raise NotPossible(
+                f"{question.name}: need {missing} beside the {len(audits[question.name])} audit labels, which must not "
+                f"train, have {have}"
+            )
     decided_by = {
         "version": version.number,
-        "learnt": sorted(trained_on.items()),
-        "audits": sorted(audits.items()),
-        "labels": version.labels,
+        "learnt": {name: sorted(answers.items()) for name, answers in trained_on.items()},
+        "audits": {name: sorted(answers.items()) for name, answers in audits.items()},
+        "labels": {name: one.labels for name, one in version.questions.items()},
         "field": case.config.field,
         "features": [version.features_id, case.settings.features, case.settings.seed],
         "verify_share": case.settings.verify_share,
@@ -173,18 +202,27 @@ def _basis(case: Case) -> _Basis:
     }
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
     after_run = max((run.number for run in runs), default=0)
-    return _Basis(question, version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
+    return _Basis(questions, version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
 
 
-def _labelling_model(case: Case, basis: _Basis, pool: Pool, models: Models) -> Learned:
-    coding, settings = basis.question.coding, case.settings
+def _among(answers: Mapping[int, str], tasks: Collection[int], *, is_in: bool) -> dict[int, str]:
+    return {task_id: answer for task_id, answer in answers.items() if (task_id in tasks) == is_in}
+
+
+def _is_right(basis: _Basis, said: Mapping[str, str], task_id: int) -> bool:
+    """Whether people gave the same answer to each question that they answered."""
+    return all(basis.audits[name].get(task_id, answer) == answer for name, answer in said.items())
+
+
+def _labelling_model(case: Case, basis: _Basis, question: Question, pool: Pool, models: Models) -> Learned:
+    coding, settings = question.coding, case.settings
     learner = find_learner(coding)
     if not (learner.trains and learner.refits):
         published = models.get(case.project.key, basis.version.id)
-        if published is None:
-            raise NotPossible(f"{basis.version.name} was replaced meanwhile: plan again")
-        return published.classifier
-    labelled, choices = pool.labelled(basis.trained_on, coding), pool.features.choices()
+        if published is None or question.name not in published.trained:
+            raise NotPossible(f"{basis.version.name} has no model for {question.name}: wait for the next version")
+        return published.trained[question.name].classifier
+    labelled, choices = pool.labelled(basis.trained_on[question.name], coding), pool.features.choices()
     missing = learner.missing(labelled.y.tolist())
     if missing is not None:
         raise NotPossible(f"need {missing} whose texts can be read, have {len(labelled.classes)} labels")
@@ -199,8 +237,18 @@ def _open_rows(store: Store, pool: Pool, key: str) -> Array:
     return pool.open_rows(annotated, sorted(automation.taken(key)), list(automation.checks(key)))
 
 
-def _predictions(question: Question, classifier: Learned, pool: Pool, rows: Array) -> Predictions:
-    return question.coding.decide(classifier.believe(pool.X[rows]))
+def _said(questions: Sequence[Question], classifiers: Mapping[str, Learned], pool: Pool, rows: Array) -> _Said:
+    X = pool.X[rows]
+    found = {question.name: question.coding.decide(classifiers[question.name].believe(X)) for question in questions}
+    if len(found) == 1:
+        return _Said(found, *found.values())
+    texts = [json.dumps(dict(zip(found, answers, strict=True))) for answers in zip(*_labels_of(found), strict=True)]
+    confidence = np.prod([said.confidence for said in found.values()], axis=0)
+    return _Said(found, Predictions(np.array(texts, dtype=str), confidence))
+
+
+def _labels_of(found: Mapping[str, Predictions]) -> list[list[str]]:
+    return [said.labels.tolist() for said in found.values()]
 
 
 def n_checks(n_selected: int, verify_share: float) -> int:
@@ -209,7 +257,7 @@ def n_checks(n_selected: int, verify_share: float) -> int:
 
 
 def _labels(
-    task_ids: Array, predicted: Predictions, found: Guarantee, settings: ProjectSettings, fingerprint: str
+    task_ids: Array, said: _Said, found: Guarantee, settings: ProjectSettings, fingerprint: str
 ) -> tuple[AutomaticLabel, ...]:
     """The selected tasks. Which of them are held back is drawn at random."""
     selected = np.flatnonzero(found.is_selected)
@@ -218,8 +266,8 @@ def _labels(
     return tuple(
         AutomaticLabel(
             task_id=int(task_ids[place]),
-            label=str(predicted.labels[place]),
-            probability=float(predicted.confidence[place]),
+            answers=said.answers(place),
+            probability=float(said.whole.confidence[place]),
             state=CHECK if place in held_back else PLANNED,
         )
         for place in selected.tolist()
@@ -244,7 +292,10 @@ def _report(
     points: list[tuple[float, float]],
 ) -> dict[str, Any]:
     n_pool = len(found.is_selected)
-    by_label = basis.question.coding.counts(one.label for one in labels)
+    counts = {
+        question.name: label_counts(question, [one.answers[question.name] for one in labels])
+        for question in basis.questions
+    }
     return {
         "plan": basis.fingerprint,
         "version": basis.version.name,
@@ -257,8 +308,9 @@ def _report(
         "n_checks": sum(one.state == CHECK for one in labels),
         "n_left": n_pool - found.n_selected,
         "most_wrong": found.most_wrong,
-        "labels": {label: by_label[label] for label in basis.version.labels},
-        "n_trained_on": len(basis.trained_on),
+        "labels": next(iter(counts.values())),
+        **({"questions": counts} if len(counts) > 1 else {}),
+        "n_trained_on": len(set().union(*basis.trained_on.values())),
         "audit": [asdict(group) for group in found.groups],
         # Each point is the promise that would hold had its error rate been chosen beforehand.
         "curve": [{"max_error": rate, "share": round(share, 4)} for rate, share in points],

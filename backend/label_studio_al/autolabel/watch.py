@@ -14,25 +14,30 @@ from label_studio_al.store.automation import APPLIED, CHECK, Run
 FALSE_ALARM = 0.05
 
 
-def watch_runs(store: Store, key: str, labels: Mapping[int, str]) -> None:
+# People's, by question and task, in the order in which they came.
+Answers = Mapping[str, Mapping[int, str]]
+
+
+def watch_runs(store: Store, key: str, answers: Answers) -> None:
     """Keep the verification of every standing run up to date.
 
-    labels: people's, by task, in the order in which they came. A random part of a run's tasks was held back from it,
+    A random part of a run's tasks was held back from it,
     so these tell its error rate without bias; corrections of other tasks are no random part, and only add to what is
     known to be wrong.
     """
     for run in store.automation.runs(key):
         if run.state == APPLIED:
-            found = _watched(store, key, run, labels)
+            found = _watched(store, key, run, answers)
             if found != run.watch:
                 store.automation.set_watch(run, found)
 
 
-def _watched(store: Store, key: str, run: Run, labels: Mapping[int, str]) -> dict[str, Any]:
-    checks = {one.task_id: one.label for one in store.automation.labels(run, CHECK)}
-    is_wrong = [labels[task_id] != checks[task_id] for task_id in labels if task_id in checks]
+def _watched(store: Store, key: str, run: Run, answers: Answers) -> dict[str, Any]:
+    checks = {one.task_id: one.answers for one in store.automation.labels(run, CHECK)}
+    answered = dict.fromkeys(task_id for own in answers.values() for task_id in own)
+    is_wrong = [_is_wrong(checks[task_id], task_id, answers) for task_id in answered if task_id in checks]
     corrections = store.automation.answered(key, run)
-    n_corrected = sum(labels[task_id] != label for task_id, label in corrections.items() if task_id in labels)
+    n_corrected = sum(_is_wrong(set_to, task_id, answers) for task_id, set_to in corrections.items())
     n_selected = int(run.report["n_selected"])
     most_wrong = int(run.report["most_wrong"])
     found = watch(is_wrong, max(n_selected, len(is_wrong)), run.max_error, FALSE_ALARM)
@@ -48,6 +53,11 @@ def _watched(store: Store, key: str, run: Run, labels: Mapping[int, str]) -> dic
         "is_alarm": found.is_alarm or found.n_wrong + n_corrected > most_wrong,
         "sentence": sentence,
     }
+
+
+def _is_wrong(set_to: Mapping[str, str], task_id: int, answers: Answers) -> bool:
+    """Whether people answered one of the questions otherwise."""
+    return any(answers.get(name, {}).get(task_id, answer) != answer for name, answer in set_to.items())
 
 
 def _sentence(run: Run, found: Watch, n_corrected: int, most_wrong: int, n_checks: int) -> str:

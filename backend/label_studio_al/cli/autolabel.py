@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import click
 
@@ -35,6 +36,7 @@ from label_studio_al.store.automation import (
     SKIPPED,
     UNDOING,
     UNDONE,
+    AutomaticLabel,
     Promise,
     Run,
 )
@@ -235,11 +237,10 @@ def _go_on(parts: _Parts, run: Run, *, applies: bool, as_json: bool) -> None:
             "it, --undo takes it back"
         )
     Sync(parts.store, parts.studio, parts.clock).config(parts.key)
-    question, planned = parts.config.question, parts.store.automation.labels(run, PLANNED)
-    gone = question.coding.counts(one.label for one in planned).keys() - set(question.labels)
+    gone = _gone(parts.config, parts.store.automation.labels(run, PLANNED))
     if gone:
         raise NotPossible(
-            f"the label config has changed since run {run.number} was begun, {sorted(gone)[0]!r} is gone: "
+            f"the label config has changed since run {run.number} was begun, {gone[0]!r} is gone: "
             "--undo takes the run back"
         )
     click.echo(f"Resuming run {run.number}", err=as_json)
@@ -303,10 +304,24 @@ def _say_result(parts: _Parts, run: Run, *, as_json: bool) -> None:
 
 
 def _as_json(parts: _Parts, plan: Plan) -> str:
-    examples = [asdict(one) | {"link": parts.link(one.task_id)} for one in plan.examples]
-    kept = ("task_id", "label", "probability", "link")
-    shown = [{name: example[name] for name in kept} for example in examples]
-    return json.dumps(plan.report | {"examples": shown}, indent=2)
+    return json.dumps(plan.report | {"examples": [_example(parts, one) for one in plan.examples]}, indent=2)
+
+
+def _example(parts: _Parts, one: AutomaticLabel) -> dict[str, Any]:
+    """A task that would be labelled: of several questions, the answer to each."""
+    (label, *others) = one.answers.values()
+    said = {"answers": dict(one.answers)} if others else {"label": label}
+    return {"task_id": one.task_id, **said, "probability": one.probability, "link": parts.link(one.task_id)}
+
+
+def _gone(config: LabelConfig, planned: Sequence[AutomaticLabel]) -> list[str]:
+    """What is to be set and the config does not ask, or offer, any more."""
+    asked = {question.name: question for question in config.questions}
+    answers = [(name, answer) for one in planned for name, answer in one.answers.items()]
+    gone = {name for name, _ in answers if name not in asked}
+    for name, question in asked.items():
+        gone |= question.coding.counts(answer for of, answer in answers if of == name).keys() - set(question.labels)
+    return sorted(gone)
 
 
 def _as_lines(parts: _Parts, plan: Plan) -> list[str]:
@@ -329,7 +344,8 @@ def _as_lines(parts: _Parts, plan: Plan) -> list[str]:
     lines.append(
         f"  of {report['n_open']} open tasks {report['n_selected']} would be labelled, {report['n_left']} stay"
     )
-    lines += [f"    {n:7d}  {label}" for label, n in report["labels"].items()]
+    for name, counts in report.get("questions", {"": report["labels"]}).items():
+        lines += [f"    {n:7d}  {name and name + ': '}{label}" for label, n in counts.items()]
     lines.append(f"  of these, {plan.n_checks} would be held back, for people to label first, as a check")
     return [*lines, *_example_lines(parts, plan), "Nothing was changed: --apply labels them."]
 
@@ -340,6 +356,6 @@ def _example_lines(parts: _Parts, plan: Plan) -> list[str]:
     for one in plan.examples:
         text = " ".join((parts.config.text_of(tasks[one.task_id].data) or "").split())
         short = text if len(text) <= _TEXT_CHARACTERS else f"{text[: _TEXT_CHARACTERS - 1]}…"
-        answer = parts.config.question.show(one.label)
+        answer = "; ".join(question.show(one.answers[question.name]) for question in parts.config.questions)
         lines.append(f"    {one.probability:.3f} {answer}: {short}  {parts.link(one.task_id)}")
     return lines

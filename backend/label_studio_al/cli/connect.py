@@ -95,7 +95,8 @@ def connect_project(
     studio = _open_studio(settings)
     wanted = read_project_settings(extra_params)
     project = studio.projects.get(project_id)
-    check_strategy(wanted.strategy, parse_config(project.label_config).question.coding)
+    for question in parse_config(project.label_config).questions:
+        check_strategy(wanted.strategy, question.coding)
     say(f'Project {project_id} "{on_one_line(project.title)}" of {settings.label_studio_url}')
     for control in controls_of(project.label_config):
         say(f"  {on_one_line(control_sentence(control))}")

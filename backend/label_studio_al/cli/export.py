@@ -35,10 +35,13 @@ from label_studio_al.wiring import keep_files_private, make_signer, open_store, 
     default=True,
     help="In tasks.csv, put an apostrophe before texts that a spreadsheet would compute.  [default: quote-formulas]",
 )
+@click.option("--question", "name", help="Which of several questions, by its control's name.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier export.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @say_errors
-def export(project_id: int, folder: Path, table: str, quote_formulas: bool, overwrite: bool, as_json: bool) -> None:
+def export(
+    project_id: int, folder: Path, table: str, quote_formulas: bool, name: str | None, overwrite: bool, as_json: bool
+) -> None:
     """Write the current model as a scikit-learn pipeline that does not need this package, and the tasks.
 
     The folder gets model.joblib, README.md (the model card), predict.py (an example), requirements.txt and tasks.csv.
@@ -49,7 +52,7 @@ def export(project_id: int, folder: Path, table: str, quote_formulas: bool, over
     keep_files_private()
     store = open_store(settings)
     try:
-        current = read_current(store, make_signer(settings), _key(store, project_id))
+        current = read_current(store, make_signer(settings), _key(store, project_id), name)
         with click.progressbar(
             length=len(current.task_ids),
             label=f"{len(current.task_ids)} tasks",

@@ -63,14 +63,18 @@ def labels(look: ProjectLook) -> Finding:
     """What of the annotations teaches."""
     config = parse_config(look.theirs.label_config)
     annotations = look.setup.studio.tasks.annotations(look.id)
-    taught = answers(annotations, config)
+    by_question = answers(annotations, config)
+    # The question with the most answers is the nearest to a model.
+    taught = max(by_question.values(), key=len)
     wanted = read_project_settings(None if look.ours is None else look.ours.extra_params).min_labels
     if not annotations:
         return warning(f"nobody has labelled a task yet: the first model needs {wanted} labels of at least 2 kinds")
     kinds = Counter(taught.values())
     n_skipped = sum(annotation.was_cancelled for annotation in annotations)
     n_foreign = sum(
-        config.read(annotation.result).answer is None for annotation in annotations if not annotation.was_cancelled
+        all(reading.answer is None for reading in config.read(annotation.result).values())
+        for annotation in annotations
+        if not annotation.was_cancelled
     )
     rest = f"; {n_skipped} annotations are skips, {n_foreign} hold no label of the label config"
     if not kinds:

@@ -14,9 +14,9 @@ from label_studio_al.exporting.forms import form_of
 from label_studio_al.exporting.pipeline import has_embeddings
 from label_studio_al.labeling import project_id_of, version_name
 from label_studio_al.learning.learner import Tuning
-from label_studio_al.learning.model import Model
+from label_studio_al.learning.model import QuestionModel
 from label_studio_al.runtime.settings import ProjectSettings
-from label_studio_al.store import Measurement, Project, Version
+from label_studio_al.store import Measurement, Project, Version, VersionQuestion
 
 # What makes links, images, code and cells of a table.
 _MARKDOWN = re.compile(r"[\\`*\[\]|!~]")
@@ -44,9 +44,10 @@ class Facts:
 
     project: Project
     version: Version
+    asked: VersionQuestion
     settings: ProjectSettings
     measurement: Measurement | None
-    model: Model
+    model: QuestionModel
     label_counts: Mapping[str, int]
     n_tasks: int
     table: str | None
@@ -67,7 +68,7 @@ def model_card(facts: Facts) -> str:
         '```sh\npip install -r requirements.txt\npython predict.py "a text"\n```',
         "## Labels",
         *_labels(facts),
-        f"{len(version.trained_on)} of {facts.n_tasks} tasks trained it, on {_day(version.created_at)}.",
+        f"{len(facts.asked.trained_on)} of {facts.n_tasks} tasks trained it, on {_day(version.created_at)}.",
         "## How good it is",
         *_quality(facts.measurement),
         "## How it was made",
@@ -80,7 +81,7 @@ def model_card(facts: Facts) -> str:
 
 def _labels(facts: Facts) -> list[str]:
     counts, thresholds = facts.label_counts, form_of(facts.model.classifier).thresholds(facts.model.classifier)
-    names = dict.fromkeys([*facts.version.labels, *sorted(counts)])
+    names = dict.fromkeys([*facts.asked.labels, *sorted(counts)])
     if thresholds is None:
         return [_table(("label", "tasks trained on"), [(name, str(counts.get(name, 0))) for name in names])]
     cuts = {name: f"{threshold:.2f}" for name, threshold in thresholds.items()}

@@ -18,7 +18,7 @@ from label_studio_al.learners.encoders import WordLlamaEncoder
 from label_studio_al.learning.classifier import Linear
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.features import Encoder, Features
-from label_studio_al.learning.model import Model
+from label_studio_al.learning.model import QuestionModel
 from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS
 from label_studio_al.learning.tfidf import Tfidf
 from label_studio_al.learning.topics import Topics
@@ -57,7 +57,7 @@ def as_pipeline(features: Features, classifier: Learned) -> Pipeline:
     )
 
 
-def has_embeddings(model: Model) -> bool:
+def has_embeddings(model: QuestionModel) -> bool:
     """Whether the model looks at embeddings, so that its pipeline needs the encoder's package."""
     return bool(_weights(model.features, model.classifier)[2].any())
 

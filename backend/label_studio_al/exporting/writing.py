@@ -21,12 +21,12 @@ from label_studio_al.exporting.forms import form_of
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
 from label_studio_al.exporting.tables import Row, open_table
 from label_studio_al.learners.published import Models
-from label_studio_al.learning.model import Model
+from label_studio_al.learning.model import QuestionModel
 from label_studio_al.learning.rows import blocks
-from label_studio_al.questions import LabelConfig, answers, parse_config
+from label_studio_al.questions import LabelConfig, Question, answers, parse_config
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_project_settings
-from label_studio_al.store import Project, Signer, Store, Version
+from label_studio_al.store import Project, Signer, Store, Version, VersionQuestion
 from label_studio_al.wording import activity_sentence
 
 TASKS_AT_ONCE = 2_000
@@ -40,14 +40,20 @@ _WRITTEN = ("model.joblib", "README.md", "predict.py", "requirements.txt", "task
 
 @dataclass(frozen=True)
 class Current:
-    """A project with the model of its current version. labels: people's answers now, by task."""
+    """A project with its current version's model of a question. labels: people's answers now, by task."""
 
     project: Project
     version: Version
-    model: Model
+    model: QuestionModel
     config: LabelConfig
+    question: Question
     labels: dict[int, str]
     task_ids: list[int]
+
+    @property
+    def asked(self) -> VersionQuestion:
+        """What the model was trained on."""
+        return self.version.questions[self.question.name]
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,11 @@ class Export:
     largest_difference: float
 
 
-def read_current(store: Store, signer: Signer, key: str) -> Current:
-    """The project's current model. Raises NotExportable without one, ArtifactRejected, UnknownProject."""
+def read_current(store: Store, signer: Signer, key: str, name: str | None = None) -> Current:
+    """The project's current model of a question. Raises NotExportable without one, ArtifactRejected, UnknownProject.
+
+    name: the question's, where the config asks several.
+    """
     models = Models(store, signer)
     while True:
         project = store.projects.get(key)
@@ -80,12 +89,26 @@ def read_current(store: Store, signer: Signer, key: str) -> Current:
             break
         # A turn has replaced the version meanwhile: the next one is there.
     config = parse_config(project.label_config)
-    if version.question != config.question.fingerprint:
+    question = _asked(config, name)
+    asked = version.questions.get(question.name)
+    if asked is None or asked.fingerprint != question.fingerprint:
         raise NotExportable(
             f"the label config of project {key} has changed since {version.name} was trained: wait for the next version"
         )
-    labels = answers(store.annotations.all(key), config)
-    return Current(project, version, model, config, labels, store.tasks.ids(key))
+    if question.name not in model.trained:
+        raise NotExportable(f"{version.name} of project {key} has no model for {question.name}: label more")
+    labels = answers(store.annotations.all(key), config)[question.name]
+    return Current(project, version, model.of(question.name), config, question, labels, store.tasks.ids(key))
+
+
+def _asked(config: LabelConfig, name: str | None) -> Question:
+    """The question of that name, or the only one."""
+    found = [question for question in config.questions if name in (None, question.name)]
+    if not found:
+        raise NotExportable(f"the label config asks {', '.join(config.names)}, not {name!r}")
+    if len(found) > 1:
+        raise NotExportable(f"the label config asks {', '.join(config.names)}: say which with --question")
+    return found[0]
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
@@ -131,7 +154,7 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
         folder=str(target.folder),
         files=files,
         labels=tuple(map(str, current.model.classifier.classes)),
-        n_learnt=len(current.version.trained_on),
+        n_learnt=len(current.asked.trained_on),
         n_tasks=len(current.task_ids),
         n_labelled=len(current.labels),
         n_predicted=n_predicted,
@@ -140,7 +163,7 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
     )
 
 
-def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> Compared:
+def compare(pipeline: Any, model: QuestionModel, texts: Sequence[str]) -> Compared:
     """The pipeline's probabilities with the model's. Raises NotExportable if they differ much."""
     if not texts:
         return Compared(0, 0.0)
@@ -153,12 +176,12 @@ def compare(pipeline: Any, model: Model, texts: Sequence[str]) -> Compared:
 
 def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]]]:
     """The tasks, a batch at a time, with the texts that are predicted."""
-    trained_on = current.version.trained_on
+    trained_on = current.asked.trained_on
     for block in blocks(len(current.task_ids), TASKS_AT_ONCE):
         tasks = store.tasks.some(current.project.key, current.task_ids[block])
         texts = {task.id: current.config.text_of(task.data) for task in tasks}
         known = {task_id: text for task_id, text in texts.items() if text is not None}
-        said = current.config.question.coding.decide(current.model.believe(list(known.values())))
+        said = current.question.coding.decide(current.model.believe(list(known.values())))
         predicted = dict(zip(known, said.pairs(), strict=True))
         rows = [
             Row(
@@ -183,9 +206,10 @@ def _describe(store: Store, current: Current, folder: Path, compared: Compared, 
         project=current.project,
         version=current.version,
         settings=read_project_settings(current.project.extra_params),
-        measurement=store.measurements.newest(current.project.key),
+        asked=current.asked,
+        measurement=store.measurements.newest(current.project.key, current.question.name),
         model=current.model,
-        label_counts=current.config.question.coding.counts(current.version.trained_on.values()),
+        label_counts=current.question.coding.counts(current.asked.trained_on.values()),
         n_tasks=len(current.task_ids),
         table=next((path.name for path in folder.glob("tasks.*")), None),
         python=platform.python_version(),

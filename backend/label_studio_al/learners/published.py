@@ -81,7 +81,7 @@ class Models:
         born = self._store.versions.birth(version_id)
         if born is None:
             return _Kept(version_id, None, features_id, features)
-        model = Model(features, *self._signer.load(artifact, model_kind(key, *born)))
+        model = Model(features, **self._signer.load(artifact, model_kind(key, *born)))
         return _Kept(version_id, model, features_id, features)
 
     def _load_features(self, key: str, features_id: int) -> Features:

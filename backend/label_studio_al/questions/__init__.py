@@ -3,7 +3,7 @@
 from label_studio_al.questions.base import UNREAD, Answer, Question, Reading
 from label_studio_al.questions.choices import MultipleChoice, SingleChoice
 from label_studio_al.questions.config import Control, LabelConfig, parse_config, read_controls
-from label_studio_al.questions.votes import answers, unread
+from label_studio_al.questions.votes import answers, label_counts, unread
 
 __all__ = [
     "UNREAD",
@@ -15,6 +15,7 @@ __all__ = [
     "Reading",
     "SingleChoice",
     "answers",
+    "label_counts",
     "parse_config",
     "read_controls",
     "unread",

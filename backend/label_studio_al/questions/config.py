@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from label_studio_al.labeling.tags import VARIABLE, Tag, read_tags
-from label_studio_al.questions.base import Question, Reading
+from label_studio_al.questions.base import Answer, Question, Reading
 from label_studio_al.questions.registry import find_kind
 from label_studio_al.runtime.errors import UnsupportedConfig
 
@@ -32,24 +32,49 @@ class Control:
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """A question about a text, which is read from the task's `field`.
+    """Questions about a text, which is read from the task's `field`.
 
-    field: a name, or a path to a nested value (`message.body`, `parts[0].text`). others: names of the controls that are
-    left to people.
+    questions: in the config's order, one or more. field: a name, or a path to a nested value (`message.body`,
+    `parts[0].text`). others: names of the controls that are left to people.
     """
 
-    question: Question
+    questions: tuple[Question, ...]
     field: str
     others: frozenset[str] = frozenset()
 
-    def read(self, result: object) -> Reading:
-        """What an annotation's result says of the question, whatever else it holds of other controls."""
-        if isinstance(result, list) and result:
-            result = [item for item in result if not self._is_of_others(item)]
-        return self.question.read(result)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the questions."""
+        return tuple(question.name for question in self.questions)
 
-    def _is_of_others(self, item: object) -> bool:
-        return isinstance(item, dict) and (item.get("type") == "relation" or item.get("from_name") in self.others)
+    def read(self, result: object) -> dict[str, Reading]:
+        """What an annotation's result says of each question, whatever else it holds of other controls."""
+        if not isinstance(result, list) or not result:
+            return {question.name: question.read(result) for question in self.questions}
+        return {
+            question.name: question.read([item for item in result if not self._is_beside(question, item)])
+            for question in self.questions
+        }
+
+    def _is_beside(self, question: Question, item: object) -> bool:
+        """Whether an item belongs to another control of the config, or to none."""
+        if not isinstance(item, dict):
+            return False
+        name = item.get("from_name")
+        return item.get("type") == "relation" or (name != question.name and name in self._known)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return self.others.union(self.names)
+
+    def write(self, answers: Mapping[str, tuple[Answer, float]]) -> list[dict[str, Any]]:
+        """The result items of a prediction: of each question that has an answer. answers: with their probabilities."""
+        return [
+            item
+            for question in self.questions
+            if question.name in answers
+            for item in question.write(*answers[question.name])
+        ]
 
     def text_of(self, data: Mapping[str, Any]) -> str | None:
         """The task's text; None if the task has no such field or it holds no text.
@@ -97,7 +122,7 @@ def read_controls(xml: str) -> tuple[Control, ...]:
 
 @lru_cache(maxsize=256)
 def parse_config(xml: str) -> LabelConfig:
-    """The question that a label config asks. Raises UnsupportedConfig with one sentence if none can be learned."""
+    """The questions that a label config asks. Raises UnsupportedConfig with one sentence if none can be learned."""
     found = read_controls(xml)
     if not found:
         raise UnsupportedConfig("the label config has no control, such as <Choices>")
@@ -105,14 +130,11 @@ def parse_config(xml: str) -> LabelConfig:
     if not learned:
         reasons = "; ".join(f"{control.name}, because {control.reason}" for control in found[:_SHOWN])
         raise UnsupportedConfig(f"nothing of the label config can be learned: {reasons}")
-    if len(learned) > 1:
-        names = ", ".join(control.name for control in learned)
-        raise UnsupportedConfig(f"one question of a label config is learned, and this one asks {len(learned)}: {names}")
-    (question,) = [control.question for control in learned if control.question is not None]
     controls, objects = read_tags(xml)
-    asked = next(control for control in controls if control.name == question.name)
+    asked = next(control for control in controls if control.name == learned[0].name)
     field = _shown(asked, objects).value[1:]
-    return LabelConfig(question, field, frozenset(control.name for control in found) - {question.name})
+    questions = tuple(control.question for control in learned if control.question is not None)
+    return LabelConfig(questions, field, frozenset(control.name for control in found if control.question is None))
 
 
 def _control(control: Tag, objects: list[Tag]) -> Control:

@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from label_studio_al.labeling import Annotation
-from label_studio_al.questions.base import NOT_ANSWERED, Answer, Reading
+from label_studio_al.questions.base import Answer, Question, Reading
 from label_studio_al.questions.config import LabelConfig
 
 Vote = tuple[str, int, Answer]
 
 
-def answers(annotations: Iterable[Annotation], config: LabelConfig) -> dict[int, Answer]:
-    """The answer of each answered task: that of most annotations, ties to the newest.
+def answers(annotations: Iterable[Annotation], config: LabelConfig) -> dict[str, dict[int, Answer]]:
+    """The answer to each question of each task that has one: that of most annotations, ties to the newest.
 
-    Skipped annotations, and those without a readable answer, do not count. Returns task ids in ascending order.
+    Skipped annotations, and those without a readable answer, do not count. Returns, by question, task ids in ascending
+    order.
     """
-    votes: dict[int, list[Vote]] = {}
-    for annotation, reading in _read(annotations, config):
-        if reading.answer is not None:
-            votes.setdefault(annotation.task_id, []).append((annotation.updated_at, annotation.id, reading.answer))
-    return {task_id: _majority(votes[task_id]) for task_id in sorted(votes)}
+    votes: dict[str, dict[int, list[Vote]]] = {name: {} for name in config.names}
+    for annotation, readings in _read(annotations, config):
+        for name, reading in readings.items():
+            if reading.answer is not None:
+                vote = annotation.updated_at, annotation.id, reading.answer
+                votes[name].setdefault(annotation.task_id, []).append(vote)
+    return {name: {task_id: _majority(own[task_id]) for task_id in sorted(own)} for name, own in votes.items()}
 
 
 def unread(annotations: Iterable[Annotation], config: LabelConfig) -> dict[str, list[int]]:
-    """The tasks of annotations that somebody gave and that hold no answer, by the reason (see UNREAD)."""
+    """The tasks of annotations that somebody gave and that hold no answer to a question, by reason (see UNREAD)."""
     found: dict[str, list[int]] = {}
-    for annotation, reading in _read(annotations, config):
-        if reading.unread is not None:
-            found.setdefault(reading.unread, []).append(annotation.task_id)
+    for annotation, readings in _read(annotations, config):
+        # What no control of the config has given is one thing, however many questions it does not answer.
+        for reason in dict.fromkeys(reading.unread for reading in readings.values() if reading.unread is not None):
+            found.setdefault(reason, []).append(annotation.task_id)
     return found
 
 
-def _read(annotations: Iterable[Annotation], config: LabelConfig) -> Iterable[tuple[Annotation, Reading]]:
+def label_counts(question: Question, answers: Iterable[Answer]) -> dict[str, int]:
+    """In how many answers each class is; the config's classes first."""
+    return dict.fromkeys(question.labels, 0) | question.coding.counts(answers)
+
+
+def _read(annotations: Iterable[Annotation], config: LabelConfig) -> Iterable[tuple[Annotation, Mapping[str, Reading]]]:
     annotations = list(annotations)
     # A store gives one object for equal results, and few are different.
     results = {id(annotation.result): annotation.result for annotation in annotations}
     readings = {key: config.read(result) for key, result in results.items()}
     for annotation in annotations:
-        yield annotation, NOT_ANSWERED if annotation.was_cancelled else readings[id(annotation.result)]
+        yield annotation, {} if annotation.was_cancelled else readings[id(annotation.result)]
 
 
 def _majority(votes: list[Vote]) -> Answer:

@@ -6,7 +6,7 @@ from label_studio_al.store.projects import Failure, Project, Standing
 from label_studio_al.store.store import Store
 from label_studio_al.store.tasks import Change
 from label_studio_al.store.turns import Turn
-from label_studio_al.store.versions import NewVersion, Published, Version, VersionHead
+from label_studio_al.store.versions import NewVersion, Published, Version, VersionHead, VersionQuestion
 from label_studio_al.store.windows import NewTasks, WindowTask
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Turn",
     "Version",
     "VersionHead",
+    "VersionQuestion",
     "WindowTask",
     "features_kind",
     "model_kind",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,10 @@ class Run:
 
 @dataclass(frozen=True)
 class AutomaticLabel:
-    """A task of a run, and what the model says of it."""
+    """A task of a run, and what the model says of it: an answer to each question, and how probable all of it is."""
 
     task_id: int
-    label: str
+    answers: Mapping[str, str]
     probability: float
     state: str
     batch: int | None = None
@@ -105,7 +105,7 @@ class Automation:
                         {
                             "run_id": run_id,
                             "task_id": one.task_id,
-                            "label": one.label,
+                            "label": json.dumps(one.answers),
                             "probability": one.probability,
                             "state": one.state,
                         }
@@ -168,7 +168,8 @@ class Automation:
         if states:
             query = query.where(table.state.in_(states))
         with self._engine.connect() as connection:
-            return [AutomaticLabel(*row) for row in connection.execute(query.order_by(table.task_id))]
+            rows = connection.execute(query.order_by(table.task_id)).all()
+        return [AutomaticLabel(task_id, json.loads(label), *rest) for task_id, label, *rest in rows]
 
     def counts(self, run: Run) -> dict[str, int]:
         """How many tasks of a run are in each state."""
@@ -217,8 +218,8 @@ class Automation:
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def checks(self, key: str, among: Sequence[int] | None = None) -> dict[int, str]:
-        """Tasks that were held back to check the standing runs, with the label that each would have got.
+    def checks(self, key: str, among: Sequence[int] | None = None) -> dict[int, dict[str, str]]:
+        """Tasks that were held back to check the standing runs, with the answers that each would have got.
 
         among: only these few tasks.
         """
@@ -232,10 +233,10 @@ class Automation:
         if among is not None:
             query = query.where(rows.task_id.in_(among))
         with self._engine.connect() as connection:
-            return {int(task_id): label for task_id, label in connection.execute(query)}
+            return {int(task_id): json.loads(label) for task_id, label in connection.execute(query)}
 
-    def answered(self, key: str, run: Run) -> dict[int, str]:
-        """Automatically labelled tasks of a run to which a person gave an answer, with the label they had got."""
+    def answered(self, key: str, run: Run) -> dict[int, dict[str, str]]:
+        """Automatically labelled tasks of a run to which a person gave an answer, with the answers they had got."""
         rows, annotations = schema.automatic_labels.c, schema.annotations.c
         by_people = sa.select(annotations.task_id).where(
             annotations.project_key == key, ~annotations.is_automatic, ~annotations.is_deleted
@@ -244,7 +245,7 @@ class Automation:
             rows.run_id == run.id, rows.state.in_((LABELLED, KEPT)), rows.task_id.in_(by_people)
         )
         with self._engine.connect() as connection:
-            return {int(task_id): label for task_id, label in connection.execute(query)}
+            return {int(task_id): json.loads(label) for task_id, label in connection.execute(query)}
 
     def tasks_of(self, key: str) -> set[int]:
         """All tasks of the standing runs."""

@@ -15,9 +15,10 @@ from label_studio_al.store.part import Part
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a version trained on `n_labels` labels predicted for a task that was not among them."""
+    """What a version trained on `n_labels` answers to a question predicted for a task that was not among them."""
 
     task_id: int
+    question: str
     predicted: str
     probability: float
     n_labels: int
@@ -26,11 +27,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Measurement:
-    """How good a version was. `kappa`: agreement with the last measurement that kept its `predictions`.
+    """How good a version was at a question. `kappa`: agreement with the last measurement that kept its `predictions`.
 
-    predictions: labels by task id, or None where they are not needed any more. report: JSON for people.
+    predictions: answers by task id, or None where they are not needed any more. report: JSON for people.
     """
 
+    question: str
     version: int
     n_labels: int
     created_at: float
@@ -49,14 +51,13 @@ class Measurements(Part):
             with self._write() as connection:
                 connection.execute(self._insert(schema.outcomes).on_conflict_do_nothing(), rows)
 
-    def predictions(self, key: str) -> list[Prediction]:
-        """What was predicted for tasks before they were labelled, in the order of the tasks' ids."""
+    def predictions(self, key: str, question: str | None = None) -> list[Prediction]:
+        """What was predicted for tasks before they were labelled, in the order of the tasks' ids; of all questions."""
         table = schema.outcomes.c
-        query = (
-            sa.select(table.task_id, table.predicted, table.probability, table.n_labels, table.is_audit)
-            .where(table.project_key == key)
-            .order_by(table.task_id)
-        )
+        columns = (table.task_id, table.question, table.predicted, table.probability, table.n_labels, table.is_audit)
+        query = sa.select(*columns).where(table.project_key == key).order_by(table.task_id, table.question)
+        if question is not None:
+            query = query.where(table.question == question)
         with self._read() as connection:
             return [Prediction(**row._asdict()) for row in connection.execute(query)]
 
@@ -71,63 +72,60 @@ class Measurements(Part):
         older: dict[str, Any] = {"report": "{}"}
         if measurement.predictions is not None:
             older["predictions"] = None
+        of_question = (table.c.project_key == key) & (table.c.question == measurement.question)
         with self._write() as connection:
-            connection.execute(_measured_on_more(key, measurement.n_labels))
-            connection.execute(sa.update(table).where(table.c.project_key == key).values(**older))
+            connection.execute(sa.delete(table).where(of_question, table.c.n_labels > measurement.n_labels))
+            connection.execute(sa.update(table).where(of_question).values(**older))
             connection.execute(sa.insert(table).values(**values))
 
-    def drop(self, key: str) -> None:
-        """Forget how good versions were whose labels are gone."""
+    def drop(self, key: str, question: str) -> None:
+        """Forget how good versions were at a question whose labels are gone."""
+        self._delete(key, question, schema.measurements)
+
+    def begin_anew(self, key: str, question: str) -> None:
+        """Forget all of a question: it is another one by now."""
+        self._delete(key, question, schema.measurements, schema.outcomes)
+
+    def _delete(self, key: str, question: str, *tables: sa.Table) -> None:
         with self._write() as connection:
-            connection.execute(_measured_on_more(key, 0))
+            for table in tables:
+                connection.execute(sa.delete(table).where(table.c.project_key == key, table.c.question == question))
 
-    def begin_anew(self, key: str) -> None:
-        """Forget all of it: another question is asked."""
-        with self._write() as connection:
-            for table in (schema.measurements, schema.outcomes):
-                connection.execute(sa.delete(table).where(table.c.project_key == key))
-
-    def all(self, key: str) -> list[Measurement]:
-        """All measurements, oldest first."""
-        with self._read() as connection:
-            rows = connection.execute(_MEASUREMENTS.where(schema.measurements.c.project_key == key)).all()
-        return [_measurement(row) for row in rows]
-
-    def newest(self, key: str) -> Measurement | None:
-        """The newest measurement; None before the first."""
+    def all(self, key: str, question: str | None = None) -> list[Measurement]:
+        """All measurements, oldest first; of all questions."""
         table = schema.measurements.c
-        query = _MEASUREMENTS.where(table.project_key == key).order_by(None).order_by(table.id.desc()).limit(1)
+        query = _MEASUREMENTS.where(table.project_key == key)
+        if question is not None:
+            query = query.where(table.question == question)
         with self._read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _measurement(row)
+            return [_measurement(row) for row in connection.execute(query)]
 
-    def newest_of_all(self) -> dict[str, Measurement]:
-        """The newest measurement of each project that has one, by the project's key; without its predictions."""
+    def newest(self, key: str, question: str) -> Measurement | None:
+        """The newest measurement of a question; None before the first."""
+        return self.newest_of_all(key).get(key, {}).get(question)
+
+    def newest_of_all(self, key: str | None = None) -> dict[str, dict[str, Measurement]]:
+        """The newest measurements by the project's key and the question's name; without their predictions."""
         table = schema.measurements.c
-        newest = sa.select(sa.func.max(table.id)).group_by(table.project_key)
-        columns = (table.version, table.n_labels, table.created_at, table.kappa, table.report)
+        newest = sa.select(sa.func.max(table.id)).group_by(table.project_key, table.question)
+        if key is not None:
+            newest = newest.where(table.project_key == key)
+        columns = (table.question, table.version, table.n_labels, table.created_at, table.kappa, table.report)
         query = sa.select(table.project_key, *columns).where(table.id.in_(newest))
+        found: dict[str, dict[str, Measurement]] = {}
         with self._read() as connection:
-            rows = connection.execute(query).all()
-        return {
-            row.project_key: Measurement(
-                row.version, row.n_labels, row.created_at, row.kappa, None, json.loads(row.report)
-            )
-            for row in rows
-        }
+            for row in connection.execute(query):
+                fields = row._asdict()
+                of = found.setdefault(fields.pop("project_key"), {})
+                of[row.question] = Measurement(**fields | {"predictions": None, "report": json.loads(row.report)})
+        return found
 
 
-_MEASUREMENTS = sa.select(
-    *(schema.measurements.c[name] for name in ("version", "n_labels", "created_at", "kappa", "predictions", "report"))
-).order_by(schema.measurements.c.id)
-
-
-def _measured_on_more(key: str, n_labels: int) -> sa.Delete:
-    table = schema.measurements.c
-    return sa.delete(schema.measurements).where(table.project_key == key, table.n_labels > n_labels)
+_NAMES = ("question", "version", "n_labels", "created_at", "kappa", "predictions", "report")
+_MEASUREMENTS = sa.select(*(schema.measurements.c[name] for name in _NAMES)).order_by(schema.measurements.c.id)
 
 
 def _measurement(row: Any) -> Measurement:
     kept = None if row.predictions is None else json.loads(row.predictions)
-    predictions = None if kept is None else {int(task_id): label for task_id, label in kept.items()}
+    predictions = None if kept is None else {int(task_id): answer for task_id, answer in kept.items()}
     return Measurement(**row._asdict() | {"predictions": predictions, "report": json.loads(row.report)})

@@ -61,7 +61,7 @@ class Project(Standing):
     n_tasks: int
     n_annotations: int
     n_labelled: int
-    label_counts: dict[str, int]
+    label_counts: dict[str, dict[str, int]]
     n_fresh: int
     n_due: int
     unread: list[dict[str, Any]]
@@ -99,7 +99,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class Content:
-    """What a project has. unread: what of it is not read, and why. label_counts: how many tasks have each label.
+    """What a project has. unread: what of it is not read, and why. label_counts: by question, how many tasks have each
+    label.
 
     n_fresh: how many labels are new to the published version. n_due: how many make the next one due.
     """
@@ -108,7 +109,7 @@ class Content:
     n_annotations: int
     unread: Sequence[dict[str, Any]]
     n_labelled: int
-    label_counts: Mapping[str, int]
+    label_counts: Mapping[str, Mapping[str, int]]
     n_fresh: int
     n_due: int
 

@@ -40,7 +40,8 @@ projects = sa.Table(
     sa.Column("n_tasks", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("n_annotations", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("n_labelled", sa.BigInteger, nullable=False, server_default="0"),
-    # Labelled tasks by label, e.g. {"Billing": 12}; new labels since the last training, and how many make the next due.
+    # Labelled tasks by question and label, e.g. {"topic": {"Billing": 12}}; new labels since the last training, and how
+    # many make the next due.
     sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
     sa.Column("n_fresh", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("n_due", sa.BigInteger, nullable=False, server_default="0"),
@@ -140,10 +141,12 @@ versions = sa.Table(
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("ranked_by", sa.String(32), nullable=False),
+    # By question: the labels that the config offered, and the answers by task.
     sa.Column("labels", sa.Text, nullable=False),
     sa.Column("learnt", sa.Text, key="trained_on", nullable=False),
-    # Empty: one label out of several.
-    sa.Column("question", sa.Text, nullable=False, server_default=""),
+    # By question: its fingerprint, which is an empty text for one label out of several.
+    sa.Column("question", sa.Text, key="questions", nullable=False, server_default=""),
+    # Tasks with an answer to any question.
     sa.Column("n_labels", sa.Integer, nullable=False, server_default="0"),
     # Of `trained_on`, how many tasks have each label: reading a million tasks takes longer than a status page may.
     sa.Column("label_counts", sa.Text, nullable=False, server_default="{}"),
@@ -164,7 +167,7 @@ window = sa.Table(
     sa.Column("informativeness", sa.Float, nullable=False),
     # Drawn at random, not chosen by the strategy.
     sa.Column("is_audit", sa.Boolean, nullable=False, default=False),
-    # What the version held most probable, [[label, probability], ...]; none before the first model.
+    # By question: what the version held most probable, [[answer, probability], ...]; none before the first model.
     sa.Column("guesses", sa.Text, key="top_k"),
     # Whether Label Studio has its prediction.
     sa.Column("is_pushed", sa.Boolean, nullable=False, server_default=sa.true()),
@@ -176,18 +179,20 @@ outcomes = sa.Table(
     metadata,
     _belongs_to_project(primary_key=True),
     sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("question", sa.Text, primary_key=True),
     sa.Column("predicted", sa.Text, nullable=False),
     sa.Column("probability", sa.Float, nullable=False),
     sa.Column("n_labels", sa.Integer, nullable=False),
     sa.Column("is_audit", sa.Boolean, nullable=False),
 )
 
-# How good the versions were; `predictions` maps task ids to labels, for the next comparison.
+# How good the versions were at a question; `predictions` maps task ids to answers, for the next comparison.
 measurements = sa.Table(
     "measurements",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     _belongs_to_project(nullable=False, index=True),
+    sa.Column("question", sa.Text, nullable=False, server_default=""),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("n_labels", sa.Integer, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
@@ -215,7 +220,8 @@ runs = sa.Table(
     sa.UniqueConstraint("project_key", "number"),
 )
 
-# The tasks of a run. Those that are held back for people (state `check`) are never labelled automatically.
+# The tasks of a run. Those that are held back for people (state `check`) are never labelled automatically. label: JSON,
+# the answer to each question, e.g. {"topic": "Billing"}; probability: that all of it is right.
 automatic_labels = sa.Table(
     "automatic_labels",
     metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import sqlalchemy as sa
 
@@ -13,14 +14,26 @@ from label_studio_al.runtime.errors import TurnOvertaken, UnknownProject
 from label_studio_al.store import schema
 from label_studio_al.store.part import Part
 from label_studio_al.store.projects import add_stale
-from label_studio_al.store.windows import NewTasks, TopK, add_to_window
+from label_studio_al.store.windows import Best, NewTasks, add_to_window
+
+
+@dataclass(frozen=True)
+class VersionQuestion:
+    """What a version knows of one question: `trained_on` maps task ids to the answers that it was trained on.
+
+    fingerprint: of what was asked (see questions). labels: those that the config offered.
+    """
+
+    fingerprint: str
+    labels: tuple[str, ...]
+    trained_on: Mapping[int, str]
 
 
 @dataclass(frozen=True)
 class Version:
-    """A published version without its model: `trained_on` maps task ids to the answers it was trained on.
+    """A published version without its models. questions: by name; all that the config asked.
 
-    `revision`: the project's revision that it has seen. question: the fingerprint of what was asked.
+    `revision`: the project's revision that it has seen.
     """
 
     id: int
@@ -28,12 +41,15 @@ class Version:
     created_at: float
     revision: int
     ranked_by: str
-    labels: tuple[str, ...]
-    trained_on: dict[int, str]
+    questions: Mapping[str, VersionQuestion]
     features_id: int | None
     has_model: bool
     installation: str = ""
-    question: str = ""
+
+    @cached_property
+    def trained_on(self) -> frozenset[int]:
+        """The tasks of which it was trained on an answer to any question."""
+        return frozenset().union(*(question.trained_on for question in self.questions.values()))
 
     @property
     def name(self) -> str:
@@ -45,15 +61,15 @@ class Version:
 class VersionHead:
     """What a status page shows of a version: reading all its answers takes longer.
 
-    label_counts: in how many answers each label is. n_labels: how many answers it was trained on.
+    label_counts: by question, in how many answers each label is, the config's labels first. n_labels: how many tasks it
+    was trained on.
     """
 
     id: int
     number: int
     created_at: float
     ranked_by: str
-    labels: tuple[str, ...]
-    label_counts: dict[str, int]
+    label_counts: Mapping[str, Mapping[str, int]]
     has_model: bool
     installation: str = ""
     n_labels: int = 0
@@ -68,28 +84,30 @@ class VersionHead:
 class NewVersion:
     """What a turn publishes. `window` holds (task id, informativeness), most informative first.
 
-    pushed: those of the window whose predictions Label Studio has; None for all. top_k: the most probable labels of
-    each of the window's tasks: (label, probability), the best first. audits: those of the window that were drawn at
+    pushed: those of the window whose predictions Label Studio has; None for all. top_k: the most probable answers
+    to each of the window's tasks. audits: those of the window that were drawn at
     random. late_audits: those of the version before that are not in the window and may still come: a task that was
-    served before the switch is labelled after it. question: its fingerprint. label_counts: in how many answers each
-    label is.
+    served before the switch is labelled after it. label_counts: by question, in how many answers each label is.
     """
 
     number: int
     created_at: float
     revision: int
     ranked_by: str
-    labels: tuple[str, ...]
-    trained_on: dict[int, str]
+    questions: Mapping[str, VersionQuestion]
     features_id: int | None
     artifact: bytes | None
     window: Sequence[tuple[int, float]]
     audits: frozenset[int] = frozenset()
     late_audits: frozenset[int] = frozenset()
-    top_k: TopK = field(default_factory=dict)
+    top_k: Mapping[int, Best] = field(default_factory=dict)
     pushed: frozenset[int] | None = None
-    question: str = ""
-    label_counts: Mapping[str, int] = field(default_factory=dict)
+    label_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def n_labelled(self) -> int:
+        """How many tasks have an answer to any question."""
+        return len(set().union(*(question.trained_on for question in self.questions.values())))
 
 
 @dataclass(frozen=True)
@@ -124,11 +142,11 @@ class Versions(Part):
             "created_at": new.created_at,
             "revision": new.revision,
             "ranked_by": new.ranked_by,
-            "labels": json.dumps(new.labels),
-            "trained_on": json.dumps(new.trained_on),
+            "questions": json.dumps({name: one.fingerprint for name, one in new.questions.items()}),
+            "labels": json.dumps({name: one.labels for name, one in new.questions.items()}),
+            "trained_on": json.dumps({name: dict(one.trained_on) for name, one in new.questions.items()}),
             "label_counts": json.dumps(new.label_counts),
-            "n_labels": len(new.trained_on),
-            "question": new.question,
+            "n_labels": new.n_labelled,
             "features_id": new.features_id,
             "artifact": new.artifact,
             "late_audits": json.dumps(sorted(new.late_audits)),
@@ -170,14 +188,20 @@ class Versions(Part):
             table.features_id,
             table.artifact.is_not(None).label("has_model"),
             table.installation,
-            table.question,
+            table.questions,
         ).where(table.id == version_id)
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        trained_on = {int(task_id): label for task_id, label in json.loads(row.trained_on).items()}
-        fields = row._asdict() | {"labels": tuple(json.loads(row.labels)), "trained_on": trained_on}
+        fields = row._asdict()
+        labels, trained_on = json.loads(fields.pop("labels")), json.loads(fields.pop("trained_on"))
+        fields["questions"] = {
+            name: VersionQuestion(
+                fingerprint, tuple(labels[name]), {int(task_id): answer for task_id, answer in trained_on[name].items()}
+            )
+            for name, fingerprint in json.loads(row.questions).items()
+        }
         return Version(**fields)
 
     def get(self, version_id: int) -> Version:
@@ -190,7 +214,7 @@ class Versions(Part):
     def current(self, key: str | None = None) -> dict[str, VersionHead]:
         """The current version of each project that has one, by the project's key; optionally of one project only."""
         table = schema.versions.c
-        names = ("id", "number", "created_at", "ranked_by", "labels", "label_counts", "installation", "n_labels")
+        names = ("id", "number", "created_at", "ranked_by", "label_counts", "installation", "n_labels")
         query = sa.select(
             table.project_key, *(table[name] for name in names), table.artifact.is_not(None).label("has_model")
         ).join(schema.projects, schema.projects.c.version_id == table.id)
@@ -204,7 +228,6 @@ class Versions(Part):
                 row.number,
                 row.created_at,
                 row.ranked_by,
-                tuple(json.loads(row.labels)),
                 json.loads(row.label_counts),
                 row.has_model,
                 row.installation,

@@ -14,31 +14,31 @@ from label_studio_al.store import schema
 from label_studio_al.store.part import Part
 from label_studio_al.store.upserts import chunks
 
-# The most probable labels of each task.
-TopK = Mapping[int, Sequence[tuple[str, float]]]
+# Of one task, by question: the most probable answers with their probabilities, the best first.
+Best = Mapping[str, Sequence[tuple[str, float]]]
 
 
 @dataclass(frozen=True)
 class WindowTask:
-    """A task that is to be asked. top_k: the version's most probable labels; () without a model."""
+    """A task that is to be asked. top_k: the version's most probable answers; empty without a model."""
 
     task_id: int
     informativeness: float
     is_audit: bool
-    top_k: tuple[tuple[str, float], ...]
+    top_k: Best
 
 
 @dataclass(frozen=True)
 class NewTasks:
     """Tasks that a version is to ask: (task id, informativeness), most informative first.
 
-    audits: those that were drawn at random. top_k: the most probable labels of each, the best first.
+    audits: those that were drawn at random. top_k: the most probable answers by task.
     pushed: those whose predictions Label Studio has; None for all.
     """
 
     window: Sequence[tuple[int, float]]
     audits: frozenset[int] = frozenset()
-    top_k: TopK = field(default_factory=dict)
+    top_k: Mapping[int, Best] = field(default_factory=dict)
     pushed: frozenset[int] | None = None
 
 
@@ -95,7 +95,7 @@ class Windows(Part):
         with self._read() as connection:
             rows = connection.execute(query).all()
         return [
-            WindowTask(task_id, informativeness, is_audit, tuple(map(tuple, json.loads(top_k or "[]"))))
+            WindowTask(task_id, informativeness, is_audit, _best(top_k))
             for task_id, informativeness, is_audit, top_k in rows
         ]
 
@@ -122,13 +122,17 @@ def add_to_window(connection: Connection, insert: Callable[..., Any], version_id
             "task_id": task_id,
             "informativeness": float(informativeness),
             "is_audit": task_id in new.audits,
-            "top_k": json.dumps(new.top_k[task_id]) if task_id in new.top_k else None,
+            "top_k": json.dumps(new.top_k[task_id]) if new.top_k.get(task_id) else None,
             "is_pushed": new.pushed is None or task_id in new.pushed,
         }
         for task_id, informativeness in new.window
     ]
     if rows:
         connection.execute(insert(schema.window).on_conflict_do_nothing(), rows)
+
+
+def _best(stored: str | None) -> Best:
+    return {name: tuple(map(tuple, found)) for name, found in json.loads(stored or "{}").items()}
 
 
 def _is_left(key: str, version_id: int) -> Any:

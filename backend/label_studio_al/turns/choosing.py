@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from label_studio_al.learners.published import Models
 from label_studio_al.learning import draws
+from label_studio_al.learning.model import Trained
 from label_studio_al.learning.strategies import MEASURES
 from label_studio_al.store import NewTasks, Store, Version, WindowTask
 from label_studio_al.turns.policy import TOP_UP_SHARE, growth, window_size
 from label_studio_al.turns.publishing import n_ready
 from label_studio_al.turns.ranking import TrainedOn, Wanted, Window, rank, with_checks
 from label_studio_al.turns.subject import Subject
-from label_studio_al.turns.training import Trained, fitting
 
 
-def first_window(store: Store, subject: Subject, trained: Trained, order: str) -> Window:
+def first_window(store: Store, subject: Subject, trained: Mapping[str, Trained], order: str) -> Window:
     """The window of a version that is to be published."""
-    settings, n_labels = subject.settings, len(subject.labels)
-    trained_on = TrainedOn(subject.labels, trained.classifier, fitting(subject, trained.tuning), order)
+    settings, n_labels = subject.settings, subject.n_labelled
+    trained_on = TrainedOn(subject.answers, trained, order)
     n, batch = window_size(settings, n_labels), growth(settings, n_labels)
     checks = _checks(store, subject)
     wanted = Wanted(n, batch, [*subject.annotated, *checks], shown=_shown(store, subject, checks))
-    window = rank(subject.pool, trained_on, settings, subject.config.question, wanted)
-    return with_checks(window, checks, n)
+    return with_checks(rank(subject, trained_on, wanted), checks, n)
 
 
 class TopUp:
@@ -62,13 +61,13 @@ class TopUp:
     def _window(self) -> Window:
         subject, version = self._subject, self._version
         model = self._models.get(subject.key, version.id)
-        classifier, tuning = (None, None) if model is None else (model.classifier, model.tuning)
-        trained_on = TrainedOn(version.trained_on, classifier, fitting(subject, tuning), version.ranked_by)
+        answers = {name: question.trained_on for name, question in version.questions.items()}
+        trained_on = TrainedOn(answers, {} if model is None else model.trained, version.ranked_by)
         n = self._size if self._compares else self._n_missing
         checks = _checks(self._store, subject)
         batch = growth(subject.settings, len(version.trained_on))
         wanted = Wanted(n, batch, [*subject.annotated, *checks], sorted(self._known))
-        window = rank(subject.pool, trained_on, subject.settings, subject.config.question, wanted)
+        window = rank(subject, trained_on, wanted)
         window = with_checks(window, [task_id for task_id in checks if task_id not in self._known], n)
         if not self._compares:
             return window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from label_studio_al.labeling import Annotation
 from label_studio_al.questions import LabelConfig, answers, unread
@@ -23,10 +24,10 @@ class Labels:
     def _forget(self, config: LabelConfig | None = None) -> None:
         self._config = config
         self._revision = -1
-        # The task of each annotation, and by task: the label, the first annotation, and the reasons why some teach
-        # nothing.
+        # The task of each annotation; by question and task the answer; by task the first annotation, and the reasons
+        # why some teach nothing.
         self._task_of: dict[int, int] = {}
-        self._labels: dict[int, str] = {}
+        self._answers: dict[str, dict[int, str]] = {} if config is None else {name: {} for name in config.names}
         self._first: dict[int, int] = {}
         self._ignored: dict[int, list[str]] = {}
 
@@ -49,14 +50,16 @@ class Labels:
                 self._task_of.pop(annotation_id, None)
             else:
                 self._task_of[annotation_id] = task_id
-        for known in (self._labels, self._first, self._ignored):
+        of_tasks: tuple[dict[int, Any], ...] = (*self._answers.values(), self._first, self._ignored)
+        for known in of_tasks:
             for task_id in changed & known.keys():
                 del known[task_id]
         self._take_over(annotations, config)
         self._revision = revision
 
     def _take_over(self, annotations: Sequence[Annotation], config: LabelConfig) -> None:
-        self._labels |= answers(annotations, config)
+        for name, found in answers(annotations, config).items():
+            self._answers[name] |= found
         for one in annotations:
             self._first[one.task_id] = min(one.id, self._first.get(one.task_id, one.id))
         for reason, task_ids in unread(annotations, config).items():
@@ -73,9 +76,12 @@ class Labels:
         """The tasks that have any, ascending."""
         return sorted(self._first)
 
-    def in_order_of_arrival(self, among: Callable[[Sequence[int]], Sequence[int]]) -> dict[int, str]:
-        """The label of each labelled task, the one that was annotated first first. among: keeps some of the tasks."""
-        return {task_id: self._labels[task_id] for task_id in among(sorted(self._labels, key=self._first.__getitem__))}
+    def in_order_of_arrival(self, among: Callable[[Sequence[int]], Sequence[int]]) -> dict[str, dict[int, str]]:
+        """Answers by question and task, the task that was annotated first first. among: keeps some of the tasks."""
+        return {
+            name: {task_id: own[task_id] for task_id in among(sorted(own, key=self._first.__getitem__))}
+            for name, own in self._answers.items()
+        }
 
     def ignored(self) -> Mapping[str, Sequence[int]]:
         """The tasks of annotations that somebody gave and that teach nothing, ascending, by reason (see UNREAD)."""

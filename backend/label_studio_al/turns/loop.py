@@ -16,16 +16,16 @@ from typing import Any
 from label_studio_al.autolabel.watch import watch_runs
 from label_studio_al.learners.published import Models
 from label_studio_al.learners.registry import check_strategy
-from label_studio_al.learning.asking import choose_order
+from label_studio_al.learning.model import Model, Trained
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool, PoolChanges
-from label_studio_al.questions import UNREAD, LabelConfig, parse_config
+from label_studio_al.questions import UNREAD, LabelConfig, label_counts, parse_config
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.database import UNAVAILABLE
 from label_studio_al.runtime.errors import ArtifactRejected, TurnOvertaken
 from label_studio_al.runtime.memory import give_back, let_go_of_files
 from label_studio_al.runtime.settings import read_project_settings
-from label_studio_al.store import NewVersion, Project, Version, model_kind
+from label_studio_al.store import NewVersion, Project, Version, VersionQuestion, model_kind
 from label_studio_al.store.activity import (
     FITTING,
     PUSHING,
@@ -40,18 +40,17 @@ from label_studio_al.turns.accounts import Accounts
 from label_studio_al.turns.choosing import TopUp, first_window
 from label_studio_al.turns.labels import Labels
 from label_studio_al.turns.means import Means
-from label_studio_al.turns.measuring import keep_predictions, measure
+from label_studio_al.turns.measuring import Measured, keep_predictions, measure
 from label_studio_al.turns.policy import (
     fresh_and_due,
-    is_of,
     is_trainable,
-    label_counts,
     training_reason,
     waiting_for,
 )
+from label_studio_al.turns.ranking import choose_order_of_all
 from label_studio_al.turns.studio_side import StudioSide
 from label_studio_al.turns.subject import Progress, Subject
-from label_studio_al.turns.training import Trained, Training
+from label_studio_al.turns.training import Training
 
 # A large comparison, or many new texts, are worked on for so long in one turn; the next turn continues, after other
 # projects had theirs.
@@ -190,7 +189,8 @@ class Loop:
         """What the turn is about; None while the first texts are being turned into features."""
         key = project.key
         config, settings = parse_config(project.label_config), read_project_settings(project.extra_params)
-        check_strategy(settings.strategy, config.question.coding)
+        for question in config.questions:
+            check_strategy(settings.strategy, question.coding)
         is_first = project.version_id is None
         with self._accounts.step(key, progress, "features", Activity(FITTING) if is_first else None):
             pool = self._pool(key, config)
@@ -206,15 +206,15 @@ class Loop:
             by_people = answered.task_ids
             annotated = sorted({*by_people, *self._store.automation.taken(key)})
             pool.require(by_people)
-            labels = answered.in_order_of_arrival(among=pool.having_rows)
+            answers = answered.in_order_of_arrival(among=pool.having_rows)
             version = self._store.versions.find(project.version_id)
             if version is not None:
                 logs.add(version=version.name)
-            subject = Subject(project, config, settings, pool, changes, labels, annotated, version)
+            subject = Subject(project, config, settings, pool, changes, answers, annotated, version)
             unread = _unread(config, pool, answered.ignored())
-            counts = len(labels), label_counts(subject), *fresh_and_due(subject, version)
+            counts = subject.n_labelled, _label_counts(subject), *fresh_and_due(subject, version)
             self._store.projects.note_content(key, Content(pool.n_tasks, answered.n_annotations, unread, *counts))
-        progress.n_labels = len(labels)
+        progress.n_labels = subject.n_labelled
         return subject
 
     def _publish_if_due(self, subject: Subject, progress: Progress) -> Version | None:
@@ -232,16 +232,15 @@ class Loop:
         return version
 
     def _publish(self, subject: Subject, progress: Progress) -> Version:
-        key, config, labels, counts = subject.key, subject.config, subject.labels, label_counts(subject)
+        key, config = subject.key, subject.config
         step = partial(self._accounts.step, key, progress)
         self._keep_predictions(subject)
-        trained = Trained()
-        if is_trainable(subject):
-            with step("train", Activity(TRAINING, {"n": len(labels)})), self._computing.slot():
+        trained: Mapping[str, Trained] = {}
+        if any(is_trainable(subject, question) for question in config.questions):
+            with step("train", Activity(TRAINING, {"n": subject.n_labelled})), self._computing.slot():
                 trained = self._training.train(subject)
         with step("rank", Activity(RANKING)), self._computing.slot():
-            is_trained = trained.classifier is not None
-            order = choose_order(subject.settings.strategy, counts, len(labels), is_trained=is_trained)
+            order = choose_order_of_all(subject, trained)
             window = first_window(self._store, subject, trained, order)
         number = self._store.projects.reserve_number(key)
         pushed = None
@@ -252,16 +251,19 @@ class Loop:
             project, now = subject.project, self._clock.now()
             before = set() if project.version_id is None else self._store.windows.audits(project.version_id)
             artifact = None
-            if trained.classifier is not None:
-                stored = (trained.classifier, order, trained.tuning)
+            if trained:
+                steering = [question.name for question in subject.steering()]
+                stored = {"trained": trained, "ranked_by": order, "steering": steering}
                 artifact = self._means.signer.dump(stored, model_kind(key, number, now))
             new = NewVersion(
                 number=number,
                 created_at=now,
                 revision=project.revision,
                 ranked_by=order,
-                labels=config.question.labels,
-                trained_on=dict(labels),
+                questions={
+                    one.name: VersionQuestion(one.fingerprint, one.labels, subject.answers[one.name])
+                    for one in config.questions
+                },
                 features_id=subject.pool.features_id,
                 artifact=artifact,
                 window=window.pairs(),
@@ -269,8 +271,7 @@ class Loop:
                 late_audits=frozenset(before.difference(subject.annotated, window.task_ids)),
                 top_k=window.top_k_of(),
                 pushed=pushed,
-                question=config.question.fingerprint,
-                label_counts=counts,
+                label_counts=_label_counts(subject),
             )
             is_switched = self._studio is None
             version = self._store.versions.publish(key, new, is_switched=is_switched, turn=progress.turn)
@@ -291,9 +292,10 @@ class Loop:
         version = subject.version
         if version is None or not version.has_model:
             return
-        if not is_of(subject.config.question, version):
-            self._store.measurements.begin_anew(subject.key)
-            return
+        for question in subject.config.questions:
+            before = version.questions.get(question.name)
+            if before is not None and before.fingerprint != question.fingerprint:
+                self._store.measurements.begin_anew(subject.key, question.name)
         try:
             model = self._models.get(subject.key, version.id)
         except ArtifactRejected as exc:
@@ -306,18 +308,25 @@ class Loop:
         """After the switch: no annotator waits for it, and the queue goes on without it."""
         key = subject.key
         if version is None or not version.has_model:
-            if self._store.measurements.newest(key) is not None:
-                self._store.measurements.drop(key)
+            for name in self._store.measurements.newest_of_all(key).get(key, {}):
+                self._store.measurements.drop(key, name)
             return
         with self._accounts.step(key, progress, "measure"):
             try:
                 model = self._models.get(key, version.id)
                 if model is not None and version.features_id == subject.pool.features_id:
                     with self._computing.slot():
-                        measure(self._store, subject, version, model, self._clock.now())
-                watch_runs(self._store, key, subject.labels)
+                        self._measure_all(subject, version, model)
+                watch_runs(self._store, key, subject.answers)
             except Exception as exc:
                 log.error("project %s: %s was not measured: %s", key, version.name, type(exc).__name__, exc_info=exc)
+
+    def _measure_all(self, subject: Subject, version: Version, model: Model) -> None:
+        """Each question that has a model."""
+        for question in subject.config.questions:
+            if question.name in model.trained:
+                of = Measured(question, version.questions[question.name], model.trained[question.name])
+                measure(self._store, subject, version, of, self._clock.now())
 
     # -- Label Studio and the pool ----------------------------------------------------------------------------
 
@@ -347,6 +356,13 @@ class Loop:
         is_counted = shown.get("what") == "features"
         total = shown["total"] if is_counted else self._store.tasks.counts(project.key)["tasks"]
         self._store.projects.show_progress(project.key, "features", pool.n_tasks, total)
+
+
+def _label_counts(subject: Subject) -> dict[str, dict[str, int]]:
+    return {
+        question.name: label_counts(question, subject.answers[question.name].values())
+        for question in subject.config.questions
+    }
 
 
 def _unread(config: LabelConfig, pool: Pool, ignored: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,11 @@ from label_studio_al.learning.evaluation import (
     untrained,
 )
 from label_studio_al.learning.labelled import Labelled
-from label_studio_al.learning.model import Model
+from label_studio_al.learning.model import Model, Trained
 from label_studio_al.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
 from label_studio_al.pool.tasks import Pool
-from label_studio_al.questions import Question
-from label_studio_al.store import Measurement, Prediction, Store, Version
+from label_studio_al.questions import Question, label_counts
+from label_studio_al.store import Measurement, Prediction, Store, Version, VersionQuestion
 from label_studio_al.turns.subject import Subject
 from label_studio_al.turns.training import fitting
 
@@ -44,58 +44,71 @@ PAIRS_SHOWN = 5
 EXAMPLES_SHOWN = 3
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a version says of one question. asked: what it was trained on."""
+
+    question: Question
+    asked: VersionQuestion
+    trained: Trained
+
+
 def keep_predictions(store: Store, subject: Subject, version: Version, model: Model) -> None:
     """Keep what the published version says of labels that it was not trained on, before the next one is."""
     key, config = subject.key, subject.config
-    fresh = [task_id for task_id in subject.labels if task_id not in version.trained_on]
-    texts = {task.id: config.text_of(task.data) for task in store.tasks.some(key, fresh)}
+    fresh = {
+        name: question.trained_on
+        for name, question in version.questions.items()
+        if name in model.trained and name in config.names
+    }
+    new = {name: subject.answers[name].keys() - trained_on.keys() for name, trained_on in fresh.items()}
+    texts = {task.id: config.text_of(task.data) for task in store.tasks.some(key, sorted(set().union(*new.values())))}
     readable = {task_id: text for task_id, text in texts.items() if text is not None}
     if not readable:
         return
-    said = config.question.coding.decide(model.believe(list(readable.values())))
+    beliefs = model.believe(list(readable.values()))
     audits = store.windows.audits(version.id) | store.versions.late_audits(version.id)
-    store.measurements.keep_predictions(
-        key,
-        [
-            Prediction(
-                task_id=task_id,
-                predicted=predicted,
-                probability=probability,
-                n_labels=len(version.trained_on),
-                is_audit=task_id in audits,
-            )
-            for task_id, (predicted, probability) in zip(readable, said.pairs(), strict=True)
-        ],
-    )
+    kept = [
+        Prediction(
+            task_id=task_id,
+            question=question.name,
+            predicted=predicted,
+            probability=probability,
+            n_labels=len(fresh[question.name]),
+            is_audit=task_id in audits,
+        )
+        for question in config.questions
+        if question.name in fresh
+        for task_id, (predicted, probability) in zip(
+            readable, question.coding.decide(beliefs[question.name]).pairs(), strict=True
+        )
+        if task_id in new[question.name]
+    ]
+    store.measurements.keep_predictions(key, kept)
 
 
-def measure(store: Store, subject: Subject, version: Version, model: Model, now: float) -> Measurement | None:
-    """Measure a published version and keep the result; None where its labels are nearly those of the last time.
+def measure(store: Store, subject: Subject, version: Version, of: Measured, now: float) -> Measurement | None:
+    """Measure a published version at one question, and keep that; None where its labels are nearly those of last time.
 
     Measurements of more labels than there are now speak of labels that are gone: they count no more, and are dropped.
     """
-    key = subject.key
-    history = store.measurements.all(key)
-    n_labels, counts = len(version.trained_on), _label_counts(subject, version)
+    key, question, answers = subject.key, of.question, of.asked.trained_on
+    history = store.measurements.all(key, question.name)
+    n_labels, counts = len(answers), label_counts(question, answers.values())
     if history and not _is_due(history[-1], counts):
         return None
     history = [one for one in history if one.n_labels <= n_labels]
     compared = next((one for one in reversed(history) if one.predictions is not None), None)
     kappa, predictions = None, None
     if compared is None or abs(n_labels - compared.n_labels) >= COMPARED_LABELS_APART:
-        predictions = _predictions(subject.pool, subject.config.question, model.classifier)
+        predictions = _predictions(subject.pool, question, of.trained.classifier)
         kappa = None if compared is None else _kappa(compared.predictions or {}, predictions)
     kappas = [one.kappa for one in history if one.kappa is not None] + ([] if kappa is None else [kappa])
-    about = {"features": model.tuning.sentence(), "labels": counts}
-    report = about | _report(store, subject, version, model, kappas)
-    measurement = Measurement(version.number, n_labels, now, kappa, predictions, report)
+    about = {"features": of.trained.tuning.sentence(), "labels": counts}
+    report = about | _report(subject, of, store.measurements.predictions(key, question.name), kappas)
+    measurement = Measurement(question.name, version.number, n_labels, now, kappa, predictions, report)
     store.measurements.record(key, measurement)
     return measurement
-
-
-def _label_counts(subject: Subject, version: Version) -> dict[str, int]:
-    counts = subject.config.question.coding.counts(version.trained_on.values())
-    return dict.fromkeys(version.labels, 0) | counts
 
 
 def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
@@ -109,35 +122,24 @@ def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
     return n_changed >= max(MEASURED_LABELS, MEASURED_GROWTH * last.n_labels)
 
 
-def _report(
-    store: Store,
-    subject: Subject,
-    version: Version,
-    model: Model,
-    kappas: list[float],
-) -> dict[str, Any]:
-    pool, question, seed = subject.pool, subject.config.question, subject.settings.seed
-    fit = fitting(subject, model.tuning)
-    counts = _label_counts(subject, version)
-    n_labels = len(version.trained_on)
+def _report(subject: Subject, of: Measured, kept: Sequence[Prediction], kappas: list[float]) -> dict[str, Any]:
+    pool, question, seed, answers = subject.pool, of.question, subject.settings.seed, of.asked.trained_on
+    learner, fit = subject.learner(question), fitting(subject, question, of.trained.tuning)
+    counts, n_labels = label_counts(question, answers.values()), len(answers)
     # What a version of more labels predicted says nothing of the present one: labels were deleted since.
-    kept = [
-        one
-        for one in store.measurements.predictions(subject.key)
-        if one.task_id in version.trained_on and one.n_labels <= n_labels
-    ]
+    kept = [one for one in kept if one.task_id in answers and one.n_labels <= n_labels]
     outcomes = [
-        Outcome(version.trained_on[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit)
-        for one in kept
+        Outcome(answers[one.task_id], one.predicted, one.probability, one.n_labels, one.is_audit) for one in kept
     ]
-    trained_on = {task_id: version.trained_on[task_id] for task_id in pool.having_rows(list(version.trained_on))}
+    trained_on = {task_id: answers[task_id] for task_id in pool.having_rows(list(answers))}
     some = _some(list(trained_on), seed)
-    held_out = _held_out(subject.learner, fit, model.classifier, pool.labelled(trained_on, question.coding, some), seed)
-    makes_others = subject.learner.trains and subject.learner.refits
+    labelled = pool.labelled(trained_on, question.coding, some)
+    held_out = _held_out(learner, fit, of.trained.classifier, labelled, seed)
+    makes_others = learner.trains and learner.refits
     drawn = _some([one.task_id for one in kept if makes_others and one.is_audit and one.task_id in trained_on], seed)
     baseline = random_baseline(fit, pool.labelled(trained_on, question.coding, drawn), seed)
     cross_validation = question.figures(held_out.outcomes(), held_out.classes.tolist(), seed)
-    audit = question.figures(audit_outcomes(outcomes, n_labels), version.labels, seed)
+    audit = question.figures(audit_outcomes(outcomes, n_labels), of.asked.labels, seed)
     recall = {quality.label: quality.recall for quality in (cross_validation if cross_validation.n else audit).labels}
     n_audits = sum(outcome.is_audit for outcome in outcomes)
     return {

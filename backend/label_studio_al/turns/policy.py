@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from label_studio_al.questions import Question
+from label_studio_al.questions import LabelConfig, Question
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Version
 from label_studio_al.store.activity import (
@@ -24,44 +24,49 @@ WINDOW_GROWTHS = 3
 TOP_UP_SHARE = 0.5
 
 
-def is_trainable(subject: Subject) -> bool:
-    """Whether there are enough labels for the learner to make a model."""
-    learner, answers = subject.learner, subject.labels.values()
+def is_trainable(subject: Subject, question: Question) -> bool:
+    """Whether a question has enough answers for its learner to make a model."""
+    learner, answers = subject.learner(question), subject.answers[question.name].values()
     return not learner.trains or (len(answers) >= subject.settings.min_labels and learner.missing(answers) is None)
 
 
 def training_reason(subject: Subject) -> str | None:
     """Why a new version is due, in words; None if it is not."""
-    project, version, labels = subject.project, subject.version, subject.labels
+    project, version = subject.project, subject.version
     if version is None:
         return "the first version"
     if version.revision < project.wanted_revision:
         return "a new version was asked for"
-    if not is_of(subject.config.question, version):
+    if not is_of(subject.config, version):
         return "the question of the config changed"
-    if version.labels != subject.config.question.labels:
+    if any(version.questions[one.name].labels != one.labels for one in subject.config.questions):
         return "the labels of the config changed"
     if version.features_id != subject.pool.features_id:
         return "the features were made anew"
-    if not is_trainable(subject):
+    if not any(is_trainable(subject, question) for question in subject.config.questions):
         return "too few labels are left" if version.has_model else None
     if not version.has_model:
-        return f"{len(labels)} labels"
-    n_changed = count_changed(version, labels)
+        return f"{subject.n_labelled} labels"
+    n_changed = count_changed(version, subject.answers)
     if n_changed >= growth(subject.settings, len(version.trained_on)):
         return f"{n_changed} new or changed labels"
     return None
 
 
-def is_of(question: Question, version: Version) -> bool:
-    """Whether the version answers this kind of question."""
-    return version.question == question.fingerprint
+def is_of(config: LabelConfig, version: Version) -> bool:
+    """Whether the version answers the questions that the config asks."""
+    asked = {question.name: question.fingerprint for question in config.questions}
+    return asked == {name: one.fingerprint for name, one in version.questions.items()}
 
 
-def count_changed(version: Version, labels: Mapping[int, str]) -> int:
-    """How many tasks are labelled otherwise than when the version was trained, or no longer."""
-    n_new = sum(version.trained_on.get(task_id) != label for task_id, label in labels.items())
-    return n_new + sum(task_id not in labels for task_id in version.trained_on)
+def count_changed(version: Version, answers: Mapping[str, Mapping[int, str]]) -> int:
+    """How many tasks are answered otherwise than when the version was trained, or no longer."""
+    changed: set[int] = set()
+    for name, trained in version.questions.items():
+        then, now = trained.trained_on, answers.get(name, {})
+        changed.update(task_id for task_id, answer in now.items() if then.get(task_id) != answer)
+        changed.update(then.keys() - now.keys())
+    return len(changed)
 
 
 def growth(settings: ProjectSettings, n_labels: int) -> int:
@@ -77,14 +82,8 @@ def window_size(settings: ProjectSettings, n_labels: int) -> int:
 def fresh_and_due(subject: Subject, version: Version | None) -> tuple[int, int]:
     """How many labels are new to a version, and how many make the next training due."""
     if version is not None and version.has_model:
-        return count_changed(version, subject.labels), growth(subject.settings, len(version.trained_on))
-    return len(subject.labels), subject.settings.min_labels
-
-
-def label_counts(subject: Subject) -> dict[str, int]:
-    """In how many tasks' answers each class is; the config's classes first."""
-    question = subject.config.question
-    return dict.fromkeys(question.labels, 0) | question.coding.counts(subject.labels.values())
+        return count_changed(version, subject.answers), growth(subject.settings, len(version.trained_on))
+    return subject.n_labelled, subject.settings.min_labels
 
 
 def waiting_for(subject: Subject, version: Version | None) -> Activity:
@@ -95,8 +94,9 @@ def waiting_for(subject: Subject, version: Version | None) -> Activity:
         return Activity(WAITING_FOR_LABELS, {"n": n_missing})
     if n_missing:
         return Activity(WAITING_FOR_FIRST_LABELS, {"n": n_missing})
-    answers = set(subject.labels.values())
-    if len(answers) == 1:
-        found = subject.config.question.show(*answers)
-        return Activity(WAITING_FOR_A_SECOND_LABEL, {"n": len(subject.labels), "label": found})
-    return Activity(WAITING_FOR_OTHER_LABELS, {"missing": subject.learner.missing(answers) or "other labels"})
+    # The question with the most answers is the nearest to a model.
+    question = max(subject.config.questions, key=lambda one: len(subject.answers[one.name]))
+    given = subject.answers[question.name].values()
+    if len(set(given)) == 1:
+        return Activity(WAITING_FOR_A_SECOND_LABEL, {"n": len(given), "label": question.show(*set(given))})
+    return Activity(WAITING_FOR_OTHER_LABELS, {"missing": subject.learner(question).missing(given) or "other labels"})

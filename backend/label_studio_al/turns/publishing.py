@@ -63,10 +63,9 @@ class Publishing:
         """
         self.find_connection(key)
         name = version_name(number, self._store.installation)
-        top_k = [[] for _ in window.task_ids] if window.top_k is None else window.top_k
         tasks = [
-            WindowTask(task_id, informativeness, task_id in window.audits, tuple(best))
-            for (task_id, informativeness), best in zip(window.pairs(), top_k, strict=True)
+            WindowTask(task_id, informativeness, task_id in window.audits, best)
+            for (task_id, informativeness), best in zip(window.pairs(), window.top_k, strict=True)
         ]
         n_wanted, pushed = n_ready(self._store, key), set[int]()
         # Again for those that were labelled meanwhile: the version before orders the queue until the switch.
@@ -182,7 +181,7 @@ class Publishing:
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _push(self, key: str, config: LabelConfig, name: str, task: WindowTask) -> None:
-        result = config.question.write(*task.top_k[0]) if task.top_k else []
+        result = config.write({name: best[0] for name, best in task.top_k.items()})
         made = prediction(name, score(task.informativeness), result)
         try:
             self._studio.predictions.push_one(project_id_of(key), task.task_id, made)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from label_studio_al.learning.asking import Situation, ask_and_audit
-from label_studio_al.learning.coding import Learned
-from label_studio_al.learning.rows import Matrix
+from label_studio_al.learning.asking import COVERAGE, MIXED, Beside, Situation, ask_and_audit, choose_order
+from label_studio_al.learning.model import Trained
 from label_studio_al.learning.strategies import MEASURES, by_position
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
-from label_studio_al.questions import Question
-from label_studio_al.runtime.settings import ProjectSettings
+from label_studio_al.questions import Question, label_counts
 from label_studio_al.store import WindowTask
+from label_studio_al.turns.subject import Subject
+from label_studio_al.turns.training import fitting
 
 # Also where every label trains a model: several people label at once, and a turn takes a moment.
 BATCH_AT_LEAST = 10
@@ -28,39 +28,37 @@ TOP_K = 2
 
 @dataclass(frozen=True)
 class Window:
-    """Tasks to ask next, most informative first, with what the model says of them (None without a model).
+    """Tasks to ask next, most informative first, with what the models say of them.
 
-    top_k: each task's most probable labels with their probabilities, the best first; none of a task of which people
-    are told nothing. audits: the tasks that were drawn at random, to measure the model on.
+    top_k: of each task, by question, the most probable answers with their probabilities, the best first; nothing of a
+    task of which people are told nothing. audits: the tasks that were drawn at random, to measure the model on.
     """
 
     task_ids: list[int]
     informativeness: list[float]
-    top_k: list[list[tuple[str, float]]] | None
+    top_k: list[dict[str, list[tuple[str, float]]]]
     audits: frozenset[int]
 
     def pairs(self) -> list[tuple[int, float]]:
         """(task id, informativeness)."""
         return list(zip(self.task_ids, self.informativeness, strict=True))
 
-    def top_k_of(self) -> dict[int, list[tuple[str, float]]]:
-        """The most probable labels by task; empty without a model."""
-        return {} if self.top_k is None else dict(zip(self.task_ids, self.top_k, strict=True))
+    def top_k_of(self) -> dict[int, dict[str, list[tuple[str, float]]]]:
+        """The most probable answers by task."""
+        return dict(zip(self.task_ids, self.top_k, strict=True))
 
     def first(self, n: int) -> Window:
         """Its first n tasks."""
         kept = self.task_ids[:n]
-        top_k = None if self.top_k is None else self.top_k[:n]
-        return Window(kept, self.informativeness[:n], top_k, self.audits & set(kept))
+        return Window(kept, self.informativeness[:n], self.top_k[:n], self.audits & set(kept))
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a version was trained on: labels by task id, and the model (None before the first)."""
+    """What a version was trained on: answers by question and task, and the models (of no question before the first)."""
 
-    labels: Mapping[int, str]
-    classifier: Learned | None
-    fit: Callable[[Matrix, Array], Learned]
+    answers: Mapping[str, Mapping[int, str]]
+    models: Mapping[str, Trained]
     order: str
 
 
@@ -79,32 +77,35 @@ class Wanted:
     shown: Sequence[WindowTask] = ()
 
 
-def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, question: Question, wanted: Wanted) -> Window:
+def rank(subject: Subject, trained_on: TrainedOn, wanted: Wanted) -> Window:
     """The most informative tasks of those that are wanted, some of them drawn at random."""
+    pool, settings = subject.pool, subject.settings
     candidates = pool.open_rows(wanted.asked, wanted.pushed)
-    classifier = trained_on.classifier
     if not len(candidates):
-        return Window([], [], None if classifier is None else [], frozenset())
-    known = {task_id: trained_on.labels[task_id] for task_id in pool.having_rows(list(trained_on.labels))}
+        return Window([], [], [], frozenset())
+    known = {question.name: _known(subject, trained_on, question) for question in subject.config.questions}
+    first, *others = _steering(subject, trained_on)
+    of_first = known[first.name]
     situation = Situation(
         X=pool.X,
         Z=pool.compact,
         keys=pool.task_ids,
         copies=pool.copies,
         pool=candidates,
-        labelled=pool.rows(list(known)),
-        y=np.array(list(known.values()), dtype=str),
-        coding=question.coding,
         asked=pool.rows(wanted.asked),
         waiting=pool.rows(wanted.pushed),
-        n_classes=len(question.labels),
-        classifier=classifier,
+        n_classes=max(len(question.labels) for question in (first, *others)),
         coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
-        fit=trained_on.fit,
         batch=max(BATCH_AT_LEAST, wanted.batch),
         seed=settings.seed,
         shown=pool.rows([one.task_id for one in wanted.shown]),
         shown_audits=pool.rows([one.task_id for one in wanted.shown if one.is_audit]),
+        labelled=of_first.labelled,
+        y=of_first.y,
+        coding=of_first.coding,
+        classifier=of_first.classifier,
+        fit=of_first.fit,
+        beside=tuple(known[question.name] for question in others),
     )
     asked = ask_and_audit(trained_on.order, situation, wanted.n, settings.audit_share)
     worth = asked.informativeness
@@ -113,13 +114,65 @@ def rank(pool: Pool, trained_on: TrainedOn, settings: ProjectSettings, question:
     else:
         # Tasks that repeat a text stay behind all that others may add later.
         worth = by_position(len(wanted.pushed) + np.arange(len(asked.tasks))) * (worth > 0)
-    top_k = None
-    if classifier is not None:
-        given = _given(situation, asked.tasks)
-        top_k = question.best(classifier.believe(pool.X[asked.tasks]), TOP_K, given)
     task_ids = [int(task_id) for task_id in pool.task_ids[asked.tasks]]
     audits = frozenset(task_id for task_id, is_audit in zip(task_ids, asked.is_audit, strict=True) if is_audit)
-    return Window(task_ids, [float(value) for value in worth], top_k, audits)
+    return Window(task_ids, [float(value) for value in worth], _top_k(subject, known, asked.tasks), audits)
+
+
+def choose_order_of_all(subject: Subject, trained: Collection[str]) -> str:
+    """In which order the questions that steer are asked together (see `choose_order`). trained: those with a model.
+
+    That of the question that is least far, among those that people answer in half of the labelled tasks at least: what
+    is seldom asked would hold up all others.
+    """
+    answers, strategy = subject.answers, subject.settings.strategy
+    asked = [one for one in subject.steering() if one.name in trained] or subject.steering()
+    often = [one for one in asked if 2 * len(answers[one.name]) >= subject.n_labelled] or asked
+    orders = [
+        choose_order(
+            strategy,
+            label_counts(one, answers[one.name].values()),
+            len(answers[one.name]),
+            is_trained=one.name in trained,
+        )
+        for one in often
+    ]
+    return next((order for order in (COVERAGE, MIXED) if order in orders), orders[0])
+
+
+def _steering(subject: Subject, trained_on: TrainedOn) -> list[Question]:
+    """The questions that order the queue: those with a model, the one with the most answers first."""
+    found = sorted(subject.steering(), key=lambda one: -len(trained_on.answers[one.name]))
+    return [one for one in found if one.name in trained_on.models] or found[:1]
+
+
+def _known(subject: Subject, trained_on: TrainedOn, question: Question) -> Beside:
+    """What is known of one question."""
+    pool, answers = subject.pool, trained_on.answers[question.name]
+    known = {task_id: answers[task_id] for task_id in pool.having_rows(list(answers))}
+    trained = trained_on.models.get(question.name)
+    return Beside(
+        labelled=pool.rows(list(known)),
+        y=np.array(list(known.values()), dtype=str),
+        coding=question.coding,
+        classifier=None if trained is None else trained.classifier,
+        fit=fitting(subject, question, None if trained is None else trained.tuning),
+    )
+
+
+def _top_k(subject: Subject, known: Mapping[str, Beside], tasks: Array) -> list[dict[str, list[tuple[str, float]]]]:
+    """What the models hold most probable of tasks."""
+    found: list[dict[str, list[tuple[str, float]]]] = [{} for _ in tasks]
+    rows = subject.pool.X[tasks]
+    for question in subject.config.questions:
+        of = known[question.name]
+        if of.classifier is None:
+            continue
+        best = question.best(of.classifier.believe(rows), TOP_K, _given(subject.pool, of, tasks))
+        for one, answers in zip(found, best, strict=True):
+            if answers:
+                one[question.name] = answers
+    return found
 
 
 def _apart(worth: Array) -> Array:
@@ -134,14 +187,14 @@ def _apart(worth: Array) -> Array:
     return np.where(worth > 0, apart, 0.0)
 
 
-def _given(situation: Situation, tasks: Array) -> list[str | None]:
-    """The label that people gave most often to the same text, of equals the one given last; None where they did not."""
+def _given(pool: Pool, known: Beside, tasks: Array) -> list[str | None]:
+    """What people answered most often to the same text, of equals the one given last; None where they did not."""
     counts: dict[int, Counter[str]] = {}
-    newest_first = situation.labelled[::-1], situation.y[::-1]
-    for text, label in zip(situation.copies.texts_of(newest_first[0]).tolist(), newest_first[1], strict=True):
+    newest_first = known.labelled[::-1], known.y[::-1]
+    for text, label in zip(pool.copies.texts_of(newest_first[0]).tolist(), newest_first[1], strict=True):
         counts.setdefault(text, Counter())[str(label)] += 1
     counts.pop(-1, None)
-    texts = situation.copies.texts_of(tasks).tolist()
+    texts = pool.copies.texts_of(tasks).tolist()
     return [counts[text].most_common(1)[0][0] if text in counts else None for text in texts]
 
 
@@ -158,6 +211,6 @@ def with_checks(window: Window, checks: Sequence[int], n: int) -> Window:
     return Window(
         task_ids=first + kept,
         informativeness=[1.0] * len(first) + window.informativeness[:left],
-        top_k=None if window.top_k is None else [[] for _ in first] + window.top_k[:left],
+        top_k=[{} for _ in first] + window.top_k[:left],
         audits=window.audits & set(kept),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from label_studio_al.learners.base import Learner
 from label_studio_al.learners.registry import find_learner
 from label_studio_al.pool.tasks import Pool, PoolChanges
-from label_studio_al.questions import LabelConfig
+from label_studio_al.questions import LabelConfig, Question
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Project, Version
 
@@ -17,8 +17,9 @@ from label_studio_al.store import Project, Version
 class Subject:
     """A project as a turn has found it.
 
-    labels: people's, by task, in the order of their arrival. annotated: all tasks that have an annotation, skipped and
-    automatic ones too, ascending. version: the published one. changes: what became of the pool's tasks.
+    answers: people's, by question and task, in the order of their arrival. annotated: all tasks that have an
+    annotation, skipped and automatic ones too, ascending. version: the published one. changes: what became of the
+    pool's tasks.
     """
 
     project: Project
@@ -26,7 +27,7 @@ class Subject:
     settings: ProjectSettings
     pool: Pool
     changes: PoolChanges
-    labels: Mapping[int, str]
+    answers: Mapping[str, Mapping[int, str]]
     annotated: Sequence[int]
     version: Version | None
 
@@ -36,9 +37,17 @@ class Subject:
         return self.project.key
 
     @property
-    def learner(self) -> Learner:
-        """What makes models of the answers."""
-        return find_learner(self.config.question.coding)
+    def n_labelled(self) -> int:
+        """How many tasks have an answer to any question."""
+        return len(set().union(*self.answers.values()))
+
+    def learner(self, question: Question) -> Learner:
+        """What makes models of the answers to a question."""
+        return find_learner(question.coding)
+
+    def steering(self) -> list[Question]:
+        """The questions that order the queue."""
+        return list(self.config.questions)
 
 
 @dataclass

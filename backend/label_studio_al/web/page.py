@@ -13,7 +13,13 @@ from label_studio_al import __version__
 from label_studio_al.labeling import read_project_key
 from label_studio_al.learners.registry import check_strategy
 from label_studio_al.questions import parse_config
-from label_studio_al.runtime.errors import BackendError, InvalidRequest, InvalidSettings, UnsupportedConfig
+from label_studio_al.runtime.errors import (
+    BackendError,
+    InvalidRequest,
+    InvalidSettings,
+    UnknownProject,
+    UnsupportedConfig,
+)
 from label_studio_al.runtime.settings import ProjectSettings, read_project_settings
 from label_studio_al.store import Project
 from label_studio_al.web.answers import answer_error
@@ -51,10 +57,23 @@ def overview() -> ResponseReturnValue:
 @page.get("/projects/<key>")
 def project(key: str) -> ResponseReturnValue:
     """One project: a page for people, its part of /status for machines."""
+    state = state_of(parts(), read_project_key(key))
+    return _project_page(state) if _wants_html() else jsonify(state)
+
+
+@page.get("/projects/<key>/questions/<name>")
+def question(key: str, name: str) -> ResponseReturnValue:
+    """The same page with what is known of one of several questions; its part of /status for machines."""
+    state = state_of(parts(), read_project_key(key))
+    found = next((one for one in state.get("questions", []) if one["name"] == name), None)
+    if found is None:
+        raise UnknownProject(f"project {key[:40]} asks no question {name[:40]!r} beside others")
+    about = {"labels": found["labels"], "quality": found["quality"], "shown": name}
+    return _project_page(state | about) if _wants_html() else jsonify(found)
+
+
+def _project_page(state: dict[str, Any]) -> ResponseReturnValue:
     here = parts()
-    state = state_of(here, read_project_key(key))
-    if not _wants_html():
-        return jsonify(state)
     return _page(
         "project.html",
         state=state,
@@ -106,7 +125,8 @@ def settings(key: str) -> ResponseReturnValue:
         )
     sent = {name: value for name, value in request.form.items() if name != FIELD}
     wanted = read_project_settings({**known.extra_params, **sent})
-    check_strategy(wanted.strategy, parse_config(known.label_config).question.coding)
+    for question in parse_config(known.label_config).questions:
+        check_strategy(wanted.strategy, question.coding)
     chosen = wanted.model_dump()
     # What nobody chose stays as this release, or the next one, has it by default.
     default = ProjectSettings().model_dump()

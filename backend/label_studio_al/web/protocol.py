@@ -20,6 +20,7 @@ from label_studio_al.runtime.errors import ArtifactRejected, Forbidden, InvalidR
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Project
 from label_studio_al.web.parts import Known, Parts, parts
+from label_studio_al.wording import control_facts, controls_of
 
 protocol = Blueprint("protocol", __name__)
 log = logging.getLogger(__name__)
@@ -147,8 +148,9 @@ def validate() -> ResponseReturnValue:
     config = _body().get("config")
     if not isinstance(config, str):
         raise InvalidRequest(f"config must be the label config's XML, not {type(config).__name__}")
-    question = parse_config(config).question
-    return jsonify(status="ok", control=question.name, labels=list(question.labels))
+    (first, *_) = parse_config(config).questions
+    controls = [control_facts(control) for control in controls_of(config)]
+    return jsonify(status="ok", control=first.name, labels=list(first.labels), controls=controls)
 
 
 @protocol.post("/delete")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
@@ -16,10 +17,14 @@ from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
+from label_studio_al.store.windows import Best
 from label_studio_al.web.parts import Parts, parts
 from label_studio_al.wording import activity_sentence, control_facts, controls_of
 
 status = Blueprint("status", __name__)
+
+# By question; None where nothing was measured.
+Measured: TypeAlias = "Mapping[str, Measurement] | None"
 
 SHOWN_TURNS = 20
 SHOWN_TASKS = 20
@@ -55,11 +60,11 @@ def state_of(here: Parts, key: str) -> dict[str, Any]:
     """The state of one project. Raises UnknownProject."""
     project = here.store.projects.get(key)
     version = here.store.versions.current(key).get(key)
-    return whole_state(here, project, version, here.store.measurements.newest(key))
+    return whole_state(here, project, version, here.store.measurements.newest_of_all(key).get(key))
 
 
 def whole_state(
-    here: Parts, project: Project, version: VersionHead | None, measured: Measurement | None
+    here: Parts, project: Project, version: VersionHead | None, measured: Measured | None
 ) -> dict[str, Any]:
     """All that is known of a project."""
     return brief_state(here, project, version, measured) | {
@@ -70,9 +75,13 @@ def whole_state(
 
 
 def brief_state(
-    here: Parts, project: Project, version: VersionHead | None, measured: Measurement | None
+    here: Parts, project: Project, version: VersionHead | None, measured: Measured | None
 ) -> dict[str, Any]:
-    """What is known of a project without asking the database again."""
+    """What is known of a project without asking the database again.
+
+    Of several questions, `labels` and `quality` are the first one's, and `questions` has those of each.
+    """
+    questions = _questions(project, version, measured or {})
     return {
         "project": project_id_of(project.key),
         "key": project.key,
@@ -92,7 +101,8 @@ def brief_state(
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,
         "n_labelled": project.n_labelled,
-        "labels": project.label_counts,
+        "labels": questions[0]["labels"] if questions else {},
+        **({"questions": questions} if len(questions) > 1 else {}),
         "unread": [one | {"url": task_url(here, project_id_of(project.key), one["task_id"])} for one in project.unread],
         "next_turn": {"have": project.n_fresh, "need": project.n_due},
         "settings": project.extra_params,
@@ -109,11 +119,27 @@ def brief_state(
             "has_model": version.has_model,
             "ranked_by": version.ranked_by,
             "n_labels": version.n_labels,
-            "labels": {label: version.label_counts.get(label, 0) for label in version.labels},
+            "labels": next(iter(version.label_counts.values()), {}),
         },
-        # Of a model; without one, what was measured before says nothing.
-        "quality": None if version is None or not version.has_model else _quality(measured, version),
+        "quality": questions[0]["quality"] if questions else None,
     }
+
+
+def _questions(
+    project: Project, version: VersionHead | None, measured: Mapping[str, Measurement]
+) -> list[dict[str, Any]]:
+    """What is known of each question."""
+    names = dict.fromkeys([*project.label_counts, *([] if version is None else version.label_counts)])
+    # Of a model; without one, what was measured before says nothing.
+    has_model = version is not None and version.has_model
+    return [
+        {
+            "name": name,
+            "labels": project.label_counts.get(name, {}),
+            "quality": _quality(measured.get(name), version) if version is not None and has_model else None,
+        }
+        for name in names
+    ]
 
 
 def task_url(here: Parts, project_id: int, task_id: int) -> str | None:
@@ -138,7 +164,7 @@ def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, An
         "tasks": [
             _asked(
                 task,
-                CHECK if task.task_id in checks else why_asked(version.ranked_by, task.is_audit, task.top_k),
+                CHECK if task.task_id in checks else why_asked(version.ranked_by, task.is_audit, _closest(task.top_k)),
                 task_url(here, project_id, task.task_id),
             )
             for task in tasks
@@ -149,12 +175,24 @@ def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, An
 def _for_people(project: Project, tasks: list[WindowTask]) -> list[WindowTask]:
     """The tasks with their answers as people read them."""
     try:
-        show = parse_config(project.label_config).question.show
+        show = {question.name: question.show for question in parse_config(project.label_config).questions}
     except UnsupportedConfig:
         return tasks
     return [
-        replace(task, top_k=tuple((show(answer), probability) for answer, probability in task.top_k)) for task in tasks
+        replace(
+            task,
+            top_k={
+                name: [(show[name](answer), probability) for answer, probability in found] if name in show else found
+                for name, found in task.top_k.items()
+            },
+        )
+        for task in tasks
     ]
+
+
+def _closest(top_k: Best) -> Sequence[tuple[str, float]]:
+    """The two most probable answers to the question that is the least certain."""
+    return min(top_k.values(), key=lambda found: found[0][1] - sum(one[1] for one in found[1:2]), default=())
 
 
 def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
@@ -165,7 +203,11 @@ def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
         "informativeness": task.informativeness,
         "reason": reason,
         "is_audit": task.is_audit,
-        "guesses": [{"label": label, "probability": probability} for label, probability in task.top_k],
+        "guesses": [
+            ({"question": name} if len(task.top_k) > 1 else {}) | {"label": label, "probability": probability}
+            for name, found in task.top_k.items()
+            for label, probability in found
+        ],
     }
 
 

@@ -16,7 +16,15 @@ from label_studio_al.learning.strategies.committee import consensus_entropy, fit
 from label_studio_al.learning.strategies.diversity import k_center, k_means, typiclust
 from label_studio_al.learning.strategies.expected import expected_error_reduction, expected_gradient_length
 from label_studio_al.learning.strategies.hybrid import badge, cluster_margin, contrastive, density, gradient_errors
-from label_studio_al.learning.strategies.query import Query, Ranking, by_order, by_position, by_value, highest
+from label_studio_al.learning.strategies.query import (
+    Query,
+    Ranking,
+    by_order,
+    by_position,
+    by_value,
+    highest,
+    most_informative,
+)
 from label_studio_al.learning.strategies.uncertainty import Measure, entropy, gathered, least_confidence, margin
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -34,6 +42,7 @@ __all__ = [
     "highest",
     "least_confidence",
     "margin",
+    "most_informative",
     "pick",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,7 +66,7 @@ class Query:
 
     def gather(self, value_of: Callable[[Query], Array]) -> Array:
         """A value of each task from those of its questions: the highest. Returns shape (n_tasks,)."""
-        return np.asarray(np.maximum.reduce([value_of(one) for one in self.questions]))
+        return most_informative([value_of(one) for one in self.questions])
 
     @property
     def n_tasks(self) -> int:
@@ -101,6 +101,11 @@ class Ranking:
 
     tasks: Array
     informativeness: Array
+
+
+def most_informative(values: Sequence[Array]) -> Array:
+    """A value of each task from those of its questions: the highest. values: each of shape (n_tasks,)."""
+    return np.asarray(np.maximum.reduce(values))
 
 
 def by_value(values: Array, query: Query) -> Ranking:
