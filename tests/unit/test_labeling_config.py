@@ -14,7 +14,7 @@ from label_studio_al.learning.coding import labels_of
 from label_studio_al.questions import UNREAD, LabelConfig, MultipleChoice, SingleChoice, parse_config, read_controls
 from label_studio_al.questions.base import Reading
 from label_studio_al.questions.registry import KINDS
-from label_studio_al.runtime.errors import UnsupportedConfig
+from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 from tests.support.build import choice, config_xml
 
 QUESTION = SingleChoice("topic", "text", ("A", "B"))
@@ -334,6 +334,39 @@ def test_set_of_a_result(result: object, labels: list[str]) -> None:
 def test_reason_why_a_result_gives_no_set(result: object, reason: str | None) -> None:
     reading = MultipleChoice("topic", "text", ("A", "B")).read(result)
     assert (reading.answer, reading.unread) == (None, reason)
+
+
+def test_labels_that_the_config_does_not_offer_are_named() -> None:
+    several = [choice("A") | {"value": {"choices": ["B", "gone"]}}]
+    question = MultipleChoice("topic", "text", ("A", "B"))
+    assert question.read(several).unoffered == ("gone",)
+    assert question.read([choice("gone")]).unoffered == QUESTION.read([choice("gone")]).unoffered == ("gone",)
+    assert question.read([choice("A")]).unoffered == QUESTION.read([choice("A")]).unoffered == ()
+
+
+def test_cell_of_a_data_file_is_a_label() -> None:
+    assert QUESTION.parse("A") == "A"
+    assert QUESTION.parse('["A"]') == '["A"]'
+
+
+@pytest.mark.parametrize("value", [["A"], [], {"A": 1}])
+def test_cell_that_is_no_label_is_refused(value: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"^must be one label \(single choice\), not [\[{]"):
+        QUESTION.parse(value)
+
+
+@pytest.mark.parametrize("value", [["B", "A", "B"], '["A", "B"]', ' ["B","A"] '])
+def test_cell_of_a_data_file_is_a_list_of_labels(value: object) -> None:
+    question = MultipleChoice("topic", "text", ("A", "B"))
+    assert labels_of(question.parse(value)) == ["A", "B"]
+    assert labels_of(question.parse([])) == labels_of(question.parse("[]")) == []
+
+
+@pytest.mark.parametrize("value", ["A", "A;B", '"A"', "3", [1], ["A", " "], [["A"]], {"A": 1}, "[" * 9999, "x" * 999])
+def test_cell_that_is_no_list_of_labels_is_refused(value: object) -> None:
+    with pytest.raises(InvalidRequest, match=r'^must be a JSON list of labels \(\["a", "b"\]\), not ') as caught:
+        MultipleChoice("topic", "text", ("A", "B")).parse(value)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("labels", [["A"], ["A", "A"]])

@@ -31,6 +31,19 @@ def test_equal_sets_have_one_text_and_others_another(one: set[str], other: set[s
     assert set(labels_of(text_of(one))) == one
 
 
+@pytest.mark.parametrize(
+    ("answer", "within"),
+    [("ab", "ab"), ("abz", "ab"), ("az", "a"), ("z", None), ("yz", None), ("", "")],
+)
+def test_set_keeps_the_labels_of_some_classes(answer: str, within: str | None) -> None:
+    found = LABEL_SETS.within(text_of(answer), {"a", "b"})
+    assert found == (None if within is None else text_of(within))
+
+
+def test_label_is_among_some_classes_or_not() -> None:
+    assert [ONE_LABEL.within(label, {"a", "b"}) for label in ("a", "z")] == ["a", None]
+
+
 def test_text_of_a_set_is_json_that_people_can_read() -> None:
     assert json.loads(text_of(["é", "a", "a"])) == ["a", "é"]
     assert text_of(["é"]) == '["é"]'

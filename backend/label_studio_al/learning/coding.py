@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -52,6 +52,9 @@ class Coding(Protocol):
 
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """The answer with other names of its classes."""
+
+    def within(self, answer: str, classes: Container[str]) -> str | None:
+        """What of the answer these classes can say; None where it has classes and all of them are others."""
 
     def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
         """Which class was taken for which other one."""
@@ -114,6 +117,10 @@ class OneLabel:
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """As of the contract."""
         return names[answer]
+
+    def within(self, answer: str, classes: Container[str]) -> str | None:
+        """As of the contract."""
+        return answer if answer in classes else None
 
     def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
         """As of the contract."""
@@ -187,6 +194,12 @@ class LabelSets:
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """As of the contract."""
         return text_of(names[label] for label in labels_of(answer))
+
+    def within(self, answer: str, classes: Container[str]) -> str | None:
+        """As of the contract: an empty set stays what it is."""
+        labels = labels_of(answer)
+        known = [label for label in labels if label in classes]
+        return text_of(known) if known or not labels else None
 
     def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
         """Each label that was missed, with each that was predicted in vain."""

@@ -28,10 +28,14 @@ UNREAD: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Reading:
-    """What an annotation says of a question: an answer, or one of UNREAD; neither where it was not answered."""
+    """What an annotation says of a question: an answer, or one of UNREAD; neither where it was not answered.
+
+    unoffered: the labels that it gives and the label config does not offer, with or without others that it offers.
+    """
 
     answer: Answer | None = None
     unread: str | None = None
+    unoffered: tuple[str, ...] = ()
 
 
 NOT_ANSWERED = Reading()
@@ -59,6 +63,13 @@ class Question(Protocol):
 
     def read(self, result: object) -> Reading:
         """The answer in an annotation's result, whatever that is."""
+
+    def parse(self, value: object) -> Answer:
+        """The answer as a data file states it, with labels that the config may not offer.
+
+        value: a text that is not blank, or a list or an object of JSON. Raises InvalidRequest with how a sentence goes
+        on: "must be ..., not ...".
+        """
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """The result items of a prediction. confidence: of the whole answer, in [0, 1]."""

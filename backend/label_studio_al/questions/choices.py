@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -22,7 +23,10 @@ from label_studio_al.questions.base import (
     Answer,
     Reading,
 )
-from label_studio_al.runtime.errors import UnsupportedConfig
+from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
+
+CHOICES = "choices"
+_CAME_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,13 @@ class SingleChoice:
         chosen = choices_of(items)
         if chosen is None or len(chosen) != 1:
             return Reading(unread=OTHER_TYPE)
-        return Reading(chosen[0]) if chosen[0] in self.labels else Reading(unread=UNKNOWN_LABEL)
+        return Reading(chosen[0]) if chosen[0] in self.labels else Reading(None, UNKNOWN_LABEL, (chosen[0],))
+
+    def parse(self, value: object) -> Answer:
+        """A text is the label."""
+        if not isinstance(value, str):
+            raise InvalidRequest(f"must be one label (single choice), not {_came(value)}")
+        return value
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """One item."""
@@ -127,8 +137,16 @@ class MultipleChoice:
         chosen = choices_of(items)
         if chosen is None:
             return Reading(unread=OTHER_TYPE)
-        known = [label for label in chosen if label in self.labels]
-        return Reading(text_of(known)) if known or not chosen else Reading(unread=UNKNOWN_LABEL)
+        answer = self.coding.within(text_of(chosen), self.labels)
+        unoffered = tuple(label for label in chosen if label not in self.labels)
+        return Reading(answer, UNKNOWN_LABEL if answer is None else None, unoffered)
+
+    def parse(self, value: object) -> Answer:
+        """A list of labels, or the text of one in JSON; an empty list says that none of them applies."""
+        found = json_list(value) if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(isinstance(one, str) and one.strip() for one in found):
+            raise InvalidRequest(f'must be a JSON list of labels (["a", "b"]), not {_came(value)}')
+        return text_of(found)
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """One item with all labels, in the config's order; none where no label applies."""
@@ -197,7 +215,7 @@ def items_of(result: list[Any], name: str) -> list[dict[str, Any]]:
 def choices_of(items: list[dict[str, Any]]) -> list[str] | None:
     """What the items of one control choose, in the config or not; None where they hold no texts, or contradict."""
     values = [item.get("value") for item in items]
-    chosen = [value.get("choices") if isinstance(value, dict) else None for value in values]
+    chosen = [value.get(CHOICES) if isinstance(value, dict) else None for value in values]
     if any(one != chosen[0] for one in chosen):
         return None
     found = chosen[0]
@@ -209,7 +227,21 @@ def choices_item(name: str, object_name: str, chosen: list[str], confidence: flo
     return {
         "from_name": name,
         "to_name": object_name,
-        "type": "choices",
-        "value": {"choices": chosen},
+        "type": CHOICES,
+        "value": {CHOICES: chosen},
         "score": round(float(confidence), 6),
     }
+
+
+def json_list(text: str) -> list[Any] | None:
+    """The list that a text is in JSON; None for every other text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _came(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _CAME_CHARACTERS else f"{text[:_CAME_CHARACTERS]}..."
