@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 
 from label_studio_al.labeling import Task
 from label_studio_al.runtime.settings import read_settings
-from label_studio_al.store import Measurement, NewVersion, Signer, Store, Turn
+from label_studio_al.store import Measurement, NewVersion, Signer, Store, Turn, VersionQuestion
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import Parts
 
@@ -65,10 +65,9 @@ def fill(store: Store, key: str, n_tasks: int, n_labels: int) -> None:
         )
     trained_on = {task_id: LABELS[task_id % len(LABELS)] for task_id in range(min(n_labels, n_tasks - WINDOW))}
     window = [(n_tasks - 1 - place, 1 - place / WINDOW) for place in range(WINDOW)]
-    top_k = {task_id: [(LABELS[0], 0.41), (LABELS[1], 0.39)] for task_id, _ in window}
-    new = NewVersion(
-        7, time.time(), 0, "margin", tuple(LABELS), trained_on, None, b"0" * 10**6, window, frozenset(), top_k=top_k
-    )
+    top_k = {task_id: {"topic": [(LABELS[0], 0.41), (LABELS[1], 0.39)]} for task_id, _ in window}
+    questions = {"topic": VersionQuestion("", tuple(LABELS), trained_on)}
+    new = NewVersion(7, time.time(), 0, "margin", questions, None, b"0" * 10**6, window, frozenset(), top_k=top_k)
     store.versions.publish(key, new, is_switched=True)
     estimate = {"value": 0.8, "low": 0.7, "high": 0.9}
     report = {
@@ -83,7 +82,7 @@ def fill(store: Store, key: str, n_tasks: int, n_labels: int) -> None:
         "forecast": {"reason": "Cannot tell yet."},
     }
     predictions = dict.fromkeys(range(2000), LABELS[0])
-    store.measurements.record(key, Measurement(7, len(trained_on), time.time(), 0.9, predictions, report))
+    store.measurements.record(key, Measurement("topic", 7, len(trained_on), time.time(), 0.9, predictions, report))
     for _ in range(20):
         store.turns.record(key, Turn(time.time(), 1.0, "published al-7", 7, len(trained_on), {"train": 0.5}))
 

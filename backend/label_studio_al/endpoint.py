@@ -156,6 +156,9 @@ def _task_id(task: dict[str, Any]) -> int | None:
 def _answers(config: LabelConfig, beliefs: Mapping[str, Beliefs], n: int) -> list[dict[str, tuple[Answer, float]]]:
     """The most probable answer to each question of each of n tasks."""
     found: list[dict[str, tuple[Answer, float]]] = [{} for _ in range(n)]
+    if len(config.questions) == 1 and len(beliefs) == 1:
+        # The control may have been renamed since.
+        beliefs = {config.question.name: next(iter(beliefs.values()))}
     for question in config.questions:
         if question.name in beliefs:
             for one, best in zip(found, question.best(beliefs[question.name], 1), strict=True):

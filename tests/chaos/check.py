@@ -13,6 +13,7 @@ from label_studio_al.turns.policy import TOP_UP_SHARE, WINDOW_AT_LEAST
 from tests.chaos.people import People
 from tests.chaos.server import StudioServer
 from tests.support.fake_label_studio import FakeProject
+from tests.support.versions import asked
 
 
 def differences(server: StudioServer, project: FakeProject, store: Store) -> list[str]:
@@ -33,7 +34,7 @@ def differences(server: StudioServer, project: FakeProject, store: Store) -> lis
     expected = {
         "tasks": (store.tasks.ids(project.key), sorted(theirs["tasks"])),
         "annotations": ({one.id: (one.task_id, _label(one.result)) for one in annotations}, theirs["annotations"]),
-        "learnt": (version.trained_on, answers(annotations, parse_config(ours.label_config))),
+        "learnt": (asked(version).trained_on, answers(annotations, parse_config(ours.label_config))),
         "project's version": (project.model_version, version.name),
         "connection": ({one["title"] for one in server.fake.connections.values()}, {version.name}),
         "predictions of the window": (dict(pushed), dict.fromkeys(theirs["tasks"].keys() & window, 1)),

@@ -20,6 +20,7 @@ from tests.support.bench import Bench
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
+from tests.support.versions import asked
 
 READS: dict[str, Callable[[Settings], object]] = {"signing.key": make_signer, "webhook.key": webhook_keys}
 
@@ -214,7 +215,7 @@ def test_what_was_signed_for_another_place_is_refused_and_made_anew(
     put(bench, schema.versions, version.id, steal(bench, version))
 
     made_anew = refused_and_made_anew(bench, project, version)
-    assert made_anew.trained_on == version.trained_on
+    assert asked(made_anew).trained_on == asked(version).trained_on
 
 
 def test_models_of_the_release_before_are_made_anew_and_all_else_stays(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset, read_data
 
@@ -45,8 +46,27 @@ def said(data: Dataset, words: str) -> str:
     return found
 
 
-def refusal(path: Path, **fields: str) -> str:
+def refusal(path: Path, **said: Any) -> str:
     """The sentence with which a file is refused."""
     with pytest.raises(InvalidRequest) as raised:
-        read_data(str(path), **fields)
+        read_data(str(path), **said)
     return str(raised.value)
+
+
+def config_file(labels: Sequence[str], field: str = "text", *, control: str = "topic", choice: str = "single") -> str:
+    """A label config of <Choices>."""
+    inside = "".join(f'<Choice value="{label}"/>' for label in labels)
+    return (
+        f'<View><Text name="message" value="${field}"/>'
+        f'<Choices name="{control}" toName="message" choice="{choice}">{inside}</Choices></View>'
+    )
+
+
+def one_of(*labels: str, field: str = "text", control: str = "topic") -> LabelConfig:
+    """A label config of single choice."""
+    return parse_config(config_file(labels, field, control=control))
+
+
+def any_of(*labels: str, field: str = "text", control: str = "topic") -> LabelConfig:
+    """A label config of multiple choice."""
+    return parse_config(config_file(labels, field, control=control, choice="multiple"))

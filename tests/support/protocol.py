@@ -12,7 +12,8 @@ from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.questions import parse_config
-from label_studio_al.store import NewVersion, Project, Signer, Store, features_kind, model_kind
+from label_studio_al.store import Project, Signer, Store, features_kind, model_kind
+from tests.support.versions import new_version, stored
 
 # The recorded requests come from this project.
 KEY = "2.1795394190"
@@ -53,9 +54,9 @@ def publish(
         pairs = [(text, label) for label, texts in trained_on.items() for text in texts]
         features, rows = Features.fit_transform([text for text, _ in pairs], None)
         classifier = fit_classifier(rows, np.array([label for _, label in pairs]))
-        artifact = signer.dump((classifier, ranked_by, Tuning("tfidf")), model_kind(key, number, 1_800_000_000.0))
+        artifact = signer.dump(stored(classifier, ranked_by, Tuning("tfidf")), model_kind(key, number, 1_800_000_000.0))
         features_id = store.features.save(key, "text", signer.dump(features, features_kind(key, 0.0)), 0.0)
-    new = NewVersion(
+    new = new_version(
         number=number,
         created_at=1_800_000_000.0,
         revision=0,

@@ -9,9 +9,10 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from label_studio_al.store import Measurement, NewVersion, Store
+from label_studio_al.store import Measurement, Store
 from tests.support.build import KEY, config_xml, event, task
 from tests.support.columns import set_columns
+from tests.support.versions import new_version
 
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 EVIL = '<script>alert("1")</script>'
@@ -25,7 +26,7 @@ def fill(store: Store) -> Store:
     store.updates.hear(event("TASKS_CREATED", tasks=(task(1, EVIL), task(2), task(3))), 0.0)
     window = [(1, 0.9), (2, 0.8), (3, 0.7)]
     top_k = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
-    new = NewVersion(
+    new = new_version(
         4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, b"a model", window, frozenset({2}), top_k=top_k
     )
     store.versions.publish(KEY, new, is_switched=True)

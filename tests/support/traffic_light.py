@@ -72,7 +72,11 @@ class TrafficLight:
         lit = result[0].get("value", {}).get("lit")
         return Reading(LIGHTS[lit]) if lit in (0, 1, 2) else Reading(unread=OTHER_TYPE)
 
-    def parse(self, value: object, separator: str | None = None) -> Answer:
+    @property
+    def summary(self) -> str:
+        return "which light"
+
+    def parse(self, value: object) -> Answer:
         if value not in LIGHTS:
             raise InvalidRequest(f"a light is one of {', '.join(LIGHTS)}, not {value!r}")
         return str(value)

@@ -7,6 +7,7 @@ from typing import Any
 from label_studio_al.labeling import version_number
 from tests.support.bench import Bench, truth
 from tests.support.fake_label_studio import FakeProject
+from tests.support.versions import asked
 
 # Calls of Label Studio in a turn.
 READS = [
@@ -35,8 +36,8 @@ def state_of(bench: Bench, project: FakeProject) -> dict[str, Any]:
     row, version = bench.store.projects.get(project.key), bench.version(project)
     ours = [item for item in project.predictions.values() if version_number(item["model_version"], "") is not None]
     return {
-        "learnt": version.trained_on,
-        "labels": version.labels,
+        "learnt": asked(version).trained_on,
+        "labels": asked(version).labels,
         "ranked_by": version.ranked_by,
         "has_model": version.has_model,
         "queue": project.queue(),

@@ -27,6 +27,7 @@ from label_studio_al.web.parts import Parts
 from tests.support.bench import ANIMALS, MACHINES, TWO, Bench, config, truth
 from tests.support.build import KEY, LABELS, annotation, choice, config_xml, event
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
+from tests.support.versions import asked
 
 TEXTS = [f"{text} number {n}" for n in range(20) for pair in zip(ANIMALS, MACHINES, strict=True) for text in pair]
 # Forty labels, half of them audits, can promise a fifth, not a fiftieth.
@@ -300,7 +301,7 @@ def test_a_correction_by_a_person_is_a_label_like_any_other_and_counts_against_t
     bench.settle(project)
     bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
-    assert bench.version(project).trained_on[task_id] == other
+    assert asked(bench.version(project)).trained_on[task_id] == other
     watch = newest(bench, project).watch
     assert watch is not None
     assert (watch["n_corrected"], watch["is_alarm"]) == (1, False)
@@ -487,7 +488,7 @@ def check(bench: Bench, project: FakeProject, n: int, wrong: bool) -> None:
     asked = (project.queue() or [])[:n]
     assert set(asked) <= held_back.keys()
     for task_id in asked:
-        right = held_back[task_id]
+        right = held_back[task_id]["topic"]
         said = right if not wrong else ("machine" if right == "animal" else "animal")
         bench.hear(bench.fake.annotate(project.id, task_id, said))
     bench.turn(project)
@@ -619,26 +620,26 @@ def test_annotations_change_sides_when_a_person_saves_them(store: Store) -> None
     store.updates.hear(event("ANNOTATION_UPDATED", annotations=(read_annotation(saved),)), 2.0)
     assert [one.id for one in store.annotations.all(KEY)] == [1]
     assert store.automation.taken(KEY) == set()
-    question = parse_config(config_xml()).question
-    assert answers(store.annotations.all(KEY), question) == {5: LABELS[0]}
+    config = parse_config(config_xml())
+    assert answers(store.annotations.all(KEY), config) == {"topic": {5: LABELS[0]}}
 
 
 @pytest.mark.both_databases
 def test_run_is_kept_with_its_tasks(store: Store) -> None:
     store.projects.register(KEY, config_xml(), None, 0.0)
     store.updates.hear(event("ANNOTATION_CREATED", annotations=(annotation(9, 2, "B"),)), 1.0)
-    labels = [AutomaticLabel(2, "A", 0.9, "planned"), AutomaticLabel(3, "B", 0.8, CHECK)]
+    labels = [AutomaticLabel(2, {"topic": "A"}, 0.9, "planned"), AutomaticLabel(3, {"topic": "B"}, 0.8, CHECK)]
     promise = Promise(0.02, 0.05, {"n": 1}, {7})
     run = store.automation.begin(KEY, labels, promise, 1.0)
     assert (run.number, store.automation.begin(KEY, [], promise, 1.0).number) == (1, 2)
     assert store.automation.reserve_batch(run, [2]) == 1
     assert store.automation.taken(KEY) == {2}
-    assert store.automation.checks(KEY) == {3: "B"}
+    assert store.automation.checks(KEY) == {3: {"topic": "B"}}
     (planned,) = store.automation.labels(run, "planned")
     assert planned.batch == 1
-    store.automation.note(run, [AutomaticLabel(2, "A", 0.9, LABELLED, 1, 70)])
+    store.automation.note(run, [AutomaticLabel(2, {"topic": "A"}, 0.9, LABELLED, 1, 70)])
     assert store.automation.labels(run)[0].annotation_id == 70
-    assert store.automation.answered(KEY, run) == {2: "A"}
+    assert store.automation.answered(KEY, run) == {2: {"topic": "A"}}
     assert store.automation.counts(run) == Counter({LABELLED: 1, CHECK: 1})
     store.projects.forget(KEY)
     assert store.automation.runs(KEY) == []

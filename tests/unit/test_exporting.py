@@ -26,7 +26,7 @@ from label_studio_al.learning.coding import LABEL_SETS, labels_of, text_of
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.label_sets import SetClassifier, fit_sets
 from label_studio_al.learning.learner import Tuning, train
-from label_studio_al.learning.model import Model
+from label_studio_al.learning.model import QuestionModel
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import read_data
@@ -37,6 +37,7 @@ from tests.support.build import event, task
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
 from tests.support.queries import labelled
+from tests.support.versions import asked
 
 SIGNING_KEY = "a signing key that only tests know, long enough"
 ODD_TEXTS = [
@@ -87,14 +88,14 @@ def run_elsewhere(folder: Path, code: str, sent: str) -> str:
 # -- the pipeline ------------------------------------------
 
 
-def make_model(encoder: str | None, choice: str, n_labels: int, *, without: int = 0) -> Model:
+def make_model(encoder: str | None, choice: str, n_labels: int, *, without: int = 0) -> QuestionModel:
     features, rows = Features.fit_transform(TEXTS, load_encoder(encoder) if encoder else None)
     if without:
         gone = list(range(0, features.tfidf.n_terms, without))
         features = replace(features, tfidf=features.tfidf.without(gone))
     y = np.array([f"label {n % n_labels}" for n in range(len(TEXTS))])
     tuning = Tuning(choice, temperature=0.4)
-    return Model(features, train(labelled(rows, y), features.choices(), tuning), "margin", tuning)
+    return QuestionModel(features, train(labelled(rows, y), features.choices(), tuning), tuning)
 
 
 @pytest.mark.parametrize("n_labels", [2, 4])
@@ -158,14 +159,14 @@ def test_other_classifiers_are_refused_with_a_sentence() -> None:
 # -- the pipeline of label sets ----------------------------
 
 
-def make_set_model(has: Any, thresholds: list[float], encoder: str | None = None) -> Model:
+def make_set_model(has: Any, thresholds: list[float], encoder: str | None = None) -> QuestionModel:
     """has: shape (n_texts, n_labels)."""
     features, rows = Features.fit_transform(TEXTS, load_encoder(encoder) if encoder else None)
     choice = "both" if encoder else "tfidf"
     names = np.array([f"label {n}" for n in range(len(thresholds))])
     classifier = fit_sets(rows, np.asarray(has).astype(np.int8), names, features.choices()[choice])
     classifier = replace(classifier, temperature=2.0, thresholds=np.array(thresholds))
-    return Model(features, classifier, "margin", Tuning(choice, temperature=2.0))
+    return QuestionModel(features, classifier, Tuning(choice, temperature=2.0))
 
 
 def sets_of(predicted: Any) -> list[list[str]]:
@@ -173,7 +174,7 @@ def sets_of(predicted: Any) -> list[list[str]]:
     return [[name for name in row if name != ABSENT] for row in predicted]
 
 
-def sets_of_ours(model: Model, texts: list[str]) -> list[list[str]]:
+def sets_of_ours(model: QuestionModel, texts: list[str]) -> list[list[str]]:
     return [labels_of(text) for text in LABEL_SETS.decide(model.believe(texts)).labels.tolist()]
 
 
@@ -263,8 +264,9 @@ def test_exported_model_answers_the_same_where_this_package_is_not(
     texts = [*TEXTS, *ODD_TEXTS]
     classes, proba, predicted = json.loads(run_elsewhere(folder, ASK, json.dumps(texts)))
 
-    model = Models(bench.store, signer).get(project.key, bench.version(project).id)
-    assert model is not None
+    published = Models(bench.store, signer).get(project.key, bench.version(project).id)
+    assert published is not None
+    model = published.of("topic")
     assert has_embeddings(model) == (bench.settings.encoder == WORDLLAMA)
     assert classes == ["animal", "machine"]
     np.testing.assert_allclose(proba, model.believe(texts).wide, atol=1e-6)
@@ -302,8 +304,9 @@ def test_tasks_stand_in_the_table_with_labels_and_predictions(
     with (tmp_path / "out" / "tasks.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {int(row["task_id"]): row for row in csv.DictReader(file)}
 
-    model = Models(bench.store, signer).get(project.key, bench.version(project).id)
-    assert model is not None
+    published = Models(bench.store, signer).get(project.key, bench.version(project).id)
+    assert published is not None
+    model = published.of("topic")
     trained_on = bench.version(project).trained_on
     assert list(rows) == sorted(project.tasks)
     for task_id, known in project.tasks.items():
@@ -352,11 +355,11 @@ def test_card_tells_labels_quality_and_limits(
 ) -> None:
     assert export(command, project, tmp_path / "out").exit_code == 0
     card = (tmp_path / "out" / "README.md").read_text()
-    trained_on = list(bench.version(project).trained_on.values())
+    trained_on = list(asked(bench.version(project)).trained_on.values())
     assert f"# {bench.version(project).name} of project {project.id}" in card
     for label in ("animal", "machine"):
         assert f"| {label} | {trained_on.count(label)} |" in card
-    measured = bench.store.measurements.newest(project.key)
+    measured = bench.store.measurements.newest(project.key, "topic")
     assert measured is not None
     crossed = measured.report["cross_validation"]
     accuracy = "{value:.3f} ({low:.3f} to {high:.3f})".format(**crossed["accuracy"])
@@ -450,8 +453,9 @@ def test_exported_label_sets_are_the_same_where_this_package_is_not(
     texts = [*topics.texts(300, seed=1), *ODD_TEXTS]
     classes, proba, predicted = json.loads(run_elsewhere(tmp_path / "out", ASK_FOR_SETS, json.dumps(texts)))
 
-    model = Models(bench.store, signer).get(sets_project.key, bench.version(sets_project).id)
-    assert model is not None
+    published = Models(bench.store, signer).get(sets_project.key, bench.version(sets_project).id)
+    assert published is not None
+    model = published.of("topic")
     assert isinstance(model.classifier, SetClassifier)
     assert (model.classifier.thresholds != 0.5).all()
     assert model.classifier.temperature != 1.0
@@ -492,15 +496,16 @@ def test_label_sets_in_the_table_are_read_by_simulate(
     assert {row["task_id"]: row["labels"] for row in rows} == {
         task_id: text_of(topics.truth(text)) if int(task_id) in trained_on else "" for task_id, text in texts.items()
     }
-    model = Models(bench.store, signer).get(sets_project.key, bench.version(sets_project).id)
-    assert model is not None
+    published = Models(bench.store, signer).get(sets_project.key, bench.version(sets_project).id)
+    assert published is not None
+    model = published.of("topic")
     said = sets_of_ours(model, [texts[row["task_id"]] for row in rows])
     assert [json.loads(row["predicted"]) for row in rows] == said
 
     data = read_data(str(path))
     assert data.coding is LABEL_SETS
     assert dict(zip(data.texts, data.labels.tolist(), strict=True)) == {
-        texts[str(task_id)]: answer for task_id, answer in trained_on.items()
+        texts[str(task_id)]: answer for task_id, answer in asked(bench.version(sets_project)).trained_on.items()
     }
 
 
@@ -523,14 +528,15 @@ def test_card_tells_what_is_so_of_label_sets(
     assert export(command, sets_project, tmp_path / "out").exit_code == 0
     card = (tmp_path / "out" / "README.md").read_text()
     version_ = bench.version(sets_project)
-    model = Models(bench.store, signer).get(sets_project.key, version_.id)
-    assert model is not None
+    published = Models(bench.store, signer).get(sets_project.key, version_.id)
+    assert published is not None
+    model = published.of("topic")
     thresholds = model.tuning.thresholds
     for label in topics.LABELS:
-        n = sum(label in labels_of(answer) for answer in version_.trained_on.values())
+        n = sum(label in labels_of(answer) for answer in asked(version_).trained_on.values())
         assert f"| {label} | {n} | {thresholds[label]:.2f} |" in card
     assert "| unseen | 0 | never predicted |" in card
-    measured = bench.store.measurements.newest(sets_project.key)
+    measured = bench.store.measurements.newest(sets_project.key, "topic")
     assert measured is not None
     crossed = measured.report["cross_validation"]
     for key, name in {"accuracy": "exact match", "micro_f1": "micro-F1", "macro_f1": "macro-F1"}.items():

@@ -57,6 +57,7 @@ def imports_of(path: Path) -> set[str]:
 FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 MODULES = {name.removesuffix(".__init__") for name in FILES}
 IMPORTS = {name: imports_of(path) for name, path in FILES.items()}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
 def own_imports(name: str) -> set[str]:
@@ -131,3 +132,25 @@ def test_imports_are_seen() -> None:
     """So that an empty answer above means something."""
     assert {"store", "runtime.settings", "runtime.errors"} <= own_imports("turns.loop")
     assert "learning.types" in own_imports("learning.strategies.query")
+
+
+# What only a kind of question, or the registry of kinds, may know.
+KINDS = {"SingleChoice", "MultipleChoice"}
+CONTROLS = {"Choices", "choices", "Taxonomy", "Rating", "Pairwise", "multiple", "single", "multiple choice"}
+
+
+@every_module
+def test_no_module_but_the_kinds_own_knows_a_kind(name: str) -> None:
+    if part(name) == "questions":
+        return
+    named = {node.id for node in ast.walk(TREES[name]) if isinstance(node, ast.Name)}
+    imported = {found.rpartition(".")[2] for found in IMPORTS[name]}
+    compared = {
+        constant.value
+        for node in ast.walk(TREES[name])
+        if isinstance(node, (ast.Compare, ast.Match))
+        for constant in ast.walk(node)
+        if isinstance(constant, ast.Constant)
+    }
+    assert not (named | imported) & KINDS
+    assert not compared & CONTROLS

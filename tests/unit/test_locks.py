@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from label_studio_al.runtime.errors import TurnOvertaken
-from label_studio_al.store import NewVersion, Store
+from label_studio_al.store import Store
 from tests.support.build import KEY, OTHER_KEY, config_xml
+from tests.support.versions import new_version
 
 pytestmark = pytest.mark.both_databases
 
@@ -94,7 +95,7 @@ def test_waiting_ends_when_the_turn_is_given_back(store: Store, database: str) -
 
 def test_overtaken_turn_publishes_nothing(store: Store) -> None:
     turn = store.projects.begin_turn(KEY).n_turns
-    version = NewVersion(1, 5.0, 0, "coverage", ("A", "B"), {}, None, None, [(3, 0.9)])
+    version = new_version(1, 5.0, 0, "coverage", ("A", "B"), {}, None, None, [(3, 0.9)])
     store.projects.begin_turn(KEY)
     before = store.projects.get(KEY)
     with pytest.raises(TurnOvertaken, match=f"turn {turn} of project {KEY}"):

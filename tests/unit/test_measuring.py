@@ -14,10 +14,11 @@ from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.model import Model
 from label_studio_al.questions import parse_config
 from label_studio_al.runtime.settings import ProjectSettings
-from label_studio_al.store import Measurement, NewVersion, Prediction, Signer, Store, Version, model_kind
-from label_studio_al.turns.measuring import COMPARED_LABELS_APART, keep_predictions, measure
+from label_studio_al.store import Measurement, Prediction, Signer, Store, Version, model_kind
+from label_studio_al.turns.measuring import COMPARED_LABELS_APART, Measured, keep_predictions, measure
 from label_studio_al.turns.subject import Subject
 from tests.support.build import KEY, config_xml, event, make_pool, task
+from tests.support.versions import asked, classifier_of, new_version, one_model, stored
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
 N = 120
@@ -57,7 +58,7 @@ class Setting:
         rows = self.pool.X[self.pool.rows(list(labels))]
         classifier = fit_classifier(rows, np.array(list(labels.values())))
         self.number += 1
-        new = NewVersion(
+        new = new_version(
             number=self.number,
             created_at=0.0,
             revision=0,
@@ -65,20 +66,24 @@ class Setting:
             labels=("A", "B"),
             trained_on=labels,
             features_id=self.pool.features_id,
-            artifact=self.signer.dump((classifier, "margin", Tuning("tfidf")), model_kind(KEY, self.number, 0.0)),
+            artifact=self.signer.dump(stored(classifier, "margin", Tuning("tfidf")), model_kind(KEY, self.number, 0.0)),
             window=[(place, 0.5) for place in range(1, N + 1) if place not in labels],
             audits=audits,
         )
-        model = Model(self.pool.features, classifier, "margin", Tuning("tfidf"))
+        model = one_model(self.pool.features, classifier, "margin", Tuning("tfidf"))
         return self.store.versions.publish(KEY, new, is_switched=True), model
 
     def measure(self, version: Version, model: Model) -> Measurement | None:
-        return measure(self.store, self.subject(version.trained_on, version), version, model, 1.0)
+        known = asked(version)
+        of = Measured(CONFIG.question, known, model.trained["topic"])
+        return measure(self.store, self.subject(known.trained_on, version), version, of, 1.0)
 
     def subject(self, labels: Mapping[int, str], version: Version) -> Subject:
         """A turn that has found these labels."""
         project, changes = self.store.projects.get(KEY), self.pool.refresh(np.inf)
-        return Subject(project, CONFIG, ProjectSettings(), self.pool, changes, labels, sorted(labels), version)
+        return Subject(
+            project, CONFIG, ProjectSettings(), self.pool, changes, {"topic": labels}, sorted(labels), version
+        )
 
     def keep(self, version: Version, model: Model, labels: Mapping[int, str]) -> None:
         keep_predictions(self.store, self.subject(labels, version), version, model)
@@ -97,13 +102,13 @@ def test_prediction_of_each_new_label_is_kept_before_it_is_learnt(setting: Setti
     assert [one.task_id for one in kept] == [21, 22, 23, 24]
     assert [one.is_audit for one in kept] == [False, True, False, False]
     assert {one.n_labels for one in kept} == {20}
-    proba = model.classifier.predict_proba(setting.pool.X[setting.pool.rows([21])])[0]
-    assert kept[0].predicted == str(model.classifier.classes[proba.argmax()])
+    proba = classifier_of(model).predict_proba(setting.pool.X[setting.pool.rows([21])])[0]
+    assert kept[0].predicted == str(classifier_of(model).classes[proba.argmax()])
     assert kept[0].probability == pytest.approx(proba.max(), abs=1e-6)
 
 
 def test_prediction_of_a_later_version_does_not_replace_the_first(setting: Setting) -> None:
-    first = Prediction(task_id=30, predicted="A", probability=0.9, n_labels=10, is_audit=True)
+    first = Prediction(task_id=30, question="topic", predicted="A", probability=0.9, n_labels=10, is_audit=True)
     setting.store.measurements.keep_predictions(KEY, [first])
     version, model = setting.publish(20)
     setting.keep(version, model, {30: "B"})
@@ -207,7 +212,7 @@ def test_old_reports_are_not_kept(setting: Setting) -> None:
     older, newest = setting.store.measurements.all(KEY)
     assert older.report == {}
     assert newest.report
-    assert setting.store.measurements.newest(KEY) == newest
+    assert setting.store.measurements.newest(KEY, "topic") == newest
 
 
 def test_slips_are_reported_by_their_tasks(setting: Setting) -> None:

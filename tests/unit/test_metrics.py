@@ -25,7 +25,7 @@ from label_studio_al.runtime.counting import COUNTED, Counts, Key
 from label_studio_al.runtime.database import open_engine
 from label_studio_al.runtime.errors import StudioRefused, StudioUnreachable
 from label_studio_al.runtime.settings import Settings, read_settings
-from label_studio_al.store import NewVersion, Signer, Store
+from label_studio_al.store import Signer, Store
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.web import create_app
@@ -36,6 +36,7 @@ from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
 from tests.support.studio import until
+from tests.support.versions import new_version
 
 DOCS = Path(__file__).parents[2] / "docs"
 SUFFIXES = ("_bucket", "_sum", "_count")
@@ -78,7 +79,7 @@ def documented() -> dict[str, tuple[str, tuple[str, ...], str]]:
 
 def test_documented_metrics_are_those_that_are_served(client: FlaskClient, app: Flask, store: Store) -> None:
     store.projects.register(KEY, config_xml(), None, 1.0)
-    store.versions.publish(KEY, NewVersion(1, 2.0, 0, "random", ("A", "B"), {}, None, None, []), is_switched=True)
+    store.versions.publish(KEY, new_version(1, 2.0, 0, "random", ("A", "B"), {}, None, None, []), is_switched=True)
     set_columns(store, KEY, synced_at=3.0)
     counts = Counts()
     for name, counted in COUNTED.items():
@@ -270,7 +271,7 @@ def test_projects_states_are_right(store: Store, app: Flask, client: FlaskClient
     tasks = tuple(task(n) for n in range(1, 6))
     store.updates.hear(event(tasks=tasks, annotations=(annotation(1, 1), annotation(2, 2, was_cancelled=True))), 2000.0)
     window = [(n, 0.5) for n in range(1, 6)]
-    new = NewVersion(7, 3000.0, 1, "random", ("A", "B"), {}, None, None, window)
+    new = new_version(7, 3000.0, 1, "random", ("A", "B"), {}, None, None, window)
     store.versions.publish(KEY, new, is_switched=True)
     store.updates.hear(event("TASKS_DELETED", deleted_tasks=(5,)), 4000.0)
     # Tasks and annotations of the same numbers in another project are nothing to this one.

@@ -13,8 +13,9 @@ from label_studio_al.learning.features import Features
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.pool.files import folder_of, with_shared_topics
 from label_studio_al.runtime.errors import ArtifactRejected
-from label_studio_al.store import NewVersion, Signer, Store, features_kind, model_kind
+from label_studio_al.store import Signer, Store, features_kind, model_kind
 from tests.support.build import KEY, config_xml
+from tests.support.versions import new_version
 
 TEXTS = ["a cat", "a dog"]
 
@@ -41,7 +42,7 @@ class Setting:
         signed = self.signer.dump(self.features, features_kind(key, 0.0))
         features_id = features_id or self.store.features.save(key, "text", signed, 0.0)
         artifact = self.signer.dump((self.classifier, "margin", Tuning("tfidf")), model_kind(key, number, 0.0))
-        new = NewVersion(number, 0.0, 0, "margin", ("A", "B"), {1: "A"}, features_id, artifact, [])
+        new = new_version(number, 0.0, 0, "margin", ("A", "B"), {1: "A"}, features_id, artifact, [])
         return self.store.versions.publish(key, new, is_switched=True).id, features_id
 
 

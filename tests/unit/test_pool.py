@@ -16,8 +16,9 @@ from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.rows import Rows, selected, squared_norms, weighted_sum
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.questions import LabelConfig, parse_config
-from label_studio_al.store import NewVersion, Signer, Store, features_kind
+from label_studio_al.store import Signer, Store, features_kind
 from tests.support.build import KEY, OTHER_KEY, config_xml, event, make_pool, task
+from tests.support.versions import new_version
 
 CONFIG = parse_config(config_xml())
 WORDS = ("red", "green", "blue", "apple", "plum", "pie", "cake", "tea")
@@ -302,7 +303,7 @@ def test_features_that_another_worker_replaced_are_not_published_again(setting: 
     signed = setting.signer.dump(setting.pool.features, features_kind(KEY, 0.0))
     others = setting.store.features.save(KEY, "text", signed, 0.0)
     setting.store.versions.publish(
-        KEY, NewVersion(1, 0.0, 0, "coverage", ("A", "B"), {}, others, None, []), is_switched=True
+        KEY, new_version(1, 0.0, 0, "coverage", ("A", "B"), {}, others, None, []), is_switched=True
     )
     setting.refresh()
     assert setting.pool.features_id is not None

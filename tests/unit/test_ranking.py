@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,17 @@ from scipy.stats import chisquare
 from label_studio_al.labeling import score
 from label_studio_al.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_order
 from label_studio_al.learning.classifier import Classifier, fit_classifier
+from label_studio_al.learning.learner import Tuning
+from label_studio_al.learning.model import Trained
 from label_studio_al.learning.strategies import MEASURES, STRATEGIES
-from label_studio_al.pool.tasks import Pool
+from label_studio_al.pool.tasks import Pool, PoolChanges
 from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.settings import ProjectSettings
 from label_studio_al.store import Signer, Store
 from label_studio_al.turns import ranking
 from label_studio_al.turns.ranking import TrainedOn, Wanted, Window, with_checks
+from label_studio_al.turns.subject import Subject
 from tests.support.build import KEY, config_xml, event, make_pool, task
 
 WORDS = {"A": "match goal team coach league", "B": "bank stock price market profit"}
@@ -131,8 +134,26 @@ def rank(
 ) -> Window:
     """As the loop does: the first ten tasks are labelled, if there is a model."""
     labels = {} if classifier is None else {place: "BA"[place % 2] for place in range(1, 11)}
-    trained_on = TrainedOn(labels, classifier, fit_classifier, ranked_by)
-    return ranking.rank(pool, trained_on, settings, config.question, Wanted(n, 5, annotated, pushed))
+    return rank_after(pool, labels, classifier, ranked_by, Wanted(n, 5, annotated, pushed), settings)
+
+
+def rank_after(
+    pool: Pool,
+    labels: Mapping[int, str],
+    classifier: Classifier | None,
+    ranked_by: str,
+    wanted: Wanted,
+    settings: ProjectSettings = SETTINGS,
+) -> Window:
+    models = {} if classifier is None else {"topic": Trained(classifier, Tuning("tfidf"))}
+    answers, changes = {"topic": labels}, PoolChanges(0, is_complete=True)
+    subject = Subject(None, CONFIG, settings, pool, changes, answers, sorted(labels), None)  # type: ignore[arg-type]
+    return ranking.rank(subject, TrainedOn(answers, models, ranked_by), wanted)
+
+
+def told(window: Window) -> list[list[tuple[str, float]]]:
+    """What the model says of each task."""
+    return [best.get("topic", []) for best in window.top_k]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +176,6 @@ def test_window_has_as_many_tasks_as_were_wanted_or_are_left(
     window = rank(pool, classifier, ranked_by, CONFIG, SETTINGS, range(1, 11), [], n)
     assert len(window.task_ids) == len(set(window.task_ids)) == min(n, 50)
     assert len(window.informativeness) == len(window.task_ids)
-    assert window.top_k is not None
     assert len(window.top_k) == len(window.task_ids)
 
 
@@ -195,12 +215,12 @@ def test_guesses_are_the_most_probable_labels_best_first(pool: Pool, classifier:
         [("AB"[column], pytest.approx(row[column], abs=1e-6)) for column in columns]
         for row, columns in zip(proba, best_first, strict=True)
     ]
-    assert window.top_k == expected
+    assert told(window) == expected
 
 
 @pytest.mark.parametrize("ranked_by", MODEL_FREE)
 def test_without_a_model_there_are_no_guesses(pool: Pool, ranked_by: str) -> None:
-    assert rank(pool, None, ranked_by, CONFIG, SETTINGS, [], [], 5).top_k is None
+    assert rank(pool, None, ranked_by, CONFIG, SETTINGS, [], [], 5).top_k == [{}] * 5
 
 
 def test_checks_come_first_and_say_nothing_of_the_model(pool: Pool, classifier: Classifier) -> None:
@@ -208,8 +228,7 @@ def test_checks_come_first_and_say_nothing_of_the_model(pool: Pool, classifier: 
     checked = with_checks(window, [11, 12], 10)
     assert checked.task_ids == [11, 12, *window.task_ids[:8]]
     assert checked.informativeness[:2] == [1.0, 1.0]
-    assert window.top_k is not None
-    assert checked.top_k == [[], [], *window.top_k[:8]]
+    assert checked.top_k == [{}, {}, *window.top_k[:8]]
     assert not checked.audits & {11, 12}
     assert with_checks(window, [], 10) == window
 
@@ -239,14 +258,14 @@ def test_nothing_left_gives_an_empty_window(
     pool: Pool, classifier: Classifier, ranked_by: str, has_model: bool
 ) -> None:
     window = rank(pool, classifier if has_model else None, ranked_by, CONFIG, SETTINGS, range(1, N + 1), [], 5)
-    assert window == Window([], [], [] if has_model else None, frozenset())
+    assert window == Window([], [], [], frozenset())
 
 
 def test_empty_pool_gives_an_empty_window(store: Store, signer: Signer, tmp_path: Path) -> None:
     store.projects.register(KEY, config_xml(), None, 0.0)
     empty = make_pool(store, signer, tmp_path)
     empty.refresh(np.inf)
-    assert rank(empty, None, COVERAGE, CONFIG, SETTINGS, [], [], 5) == Window([], [], None, frozenset())
+    assert rank(empty, None, COVERAGE, CONFIG, SETTINGS, [], [], 5) == Window([], [], [], frozenset())
 
 
 def test_annotated_task_without_a_row_does_not_disturb(pool: Pool) -> None:
@@ -324,8 +343,7 @@ def test_each_training_draws_anew(pool: Pool, classifier: Classifier) -> None:
     drawn = set()
     for n_labels in (6, 8, 10):
         labels = {place: "BA"[place % 2] for place in range(1, n_labels + 1)}
-        trained_on = TrainedOn(labels, classifier, fit_classifier, "margin")
-        window = ranking.rank(pool, trained_on, settings, CONFIG.question, Wanted(20, 5, range(1, 11)))
+        window = rank_after(pool, labels, classifier, "margin", Wanted(20, 5, range(1, 11)), settings)
         drawn.add(window.audits)
     assert len(drawn) == 3
 
@@ -345,16 +363,13 @@ def test_copies_of_a_labelled_text_come_last_with_the_answer_that_people_gave(
     labels = {place: "BA"[place % 2] for place in range(2, 21)} | {1: "A", 41: "B"}
     rows = pool.X[pool.rows(list(labels))]
     classifier = fit_classifier(rows, np.array(list(labels.values())))
-    trained_on = TrainedOn(labels, classifier, fit_classifier, "margin")
-    window = ranking.rank(pool, trained_on, SETTINGS, CONFIG.question, Wanted(100, 5, sorted(labels)))
+    window = rank_after(pool, labels, classifier, "margin", Wanted(100, 5, sorted(labels)))
     assert set(window.task_ids[-2:]) == {42, 43}
     assert window.informativeness[-2:] == [0, 0]
     assert min(window.informativeness[:-2]) > 0
-    assert window.top_k is not None
     proba = dict(zip(classifier.classes.tolist(), classifier.predict_proba(pool.X[pool.rows([42])])[0], strict=True))
-    assert window.top_k[-1] == [("B", pytest.approx(proba["B"])), ("A", pytest.approx(proba["A"]))]
-    covered = TrainedOn(labels, None, fit_classifier, COVERAGE)
-    covering = ranking.rank(pool, covered, SETTINGS, CONFIG.question, Wanted(100, 5, [1]))
+    assert told(window)[-1] == [("B", pytest.approx(proba["B"])), ("A", pytest.approx(proba["A"]))]
+    covering = rank_after(pool, labels, None, COVERAGE, Wanted(100, 5, [1]))
     assert set(covering.task_ids[-3:]) == {41, 42, 43}
     assert covering.informativeness[-4] > covering.informativeness[-3] == 0
 

@@ -25,7 +25,7 @@ def labelled(text: str, *labels: object, **parts: object) -> list[dict[str, obje
 # -- nothing to read ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\u00a0", None, float("nan"), ["a"]])
+@pytest.mark.parametrize("empty", ["", "  ", "\u00a0", None, float("nan")])
 def test_rows_without_a_text_or_a_label_are_left_out_and_counted(tmp_path: Path, empty: object) -> None:
     data = read(tmp_path, *ROWS[:5], {"text": empty, "label": "ham"}, *labelled("a", empty, empty), *ROWS[5:])
     assert pairs(data) == PAIRS

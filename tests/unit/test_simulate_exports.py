@@ -13,9 +13,10 @@ from label_studio_al.exporting.tables import Row as Exported
 from label_studio_al.exporting.tables import open_table
 from label_studio_al.labeling import MARK
 from label_studio_al.learning.coding import LABEL_SETS, text_of
+from label_studio_al.questions import LabelConfig
 from label_studio_al.simulate.data import read_data
 from tests.support.build import choice
-from tests.support.data_files import pairs, refusal, said, write_csv, write_jsonl
+from tests.support.data_files import any_of, one_of, pairs, refusal, said, write_csv, write_jsonl
 
 # -- our own --------------------------------------------------------------------------------------------------
 
@@ -113,12 +114,47 @@ def test_text_and_label_of_a_table_of_answers_are_found(tmp_path: Path, columns:
     assert said(data, "the text is") == f"the text is {columns[0]}, the label {columns[1]}"
 
 
-def test_several_choices_are_no_label(tmp_path: Path) -> None:
+def sets_as_exported(name: str) -> list[dict[str, Any]]:
+    """A table of multiple choice as the SDK's converter writes it: one, several, none and an empty list of choices, and
+    a task that nobody has labelled.
+    """
+    several, empty = {"choices": ["kind 0", "kind 1"]}, {"choices": []}
+    cells: list[object] = ["kind 0", several, None, empty, "kind 1", several, None]
+    rows = answers(("body", "message"), ("topic", ""))[: len(cells)]
+    for row, cell in zip(rows, cells, strict=True):
+        is_text = not name.endswith("json") and isinstance(cell, dict)
+        row["topic"] = json.dumps(cell) if is_text else cell
+    rows[-1] |= dict.fromkeys(("annotation_id", "annotator", "created_at", "lead_time", "updated_at"))
+    return rows
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+@pytest.mark.parametrize("config", [None, any_of("kind 0", "kind 1", field="body")])
+def test_several_choices_are_a_set(tmp_path: Path, name: str, config: LabelConfig | None) -> None:
+    rows = sets_as_exported(name)
+    path = tmp_path / name
+    path.write_text(json.dumps(rows)) if name.endswith("json") else write_csv(path, rows)
+    data = read_data(str(path), config=config)
+    assert data.coding is LABEL_SETS
+    both, none = text_of(["kind 0", "kind 1"]), text_of(())
+    labels = [text_of(["kind 0"]), both, none, none, text_of(["kind 1"]), both]
+    assert pairs(data) == [(f"message {n}", label) for n, label in enumerate(labels)]
+    assert said(data, "without a label").startswith("rows without a label, left out: 1 of 7")
+
+
+def test_empty_answer_in_a_table_of_single_choice_is_no_label(tmp_path: Path) -> None:
     rows = answers(("body", "message"), ("topic", "kind"))
-    rows[3]["topic"] = '{"choices": ["kind 0", "kind 1"]}'
+    rows[3]["topic"] = ""
     data = read_data(str(write_csv(tmp_path / "a.csv", rows)))
     assert "message 3" not in data.texts
     assert said(data, "without a label") == "rows without a label, left out: 1 of 8 (line 5 first)"
+
+
+def test_field_named_like_the_control_is_found_with_the_label_config(tmp_path: Path) -> None:
+    config = one_of("kind 0", "kind 1", field="topic")
+    rows = answers(("_data_topic", "message"), ("other", "x"), ("topic", "kind"))
+    data = read_data(str(write_csv(tmp_path / "a.csv", rows)), config=config)
+    assert pairs(data) == [(f"message {n}", f"kind {n % 2}") for n in range(8)]
 
 
 def test_where_no_label_has_a_lead_time_automatic_ones_are_warned_of(tmp_path: Path) -> None:
@@ -238,3 +274,96 @@ def test_several_labels_in_an_answer_make_it_multiple_choice(tmp_path: Path) -> 
     data = read_data(str(write_export(tmp_path / "export.json", tasks)))
     assert data.coding is LABEL_SETS
     assert sorted(data.labels.tolist()) == sorted([text_of("A")] * 5 + [text_of("AB")] * 5 + [text_of("")] * 5)
+
+
+# -- with a label config --------------------------------------------------------------------------------------
+
+A_OR_B = one_of("A", "B", field="body")
+ANY_OF_A_AND_B = any_of("A", "B", field="body")
+
+
+def test_label_config_says_which_control_and_which_text_count(tmp_path: Path) -> None:
+    tasks = [
+        exported(n, "A" if n % 2 else "B", data={"title": f"t {n}", "body": f"text {n}", "text": "x"})
+        for n in range(1, 9)
+    ]
+    tasks[0]["annotations"][0]["result"].append(choice("C", "mood"))
+    data = read_data(str(write_export(tmp_path / "export.json", tasks)), config=A_OR_B)
+    assert pairs(data) == [(f"text {n}", "A" if n % 2 else "B") for n in range(1, 9)]
+    assert data.question == A_OR_B.question
+
+
+def test_label_config_reads_nested_texts(tmp_path: Path) -> None:
+    tasks = [exported(n, "A" if n % 2 else "B", data={"mail": {"body": f"text {n}"}}) for n in range(1, 9)]
+    config = one_of("A", "B", field="mail.body")
+    assert read_data(str(write_export(tmp_path / "export.json", tasks)), config=config).texts[0] == "text 1"
+
+
+def test_label_config_of_any_number_reads_single_and_empty_answers_as_sets(tmp_path: Path) -> None:
+    tasks = [*PLAIN, exported(20, None)]
+    data = read_data(str(write_export(tmp_path / "export.json", tasks)), config=ANY_OF_A_AND_B)
+    assert pairs(data)[0] == ("text 1", text_of("A"))
+    assert pairs(data)[-1] == ("text 20", text_of(""))
+
+
+def test_named_control_answers_the_label_configs_question(tmp_path: Path) -> None:
+    path = write_export(tmp_path / "export.json", PLAIN)
+    other = one_of("A", "B", field="body", control="kind")
+    assert "there is no control 'kind': there is topic (--label-field names one)" in refusal(path, config=other)
+    assert len(read_data(str(path), label_field="topic", config=other).texts) == 8
+
+
+def test_named_control_is_told_from_others_of_a_set(tmp_path: Path) -> None:
+    """An answer to another control is not the answer that none of the labels applies."""
+    tasks = json.loads(json.dumps(PLAIN))
+    tasks[0]["annotations"][0]["result"] = [choice("A", "kind")]
+    other = any_of("A", "B", field="body", control="kind")
+    data = read_data(str(write_export(tmp_path / "export.json", tasks)), label_field="topic", config=other)
+    assert len(data.texts) == 7
+    assert said(data, "annotations that") == "annotations that answer another control than the label config's: 1 of 8"
+
+
+def test_field_of_the_label_config_that_no_task_has_is_a_sentence(tmp_path: Path) -> None:
+    path = write_export(tmp_path / "export.json", PLAIN)
+    config = one_of("A", "B", field="mail.body")
+    assert "there is no text field 'mail.body': there is body (--text-field names one)" in refusal(path, config=config)
+    assert len(read_data(str(path), text_field="body", config=config).texts) == 8
+
+
+def test_labels_of_an_export_that_the_config_does_not_offer_are_reported(tmp_path: Path) -> None:
+    tasks = [*PLAIN, exported(20, "gone"), exported(21, "A")]
+    tasks[-1]["annotations"][0]["result"][0]["value"]["choices"] += ["gone"]
+    path = write_export(tmp_path / "export.json", tasks)
+    one, any_number = (read_data(str(path), config=config) for config in (A_OR_B, ANY_OF_A_AND_B))
+    assert pairs(one) == [(f"text {n}", "A" if n % 2 else "B") for n in range(1, 9)]
+    assert said(one, "hold something else") == (
+        "annotations that hold something else than the choices that are asked for: 1 of 10"
+    )
+    assert pairs(any_number)[-1] == ("text 21", text_of("A"))
+    assert said(one, "not in the label config, left out") == (
+        "labels that are not in the label config, left out: 'gone' (1)"
+    )
+    assert said(any_number, "not in the label config, left out") == (
+        "labels that are not in the label config, left out: 'gone' (2)"
+    )
+
+
+def test_answers_that_do_not_tell_what_was_asked_need_a_label_config(tmp_path: Path) -> None:
+    rated = [{"from_name": "stars", "to_name": "text", "type": "rating", "value": {"rating": 3}}]
+    tasks = [exported(n, "A") for n in range(1, 9)]
+    for task in tasks:
+        task["annotations"][0]["result"] = rated
+    assert refusal(write_export(tmp_path / "export.json", tasks)).endswith(
+        "answers of rating do not tell what was asked: give the label config (--config)"
+    )
+    rows = answers(("body", "message"), ("stars", "kind"))
+    for row in rows:
+        row["stars"] = '[{"rating": 3}]'
+    assert "give the label config (--config)" in refusal(write_csv(tmp_path / "a.csv", rows))
+
+
+@pytest.mark.parametrize("name", ["export.json", "a.csv"])
+def test_exports_need_no_separator(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write_export(path, PLAIN) if name == "export.json" else write_csv(path, answers(("body", "m"), ("topic", "k")))
+    assert "an export of Label Studio has lists of labels: leave --separator out" in refusal(path, separator=";")

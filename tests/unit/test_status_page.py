@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from label_studio_al.runtime.settings import read_settings
-from label_studio_al.store import NewVersion, Signer, Store
+from label_studio_al.store import Signer, Store
 from label_studio_al.store.activity import TRAINING, WAITING_FOR_LABELS, Activity
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import Parts
@@ -18,6 +18,7 @@ from tests.support.build import KEY, config_xml, event
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
 from tests.support.status_page import CONFIG, EVIL, HTML, PAGE, Tags, fill, get, press
+from tests.support.versions import new_version
 
 LS = "http://label-studio.test"
 STUDIO = {"label_studio_url": LS, "label_studio_api_key": "KEY"}  # pragma: allowlist secret
@@ -45,7 +46,7 @@ def project(store: Store) -> Store:
 def test_without_a_model_nothing_is_said_of_an_earlier_one(client: FlaskClient, project: Store) -> None:
     assert "Keep labelling." in get(client)
     project.versions.publish(
-        KEY, NewVersion(5, 6.0, 0, "coverage", (EVIL, "B"), {}, None, None, [(1, 0.9)]), is_switched=True
+        KEY, new_version(5, 6.0, 0, "coverage", (EVIL, "B"), {}, None, None, [(1, 0.9)]), is_switched=True
     )
     assert client.get("/status").get_json()["projects"][0]["quality"] is None
     for path in ("/", PAGE):
@@ -81,7 +82,7 @@ def test_figures_of_fewer_labels_say_so(client: FlaskClient, project: Store) -> 
     for path in ("/", PAGE):
         assert "labels were trained on" not in get(client, path)
     trained_on = {7: EVIL, 8: "B", 9: "B"}
-    new = NewVersion(5, 6.0, 0, "margin", (EVIL, "B"), trained_on, None, b"a model", [(1, 0.9)])
+    new = new_version(5, 6.0, 0, "margin", (EVIL, "B"), trained_on, None, b"a model", [(1, 0.9)])
     project.versions.publish(KEY, new, is_switched=True)
     for path in ("/", PAGE):
         assert "Measured when 2 labels were trained on." in get(client, path)

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from label_studio_al.labeling import Annotation, Event, Task
 from label_studio_al.runtime.errors import UnknownProject
 from label_studio_al.runtime.memory import give_back
-from label_studio_al.store import NewTasks, NewVersion, Store, Turn, Version
+from label_studio_al.store import NewTasks, NewVersion, Store, Turn, Version, VersionQuestion
 from label_studio_al.store.activity import TRAINING, Activity
 from label_studio_al.store.turns import KEPT_TURNS
 from tests.support.build import KEY, OTHER_KEY, annotation, choice, config_xml, event, task
 from tests.support.columns import set_columns
+from tests.support.versions import new_version
 
 pytestmark = pytest.mark.both_databases
 
@@ -43,13 +44,14 @@ def other(store: Store) -> Store:
     return store
 
 
-def new_version(number: int, **parts: object) -> NewVersion:
-    default = NewVersion(number, 5.0, 0, "margin", ("A", "B"), {7: "A"}, None, b"model", [(3, 0.9), (4, 0.5)])
-    return replace(default, **parts)  # type: ignore[arg-type]
+def a_version(number: int, **parts: Any) -> NewVersion:
+    default: dict[str, Any] = {"labels": ("A", "B"), "trained_on": {7: "A"}, "features_id": None, "artifact": b"model"}
+    default |= {"created_at": 5.0, "revision": 0, "ranked_by": "margin"}
+    return new_version(number, **default | {"window": [(3, 0.9), (4, 0.5)]} | parts)
 
 
 def publish(store: Store, key: str = KEY, **parts: object) -> Version:
-    return store.versions.publish(key, new_version(store.projects.reserve_number(key), **parts), is_switched=True)
+    return store.versions.publish(key, a_version(store.projects.reserve_number(key), **parts), is_switched=True)
 
 
 def revision(store: Store, key: str = KEY) -> int:
@@ -513,7 +515,9 @@ def test_features_of_other_projects_stay(other: Store) -> None:
 def test_published_version_is_the_current_one(store: Store) -> None:
     features = store.features.save(KEY, "text", b"features", 0.0)
     version = publish(store, features_id=features)
-    assert version == Version(version.id, 1, 5.0, 0, "margin", ("A", "B"), {7: "A"}, features, has_model=True)
+    assert version == Version(
+        version.id, 1, 5.0, 0, "margin", {"topic": VersionQuestion("", ("A", "B"), {7: "A"})}, features, has_model=True
+    )
     assert version.name == "al-1"
     assert store.versions.get(version.id) == version
     assert store.versions.current_name(KEY) == (version.id, "al-1")
@@ -567,10 +571,10 @@ def test_failed_publishing_leaves_the_older_version_whole(store: Store) -> None:
     old = publish(store, features_id=features)
     before = store.projects.get(KEY)
     for broken in (
-        new_version(2, window=[(1, 0.5), (None, 0.4)]),
-        new_version(2, window=[(1, 0.5), (2**70, 0.4)]),
-        new_version(2, trained_on={1: object()}),
-        new_version(1),
+        a_version(2, window=[(1, 0.5), (None, 0.4)]),
+        a_version(2, window=[(1, 0.5), (2**70, 0.4)]),
+        a_version(2, trained_on={1: object()}),
+        a_version(1),
     ):
         with pytest.raises((sa.exc.SQLAlchemyError, TypeError, OverflowError)):
             store.versions.publish(KEY, broken, is_switched=False)

@@ -17,12 +17,13 @@ from label_studio_al.labeling import Event, Task
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import StudioUnreachable
 from label_studio_al.runtime.settings import Settings, read_settings
-from label_studio_al.store import NewVersion, Project, Signer, Store
+from label_studio_al.store import Project, Signer, Store
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
+from tests.support.versions import new_version
 
 KEY = "2.1795394190"
 CONFIG = (
@@ -59,7 +60,7 @@ def rest(store: Store, clock: FakeClock, key: str = KEY) -> None:
     """A project that has had its turn: nothing is left to do."""
     project = store.projects.register(key, CONFIG, {}, clock.now())
     version = store.versions.publish(
-        key, NewVersion(1, clock.now(), 0, "coverage", ("A", "B"), {}, None, None, []), is_switched=True
+        key, new_version(1, clock.now(), 0, "coverage", ("A", "B"), {}, None, None, []), is_switched=True
     )
     set_columns(
         store,

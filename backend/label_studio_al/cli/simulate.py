@@ -20,7 +20,7 @@ from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.logs import on_lines
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.autolabel import Finish, automate, finishes_csv, prepare_pool, summary
-from label_studio_al.simulate.data import Dataset, read_data
+from label_studio_al.simulate.data import Dataset, read_config, read_data
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.plot import draw, draw_finishes
 from label_studio_al.simulate.replay import METRICS, Options, plan
@@ -53,8 +53,21 @@ from label_studio_al.wiring import say_errors
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option("--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True)
 @click.option("--full", type=float, help="Score that counts as 100 %.  [default: the learner's with all labels]")
-@click.option("--text-field", help="Field of the text.  [default: text; in an export: the only one]")
-@click.option("--label-field", help="Field of the label.  [default: label; in an export: the only control]")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    help="Label config (XML): what is asked, about which field.  [default: as the columns label or labels state]",
+)
+@click.option("--question", help="Which question of the label config, by its control's name, where it asks several.")
+@click.option(
+    "--text-field", help="Field of the text.  [default: the label config's, or text; in an export: the only one]"
+)
+@click.option(
+    "--label-field",
+    help="Field of the label.  [default: the label config's control, or label, labels; in an export: the only control]",
+)
+@click.option("--separator", help="What separates several labels in a cell.  [default: cells are JSON lists]")
 @click.option("--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS]), default=AUTO, show_default=True)
 @click.option("--encoder", help="Sentence embeddings.  [default: AL_ENCODER]")
 @click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
@@ -90,8 +103,11 @@ def simulate(
     output: Path,
     metric: str,
     full: float | None,
+    config_path: str | None,
+    question: str | None,
     text_field: str | None,
     label_field: str | None,
+    separator: str | None,
     features: str,
     encoder: str | None,
     audit_share: float,
@@ -108,7 +124,9 @@ def simulate(
 
     DATA is a table (.csv, .tsv, .txt, .jsonl, .json, also with .gz) with the fields text, label and, optionally, split
     (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
-    (20newsgroups:sci.med,sci.space takes other groups). Rows that are not examples are left out and reported.
+    (20newsgroups:sci.med,sci.space takes other groups). A field labels instead of label holds JSON lists of labels.
+    With --config, the project's label config says what is asked and where the text is. Rows that are not examples are
+    left out and reported.
 
     Each seed has its own order of the data, which all strategies share. Below the table is the difference of each
     strategy to random, paired by seed, with its 95 % interval. If that contains 0, the two are not distinguishable.
@@ -130,7 +148,8 @@ def simulate(
     def say(text: str) -> None:
         click.echo(on_lines(text), err=as_json)
 
-    dataset = read_data(data, text_field, label_field)
+    config = None if config_path is None else read_config(Path(config_path)).only(question)
+    dataset = read_data(data, text_field, label_field, config, separator)
     used_encoder = find_encoder(encoder or settings.encoder)
     if autolabel:
         goal = Goal(max_error, delta, per_label=per_label)
@@ -184,7 +203,7 @@ def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path
 
 def _describe(dataset: Dataset, budget: int, say: Callable[[str], None]) -> None:
     n_train, n_test = len(dataset.train_rows), len(dataset.test_rows)
-    n_labels = len(dataset.coding.classes(dataset.labels))
+    n_labels = len(dataset.offered or dataset.coding.classes(dataset.labels))
     say(f"{dataset.name}: {n_labels} labels, {n_train} texts to label, {n_test} to test")
     for note in dataset.notes:
         say(f"  {note}")

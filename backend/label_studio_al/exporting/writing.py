@@ -89,7 +89,7 @@ def read_current(store: Store, signer: Signer, key: str, name: str | None = None
             break
         # A turn has replaced the version meanwhile: the next one is there.
     config = parse_config(project.label_config)
-    question = _asked(config, name)
+    question = config.only(name).question
     asked = version.questions.get(question.name)
     if asked is None or asked.fingerprint != question.fingerprint:
         raise NotExportable(
@@ -99,16 +99,6 @@ def read_current(store: Store, signer: Signer, key: str, name: str | None = None
         raise NotExportable(f"{version.name} of project {key} has no model for {question.name}: label more")
     labels = answers(store.annotations.all(key), config)[question.name]
     return Current(project, version, model.of(question.name), config, question, labels, store.tasks.ids(key))
-
-
-def _asked(config: LabelConfig, name: str | None) -> Question:
-    """The question of that name, or the only one."""
-    found = [question for question in config.questions if name in (None, question.name)]
-    if not found:
-        raise NotExportable(f"the label config asks {', '.join(config.names)}, not {name!r}")
-    if len(found) > 1:
-        raise NotExportable(f"the label config asks {', '.join(config.names)}: say which with --question")
-    return found[0]
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:

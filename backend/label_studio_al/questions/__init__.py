@@ -3,6 +3,7 @@
 from label_studio_al.questions.base import UNREAD, Answer, Question, Reading
 from label_studio_al.questions.choices import MultipleChoice, SingleChoice
 from label_studio_al.questions.config import Control, LabelConfig, parse_config, read_controls
+from label_studio_al.questions.exported import column_question, items_in_cell, question_of, tells_its_question
 from label_studio_al.questions.votes import answers, label_counts, unread
 
 __all__ = [
@@ -15,8 +16,12 @@ __all__ = [
     "Reading",
     "SingleChoice",
     "answers",
+    "column_question",
+    "items_in_cell",
     "label_counts",
     "parse_config",
+    "question_of",
     "read_controls",
+    "tells_its_question",
     "unread",
 ]

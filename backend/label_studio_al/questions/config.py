@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from label_studio_al.labeling.tags import VARIABLE, Tag, read_tags
 from label_studio_al.questions.base import Answer, Question, Reading
 from label_studio_al.questions.registry import find_kind
-from label_studio_al.runtime.errors import UnsupportedConfig
+from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
 _TEXT_OBJECTS = ("Text", "HyperText")
 # Controls that a sentence names.
@@ -46,6 +46,22 @@ class LabelConfig:
     def names(self) -> tuple[str, ...]:
         """Of the questions."""
         return tuple(question.name for question in self.questions)
+
+    @property
+    def question(self) -> Question:
+        """The one that is asked, where it is the only one."""
+        (found,) = self.questions
+        return found
+
+    def only(self, name: str | None = None) -> LabelConfig:
+        """The config with one of its questions: the one of that name, or the only one. Raises InvalidRequest."""
+        asked, found = ", ".join(self.names), [one for one in self.questions if name in (None, one.name)]
+        if not found:
+            raise InvalidRequest(f"the label config asks {asked}, not {name!r}")
+        if len(found) > 1:
+            raise InvalidRequest(f"the label config asks {asked}: say which with --question")
+        others = self.others | {one.name for one in self.questions if one not in found}
+        return replace(self, questions=tuple(found), others=others)
 
     def read(self, result: object) -> dict[str, Reading]:
         """What an annotation's result says of each question, whatever else it holds of other controls."""

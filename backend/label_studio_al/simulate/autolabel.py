@@ -93,7 +93,8 @@ def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
     data = in_order(data)
     with threadpool_limits(1):
         features, X = Features.fit_transform(data.texts, encoder)
-    return Known(X, data.labels, X[:0], data.labels[:0], features.choices(), text_hashes(data.texts), data.coding)
+    contents = text_hashes(data.texts)
+    return Known(X, data.labels, X[:0], data.labels[:0], features.choices(), contents, data.coding, data.offered)
 
 
 def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) -> Iterator[Labeller]:

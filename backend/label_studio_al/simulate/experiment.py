@@ -51,6 +51,7 @@ class Experiment:
         options = replace(options, budget=min(options.budget, dataset.n_train))
         identity = {
             "data": dataset.fingerprint(),
+            "question": dataset.asked(),
             **asdict(options),
             "encoder": encoder.name if encoder else None,
             "code": _code(),
@@ -103,7 +104,8 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
         features, X = Features.fit_transform(train_texts, encoder)
         X_test = features.transform(test_texts)
     y, y_test = data.labels[data.train_rows], data.labels[data.test_rows]
-    return Known(X, y, X_test, y_test, features.choices(), text_hashes(train_texts), data.coding)
+    contents = text_hashes(train_texts)
+    return Known(X, y, X_test, y_test, features.choices(), contents, data.coding, data.offered)
 
 
 def _replayed(known: Known, run: Run, options: Options) -> tuple[Run, list[Point]]:

@@ -49,6 +49,7 @@ class Known:
     """A data set as rows of features, fitted on its train split only.
 
     choices: see Features.choices. contents: shape (n_tasks,), see draws.text_hashes; of the tasks that may be labelled.
+    offered: the labels that may be given; empty where those are all that occur.
     Rows lie in an order that follows from their content, until a seed shuffles them.
     """
 
@@ -59,6 +60,7 @@ class Known:
     choices: Mapping[str, Array]
     contents: Array
     coding: Coding = ONE_LABEL
+    offered: tuple[str, ...] = ()
 
     @cached_property
     def keys(self) -> Array:
@@ -176,7 +178,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
     after: where to go on from, maybe with another strategy or other options; from nothing otherwise.
     """
     X, Z, y, choices, learner = known.X, known.X.compact, known.y, known.choices, known.learner
-    classes = known.coding.classes(y).tolist()
+    classes = known.offered or known.coding.classes(y).tolist()
     coverage = cache(lambda n_groups: cover(Z, known.keys, n_groups, run.seed))
     labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
     is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit

@@ -102,7 +102,7 @@ class Measurements(Part):
 
     def newest(self, key: str, question: str) -> Measurement | None:
         """The newest measurement of a question; None before the first."""
-        return self.newest_of_all(key).get(key, {}).get(question)
+        return next(reversed(self.all(key, question)), None)
 
     def newest_of_all(self, key: str | None = None) -> dict[str, dict[str, Measurement]]:
         """The newest measurements by the project's key and the question's name; without their predictions."""

@@ -188,7 +188,7 @@ class Versions(Part):
             table.features_id,
             table.artifact.is_not(None).label("has_model"),
             table.installation,
-            table.questions,
+            table.questions.label("questions"),
         ).where(table.id == version_id)
         with self._read() as connection:
             row = connection.execute(query).one_or_none()

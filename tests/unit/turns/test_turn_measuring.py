@@ -11,6 +11,7 @@ from label_studio_al.learners.published import Models
 from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.store import Store
 from tests.support.bench import TEXTS, TWO, Bench, config
+from tests.support.versions import asked, classifier_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,7 +21,7 @@ def test_every_label_after_the_first_model_has_a_prediction_from_before(bench: B
     bench.publish(project, 3)
 
     kept = {one.task_id: one for one in bench.store.measurements.predictions(project.key)}
-    trained_on = bench.version(project).trained_on
+    trained_on = asked(bench.version(project)).trained_on
     assert len(trained_on) == 15
     # The first five were asked without a model.
     assert len(kept) == 10
@@ -79,11 +80,11 @@ def test_what_people_may_have_open_at_a_switch_stays_what_it_is(bench: Bench) ->
 def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
     project = bench.add()
     bench.publish(project, 1)
-    assert bench.store.measurements.newest(project.key) is not None
+    assert bench.store.measurements.newest(project.key, "topic") is not None
     steps = list(bench.store.turns.newest(project.key, 1)[0].steps)
     assert steps.index("switch") < steps.index("measure")
 
-    newest = bench.store.measurements.newest(project.key)
+    newest = bench.store.measurements.newest(project.key, "topic")
     assert newest is not None
     assert (newest.version, newest.n_labels) == (2, 5)
     assert newest.report["cross_validation"]["n"] == 5
@@ -92,12 +93,12 @@ def test_a_version_is_measured_after_the_switch(bench: Bench) -> None:
 def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
     project = bench.add(audit_share=1)
     bench.publish(project, 3)
-    before = bench.store.measurements.newest(project.key)
+    before = bench.store.measurements.newest(project.key, "topic")
     gone = [next(iter(project.annotations)), *list(project.annotations)[-6:]]
     bench.hear(bench.fake.delete_annotations(project.id, *gone))
     bench.turn(project)
 
-    after = bench.store.measurements.newest(project.key)
+    after = bench.store.measurements.newest(project.key, "topic")
     assert before is not None
     assert after is not None
     assert after.report["audit"]["n"] < before.report["audit"]["n"]
@@ -106,7 +107,7 @@ def test_deleted_labels_are_measured_no_more(bench: Bench) -> None:
 def test_figures_vanish_with_all_labels(bench: Bench) -> None:
     project = bench.add(audit_share=1)
     bench.publish(project, 3)
-    assert bench.store.measurements.newest(project.key) is not None
+    assert bench.store.measurements.newest(project.key, "topic") is not None
     bench.hear(bench.fake.delete_annotations(project.id, *project.annotations))
     bench.turn(project)
     assert not bench.version(project).has_model
@@ -125,12 +126,12 @@ def test_labels_in_any_order_give_the_same_model(bench: Bench, tmp_path: Path) -
 
     row = again.projects.get(project.key)
     first, second = bench.version(project), again.versions.get(row.version_id or 0)
-    assert list(first.trained_on.items()) == list(second.trained_on.items())
+    assert list(asked(first).trained_on.items()) == list(asked(second).trained_on.items())
     models = [
         Models(store, bench.signer).get(project.key, version.id)
         for store, version in ((bench.store, first), (again, second))
     ]
-    one, other = (model.classifier for model in models if model is not None)
+    one, other = (classifier_of(model) for model in models if model is not None)
     assert np.array_equal(one.weights, other.weights)
 
 

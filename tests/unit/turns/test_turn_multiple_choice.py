@@ -17,6 +17,7 @@ from label_studio_al.runtime.settings import read_project_settings
 from tests.support.bench import TWO, Bench
 from tests.support.fake_label_studio import FakeProject
 from tests.support.topics import CONFIG, LABELS, texts, truth
+from tests.support.versions import asked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,9 +48,9 @@ def test_labels_train_a_model_that_fills_in_sets_and_orders_the_queue(bench: Ben
     label(bench, project, 6)
     version = bench.version(project)
     assert version.has_model
-    assert len(version.trained_on) == 60
-    assert {task_id: labels_of(text) for task_id, text in version.trained_on.items()} == {
-        task_id: sorted(truth(project.tasks[task_id]["data"]["text"])) for task_id in version.trained_on
+    assert len(asked(version).trained_on) == 60
+    assert {task_id: labels_of(text) for task_id, text in asked(version).trained_on.items()} == {
+        task_id: sorted(truth(project.tasks[task_id]["data"]["text"])) for task_id in asked(version).trained_on
     }
     said = {
         task_id: [label for item in one["result"] for label in item["value"]["choices"]]
@@ -68,7 +69,7 @@ def test_empty_annotation_is_the_answer_that_no_label_applies(bench: Bench, proj
     bench.hear(bench.fake.annotate(project.id, first, None))
     bench.hear(bench.fake.annotate(project.id, (project.queue() or [])[0], None, skip=True))
     state = bench.turn(project)
-    assert (state.n_labelled, state.label_counts, state.n_fresh) == (1, dict.fromkeys(LABELS, 0), 1)
+    assert (state.n_labelled, state.label_counts, state.n_fresh) == (1, {"topic": dict.fromkeys(LABELS, 0)}, 1)
 
 
 def test_predict_gives_sets_and_the_windows_scores(bench: Bench, project: FakeProject) -> None:
@@ -99,7 +100,7 @@ def test_label_that_is_gone_leaves_the_rest_of_a_set(bench: Bench, project: Fake
     bench.hear(bench.fake.annotate(project.id, (project.queue() or [])[0], ["animal", "gone"]))
     bench.hear(bench.fake.annotate(project.id, (project.queue() or [])[0], ["gone"]))
     state = bench.turn(project)
-    assert (state.label_counts["animal"], state.n_fresh) == (1, 1)
+    assert (state.label_counts["topic"]["animal"], state.n_fresh) == (1, 1)
     assert [one["reason"] for one in state.unread] == ["unknown_label"]
 
 
@@ -109,26 +110,26 @@ def test_question_that_becomes_another_trains_anew(bench: Bench, project: FakePr
     state = bench.settle(project)
     assert state.error is None
     version = bench.version(project)
-    assert set(version.trained_on.values()) <= set(LABELS)
+    assert set(asked(version).trained_on.values()) <= set(LABELS)
     assert all(len(one["result"]) <= 1 for one in pushed(project).values())
     bench.hear(bench.fake.change_config(project.id, CONFIG))
     assert bench.settle(project).error is None
-    assert len(bench.version(project).trained_on) == 30
+    assert len(asked(bench.version(project)).trained_on) == 30
 
 
 def test_promise_for_each_label_is_refused_with_a_sentence(bench: Bench, project: FakeProject) -> None:
     label(bench, project, 3)
     row = bench.store.projects.get(project.key)
     case = Case(bench.store, row, parse_config(CONFIG), read_project_settings({}), 0.05, 0.05, per_label=True)
-    with pytest.raises(NotPossible, match="needs a question with one label as its answer"):
+    with pytest.raises(NotPossible, match="needs one question with one label as its answer"):
         make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
 
 
 def test_single_choice_in_the_same_loop_is_as_before(bench: Bench, project: FakeProject) -> None:
     other = bench.add(TWO)
     bench.publish(other, 2)
-    assert set(bench.version(other).trained_on.values()) == {"animal", "machine"}
-    assert bench.version(other).question == ""
-    assert bench.store.measurements.newest(other.key) is None or "micro_f1" not in str(
+    assert set(asked(bench.version(other)).trained_on.values()) == {"animal", "machine"}
+    assert asked(bench.version(other)).fingerprint == ""
+    assert bench.store.measurements.newest(other.key, "topic") is None or "micro_f1" not in str(
         bench.store.measurements.all(other.key)[-1].report
     )

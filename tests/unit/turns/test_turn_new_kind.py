@@ -13,7 +13,7 @@ from label_studio_al.labeling import is_automatic
 from label_studio_al.learners import registry as learners
 from label_studio_al.learners.base import Learner
 from label_studio_al.learners.published import Models
-from label_studio_al.questions import parse_config, registry
+from label_studio_al.questions import parse_config, read_controls, registry
 from label_studio_al.runtime.errors import InvalidSettings, UnsupportedConfig
 from label_studio_al.runtime.settings import Settings, read_project_settings
 from label_studio_al.store.automation import Promise
@@ -33,6 +33,7 @@ def _kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line in the registry."""
     monkeypatch.setattr(registry, "KINDS", [*registry.KINDS, TrafficLight])
     parse_config.cache_clear()
+    read_controls.cache_clear()
 
 
 def add(bench: Bench, **params: Any) -> FakeProject:
@@ -130,7 +131,7 @@ def trained_model(bench: Bench) -> Any:
     label(bench, project, 30)
     model = Models(bench.store, bench.signer).get(project.key, bench.version(project).id)
     assert model is not None
-    return model.classifier
+    return model.trained["light"].classifier
 
 
 def learn_by(monkeypatch: pytest.MonkeyPatch, learner: Learner) -> None:

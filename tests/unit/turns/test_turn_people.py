@@ -45,14 +45,14 @@ def test_what_the_model_hesitates_between_is_kept_with_the_window(bench: Bench) 
     project = bench.add(strategy="margin")
     bench.turn(project)
     version = bench.version(project)
-    assert all(one.top_k == () for one in bench.store.windows.next(project.key, version.id, 100))
+    assert all(one.top_k == {} for one in bench.store.windows.next(project.key, version.id, 100))
     bench.label(project, 5)
     bench.settle(project)
     version = bench.version(project)
     shown = bench.store.windows.next(project.key, version.id, 100)
     assert [one.task_id for one in shown] == project.queue()
     for one in shown:
-        (first, best), (second, next_best) = one.top_k
+        (first, best), (second, next_best) = one.top_k["topic"]
         assert {first, second} == {"animal", "machine"}
         assert best >= next_best
 
@@ -62,12 +62,12 @@ def test_the_project_says_how_many_labels_the_next_training_needs(bench: Bench) 
     bench.turn(project)
     bench.label(project, 2)
     row = bench.turn(project)
-    assert (row.n_fresh, row.n_due, sum(row.label_counts.values()), row.n_labelled) == (2, 5, 2, 2)
+    assert (row.n_fresh, row.n_due, sum(row.label_counts["topic"].values()), row.n_labelled) == (2, 5, 2, 2)
     bench.label(project, 6)
     bench.turn(project)
     bench.label(project, 1)
     row = bench.turn(project)
-    assert (row.n_fresh, row.n_due, sum(row.label_counts.values())) == (1, 4, 9)
+    assert (row.n_fresh, row.n_due, sum(row.label_counts["topic"].values())) == (1, 4, 9)
     assert row.title == project.title
 
 

@@ -9,6 +9,7 @@ from label_studio_al.turns.due import OLDER_VERSIONS_AT_MOST
 from label_studio_al.wording import activity_sentence
 from tests.support.bench import TWO, Bench, config, truth
 from tests.support.turns import shown
+from tests.support.versions import asked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -144,7 +145,7 @@ def test_an_older_config_that_is_told_late_is_corrected_by_label_studio(bench: B
     bench.store.projects.register(project.key, TWO, None, bench.clock.now())
     bench.turn(project)
 
-    assert bench.version(project).labels == ("animal", "machine", "plant")
+    assert asked(bench.version(project)).labels == ("animal", "machine", "plant")
     assert not bench.store.projects.get(project.key).config_wanted
 
 
@@ -159,7 +160,7 @@ def test_a_config_that_cannot_be_confirmed_is_asked_for_again(bench: Bench) -> N
 
     bench.fake.mend()
     bench.settle(project)
-    assert bench.version(project).labels == ("animal", "machine", "plant")
+    assert asked(bench.version(project)).labels == ("animal", "machine", "plant")
 
 
 def test_annotators_never_meet_a_version_without_predictions(bench: Bench) -> None:

@@ -25,7 +25,7 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 def clean(found: Found) -> Found:
     """Every text with one label, in one part. Afterwards `split` is `TRAIN` or `TEST`, or None in all rows."""
-    for step in (_filled, _spelled_alike, _parts, _without_leaks, _one_row_a_task, _one_label_a_text):
+    for step in (_filled, _spelled_alike, _offered, _parts, _without_leaks, _one_row_a_task, _one_label_a_text):
         found = step(found)
     return found
 
@@ -46,18 +46,21 @@ def _filled(found: Found) -> Found:
 
 
 def _spelled_alike(found: Found) -> Found:
-    """Labels that people cannot tell apart are one."""
+    """Labels that people cannot tell apart are one, written as the label config writes it. Those of a config stay."""
     spellings = sorted(found.coding.counts(row.label for row in found.rows))
+    offered = {_tidy(label): label for label in found.offered}
     tidy = {spelling: _tidy(spelling) for spelling in spellings}
-    known = set(tidy.values())
+    known = {*tidy.values(), *offered}
     # 0.0 is how programs write 0 once a cell of the column was empty.
     whole = {label: match[1] for label in known if (match := _WHOLE.fullmatch(label)) and match[1] in known}
     label_of = {spelling: whole.get(label, label) for spelling, label in tidy.items()}
+    label_of = {spelling: offered.get(label, label) for spelling, label in label_of.items()}
+    label_of |= {label: label for label in found.offered}
     labels = _grouped(spellings, label_of.__getitem__)
     merged = [
         f"{label!r} is also written {_listed([repr(other) for other in others if other != label])}: one label"
         for label, others in labels.items()
-        if len(others) > 1
+        if len(others) > 1 or (label in found.offered and others != [label])
     ]
     alike = [
         f"{_listed(list(map(repr, some)))} differ in capitals only, and stay {len(some)} labels"
@@ -66,6 +69,30 @@ def _spelled_alike(found: Found) -> Found:
     ]
     rows = [replace(row, label=found.coding.renamed(row.label, label_of)) for row in found.rows]
     return replace(found, rows=rows, notes=(*found.notes, *_few(merged), *_few(alike)))
+
+
+def _offered(found: Found) -> Found:
+    """Without the labels that the label config does not offer."""
+    if found.question is None:
+        return found
+    offered = set(found.offered)
+    counts = found.coding.counts(row.label for row in found.rows)
+    notes = list(found.notes)
+    if others := {label: n for label, n in counts.items() if label not in offered}:
+        notes.append(not_offered(others))
+    if absent := [repr(label) for label in found.offered if label not in counts]:
+        notes.append(f"labels of the label config that do not occur: {_listed(absent)}")
+    answers = [found.coding.within(row.label, offered) for row in found.rows]
+    rows = [replace(row, label=label) for row, label in zip(found.rows, answers, strict=True) if label is not None]
+    if len(rows) < len(found.rows):
+        first = found.rows[answers.index(None)].place
+        notes.append(f"rows without another label, left out: {len(found.rows) - len(rows)} ({first} first)")
+    return replace(found, rows=rows, notes=tuple(notes))
+
+
+def not_offered(labels: Mapping[str, int]) -> str:
+    """The note of labels that are not in the label config. labels: how often each was given."""
+    return f"labels that are not in the label config, left out: {_counted(labels)}"
 
 
 def _tidy(label: str) -> str:

@@ -1,21 +1,23 @@
-"""Which column of a table is the text and which the label."""
+"""Which parts of a table are the text and the answer, and what the answer is."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from label_studio_al.exporting import tables
-from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, text_of
+from label_studio_al.questions import LabelConfig, Question, column_question
+from label_studio_al.questions.choices import json_list
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.dataset import Found, Row
 from label_studio_al.simulate.data.files import Table
 
 TEXT, LABEL, LABELS, SPLIT = "text", "label", "labels", "split"
 TEXT_OPTION, LABEL_OPTION = "--text-field", "--label-field"
+CONFIG_OPTION, SEPARATOR_OPTION = "--config", "--separator"
 # In whose presence rows of one text are several people's answers, not copies.
 ANNOTATORS = ("annotator", "annotator_id", "worker", "worker_id")
 # `tasks.csv` of `label-studio-al export`. A text that a spreadsheet would take for a formula has an apostrophe in front
@@ -25,38 +27,112 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 _QUOTED = re.compile(r"'+[=+\-@\t\r]")
 
 
-def rows_of(table: Table, text_field: str | None, label_field: str | None) -> Found:
-    """The texts and labels of a table. Raises InvalidRequest where its names do not say which they are."""
+@dataclass(frozen=True)
+class Said:
+    """What a user says of a file; None of what they do not.
+
+    text, label: names of the fields; of an export of Label Studio, the task's field and the control. config: what is
+    asked, about which field. separator: what stands between several labels in a cell.
+    """
+
+    text: str | None = None
+    label: str | None = None
+    config: LabelConfig | None = None
+    separator: str | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """The names that a table may have, by which its columns are found."""
+        text, label = (self.config.field, self.config.question.name) if self.config else (TEXT, LABEL)
+        return {self.text or text, SPLIT, *([self.label] if self.label else [label, LABEL, LABELS])}
+
+
+def rows_of(table: Table, said: Said) -> Found:
+    """The texts and answers of a table. Raises InvalidRequest where its names do not say which they are."""
     if table.names in OWN_EXPORTS:
         table = unquoted(table)
-    text = column(table, text_field or TEXT, TEXT_OPTION)
-    is_of_sets = label_field is None and find(table, LABEL) is None and find(table, LABELS) is not None
-    label = column(table, LABELS if is_of_sets else label_field or LABEL, LABEL_OPTION)
+    text, text_of = text_reader(table, said)
+    label = _label(table, said, text)
+    question = _question(said.config, label)
     split = find(table, SPLIT)
     annotator = next((name for name in ANNOTATORS if name in table.names), None)
     rows = []
     for place, record in table.records:
-        value = record.get(label)
-        row = Row(word(record.get(text)), label_set(value, place) if is_of_sets else word(value), place)
+        value = _value(record.get(label), label, said.separator)
+        try:
+            answer = word(question.parse(value)) if value != "" else ""
+        except InvalidRequest as exc:
+            raise InvalidRequest(f"{place}: {label} {exc}{_advice(said, question, value)}") from exc
+        row = Row(word(text_of(record)), answer, place)
         if split is not None:
             row = replace(row, split=word(record.get(split)))
         if annotator is not None:
             row = replace(row, task=row.content)
         rows.append(row)
-    return Found(rows, table.notes, LABEL_SETS if is_of_sets else ONE_LABEL)
+    notes = table.notes if said.config is None else (*table.notes, f"the text is {text}, the label {label}")
+    return Found(rows, notes, question.coding, said.config.question if said.config else None)
 
 
-def label_set(value: object, place: str) -> str:
-    """A list of labels, or its JSON, as one text; "" where there is nothing. Raises InvalidRequest."""
-    if value is None or value == "":
-        return ""
+def text_reader(table: Table, said: Said) -> tuple[str, Callable[[Mapping[str, Any]], object]]:
+    """Where a record's text is, and what reads it: with a label config, as the live loop does."""
+    if said.config is None:
+        name = column(table, said.text or TEXT, TEXT_OPTION)
+        return name, lambda record: record.get(name)
+    wanted = said.text or said.config.field
+    path = find(table, wanted) or wanted
+    config = replace(said.config, field=path)
+    if path not in table.names and all(config.text_of(record) is None for _, record in table.records):
+        column(table, wanted, TEXT_OPTION)
+    return path, config.text_of
+
+
+def _label(table: Table, said: Said, text: str) -> str:
+    """The column of the answers: the named one, the control's, or the first of the stated names."""
+    if said.label is not None:
+        return column(table, said.label, LABEL_OPTION)
+    wanted = [*([said.config.question.name] if said.config else []), LABEL, LABELS]
+    found = [name for name in (find(table, name) for name in wanted) if name is not None and name != text]
+    if not found:
+        *before, last = map(repr, wanted)
+        raise InvalidRequest(_no_field(table, f"{', '.join(before)} or {last}", LABEL_OPTION))
+    return found[0]
+
+
+def _question(config: LabelConfig | None, label: str) -> Question:
+    if config is not None:
+        return config.question
+    return column_question(LABELS if label.casefold() == LABELS else LABEL)
+
+
+def _value(cell: object, label: str, separator: str | None) -> object:
+    """What a cell states: a text, a list or an object; "" if it is empty.
+
+    [] is a list wherever a list may stand: it is the only way to say that no label applies.
+    """
+    if isinstance(cell, (list, dict)):
+        return cell
+    text = word(cell)
+    if separator is not None and text.strip() != "[]":
+        return [part.strip() for part in text.split(separator) if part.strip()] or ""
+    listed = json_list(text) if separator is not None or label.casefold() == LABELS else None
+    return text if listed is None else listed
+
+
+def _advice(said: Said, question: Question, value: object) -> str:
+    """What would have been read, for the end of a sentence."""
+    if said.config is None and question == column_question(LABEL) and isinstance(value, list):
+        return f": several labels stand in a column {LABELS}, or are asked for by a label config ({CONFIG_OPTION})"
+    if said.separator is None and isinstance(value, str) and _takes_lists(question, value):
+        return f": what separates labels in a cell is named with {SEPARATOR_OPTION}"
+    return ""
+
+
+def _takes_lists(question: Question, text: str) -> bool:
     try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(one, str) and one.strip() for one in found):
-        raise InvalidRequest(f'{place}: {LABELS} must be a JSON list of labels (["a", "b"]), not {str(value)[:40]!r}')
-    return text_of(map(word, found))
+        question.parse([text])
+    except InvalidRequest:
+        return False
+    return True
 
 
 def find(table: Table, wanted: str) -> str | None:
@@ -69,8 +145,12 @@ def column(table: Table, wanted: str, option: str) -> str:
     """As `find`. Raises InvalidRequest where there is none."""
     found = find(table, wanted)
     if found is None:
-        raise InvalidRequest(f"there is no field {wanted!r} but {table.listed()}: name one with {option}")
+        raise InvalidRequest(_no_field(table, repr(wanted), option))
     return found
+
+
+def _no_field(table: Table, wanted: str, option: str) -> str:
+    return f"there is no field {wanted} but {table.listed()}: name one with {option}"
 
 
 def word(value: object) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 
 from label_studio_al.learning.coding import ONE_LABEL, Coding
 from label_studio_al.learning.types import Array
+from label_studio_al.questions import Question
 
 
 @dataclass(frozen=True)
 class Row:
-    """One answer about one text, as a file has it: a label, or a set of labels as one text; "" where it has none.
+    """One answer about one text, as a file has it. label: the answer as its question writes it, "" where there is none.
 
     place: where in the file, in the file's own words ("line 7"). split: as the file calls it, None where it has no
     splits. task: rows of one task are several people's answers; None where every row is a task of its own.
@@ -38,11 +39,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """Rows of a file or a name. notes: what a person should know of how they were read. coding: what labels are."""
+    """Rows of a file or a name. notes: what a person should know of how they were read. coding: what labels are.
+
+    question: that of the label config; None where only the data tell what was asked, and every label counts.
+    """
 
     rows: Sequence[Row]
     notes: tuple[str, ...] = ()
     coding: Coding = ONE_LABEL
+    question: Question | None = None
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The labels that count; none where all do."""
+        return () if self.question is None else self.question.labels
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Dataset:
     """Labelled texts. texts, labels: as long as each other; is_test: shape (n_texts,), what the loop never sees.
 
     notes: what a person should know of how it was read. split_notes: those of them that tell of the two parts. coding:
-    what the labels are.
+    what the labels are. question: as of Found.
     """
 
     name: str
@@ -60,6 +70,12 @@ class Dataset:
     notes: tuple[str, ...] = ()
     split_notes: tuple[str, ...] = ()
     coding: Coding = ONE_LABEL
+    question: Question | None = None
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """As of Found."""
+        return () if self.question is None else self.question.labels
 
     @property
     def pool_notes(self) -> list[str]:
@@ -83,5 +99,13 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Equal for equal texts, labels and splits in the same order."""
-        content = json.dumps([self.texts, self.labels.tolist(), self.is_test.tolist()])
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return _hash([self.texts, self.labels.tolist(), self.is_test.tolist()])
+
+    def asked(self) -> str:
+        """Equal for answers of one kind, to questions that offer the same labels."""
+        question = None if self.question is None else [self.question.fingerprint, *self.question.labels]
+        return _hash([type(self.coding).__name__, question])
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from label_studio_al.labeling import Annotation, Task, read_annotation, read_task
-from label_studio_al.questions import LabelConfig, MultipleChoice, SingleChoice
+from label_studio_al.labeling import Task, read_annotation, read_task
+from label_studio_al.questions import (
+    UNREAD,
+    LabelConfig,
+    Question,
+    Reading,
+    column_question,
+    items_in_cell,
+    question_of,
+    tells_its_question,
+)
+from label_studio_al.questions.base import NOT_ANSWERED
 from label_studio_al.runtime.errors import InvalidRequest
-from label_studio_al.simulate.data.columns import LABEL, LABEL_OPTION, TEXT, TEXT_OPTION, column, word
+from label_studio_al.simulate.data.cleaning import not_offered
+from label_studio_al.simulate.data.columns import (
+    CONFIG_OPTION,
+    LABEL,
+    LABEL_OPTION,
+    SEPARATOR_OPTION,
+    TEXT,
+    TEXT_OPTION,
+    Said,
+    column,
+    text_reader,
+    word,
+)
 from label_studio_al.simulate.data.dataset import Found, Row
 from label_studio_al.simulate.data.files import Table
 
 # What every row of a table of answers has beside the task's own data and the answers.
 FIXED = frozenset(("annotation_id", "annotator", "created_at", "lead_time", "updated_at"))
-_TASK, _TIME, _LEAD = "id", "updated_at", "lead_time"
+_TASK, _ANNOTATION, _TIME, _LEAD = "id", "annotation_id", "updated_at", "lead_time"
 _SOMETIMES = ("agreement", "history", _TASK)
 # A field of the task that is named like the control, in CSV and TSV.
 _COLLIDED = "_data_"
@@ -35,8 +57,9 @@ def is_table_of_answers(table: Table) -> bool:
 # -- JSON -----------------------------------------------------------------------------------------------------
 
 
-def rows_of_export(table: Table, text_field: str | None, control: str | None) -> Found:
+def rows_of_export(table: Table, said: Said) -> Found:
     """A row for each annotation that was not skipped; one without a label for a task without annotations."""
+    _refuse_separator(said)
     items = [record for _, record in table.records]
     tasks = [read_task(item) for item in items]
     # Exports of older releases do not repeat the task's number in its annotations.
@@ -47,45 +70,79 @@ def rows_of_export(table: Table, text_field: str | None, control: str | None) ->
         ]
         for item, task in zip(items, tasks, strict=True)
     ]
-    config = _question(tasks, [annotation for some in given for annotation in some], text_field, control)
+    answers = [item for some in given for annotation in some for item in annotation.result]
+    config = _asked(said, tasks, answers)
+    control = said.label or config.question.name
     rows: list[Row] = []
-    for task, answers in zip(tasks, given, strict=True):
+    readings: list[Reading] = []
+    for task, some in zip(tasks, given, strict=True):
         unanswered = Row(word(config.text_of(task.data)), "", f"task {task.id}", task=str(task.id))
-        rows += [
-            replace(unanswered, label=_label(config, one), time=f"{one.updated_at} {one.id:020}")
-            for one in answers
-            if not one.is_automatic
-        ]
-        if not answers:
+        for one in some:
+            if not one.is_automatic:
+                result = _of_control(one.result, control, config.question.name)
+                readings.append(NOT_ANSWERED if one.was_cancelled else config.question.read(result))
+                time = f"{one.updated_at} {one.id:020}"
+                rows.append(replace(unanswered, label=word(readings[-1].answer), time=time))
+        if not some:
             rows.append(unanswered)
     n_automatic = sum(one.is_automatic for some in given for one in some)
-    notes = [f"the text is {config.field}, the label {config.question.name}"]
+    notes = [f"the text is {config.field}, the label {control}"]
     if n_automatic:
         notes.append(f"labels that autolabel set, left out: {n_automatic} (nobody checked them)")
-    return Found(rows, tuple(notes), config.question.coding)
+    if said.config is None:
+        return Found(rows, tuple(notes), config.question.coding)
+    return Found(rows, (*notes, *_unread(readings)), config.question.coding, config.question)
 
 
-def _label(config: LabelConfig, annotation: Annotation) -> str:
-    return "" if annotation.was_cancelled else str(config.question.read(annotation.result).answer or "")
-
-
-def _question(
-    tasks: list[Task], annotations: list[Annotation], text_field: str | None, control: str | None
-) -> LabelConfig:
-    """What was asked, found in the answers: an export comes without its label config."""
-    answers = [item for annotation in annotations for item in annotation.result if item["type"] == "choices"]
-    control = _one_of({str(item["from_name"]) for item in answers}, control, "choices control", LABEL_OPTION)
-    answers = [item for item in answers if item["from_name"] == control]
+def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]]) -> LabelConfig:
+    """What was asked about which field: as the label config says, or else as the answers tell."""
     fields = {field for task in tasks for field, value in task.data.items() if isinstance(value, str)}
+    controls = {str(item["from_name"]) for item in answers}
+    if said.config is not None:
+        config = said.config if said.text is None else replace(said.config, field=said.text)
+        if all(config.text_of(task.data) is None for task in tasks):
+            _one_of(fields, config.field, "text field", TEXT_OPTION)
+        if controls:
+            _one_of(controls, said.label or config.question.name, "control", LABEL_OPTION)
+        return config
+    answers = _telling(answers)
+    control = _one_of({str(item["from_name"]) for item in answers}, said.label, "choices control", LABEL_OPTION)
+    answers = [item for item in answers if item["from_name"] == control]
     # An object is often named like the field that it shows.
     shown = fields & {str(item["to_name"]) for item in answers}
-    only = text_field or (next(iter(shown)) if len(shown) == 1 else None)
-    field = _one_of(fields, only, "text field", TEXT_OPTION)
-    choices = [item["value"].get("choices") for item in answers if isinstance(item["value"], dict)]
-    labels = {label for some in choices if isinstance(some, list) for label in some if isinstance(label, str)}
-    # One answer with several labels tells that any number could be chosen.
-    kind = MultipleChoice if any(isinstance(some, list) and len(some) > 1 for some in choices) else SingleChoice
-    return LabelConfig(kind(control, str(answers[0]["to_name"]), tuple(sorted(labels))), field)
+    only = said.text or (next(iter(shown)) if len(shown) == 1 else None)
+    return LabelConfig((question_of(answers),), _one_of(fields, only, "text field", TEXT_OPTION))
+
+
+def _telling(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The answers that tell what was asked. Raises InvalidRequest where there are only others."""
+    found = [item for item in answers if tells_its_question(item)]
+    if answers and not found:
+        kinds = ", ".join(sorted({str(item["type"]) for item in answers}))
+        raise InvalidRequest(f"answers of {kinds} do not tell what was asked: give the label config ({CONFIG_OPTION})")
+    return found
+
+
+def _of_control(result: list[Any], control: str, name: str) -> list[Any]:
+    """A result in which only the items of a control have the name that the question reads."""
+    if control == name:
+        return result
+    other = {"from_name": control}
+    return [{**item, "from_name": name} if item["from_name"] == control else {**item, **other} for item in result]
+
+
+def _unread(readings: Iterable[Reading]) -> list[str]:
+    """What annotations say that is no answer to the label config."""
+    readings = list(readings)
+    reasons = Counter(one.unread for one in readings if one.unread is not None)
+    labels = Counter(label for one in readings for label in one.unoffered)
+    notes = [f"annotations that {UNREAD[reason]}: {n} of {len(readings)}" for reason, n in reasons.items()]
+    return [*notes, not_offered(labels)] if labels else notes
+
+
+def _refuse_separator(said: Said) -> None:
+    if said.separator is not None:
+        raise InvalidRequest(f"an export of Label Studio has lists of labels: leave {SEPARATOR_OPTION} out")
 
 
 def _one_of(found: set[str], wanted: str | None, what: str, option: str) -> str:
@@ -94,7 +151,7 @@ def _one_of(found: set[str], wanted: str | None, what: str, option: str) -> str:
     if wanted in found:
         return str(wanted)
     if wanted is not None:
-        raise InvalidRequest(f"there is no {what} {wanted!r}: there is {names}")
+        raise InvalidRequest(f"there is no {what} {wanted!r}: there is {names} ({option} names one)")
     if len(found) != 1:
         raise InvalidRequest(f"the export must have one {what}, or one named with {option}: there is {names}")
     return names
@@ -103,52 +160,61 @@ def _one_of(found: set[str], wanted: str | None, what: str, option: str) -> str:
 # -- tables of answers ----------------------------------------------------------------------------------------
 
 
-def rows_of_answers(table: Table, text_field: str | None, label_field: str | None) -> Found:
+def rows_of_answers(table: Table, said: Said) -> Found:
     """A row for each annotation, and for each task without one where the export holds these too.
 
     Such a table does not say who set a label, but how long it took: that is empty for what no person saved on the
     labelling page.
     """
-    text, label = _columns(table, text_field, label_field)
-    rows = [(_answer(place, record, text, label), word(record.get(_LEAD))) for place, record in table.records]
-    by_people = [row for row, lead in rows if lead or not row.label]
-    notes = [*table.notes, f"the text is {text}, the label {label}"]
+    _refuse_separator(said)
+    text, label = _columns(table, said)
+    text, text_of = text_reader(table, replace(said, text=text))
+    question = said.config.question if said.config else _told(table, label)
+    readings = [_reading(record, label, question) for _, record in table.records]
+    rows = [
+        _answer(Row(word(text_of(record)), word(reading.answer), place), record)
+        for (place, record), reading in zip(table.records, readings, strict=True)
+    ]
+    notes = [*table.notes, f"the text is {text}, the label {label}", *(_unread(readings) if said.config else ())]
+    found = Found(rows, tuple(notes), question.coding, question if said.config else None)
+    by_people = [
+        row for row, (_, record) in zip(rows, table.records, strict=True) if word(record.get(_LEAD)) or not row.label
+    ]
     if len(by_people) == len(rows):
-        return Found(by_people, tuple(notes))
+        return found
     if not any(row.label for row in by_people):
-        notes.append(
-            "no label has a lead_time, so nothing tells which autolabel set: if it set any, take the JSON export"
-        )
-        return Found([row for row, _ in rows], tuple(notes))
-    notes.append(
+        note = "no label has a lead_time, so nothing tells which autolabel set: if it set any, take the JSON export"
+        return replace(found, notes=(*notes, note))
+    note = (
         f"labels without a lead_time, which autolabel or an import set, left out: {len(rows) - len(by_people)} "
         "(to keep imported ones, take the JSON export, which tells them from automatic ones)"
     )
-    return Found(by_people, tuple(notes))
+    return replace(found, rows=by_people, notes=(*notes, note))
 
 
-def _answer(place: str, record: Mapping[str, Any], text: str, label: str) -> Row:
-    row = Row(word(record.get(text)), _single(record.get(label)), place, time=word(record.get(_TIME)))
+def _told(table: Table, label: str) -> Question:
+    """What the answers in a column tell of what was asked."""
+    answers = [item for _, record in table.records for item in items_in_cell(record.get(label), label)]
+    return question_of(_telling(answers)) if answers else column_question(LABEL)
+
+
+def _reading(record: Mapping[str, Any], label: str, question: Question) -> Reading:
+    items = items_in_cell(record.get(label), question.name)
+    return question.read(items) if items or word(record.get(_ANNOTATION)) else NOT_ANSWERED
+
+
+def _answer(row: Row, record: Mapping[str, Any]) -> Row:
     # A field of the data that is called id may stand where the task's number was.
-    return replace(row, task=f"{word(record.get(_TASK))} {row.content}")
+    return replace(row, task=f"{word(record.get(_TASK))} {row.content}", time=word(record.get(_TIME)))
 
 
-def _single(answer: object) -> str:
-    """The label of an answer; "" for none, and for several, which are a JSON object."""
-    label = word(answer)
-    return "" if label.startswith(('{"choices"', "[")) and _is_json(label) else label
-
-
-def _is_json(content: str) -> bool:
-    try:
-        json.loads(content)
-    except ValueError:
-        return False
-    return True
-
-
-def _columns(table: Table, text_field: str | None, label_field: str | None) -> tuple[str, str]:
-    """The columns of the text and of the label, which have the names that the project gave them."""
+def _columns(table: Table, said: Said) -> tuple[str, str]:
+    """Where the text and the label are: under the names that the project gave them."""
+    if said.config is not None:
+        field = said.config.field
+        text = f"{_COLLIDED}{field}" if f"{_COLLIDED}{field}" in table.names else field
+        return said.text or text, column(table, said.label or said.config.question.name, LABEL_OPTION)
+    text_field, label_field = said.text, said.label
     free = [name for name in table.names if name not in (*FIXED, *_SOMETIMES)]
     collided = [name for name in free if name.startswith(_COLLIDED) and name.removeprefix(_COLLIDED) in free]
     if len(collided) == 1:

@@ -50,7 +50,7 @@ def ending_of(path: Path) -> str:
 def read_table(path: Path, wanted: Collection[str]) -> Table:
     """The records of a file. wanted: names of columns, by which the separator is told. Raises InvalidRequest."""
     ending = ending_of(path)
-    content = _decoded(_content(path))
+    content = read_text(path)
     if not content.strip():
         raise InvalidRequest("there are no labelled texts in it: the file is empty")
     if ending in (".csv", ".tsv", ".txt"):
@@ -58,6 +58,11 @@ def read_table(path: Path, wanted: Collection[str]) -> Table:
     # Many programs save JSON lines under the name of JSON.
     is_list = ending == ".json" and content.lstrip().startswith("[")
     return _of_objects(_json_list(content) if is_list else _json_lines(content))
+
+
+def read_text(path: Path) -> str:
+    """What a file says, without the mark of its encoding. Raises InvalidRequest."""
+    return _decoded(_content(path))
 
 
 def _content(path: Path) -> bytes:

@@ -3,60 +3,78 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sklearn.datasets import fetch_20newsgroups
 
 from label_studio_al.examples import example_tasks
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.cleaning import TEST, TRAIN, clean
-from label_studio_al.simulate.data.columns import LABEL, SPLIT, TEXT, rows_of
-from label_studio_al.simulate.data.dataset import Dataset, Found, Row
+from label_studio_al.simulate.data.columns import LABEL, SPLIT, TEXT, Said, rows_of
+from label_studio_al.simulate.data.dataset import Dataset, Found
 from label_studio_al.simulate.data.exports import FIXED, is_export, is_table_of_answers, rows_of_answers, rows_of_export
-from label_studio_al.simulate.data.files import Table, read_table
+from label_studio_al.simulate.data.files import Table, read_table, read_text
 from label_studio_al.simulate.data.splitting import split
 
 EXAMPLES = "examples"
+GOLD = "gold"
 NEWSGROUPS = "20newsgroups"
 CATEGORIES = "alt.atheism,soc.religion.christian"
 
 
-def read_data(source: str, text_field: str | None = None, label_field: str | None = None) -> Dataset:
-    """The data set of a path or a name. Raises InvalidRequest with a sentence.
+def read_config(path: Path) -> LabelConfig:
+    """What a file with a label config asks. Raises InvalidRequest; as `connect` does where it cannot be learned."""
+    try:
+        xml = read_text(path)
+    except InvalidRequest as exc:
+        raise InvalidRequest(f"{path}: {exc}") from exc
+    return parse_config(xml)
 
-    text_field, label_field: names of the fields; of a Label Studio export, the task's field and the control.
-    """
+
+def read_data(
+    source: str,
+    text_field: str | None = None,
+    label_field: str | None = None,
+    config: LabelConfig | None = None,
+    separator: str | None = None,
+) -> Dataset:
+    """The data set of a path or a name. Raises InvalidRequest with a sentence. The other parameters: as of Said."""
+    if separator == "":
+        raise InvalidRequest("the separator must be one character or more, not none")
+    said = Said(text_field, label_field, config, separator)
     name, _, categories = source.partition(":")
     if name == NEWSGROUPS:
-        return split(source, clean(_newsgroups(categories or CATEGORIES)))
+        return split(source, clean(rows_of(_newsgroups(categories or CATEGORIES), said)))
     if source == EXAMPLES:
-        return split(source, clean(_examples(text_field, label_field or "gold")))
+        return split(source, clean(rows_of(_examples(), replace(said, label=label_field or GOLD))))
     path = Path(source)
     try:
-        found = _rows(path, text_field, label_field)
-        return split(path.name.partition(".")[0], clean(found))
+        return split(path.name.partition(".")[0], clean(_rows(path, said)))
     except InvalidRequest as exc:
         raise InvalidRequest(f"{path}: {exc}") from exc
 
 
-def _rows(path: Path, text_field: str | None, label_field: str | None) -> Found:
-    table = read_table(path, {text_field or TEXT, label_field or LABEL, SPLIT, *FIXED})
+def _rows(path: Path, said: Said) -> Found:
+    table = read_table(path, {*said.names, *FIXED})
     if is_export(table):
-        return rows_of_export(table, text_field, label_field)
+        return rows_of_export(table, said)
     if is_table_of_answers(table):
-        return rows_of_answers(table, text_field, label_field)
-    return rows_of(table, text_field, label_field)
+        return rows_of_answers(table, said)
+    return rows_of(table, said)
 
 
-def _examples(text_field: str | None, label_field: str | None) -> Found:
+def _examples() -> Table:
     tasks = example_tasks()
-    records = [(f"line {number}", task) for number, task in enumerate(tasks, start=1)]
-    return rows_of(Table(tuple(tasks[0]), list(records)), text_field, label_field)
+    return Table(tuple(tasks[0]), [(f"line {number}", task) for number, task in enumerate(tasks, start=1)])
 
 
-def _newsgroups(categories: str) -> Found:
+def _newsgroups(categories: str) -> Table:
     wanted = [category.strip() for category in categories.split(",")]
-    rows = []
+    records: list[tuple[str, Mapping[str, Any]]] = []
     for part in (TRAIN, TEST):
         try:
             with warnings.catch_warnings():
@@ -69,8 +87,8 @@ def _newsgroups(categories: str) -> Found:
             ) from exc
         except ValueError as exc:
             raise InvalidRequest(f"{NEWSGROUPS}: {exc}") from exc
-        rows += [
-            Row(text, str(found.target_names[target]), f"{part} {number}", part)
+        records += [
+            (f"{part} {number}", {TEXT: text, LABEL: str(found.target_names[target]), SPLIT: part})
             for number, (text, target) in enumerate(zip(found.data, found.target, strict=True), start=1)
         ]
-    return Found(rows)
+    return Table((TEXT, LABEL, SPLIT), records)

@@ -34,7 +34,9 @@ def split(name: str, found: Found) -> Dataset:
     if not is_test.any() or len(np.unique(labels[~is_test])) < 2:
         n_train, n_test = len(np.unique(labels[~is_test])), int(is_test.sum())
         raise InvalidRequest(f"need 2 labels in {TRAIN} and a text in {TEST}, have {n_train} and {n_test}")
-    return Dataset(name, [row.text for row in rows], labels, is_test, (*found.notes, *how), tuple(how), found.coding)
+    notes = (*found.notes, *how)
+    texts = [row.text for row in rows]
+    return Dataset(name, texts, labels, is_test, notes, tuple(how), found.coding, found.question)
 
 
 def _held_out(rows: Sequence[Row], strata: Array) -> Array:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0013"
+down_revision = "0012"
 
 # Rows that are read and written at a time.
 _AT_ONCE = 10_000
@@ -29,7 +29,9 @@ def upgrade() -> None:
             lambda row, value: _under(names, row.project_key, json.loads(value)),
             also=("project_key",),
         )
-    _rewrite("versions", ("id",), "question", lambda row, value: _under(names, row.project_key, value), ("project_key",))
+    _rewrite(
+        "versions", ("id",), "question", lambda row, value: _under(names, row.project_key, value), ("project_key",)
+    )
     _name_windows(names)
     _name_automatic_labels(names)
     _name_outcomes(names)

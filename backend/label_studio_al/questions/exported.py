@@ -1,0 +1,57 @@
+"""Exports of Label Studio: what was asked where no label config comes along, and answers in tables as result items."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from label_studio_al.questions.base import Question
+from label_studio_al.questions.choices import CHOICES, MultipleChoice, SingleChoice, choices_of
+
+
+def tells_its_question(item: Mapping[str, Any]) -> bool:
+    """Whether a result item says enough of its control: of other controls one must see the label config."""
+    return item.get("type") == CHOICES
+
+
+def question_of(items: Sequence[dict[str, Any]]) -> Question:
+    """What was asked, from items of one control that tell it: any number of labels if an item has several of them.
+
+    The question offers the labels that occur.
+    """
+    chosen = [choices_of([item]) or [] for item in items]
+    kind = MultipleChoice if any(len(labels) > 1 for labels in chosen) else SingleChoice
+    labels = sorted({label for some in chosen for label in some})
+    return kind(str(items[0]["from_name"]), str(items[0].get("to_name")), tuple(labels))
+
+
+def column_question(name: str) -> Question:
+    """What a column of a data file answers by its stated name: `label` one label, `labels` a set of them."""
+    kind = MultipleChoice if name == "labels" else SingleChoice
+    return kind(name, "text", ())
+
+
+def items_in_cell(cell: object, control: str) -> list[dict[str, Any]]:
+    """The result items of a control that a cell of CSV, TSV or JSON-MIN stands for; none if it is empty.
+
+    A cell is the text of a single choice, or the items' values: an object or a list of them, in CSV and TSV as JSON.
+    """
+    content = _parsed(cell) if isinstance(cell, str) else cell
+    values = content if isinstance(content, list) else [content]
+    values = [{CHOICES: [value]} if isinstance(value, str) and value.strip() else value for value in values]
+    return [
+        # The value of an answer about a whole task has one key: its type.
+        {"from_name": control, "type": next(iter(value)) if len(value) == 1 else None, "value": value}
+        for value in values
+        if isinstance(value, dict)
+    ]
+
+
+def _parsed(cell: str) -> object:
+    """What a cell with an object or a list in JSON holds; every other text as it is."""
+    try:
+        content = json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+    return content if isinstance(content, (dict, list)) else cell
