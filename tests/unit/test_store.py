@@ -414,6 +414,17 @@ def test_sync_repairs_what_an_event_should_have_changed(store: Store) -> None:
     assert labels_of(store) == {1: [choice("B")]}
 
 
+def test_sync_that_finds_nothing_new_is_no_news(store: Store) -> None:
+    some = [annotation(1, 7), annotation(2, 7)]
+    store.updates.hear(event(tasks=(task(7),), annotations=tuple(some)), 0.0)
+    since = revision(store)
+    store.updates.compare_annotations(KEY, some, [], since)
+    store.updates.compare_tasks(KEY, [task(7)], 0, None, since)
+    assert revision(store) == since
+    store.updates.compare_annotations(KEY, [annotation(1, 7, "B", second=9), some[1]], [], since)
+    assert revision(store) == since + 1
+
+
 def test_sync_that_finds_nothing_new_changes_no_row(store: Store) -> None:
     store.updates.hear(event(tasks=(task(1), task(2))), 0.0)
     since = revision(store)

@@ -68,7 +68,9 @@ def upserts(dialect: str) -> Upserts:
 
 def _replacing(insert: Any, names: tuple[str, ...], changed: Any) -> Any:
     values = {name: insert.excluded[name] for name in (*names, "revision")}
-    return insert.on_conflict_do_update(index_elements=["project_key", "id"], set_=values, where=changed)
+    statement = insert.on_conflict_do_update(index_elements=["project_key", "id"], set_=values, where=changed)
+    # How many rows that were is asked for afterwards, when PostgreSQL's driver has forgotten it.
+    return statement.execution_options(preserve_rowcount=True)
 
 
 def chunks(ids: Sequence[int]) -> Iterator[list[int]]:
