@@ -30,6 +30,8 @@ from label_studio_al.studio.transport import Bounded
 URL = "http://label-studio.test"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 BEGINNING = datetime(2026, 11, 23, 0, 0, 0, 84645, tzinfo=timezone.utc)
+# What the labelling page says that each answer took.
+LEAD_SECONDS = 4.25
 PAGE_404 = "<!doctype html>\n<html lang='en'><head><title>404 | Label Studio</title></head><body>404</body></html>"
 # How a call can fail, beside an HTTP status: see `FakeLabelStudio.fail`.
 CLOSED, TIMEOUT, BROKEN_JSON, HTML_PAGE = "closed connection", "timeout", "broken JSON", "HTML page"
@@ -256,14 +258,15 @@ class FakeLabelStudio:
     ) -> dict[str, Any]:
         """Submit an annotation (label None, or no labels: an empty one; or any result). Gives the webhook."""
         project = self.projects[project_id]
+        annotation_id = self._new_id()
         annotation = {
-            "id": self._new_id(),
-            "result": result if result is not None else [_choice(from_name, label)] if label else [],
+            "id": annotation_id,
+            "result": result if result is not None else [_item(annotation_id, from_name, label)] if label else [],
             "was_cancelled": skip,
             "ground_truth": False,
             "created_at": self._moment(),
             "updated_at": self._moment(),
-            "lead_time": None,
+            "lead_time": LEAD_SECONDS,
             "task": task_id,
             "project": project_id,
             "completed_by": user_id,
@@ -278,7 +281,19 @@ class FakeLabelStudio:
         """Change an annotation's label. Gives the webhook."""
         project = self.projects[project_id]
         annotation = project.annotations[annotation_id]
-        annotation |= {"result": [_choice(from_name, label)], "updated_at": self._moment(), "updated_by": 1}
+        result = [_item(annotation_id, from_name, label)]
+        annotation |= {"result": result, "lead_time": 2 * LEAD_SECONDS, "updated_at": self._moment(), "updated_by": 1}
+        self._touch(project, annotation["task"])
+        task = project.tasks[annotation["task"]]
+        return self._event("ANNOTATION_UPDATED", project, annotation=dict(annotation), task=task)
+
+    def mark_ground_truth(self, project_id: int, annotation_id: int) -> dict[str, Any]:
+        """Star an annotation: the task's others lose the star, and their times stay. Gives the webhook."""
+        project = self.projects[project_id]
+        annotation = project.annotations[annotation_id]
+        for other in project.annotations.values():
+            other["ground_truth"] &= other["task"] != annotation["task"]
+        annotation |= {"ground_truth": True, "updated_at": self._moment(), "updated_by": 1}
         self._touch(project, annotation["task"])
         task = project.tasks[annotation["task"]]
         return self._event("ANNOTATION_UPDATED", project, annotation=dict(annotation), task=task)
@@ -799,9 +814,17 @@ def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _choice(from_name: str, label: str | list[str]) -> dict[str, Any]:
+def _item(annotation_id: int, from_name: str, label: str | list[str]) -> dict[str, Any]:
+    """What the labelling page makes of the chosen labels."""
     chosen = label if isinstance(label, list) else [label]
-    return {"from_name": from_name, "to_name": "text", "type": "choices", "value": {"choices": chosen}}
+    return {
+        "value": {"choices": chosen},
+        "id": f"r{annotation_id:09}",
+        "from_name": from_name,
+        "to_name": "text",
+        "type": "choices",
+        "origin": "manual",
+    }
 
 
 def _connection_fields(body: dict[str, Any]) -> dict[str, Any]:

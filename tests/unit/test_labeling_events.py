@@ -65,6 +65,19 @@ def test_created_annotation_brings_its_task(payload: Payload) -> None:
     assert event.deleted_tasks == event.deleted_annotations == ()
 
 
+def test_created_annotation_says_how_long_it_took_and_what_stands_around_its_answers(payload: Payload) -> None:
+    event = read_event(payload("annotation_created_relation"))
+    assert event is not None
+    (annotation,) = event.annotations
+    assert (annotation.completed_by, annotation.lead_time, annotation.ground_truth) == (1, 7.251, False)
+    assert annotation.item_details == [
+        {"id": "aB3-xY9_kQ"},
+        {"id": "Zk81mN0pLw", "parentID": "aB3-xY9_kQ"},
+        {"from_id": "aB3-xY9_kQ", "to_id": "Zk81mN0pLw", "direction": "right", "labels": ["of"]},
+    ]
+    assert [one["type"] for one in annotation.result] == ["labels", "labels", "relation"]
+
+
 def test_skipped_task_is_an_annotation_without_answer(payload: Payload) -> None:
     event = read_event(payload("annotation_created_skipped"))
     assert event is not None
@@ -255,6 +268,86 @@ def test_annotation_without_result_is_empty() -> None:
 def test_result_items_keep_the_answer_and_drop_what_stands_around_it() -> None:
     item = choice("A") | {"id": "Ab1", "origin": "manual", "score": 0.7}
     assert read_annotation({"id": 1, "task": 2, "result": [item, "noise", None]}).result == [choice("A")]
+
+
+def test_equal_answers_are_equal_whatever_stands_around_them() -> None:
+    one, other = (
+        read_annotation({"id": 1, "task": 2, "lead_time": seconds, "result": [choice("A") | {"id": item_id}]})
+        for item_id, seconds in (("Ab1", 2.0), ("Cd2", 3.0))
+    )
+    assert one.result == other.result
+    assert (one.item_details, other.item_details) == ([{"id": "Ab1"}], [{"id": "Cd2"}])
+
+
+def details_of(*items: object) -> object:
+    return read_annotation({"id": 1, "task": 2, "result": list(items)}).item_details
+
+
+def test_sizes_of_what_is_marked_are_kept() -> None:
+    sizes = {"original_width": 640, "original_height": 480.5, "image_rotation": 0, "item_index": 2}
+    assert details_of({"id": "Ab1", **sizes, "origin": "manual"}) == [{"id": "Ab1", **sizes}]
+
+
+def test_details_stand_in_the_order_of_the_result() -> None:
+    assert details_of(choice("A"), "noise", {"id": "Ab1"}, None, {"type": "labels"}) == [{}, {"id": "Ab1"}, {}]
+    assert details_of(choice("A"), "noise") is None
+    assert details_of() is None
+
+
+def test_ids_that_are_numbers_are_read_as_text() -> None:
+    """As Label Studio takes them from an import."""
+    items = {"id": 17, "parentID": 0}, {"type": "relation", "from_id": 17, "to_id": "b"}
+    assert details_of(*items) == [{"id": "17", "parentID": "0"}, {"from_id": "17", "to_id": "b"}]
+
+
+def nested(depth: int) -> object:
+    inner: object = "x"
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+UNREADABLE = [None, True, "x" * 1_000_000, {"a": 1}, nested(500), [], float("nan"), float("inf"), 10**400, -1e300]
+
+
+@pytest.mark.parametrize("bad", UNREADABLE, ids=lambda bad: repr(bad)[:12])
+def test_details_that_make_no_sense_are_left_out_and_the_answer_stays(bad: object) -> None:
+    names = ("id", "parentID", "original_width", "original_height", "image_rotation", "item_index")
+    relation = {"type": "relation"} | dict.fromkeys(("from_id", "to_id", "direction", "labels"), bad)
+    item = choice("A") | dict.fromkeys(names, bad)
+    read = read_annotation({"id": 1, "task": 2, "result": [item, relation, {"id": "Ab1"}]})
+    assert read.item_details == [{}, {}, {"id": "Ab1"}]
+    assert read.result[0] == choice("A")
+
+
+def test_labels_of_a_relation_are_texts_and_not_too_many() -> None:
+    labels = ["of", None, 7, "x" * 1_000_000, ["by"], "by", *("of" for _ in range(100_000))]
+    (read,) = details_of({"type": "relation", "labels": labels})  # type: ignore[misc]
+    assert read["labels"][:3] == ["of", "by", "of"]
+    assert len(read["labels"]) < 200
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [(7.25, 7.25), (12, 12.0), (0, 0.0), (1e9, 1e9), *((bad, None) for bad in (-3, -0.5, 1e10, "7", *UNREADABLE))],
+    ids=lambda value: repr(value)[:12],
+)
+def test_lead_time_is_seconds_or_none(payload: Payload, told: object, seconds: float | None) -> None:
+    body = payload("annotation_created")
+    body["annotation"]["lead_time"] = told
+    event = read_event(body)
+    assert event is not None
+    assert [one.lead_time for one in event.annotations] == [seconds]
+    assert event.annotations[0].result == [choice("A")]
+
+
+@pytest.mark.parametrize("told", [True, False, None, 1, "true", [True]])
+def test_ground_truth_is_what_is_marked_so(payload: Payload, told: object) -> None:
+    body = payload("annotation_created")
+    body["annotation"]["ground_truth"] = told
+    event = read_event(body)
+    assert event is not None
+    assert [one.ground_truth for one in event.annotations] == [told is True]
 
 
 @pytest.mark.parametrize("updated_at", [7, True, {"a": 1}, ["2026"], "x" * 1000])

@@ -18,7 +18,8 @@ from label_studio_al.cli.local import free_port
 from label_studio_al.runtime.database import open_engine
 from label_studio_al.runtime.errors import SchemaTooNew
 from label_studio_al.store import Store, migrations, schema
-from tests.support.build import KEY, config_xml
+from tests.support.build import KEY, OTHER_KEY, config_xml
+from tests.support.columns import annotation_columns
 
 ROOT = Path(__file__).parents[2]
 STEPS = ROOT / "backend" / "label_studio_al" / "store" / "migrations" / "versions"
@@ -123,6 +124,32 @@ def test_rows_of_the_first_revision_survive(url: str, engine: sa.Engine) -> None
     migrate(url)
     assert differences(engine) == []
     the_project_is_whole(url)
+
+
+def test_upgrade_has_annotations_compared_once_more_while_turns_go_on(url: str, engine: sa.Engine) -> None:
+    """Those that a release read which did not keep how long they took, and what stands around their answers."""
+    step_to(engine, "0012")
+    times: dict[str, float | None] = {KEY: 5e8, OTHER_KEY: None}
+    with engine.begin() as connection:
+        for key, compared_at in times.items():
+            values = FIRST_COLUMNS | {"key": key, "compared_at": compared_at, "activity": '{"state": "starting"}'}
+            names = ", ".join(values)
+            marks = ", ".join(f":{name}" for name in values)
+            connection.execute(sa.text(f"INSERT INTO projects ({names}) VALUES ({marks})"), values)
+        row = {"key": KEY, "no": False, "at": "2026-11-23T12:00:00.500000Z"}
+        columns = "project_key, id, task_id, result, was_cancelled, updated_at, revision, is_deleted, completed_by"
+        values_of_one = ":key, 1, 7, '[]', :no, :at, 3, :no, 5"
+        connection.execute(sa.text(f"INSERT INTO annotations ({columns}) VALUES ({values_of_one})"), row)
+    migrate(url)
+    store = Store(url)
+    known, unread = store.projects.get(KEY), store.projects.get(OTHER_KEY)
+    # Long ago, not never: a project that was never compared does not train.
+    assert (known.compared_at, known.sync_wanted, known.revision) == (0.0, True, 7)
+    assert (unread.compared_at, unread.sync_wanted) == (None, False)
+    found = annotation_columns(store, KEY)[1]
+    assert (found["completed_by"], found["revision"]) == (5, 3)
+    assert (found["lead_time"], found["ground_truth"], found["item_details"]) == (None, False, None)
+    store.close()
 
 
 def test_tables_of_a_release_without_marks_are_taken_over(url: str, engine: sa.Engine) -> None:

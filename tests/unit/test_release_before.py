@@ -19,10 +19,11 @@ from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
+from tests.support.columns import annotation_columns
+from tests.support.fake_label_studio import LEAD_SECONDS, TOKEN, URL, FakeLabelStudio, FakeProject
 
 ARCHIVE = Path(__file__).parents[1] / "state" / "before_rooms.zip"
-# What must be as it was; the windows and models of versions are made anew.
+# What must be as it was; the windows and models of versions are made anew, and annotations say more than they did.
 KEPT = (
     "tasks",
     "annotations",
@@ -33,6 +34,8 @@ KEPT = (
     "autolabel_looks",
     "turns",
 )
+
+ANSWER = ("id", "task_id", "result", "was_cancelled", "updated_at", "is_deleted", "is_automatic", "completed_by")
 
 
 @pytest.fixture
@@ -63,6 +66,10 @@ def old_studio(folder: Path) -> FakeLabelStudio:
     for name, value in kept["project"].items():
         setattr(project, name, _by_number(value) if isinstance(value, dict) else value)
     project.drafted = set(kept["project"]["drafted"])
+    for annotation in project.annotations.values():
+        # That release kept neither, nor did the tests' Label Studio of then.
+        annotation["lead_time"] = LEAD_SECONDS
+        annotation["result"] = [{"id": f"r{annotation['id']}", **item} for item in annotation["result"]]
     fake.projects[project.id] = project
     for name in ("connections", "webhooks", "tabs"):
         setattr(fake, name, _by_number(kept[name]))
@@ -100,6 +107,8 @@ def test_everything_that_people_and_runs_made_stays(upgraded: tuple[Bench, FakeP
     bench.turn(project)
     for table, found in before.items():
         after = rows(folder, table)
+        if table == "annotations":
+            found, after = ([{name: row[name] for name in ANSWER} for row in some] for some in (found, after))
         assert not [row for row in found if row not in after], table
 
 
@@ -114,6 +123,20 @@ def test_model_is_trained_anew_at_the_first_turn_under_the_next_number(upgraded:
     # And it needs no third one.
     bench.settle(project)
     assert bench.version(project).number == version.number
+
+
+def test_what_that_release_did_not_keep_of_annotations_is_read_once(upgraded: tuple[Bench, FakeProject]) -> None:
+    bench, project = upgraded
+    assert {row["lead_time"] for row in annotation_columns(bench.store, project.key).values()} == {None}
+    bench.turn(project)
+    for annotation_id, row in annotation_columns(bench.store, project.key).items():
+        theirs = project.annotations[annotation_id]
+        assert row["lead_time"] == LEAD_SECONDS
+        assert json.loads(row["item_details"]) == [{"id": item["id"]} for item in theirs["result"]]
+    bench.settle(project)
+    bench.fake.calls.clear()
+    bench.turn(project, after_seconds=400)
+    assert f"GET /api/projects/{project.id}/export" not in bench.fake.names()
 
 
 def test_labels_go_on_to_train(upgraded: tuple[Bench, FakeProject]) -> None:

@@ -22,7 +22,7 @@ from label_studio_al.store import NewTasks, NewVersion, Store, Turn, Version, Ve
 from label_studio_al.store.activity import TRAINING, Activity
 from label_studio_al.store.turns import KEPT_TURNS
 from tests.support.build import KEY, OTHER_KEY, annotation, choice, config_xml, event, task
-from tests.support.columns import set_columns
+from tests.support.columns import annotation_columns, set_columns
 from tests.support.versions import new_version
 
 pytestmark = pytest.mark.both_databases
@@ -280,6 +280,44 @@ def test_deleting_twice_is_deleting(store: Store) -> None:
     assert store.tasks.counts(KEY) == {"tasks": 0, "annotations": 0}
 
 
+DETAILED = replace(annotation(1, 7), completed_by=5, lead_time=7.25, ground_truth=True, item_details=[{"id": "Ab1"}])
+DETAILS = ("completed_by", "lead_time", "ground_truth", "item_details")
+AS_KEPT = (5, 7.25, True, '[{"id":"Ab1"}]')
+
+
+def details(store: Store) -> dict[int, tuple[object, ...]]:
+    """What is kept of annotations beside their answers, by number."""
+    return {id: tuple(row[name] for name in DETAILS) for id, row in annotation_columns(store, KEY).items()}
+
+
+def test_annotation_keeps_who_gave_it_how_long_that_took_and_its_details(store: Store) -> None:
+    store.updates.hear(event(annotations=(DETAILED, annotation(2, 8))), 0.0)
+    assert details(store) == {1: AS_KEPT, 2: (None, None, False, None)}
+
+
+def test_equal_answers_are_one_object_whatever_their_details(store: Store) -> None:
+    other = replace(DETAILED, id=2, item_details=[{"id": "Cd2"}])
+    store.updates.hear(event(annotations=(DETAILED, other)), 0.0)
+    first, second = store.annotations.all(KEY)
+    assert first.result is second.result
+    # Nor are they read: these are all annotations of a project.
+    assert first.item_details is None
+
+
+@pytest.mark.parametrize("deletion", [{"deleted_annotations": (1,)}, {"deleted_tasks": (7,)}], ids=str)
+def test_nothing_of_a_deleted_annotation_stays(store: Store, deletion: dict[str, tuple[int, ...]]) -> None:
+    store.updates.hear(event(annotations=(DETAILED,)), 0.0)
+    store.updates.hear(event(**deletion), 0.0)
+    assert details(store) == {1: (None, None, False, None)}
+    assert annotation_columns(store, KEY)[1]["result"] == "[]"
+
+
+def test_details_are_forgotten_with_their_project(store: Store) -> None:
+    store.updates.hear(event(annotations=(DETAILED,)), 0.0)
+    store.projects.forget(KEY)
+    assert annotation_columns(store, KEY) == {}
+
+
 def test_thousands_of_rows_in_one_event(store: Store) -> None:
     ids = range(1, 2_501)
     store.updates.hear(event(tasks=tuple(map(task, ids)), annotations=tuple(annotation(one, one) for one in ids)), 0.0)
@@ -414,8 +452,18 @@ def test_sync_repairs_what_an_event_should_have_changed(store: Store) -> None:
     assert labels_of(store) == {1: [choice("B")]}
 
 
+@pytest.mark.parametrize("name", DETAILS)
+def test_sync_takes_over_details_that_changed_and_no_time_with_them(store: Store, name: str) -> None:
+    theirs = replace(DETAILED, **{name: getattr(annotation(1, 7), name)})  # type: ignore[arg-type]
+    for before, now in ((DETAILED, theirs), (theirs, DETAILED)):
+        compare(store, [], [before], revision(store))
+        compare(store, [], [now], revision(store))
+        kept = dict(zip(DETAILS, details(store)[1], strict=True))
+        assert (kept[name] == dict(zip(DETAILS, AS_KEPT, strict=True))[name]) == (now is DETAILED)
+
+
 def test_sync_that_finds_nothing_new_is_no_news(store: Store) -> None:
-    some = [annotation(1, 7), annotation(2, 7)]
+    some = [annotation(1, 7), replace(DETAILED, id=2)]
     store.updates.hear(event(tasks=(task(7),), annotations=tuple(some)), 0.0)
     since = revision(store)
     store.updates.compare_annotations(KEY, some, [], since)

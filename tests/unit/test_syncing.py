@@ -14,8 +14,8 @@ from label_studio_al.studio.client import Studio
 from label_studio_al.turns.syncing import COMPARE_AGAIN_SECONDS_A_TASK, COMPARE_SECONDS, CountCheck, Sync
 from tests.support.build import config_xml
 from tests.support.clock import FakeClock
-from tests.support.columns import set_columns
-from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject
+from tests.support.columns import annotation_columns, drop_details, set_columns
+from tests.support.fake_label_studio import LEAD_SECONDS, TOKEN, URL, FakeLabelStudio, FakeProject
 
 AT_ONCE, FOR_EVER = 0.0, float("inf")
 
@@ -48,6 +48,10 @@ class Setting:
         labels = {one.id: (one.task_id, one.updated_at) for one in self.store.annotations.all(self.key)}
         made = {one["id"]: (one["task"], one["updated_at"]) for one in self.project.annotations.values()}
         return (ours, labels) == (theirs, made)
+
+    def details(self) -> dict[int, tuple[Any, ...]]:
+        rows = annotation_columns(self.store, self.key)
+        return {id: (row["lead_time"], row["ground_truth"], row["item_details"]) for id, row in rows.items()}
 
     def n_listed(self) -> int:
         return self.fake.names().count("GET /api/tasks")
@@ -200,6 +204,37 @@ def test_everything_is_compared_once_a_day(setting: Setting) -> None:
     assert not setting.is_equal()
     assert setting.run(seconds_later=1)
     assert setting.is_equal()
+
+
+def test_details_that_an_older_release_did_not_keep_are_filled_in_by_one_comparison(setting: Setting) -> None:
+    for task_id in setting.ids[:4]:
+        setting.fake.annotate(1, task_id, "A")
+    setting.run()
+    kept = setting.details()
+    assert {seconds for seconds, *_ in kept.values()} == {LEAD_SECONDS}
+    assert len({text for *_, text in kept.values()}) == 4
+    drop_details(setting.store, setting.key)
+
+    assert setting.run()
+    assert setting.details() == kept
+    rows = annotation_columns(setting.store, setting.key)
+    assert setting.run()
+    # The newest change.
+    assert setting.n_listed() == 1
+    assert setting.run(seconds_later=COMPARE_SECONDS)
+    assert annotation_columns(setting.store, setting.key) == rows
+
+
+def test_ground_truth_that_another_annotation_took_is_none_here_too(setting: Setting) -> None:
+    for user_id in (1, 2):
+        setting.fake.annotate(1, setting.ids[3], "A", user_id=user_id)
+    first, second = setting.project.annotations
+    setting.fake.mark_ground_truth(1, first)
+    setting.run()
+    assert [is_true for _, is_true, _ in setting.details().values()] == [True, False]
+    setting.fake.mark_ground_truth(1, second)
+    setting.run()
+    assert [is_true for _, is_true, _ in setting.details().values()] == [False, True]
 
 
 def test_change_of_a_page_that_was_read_already_is_found_by_the_next_run(setting: Setting) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from label_studio_al.labeling.automatic import is_automatic
+from label_studio_al.labeling.details import item_details
 from label_studio_al.labeling.identity import project_key
 from label_studio_al.labeling.payloads import (
     ACTIONS,
@@ -25,7 +26,7 @@ from label_studio_al.labeling.payloads import (
 )
 from label_studio_al.runtime.errors import InvalidRequest
 
-# Of a result item we keep what was answered, not the ids and timings around it.
+# Of a result item, what was answered: equal answers are equal. What stands around it is kept beside it, as details.
 _KEPT = ("from_name", "to_name", "type", "value")
 
 
@@ -37,12 +38,13 @@ class Task:
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Annotation:
     """An answer to one task. `updated_at` is ISO 8601 in UTC, so texts compare like times.
 
     is_automatic: whether this backend set it, and no person has changed it since. completed_by: the number of the user
-    who made it; None if Label Studio does not say.
+    who made it. lead_time: how many seconds that took. item_details: see `details.py`. Each is None if Label Studio
+    does not say, and where it was not read.
     """
 
     id: int
@@ -52,6 +54,9 @@ class Annotation:
     updated_at: str
     is_automatic: bool = False
     completed_by: int | None = None
+    lead_time: float | None = None
+    ground_truth: bool = False
+    item_details: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,16 +133,18 @@ def _tasks(told: Iterable[TaskPayload]) -> tuple[Task, ...]:
 
 def _annotation(told: AnnotationPayload) -> Annotation:
     result = told.result or []
+    items = [item for item in result if isinstance(item, dict)]
     return Annotation(
         id=told.id,
         task_id=told.task,
-        result=[
-            {name: pruned(item.get(name), MAX_DEPTH) for name in _KEPT} for item in result if isinstance(item, dict)
-        ],
+        result=[{name: pruned(item.get(name), MAX_DEPTH) for name in _KEPT} for item in items],
         was_cancelled=bool(told.was_cancelled),
         updated_at=told.updated_at,
         is_automatic=is_automatic(result, told.updated_by, None if told.was_cancelled else told.parent_prediction),
         completed_by=_user(told.completed_by),
+        lead_time=told.lead_time,
+        ground_truth=told.ground_truth,
+        item_details=item_details(items),
     )
 
 

@@ -14,6 +14,8 @@ from label_studio_al.runtime.errors import InvalidRequest
 START_TRAINING = "START_TRAINING"
 # What is nested deeper than this is nothing that we read, and could not be written down again.
 MAX_DEPTH = 20
+# Thirty years. Label Studio takes any number (measured on 1.23.2).
+MAX_LEAD_SECONDS = 1e9
 # Of a value that is refused, so much is repeated.
 _SHOWN_CHARACTERS = 40
 
@@ -47,6 +49,12 @@ def pruned(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 def _prune_fields(data: object) -> object:
     return {name: pruned(value) for name, value in data.items()} if isinstance(data, dict) else data
+
+
+def _lead_time(value: object) -> float | None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value <= MAX_LEAD_SECONDS else None
 
 
 def _listed(value: object) -> object:
@@ -90,7 +98,10 @@ class ListedTaskPayload(TaskPayload):
 
 
 class AnnotationPayload(Named):
-    """An annotation, in a webhook or an export. completed_by: a user's number, or an object that holds it."""
+    """An annotation, in a webhook or an export. completed_by: a user's number, or an object that holds it.
+
+    lead_time: in seconds. One that makes no sense is read as none, and so is a ground_truth that is no boolean.
+    """
 
     task: Id
     result: list[Any] | None = None
@@ -99,6 +110,8 @@ class AnnotationPayload(Named):
     updated_by: Any = None
     parent_prediction: Any = None
     completed_by: Any = None
+    lead_time: Annotated[float | None, BeforeValidator(_lead_time)] = None
+    ground_truth: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
 
 
 class ProjectPayload(Payload):

@@ -109,6 +109,12 @@ annotations = sa.Table(
     sa.Column("is_automatic", sa.Boolean, nullable=False, server_default=sa.false()),
     # The number of the user who gave it, in Label Studio; none where it did not say.
     sa.Column("completed_by", sa.BigInteger),
+    # How many seconds that took; none where it did not say.
+    sa.Column("lead_time", sa.Float),
+    sa.Column("ground_truth", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Ids, parents and sizes of the result's items, and relations (labeling/details.py). Not in `result`: most results
+    # are equal, and turns read each different one once.
+    sa.Column("item_details", sa.Text),
     sa.Index("annotations_by_task", "project_key", "task_id"),
     sa.Index("annotations_by_revision", "project_key", "revision"),
 )

@@ -173,6 +173,9 @@ class Updates(Part):
                 "updated_at": annotation.updated_at,
                 "is_automatic": annotation.is_automatic,
                 "completed_by": annotation.completed_by,
+                "lead_time": annotation.lead_time,
+                "ground_truth": annotation.ground_truth,
+                "item_details": None if annotation.item_details is None else _json(annotation.item_details),
                 "revision": revision,
                 "is_deleted": False,
                 "since": since,
@@ -210,20 +213,26 @@ class Updates(Part):
                 sa.delete(schema.outcomes).where(predicted.project_key == key, predicted.task_id.in_(some))
             )
             theirs = (table.c.project_key == key) & table.c.task_id.in_(some)
-            connection.execute(sa.update(table).where(theirs).values(result="[]", revision=revision, is_deleted=True))
+            connection.execute(sa.update(table).where(theirs).values(_deleted_annotation(revision)))
 
     def _mark_annotations_deleted(
         self, connection: Connection, key: str, annotation_ids: Sequence[int], revision: int
     ) -> None:
         if not annotation_ids:
             return
-        mark = {"result": "[]", "revision": revision, "is_deleted": True}
+        mark = _deleted_annotation(revision)
         rows = [
             {"project_key": key, "id": id, "task_id": 0, "was_cancelled": False, "updated_at": "", **mark}
             for id in annotation_ids
         ]
         statement = self._insert(schema.annotations)
         connection.execute(statement.on_conflict_do_update(index_elements=["project_key", "id"], set_=mark), rows)
+
+
+def _deleted_annotation(revision: int) -> dict[str, Any]:
+    """A mark without content."""
+    nothing = dict.fromkeys(("completed_by", "lead_time", "item_details"))
+    return {**nothing, "result": "[]", "ground_truth": False, "revision": revision, "is_deleted": True}
 
 
 def _known(

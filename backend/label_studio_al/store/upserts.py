@@ -14,7 +14,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from label_studio_al.store import schema
 
 _ROWS_A_STATEMENT = 500
-_ANNOTATION = ("task_id", "result", "was_cancelled", "updated_at", "is_deleted", "is_automatic", "completed_by")
+_ANNOTATION = (
+    "task_id",
+    "result",
+    "was_cancelled",
+    "updated_at",
+    "is_deleted",
+    "is_automatic",
+    "completed_by",
+    "lead_time",
+    "ground_truth",
+    "item_details",
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from label_studio_al.cli.worker import needs_turn
 from label_studio_al.labeling import read_event
 from label_studio_al.store.activity import WAITING_FOR_A_CHANGE
 from tests.support.bench import TEXTS, TWO, Bench, config, truth
+from tests.support.columns import annotation_columns, drop_details
 from tests.support.turns import shown
 from tests.support.versions import asked
 
@@ -319,6 +320,49 @@ def test_lost_webhook_is_repaired_though_the_web_servers_clock_goes_otherwise(be
     bench.turn(project, after_seconds=bench.settings.sync_seconds)
 
     assert {one.task_id for one in bench.store.annotations.all(project.key)} == {heard, lost}
+
+
+def test_details_that_an_older_release_did_not_keep_make_no_new_version(bench: Bench) -> None:
+    project = bench.add()
+    bench.publish(project, 2)
+    bench.settle(project)
+    kept, version = annotation_columns(bench.store, project.key), bench.version(project)
+    measured = bench.store.measurements.all(project.key)
+    drop_details(bench.store, project.key)
+    bench.restart()
+    bench.fake.calls.clear()
+
+    state = bench.turn(project)
+
+    names = ("lead_time", "item_details")
+    found = annotation_columns(bench.store, project.key)
+    assert all(row[name] == kept[id][name] is not None for id, row in found.items() for name in names)
+    assert state.compared_at == bench.clock.now()
+    for _ in range(2):
+        assert (state.error, state.n_fresh, bench.version(project)) == (None, 0, version)
+        assert bench.store.measurements.all(project.key) == measured
+        assert {call.method for call in bench.fake.calls} == {"GET"}
+        bench.fake.calls.clear()
+        state = bench.turn(project, after_seconds=400)
+        # What changed is asked for, not the annotations.
+        assert f"GET /api/projects/{project.id}/export" not in bench.fake.names()
+    assert not needs_turn(state, bench.settings, bench.clock.now(), has_studio=True)
+
+
+def test_labels_train_while_an_upgrade_compares_everything(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("label_studio_al.studio.tasks.TASKS_A_PAGE", 5)
+    project = bench.add()
+    bench.publish(project, 1)
+    bench.settle(project)
+    drop_details(bench.store, project.key)
+    bench.label(project, 5)
+    monkeypatch.setattr("label_studio_al.turns.loop.SLICE_SECONDS", 0.0)
+    before = bench.version(project).number
+
+    state = bench.turn(project)
+
+    assert state.comparing_since is not None
+    assert bench.version(project).number == before + 1
 
 
 def test_deletions_that_were_not_heard_are_repaired_by_the_sync(bench: Bench) -> None:
