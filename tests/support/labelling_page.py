@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ from tests.support.studio import Served
 
 @dataclass(frozen=True)
 class Shown:
-    """A task as the page shows it. chosen: the choices that were filled in when it opened."""
+    """A task as the page shows it. predicted: the choices of its prediction; chosen: those that it opened with."""
 
     served: Served
+    predicted: list[str]
     chosen: list[str]
 
 
@@ -57,6 +59,12 @@ class LabellingPage:
             self._choices().locator("label", has_text=label).click()
         expect(self._page.locator("input:checked")).to_have_count(1)
 
+    def tick(self, labels: Collection[str], shown: Shown) -> None:
+        """Where any number may be chosen: choose these, and no other."""
+        for label in set(labels) ^ set(shown.chosen):
+            self._choices().locator("label", has_text=label).click()
+        expect(self._page.locator("input:checked")).to_have_count(len(labels))
+
     def submit(self) -> Shown:
         """Press Submit; gives the task that comes next."""
         began = time.perf_counter()
@@ -77,11 +85,12 @@ class LabellingPage:
         expect(self._page.get_by_text(text, exact=True).last).to_be_visible()
         prediction = (task["predictions"] or [{}])[-1]
         result = prediction.get("result") or []
-        label = result[0]["value"]["choices"][0] if result else None
-        if label is not None:
-            expect(self._page.locator("input:checked")).to_have_count(1)
+        predicted = result[0]["value"]["choices"] if result else []
+        ticked = self._page.locator("input:checked")
+        expect(ticked).to_have_count(len(predicted))
+        label = predicted[0] if predicted else None
         served = Served(task["id"], text, prediction.get("model_version"), prediction.get("score"), label, 0.0)
-        return Shown(served, [one.get_attribute("name") or "" for one in self._page.locator("input:checked").all()])
+        return Shown(served, predicted, [one.get_attribute("name") or "" for one in ticked.all()])
 
     def _hear(self, said: ConsoleMessage) -> None:
         address = said.location["url"]
