@@ -34,9 +34,7 @@ import numpy as np
 
 from benchmarks.scale.calls import CallFailedError, Connection
 from benchmarks.scale.texts import TextFile
-from benchmarks.texts import LABELS
 from label_studio_al.cli.local import free_port
-from tests.support.studio import choice, label_config
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 PAYLOADS = Path(__file__).parent.parent / "tests" / "payloads"
@@ -61,7 +59,7 @@ class Project:
     created_at: float
     first: int
     n_tasks: int
-    label_config: str = label_config(LABELS)
+    label_config: str
     model_version: str | None = ""
     sampling: str = "Sequential sampling"
     show_collab_predictions: bool = False
@@ -364,7 +362,7 @@ class BigLabelStudio:
                 project.log.append({"what": "dry", "at": time.time(), "task": task_id})
             project.locks[task_id] = user
             version = project.model_version if free else None
-        return 200, {"id": task_id, "version": version, "label": self.texts.label(task_id - 1)}
+        return 200, {"id": task_id, "version": version, "result": self.texts.result(task_id - 1)}
 
     def _submit(self, body: Any, _query: Mapping[str, str], task_id: int) -> Answer:
         """Store an annotation, then tell the backend; the annotator waits for both."""
@@ -399,7 +397,8 @@ class BigLabelStudio:
     def _make_project(self, body: Any, _query: Mapping[str, str]) -> Answer:
         project_id = self._new_id()
         title = body.get("title", f"project {project_id}")
-        self.projects[project_id] = Project(project_id, title, round(time.time(), 6), body["first"], body["n_tasks"])
+        made_at, rows = round(time.time(), 6), (body["first"], body["n_tasks"])
+        self.projects[project_id] = Project(project_id, title, made_at, *rows, self.texts.label_config)
         return 201, self._project_json(self.projects[project_id])
 
     def _import_labels(self, body: Any, _query: Mapping[str, str], project_id: int) -> Answer:
@@ -407,7 +406,7 @@ class BigLabelStudio:
         project = self.projects[project_id]
         with project.lock:
             made = [
-                self._annotate(project, task_id, choice(self.texts.label(task_id - 1)))
+                self._annotate(project, task_id, self.texts.result(task_id - 1))
                 for task_id in project.ids[: body["n"]].tolist()
             ]
         for start in range(0, len(made) if body["is_told"] else 0, BULK_WEBHOOK):
@@ -685,9 +684,9 @@ class RunningStudio:
         """Annotate the first n tasks. is_told: whether webhooks tell of it."""
         self._calls.call("POST", f"/bench/projects/{project_id}/labels", {"n": n, "is_told": is_told})
 
-    def submit(self, task_id: int, label: str) -> None:
+    def submit(self, task_id: int, result: list[dict[str, Any]]) -> None:
         """Press Submit."""
-        self._calls.call("POST", f"/api/tasks/{task_id}/annotations/", {"result": choice(label)})
+        self._calls.call("POST", f"/api/tasks/{task_id}/annotations/", {"result": result})
 
     def state(self, project_id: int) -> dict[str, Any]:
         """Where a project stands."""

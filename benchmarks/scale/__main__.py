@@ -1,6 +1,7 @@
 """How turns, answers and memory grow with the pool, the people and the machines.
 
     python -m benchmarks.scale [--sections turn,scoring,...] [--sizes 10000,100000,1000000] [--plot FILE.svg]
+    python -m benchmarks.scale --sections turn,scoring,predict --sizes 100000 --question multiple:20
 
 Prints Markdown tables. Everything at all three sizes takes about 40 minutes on two cores. All sections but `live`
 use a simulated Label Studio over HTTP (benchmarks/big_label_studio.py); the backend is always a real one, with
@@ -70,6 +71,10 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="SVG of turn time against size; measures further sizes for it")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument(
+        "--question", default="single", help="single: one of four labels (default); multiple:N: any of N labels"
+    )
+    parser.add_argument("--labelled", type=int, default=500, help="tasks that have a label at first (default: 500)")
+    parser.add_argument(
         "--fast-import", action="store_true", help="live: with Label Studio's own faster import of predictions"
     )
     given = parser.parse_args()
@@ -77,10 +82,13 @@ def main() -> None:
     if unknown := sorted(set(wanted) - set(names)):
         parser.error(f"no section {', '.join(unknown)}: use some of {', '.join(names)}")
     sizes = tuple(sorted(map(int, given.sizes.split(","))))
-    options = Options(sizes, given.seconds, given.minutes, given.plot, given.fast_import)
+    kind, _, offered = given.question.partition(":")
+    if (kind, bool(offered)) not in (("single", False), ("multiple", True)) or (offered and not offered.isdecimal()):
+        parser.error(f"--question is single or multiple:N, not {given.question}")
+    options = Options(sizes, given.seconds, given.minutes, given.plot, given.fast_import, given.labelled)
     with tempfile.TemporaryDirectory(prefix="al-scale-") as name:
         folder = Path(name)
-        texts = TextFile.make(folder / "texts", max(*sizes, 50_000))
+        texts = TextFile.make(folder / "texts", max(*sizes, 50_000), int(offered or 0))
         bench = Bench(folder, texts, options, Report())
         failed = run(bench, wanted)
     if given.json:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 from benchmarks.big_label_studio import RunningStudio
 from benchmarks.scale.bench import (
-    N_LABELLED,
     Bench,
     predict_body,
     project_of,
@@ -96,8 +95,8 @@ def _at_once(url: str, body: bytes, n: int) -> float:
 def _baseline(bench: Bench) -> Iterator[str]:
     """The address of the plain server."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.scale.baseline", str(port), str(bench.texts.folder), str(N_LABELLED)]
-    process = subprocess.Popen(command)
+    given = [str(port), str(bench.texts.folder), str(bench.options.n_labelled)]
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.scale.baseline", *given])
     try:
         connection = Connection(f"http://127.0.0.1:{port}", timeout=5)
         wait(lambda: _is_up(connection), "the plain server answers", 60)
@@ -149,7 +148,7 @@ def plan_of(
     bench: Bench, studio: RunningStudio, backend: BackendProcess, project_id: int, n_tasks: int, per_second: float
 ) -> Plan:
     """Labels of a project at a steady rate, and what else is asked meanwhile."""
-    first_row = min(N_LABELLED, n_tasks // 2)
+    first_row = bench.options.n_labels(n_tasks)
     project, key = project_of(studio, project_id), webhook_keys(Settings(model_dir=backend.folder))[0]
     set_up = {
         "project": project["key"],

@@ -11,20 +11,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import waitress
 from flask import Flask, request
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from benchmarks.scale.texts import TextFile
-from tests.support.studio import choice
+from tests.support.studio import choices
 
 
 def create_app(texts: TextFile, n_labelled: int) -> Flask:
     """A backend that only predicts."""
-    model = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10.0))
-    model.fit(texts.texts(0, n_labelled), texts.labels(0, n_labelled))
+    linear, chosen = LogisticRegression(C=10.0), [texts.chosen(row) for row in range(n_labelled)]
+    binarizer = MultiLabelBinarizer().fit(chosen)
+    if texts.offered:
+        model = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(linear))
+        model.fit(texts.texts(0, n_labelled), binarizer.transform(chosen))
+    else:
+        model = make_pipeline(TfidfVectorizer(), linear).fit(texts.texts(0, n_labelled), [one for (one,) in chosen])
     app = Flask(__name__)
 
     @app.get("/health")
@@ -34,8 +42,12 @@ def create_app(texts: TextFile, n_labelled: int) -> Flask:
     @app.post("/predict")
     def predict() -> dict[str, Any]:
         proba = model.predict_proba([task["data"]["text"] for task in request.get_json()["tasks"]])
-        best = zip(model.classes_[proba.argmax(axis=1)], proba.max(axis=1), strict=True)
-        return {"results": [{"result": choice(str(label)), "score": float(score)} for label, score in best]}
+        if texts.offered:
+            said, scores = binarizer.inverse_transform(proba >= 0.5), np.maximum(proba, 1 - proba).prod(axis=1)
+        else:
+            said, scores = model.classes_[proba.argmax(axis=1), None].tolist(), proba.max(axis=1)
+        pairs = zip(said, scores.tolist(), strict=True)
+        return {"results": [{"result": choices(labels), "score": score} for labels, score in pairs]}
 
     return app
 

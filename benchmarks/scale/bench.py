@@ -24,7 +24,6 @@ from label_studio_al.cli.connect import connect_project
 from label_studio_al.runtime.settings import Settings
 from tests.support.backend_process import BackendProcess
 
-N_LABELLED = 500
 SAMPLE_SECONDS = 0.25
 POLL_SECONDS = 0.05
 QUIET_SECONDS, QUIET_SHARE = 1.0, 0.1
@@ -42,6 +41,11 @@ class Options:
     minutes: float
     plot: Path | None
     has_fast_import: bool
+    n_labelled: int
+
+    def n_labels(self, n_tasks: int) -> int:
+        """How many tasks of a pool have a label when measuring begins."""
+        return min(self.n_labelled, n_tasks // 2)
 
 
 @dataclass
@@ -72,12 +76,12 @@ class Bench:
 
     @contextmanager
     def trained(self, name: str, n_tasks: int) -> Iterator[tuple[RunningStudio, BackendProcess, int]]:
-        """A project of that many tasks that has learnt 500 labels, and takes a turn at each further one."""
+        """A project of that many tasks that has learnt its labels, and takes a turn at each further one."""
         with self.studio() as studio, self.running_backend(studio, name) as backend:
             project_id = studio.make_project(n_tasks)
             connect(backend, studio, project_id, retrain_growth=0)
             wait(lambda: is_published(studio, project_id), "the first version", sync_limit(n_tasks))
-            n_labels = min(N_LABELLED, n_tasks // 2)
+            n_labels = self.options.n_labels(n_tasks)
             studio.import_labels(project_id, n_labels)
             wait_for_turn(backend, project_id, n_labels, sync_limit(n_tasks))
             yield studio, backend, project_id

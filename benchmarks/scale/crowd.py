@@ -14,7 +14,6 @@ from typing import Any
 from benchmarks.big_label_studio import RunningStudio
 from benchmarks.scale.calls import CallFailedError, Connection
 from benchmarks.scale.report import Report, percentile
-from tests.support.studio import choice
 
 GROWTH = 0.05
 SEED = 0
@@ -54,7 +53,7 @@ class Crowd:
             planned += self.seconds
             try:
                 task = connection.call("GET", f"/api/projects/{project_id}/next?user={place}")
-                answer = {"result": choice(task["label"])}
+                answer = {"result": task["result"]}
                 connection.call("POST", f"/api/tasks/{task['id']}/annotations/", answer)
             except CallFailedError as exc:
                 self.failures.append(str(exc))

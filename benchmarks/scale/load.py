@@ -19,7 +19,6 @@ from benchmarks.big_label_studio import moment_text
 from benchmarks.scale.bench import payload
 from benchmarks.scale.calls import CallFailedError, Connection
 from benchmarks.scale.texts import TextFile
-from tests.support.studio import choice
 
 FIRST_ANNOTATION = 10**9
 LEAD_SECONDS = 1.0
@@ -131,7 +130,7 @@ def _event(template: dict[str, Any], project: dict[str, Any], texts: TextFile, r
     """ANNOTATION_CREATED of a task, as recorded from a real Label Studio."""
     annotation = template["annotation"] | {
         "id": FIRST_ANNOTATION + number,
-        "result": choice(texts.label(row)),
+        "result": texts.result(row),
         "updated_at": moment_text(time.time()),
         "task": row + 1,
         "project": project["id"],

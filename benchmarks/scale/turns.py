@@ -6,15 +6,14 @@ import json
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.big_label_studio import RunningStudio
 from benchmarks.scale.bench import (
-    N_LABELLED,
     Bench,
+    Options,
     connect,
     cpu_seconds,
     is_published,
@@ -37,6 +36,7 @@ N_TURNS = 5
 PLOT_SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 TURN_SECONDS = {10_000: 0.2, 100_000: 0.6, 1_000_000: 3.0}
+MULTIPLE_CHOICE_TURN_SECONDS = {100_000: 1.0, 1_000_000: 3.0}
 SYNC_SECONDS = {10_000: 2.0, 100_000: 15.0, 1_000_000: 150.0}
 MEGABYTES = {10_000: 400.0, 100_000: 700.0, 1_000_000: 2_500.0}
 RESTART_SECONDS = {10_000: 3.0, 100_000: 3.0, 1_000_000: 5.0}
@@ -66,7 +66,7 @@ def turn_section(bench: Bench) -> None:
             exponent, factor = np.polyfit(np.log(list(seconds)), np.log(list(seconds.values())), 1)
             bench.report.row("turn time grows with the pool's size to the power of", None, "", f"{exponent:.2f}")
             if bench.options.plot:
-                draw(seconds, float(exponent), float(np.exp(factor)), bench.options.plot)
+                draw(seconds, float(exponent), float(np.exp(factor)), bench.options)
 
 
 def _one_size(bench: Bench, n_tasks: int) -> float:
@@ -75,7 +75,7 @@ def _one_size(bench: Bench, n_tasks: int) -> float:
         project_id = studio.make_project(n_tasks)
         with watching_memory(backend) as seen:
             _first_sync(bench, studio, backend, project_id, n_tasks)
-            n_labels = min(N_LABELLED, n_tasks // 2)
+            n_labels = bench.options.n_labels(n_tasks)
             studio.import_labels(project_id, n_labels)
             first = wait_for_turn(backend, project_id, n_labels, sync_limit(n_tasks))
             seconds = _turns(bench, studio, backend, project_id, n_tasks, n_labels, first)
@@ -86,6 +86,7 @@ def _one_size(bench: Bench, n_tasks: int) -> float:
             "memory, web and worker, resident after the turns", n_tasks, sum(now), aim, "MB", f" ({each})"
         )
         bench.report.at_most("the same, the highest so far", n_tasks, max(seen), aim, "MB")
+        _pages(bench, backend, project_of(studio, project_id)["key"], n_tasks)
         _restart(bench, studio, backend, project_id, n_tasks)
     return seconds
 
@@ -118,17 +119,19 @@ def _turns(
     """Further labels, each of which makes a turn; the median of our share of them."""
     turns = []
     for row in range(n_labels, n_labels + N_TURNS):
-        studio.submit(row + 1, bench.texts.label(row))
+        studio.submit(row + 1, bench.texts.result(row))
         turns.append(wait_for_turn(backend, project_id, row + 1, sync_limit(n_tasks)))
     seconds = statistics.median(map(own_seconds, turns))
     bench.report.at_most(
         f"one turn, our share, {n_labels} labels (median of {N_TURNS})",
         n_tasks,
         seconds,
-        limit(TURN_SECONDS, n_tasks),
+        limit(MULTIPLE_CHOICE_TURN_SECONDS if bench.texts.offered else TURN_SECONDS, n_tasks),
         "s",
         f" ({_steps(turns)}; {own_seconds(first):.2f} s where features and calibration are decided anew)",
     )
+    measuring = max(turn["steps"].get("measure", 0.0) for turn in (first, *turns))
+    bench.report.at_most("measuring the model after a turn, the longest", n_tasks, measuring, None, "s")
     return seconds
 
 
@@ -137,6 +140,20 @@ def _steps(turns: list[dict[str, Any]]) -> str:
     names = [name for name in turns[-1]["steps"] if name not in NOT_OURS]
     medians = {name: statistics.median(turn["steps"].get(name, 0.0) for turn in turns) for name in names}
     return ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in medians.items())
+
+
+def _pages(bench: Bench, backend: BackendProcess, key: str, n_tasks: int) -> None:
+    """What an admin looks at: the second time, when everything has been read once."""
+    connection = Connection(backend.url, {"Accept": "text/html"})
+    for what, path in (("the status page", f"/projects/{key}"), ("/status", "/status")):
+        for _ in range(2):
+            began = time.perf_counter()
+            status, content = connection.send("GET", path)
+            took = time.perf_counter() - began
+        if status != 200:
+            raise CallFailedError(f"{path} answered {status}")
+        bench.report.at_most(what, n_tasks, took, None, "s", f" ({len(content) / 1000:.0f} kB)")
+    connection.close()
 
 
 def _restart(bench: Bench, studio: RunningStudio, backend: BackendProcess, project_id: int, n_tasks: int) -> None:
@@ -161,7 +178,7 @@ def _restart(bench: Bench, studio: RunningStudio, backend: BackendProcess, proje
     bench.report.at_most("restart to ready (first /predict answered)", n_tasks, took, aim, "s")
 
 
-def draw(seconds: Mapping[int, float], exponent: float, factor: float, path: Path) -> None:
+def draw(seconds: Mapping[int, float], exponent: float, factor: float, options: Options) -> None:
     """The turn time against the pool's size, with its fit and the aims, as SVG."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -177,9 +194,10 @@ def draw(seconds: Mapping[int, float], exponent: float, factor: float, path: Pat
         axes.loglog(list(TURN_SECONDS), list(TURN_SECONDS.values()), "x", color="#D55E00", label="aim: at most")
         axes.set_xlabel("Tasks in the pool")
         axes.set_ylabel("Seconds of one turn, our share")
-        axes.set_title(f"One turn with {N_LABELLED} labels", loc="left", fontsize=12, fontweight="bold")
+        axes.set_title(f"One turn with {options.n_labelled} labels", loc="left", fontsize=12, fontweight="bold")
         axes.grid(which="major", color="#e6e6e6")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        assert options.plot
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(options.plot, format="svg", metadata={"Date": None})

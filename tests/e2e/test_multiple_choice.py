@@ -17,7 +17,7 @@ from label_studio_al.store import Store
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.labelling_page import LabellingPage
-from tests.support.studio import Annotator, Truth, is_lowest, until
+from tests.support.studio import Annotator, Truth, choices, is_lowest, until
 from tests.support.topics import CONFIG, LABELS, texts
 from tests.support.topics import truth as labels_of
 
@@ -28,12 +28,6 @@ N_TASKS, N_LABELS = 120, 60
 READING_SECONDS = 0.5
 # On the page: tasks with which a model is trained before, and those that are labelled.
 N_BEFORE, N_ON_PAGE = 60, 9
-
-
-def result_of(labels: list[str]) -> list[dict[str, Any]]:
-    """As the page writes it: nothing ticked is an empty result."""
-    item = {"from_name": "topic", "to_name": "text", "type": "choices", "value": {"choices": labels}}
-    return [item] if labels else []
 
 
 def labels_in(result: list[dict[str, Any]]) -> list[str]:
@@ -58,7 +52,7 @@ def test_sixty_sets_are_labelled_in_order_and_none_is_lost(
         assert is_lowest(served, before, truth.queue(project_id, me))
         said[task["id"]] = labels_of(task["data"]["text"])
         filled_in.append(labels_in(task["predictions"][-1]["result"]))
-        admin.call("POST", f"/api/tasks/{task['id']}/annotations/", {"result": result_of(said[task["id"]])})
+        admin.call("POST", f"/api/tasks/{task['id']}/annotations/", {"result": choices(said[task["id"]])})
     until(lambda: backend.is_at_rest(project_id, N_LABELS), "all labels are trained on")
 
     assert truth.labels(project_id) == N_LABELS == len(said)
@@ -84,7 +78,7 @@ def test_boxes_are_ticked_as_predicted_and_what_is_changed_arrives(
     made = admin.call("POST", "/api/projects/", {"title": "boxes in a browser", "label_config": CONFIG})
     project_id = int(made["id"])
     said_before = [
-        {"data": {"text": text}, "annotations": [{"result": result_of(labels_of(text))}]} for text in texts(N_BEFORE)
+        {"data": {"text": text}, "annotations": [{"result": choices(labels_of(text))}]} for text in texts(N_BEFORE)
     ]
     admin.call("POST", f"/api/projects/{project_id}/import", said_before)
     open_texts = [f"{words} word{n}" for n in range(4) for words in ("nothing", "cat engine", "engine roars")]

@@ -16,18 +16,24 @@ CHOICES = "topic"
 TEXT = "text"
 
 
-def label_config(labels: Sequence[str], field: str = "text") -> str:
-    """A single-choice config."""
+def label_config(labels: Sequence[str], field: str = "text", how_many: str = "single") -> str:
+    """A choice of labels. how_many: "single" or "multiple"."""
     choices = "".join(f'<Choice value="{label}"/>' for label in labels)
     return (
         f'<View><Text name="{TEXT}" value="${field}"/>'
-        f'<Choices name="{CHOICES}" toName="{TEXT}" choice="single">{choices}</Choices></View>'
+        f'<Choices name="{CHOICES}" toName="{TEXT}" choice="{how_many}">{choices}</Choices></View>'
     )
 
 
 def choice(label: str) -> list[dict[str, Any]]:
     """The result that the labelling page sends."""
-    return [{"from_name": CHOICES, "to_name": TEXT, "type": "choices", "value": {"choices": [label]}}]
+    return choices([label])
+
+
+def choices(labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The same where any number may be chosen: nothing ticked is an empty result."""
+    item = {"from_name": CHOICES, "to_name": TEXT, "type": "choices", "value": {"choices": [*labels]}}
+    return [item] if labels else []
 
 
 @dataclass(frozen=True)
