@@ -27,7 +27,17 @@ def fill(store: Store) -> Store:
     window = [(1, 0.9), (2, 0.8), (3, 0.7)]
     top_k = {1: [(EVIL, 0.41), ("B", 0.39)], 2: [("B", 0.6), (EVIL, 0.4)]}
     new = new_version(
-        4, 5.0, 0, "margin", (EVIL, "B"), {7: EVIL, 8: "B"}, None, b"a model", window, frozenset({2}), top_k=top_k
+        4,
+        5.0,
+        0,
+        "margin",
+        (EVIL, "B"),
+        {7: EVIL, 8: "B"},
+        None,
+        b"a model",
+        window,
+        audits=frozenset({2}),
+        top_k=top_k,
     )
     store.versions.publish(KEY, new, is_switched=True)
     set_columns(store, KEY, title=EVIL, n_tasks=3, n_fresh=12, n_due=20)
@@ -42,7 +52,7 @@ def fill(store: Store) -> Store:
         "stop": {"stop": False, "reason": "Keep labelling."},
         "forecast": {"reason": "Cannot tell yet."},
     }
-    store.measurements.record(KEY, Measurement(4, 2, 5.0, None, None, report))
+    store.measurements.record(KEY, Measurement("topic", 4, 2, 5.0, None, None, report))
     return store
 
 

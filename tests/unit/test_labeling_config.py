@@ -18,7 +18,7 @@ from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 from tests.support.build import choice, config_xml
 
 QUESTION = SingleChoice("topic", "text", ("A", "B"))
-CONFIG = LabelConfig(QUESTION, "text")
+CONFIG = LabelConfig((QUESTION,), "text")
 A_OR_B = '<Choice value="A"/><Choice value="B"/>'
 
 
@@ -49,7 +49,7 @@ def test_question_is_found_below_headers_and_styles() -> None:
         f'<View className="x"><Text name="body" value="$body"/></View>'
         f'<Choices name="kind" toName="body" choice="single-radio" required="true">{A_OR_B}</Choices>'
     )
-    assert parse_config(xml) == LabelConfig(SingleChoice("kind", "body", ("A", "B")), "body")
+    assert parse_config(xml) == LabelConfig((SingleChoice("kind", "body", ("A", "B")),), "body")
 
 
 def test_hypertext_is_a_text() -> None:
@@ -96,13 +96,6 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
         (
             about_text(f'<Choices name="topic" toName="text" choice="several">{A_OR_B}</Choices>'),
             "must be single or multiple choice, not choice='several'",
-        ),
-        (
-            about_text(
-                f'<Choices name="one" toName="text">{A_OR_B}</Choices>'
-                f'<Choices name="two" toName="text">{A_OR_B}</Choices>'
-            ),
-            "one question of a label config is learned, and this one asks 2: one, two",
         ),
         (about_text('<Choices name="topic" toName="text" value="$options"/>'), "must stand in the label config"),
         (config_xml(("A",)), "must offer 2 labels or more, not 1"),
@@ -156,7 +149,7 @@ BESIDE = about_text(
 
 
 def test_controls_beside_the_one_that_is_learned_are_left_to_people() -> None:
-    assert parse_config(BESIDE) == LabelConfig(QUESTION, "text", frozenset({"why", "part"}))
+    assert parse_config(BESIDE) == LabelConfig((QUESTION,), "text", frozenset({"why", "part"}))
     assert [(one.name, one.tag, one.question, one.reason) for one in read_controls(BESIDE)] == [
         ("topic", "Choices", QUESTION, ""),
         ("why", "TextArea", None, "no model for <TextArea> is built in"),
@@ -167,11 +160,37 @@ def test_controls_beside_the_one_that_is_learned_are_left_to_people() -> None:
 def test_what_people_write_into_other_controls_is_no_answer_and_no_fault() -> None:
     config, comment = parse_config(BESIDE), {"from_name": "why", "type": "textarea", "value": {"text": ["because"]}}
     relation = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
-    assert config.read([comment, choice("A"), relation]).answer == "A"
-    assert config.read([comment, relation]) == Reading()
-    assert config.read([choice("A", control="gone"), comment]).unread == "other_control"
+    assert config.read([comment, choice("A"), relation])["topic"].answer == "A"
+    assert config.read([comment, relation])["topic"] == Reading()
+    assert config.read([choice("A", control="gone"), comment])["topic"].unread == "other_control"
     sets = parse_config(BESIDE.replace('name="topic"', 'name="topic" choice="multiple"'))
-    assert sets.read([comment]).answer == "[]", "nothing ticked, with a comment"
+    assert sets.read([comment])["topic"].answer == "[]", "nothing ticked, with a comment"
+
+
+TWO_QUESTIONS = about_text(
+    f'<Choices name="one" toName="text">{A_OR_B}</Choices>'
+    f'<Choices name="two" toName="text" choice="multiple">{A_OR_B}</Choices>'
+)
+
+
+def test_each_control_that_is_learned_is_a_question() -> None:
+    config = parse_config(TWO_QUESTIONS)
+    assert config.names == ("one", "two")
+    readings = config.read([choice("A", control="one")])
+    assert {name: reading.answer for name, reading in readings.items()} == {"one": "A", "two": "[]"}
+    readings = config.read([choice("B", control="two")])
+    assert {name: reading.answer for name, reading in readings.items()} == {"one": None, "two": '["B"]'}
+    items = config.write({"two": ('["A", "B"]', 0.5), "one": ("B", 0.9)})
+    assert [(item["from_name"], item["value"]["choices"]) for item in items] == [("one", ["B"]), ("two", ["A", "B"])]
+
+
+def test_one_of_several_questions_is_named() -> None:
+    config = parse_config(TWO_QUESTIONS)
+    assert config.only("two").names == ("two",)
+    assert config.only("two").others == {"one"}
+    for name, rule in ((None, "say which with --question"), ("three", "asks one, two, not 'three'")):
+        with pytest.raises(InvalidRequest, match=rule):
+            config.only(name)
 
 
 def test_refused_config_is_refused_again() -> None:

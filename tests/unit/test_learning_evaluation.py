@@ -221,9 +221,9 @@ def test_rounding_above_1_is_no_error() -> None:
     assert Outcome("A", "A", 1.0000001, 10, is_audit=True).is_correct
 
 
-def test_version_without_labels_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="at least 1 label"):
-        Outcome("A", "A", 0.5, 0, is_audit=True)
+def test_version_of_fewer_labels_than_none_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="0 labels or more, not -1"):
+        Outcome("A", "A", 0.5, -1, is_audit=True)
 
 
 # Audit

@@ -15,7 +15,7 @@ from label_studio_al.pool.files import folder_of, with_shared_topics
 from label_studio_al.runtime.errors import ArtifactRejected
 from label_studio_al.store import Signer, Store, features_kind, model_kind
 from tests.support.build import KEY, config_xml
-from tests.support.versions import new_version
+from tests.support.versions import new_version, stored
 
 TEXTS = ["a cat", "a dog"]
 
@@ -41,7 +41,7 @@ class Setting:
         self.store.projects.register(key, config_xml(), None, 0.0)
         signed = self.signer.dump(self.features, features_kind(key, 0.0))
         features_id = features_id or self.store.features.save(key, "text", signed, 0.0)
-        artifact = self.signer.dump((self.classifier, "margin", Tuning("tfidf")), model_kind(key, number, 0.0))
+        artifact = self.signer.dump(stored(self.classifier, "margin", Tuning("tfidf")), model_kind(key, number, 0.0))
         new = new_version(number, 0.0, 0, "margin", ("A", "B"), {1: "A"}, features_id, artifact, [])
         return self.store.versions.publish(key, new, is_switched=True).id, features_id
 
@@ -66,7 +66,7 @@ def test_next_version_takes_over_the_features(setting: Setting) -> None:
     second, _ = setting.publish(2, features_id=features_id)
     model = models.get(KEY, second)
     assert model is not None
-    assert model.believe(["a cat"]).wide.shape == (1, 2)
+    assert model.believe(["a cat"])["topic"].wide.shape == (1, 2)
     assert setting.loaded == [features_id]
 
 

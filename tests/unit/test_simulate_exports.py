@@ -337,7 +337,7 @@ def test_labels_of_an_export_that_the_config_does_not_offer_are_reported(tmp_pat
     one, any_number = (read_data(str(path), config=config) for config in (A_OR_B, ANY_OF_A_AND_B))
     assert pairs(one) == [(f"text {n}", "A" if n % 2 else "B") for n in range(1, 9)]
     assert said(one, "hold something else") == (
-        "annotations that hold something else than the choices that are asked for: 1 of 10"
+        "annotations that hold something else than the answer that is asked for: 1 of 10"
     )
     assert pairs(any_number)[-1] == ("text 21", text_of("A"))
     assert said(one, "not in the label config, left out") == (

@@ -14,7 +14,7 @@ CONFIG = parse_config(config_xml(("A", "B", "C")))
 
 
 def trained_on(*annotations: Annotation) -> dict[int, str]:
-    return answers(annotations, CONFIG)
+    return answers(annotations, CONFIG)["topic"]
 
 
 def test_nothing_annotated_teaches_nothing() -> None:
