@@ -342,7 +342,7 @@ def test_labels_of_the_config_count_as_in_the_live_loop(tmp_path: Path) -> None:
         (b"hello", "the label config is not valid"),
         (b"", "the label config is empty"),
         (b"<View/>", "the label config has no control"),
-        (b'<View><Image name="i" value="$i"/><Choices name="c" toName="i"/></View>', "must point to a <Text>"),
+        (b'<View><Image name="i" value="$i"/><Choices name="c" toName="i"/></View>', "about <Image> is built in"),
         (b'<View><Text name="t" value="$t"/><Rating name="r" toName="t"/></View>', "no model for <Rating> is built in"),
     ],
 )

@@ -194,7 +194,7 @@ def _basis(case: Case) -> _Basis:
         "learnt": {name: sorted(answers.items()) for name, answers in trained_on.items()},
         "audits": {name: sorted(answers.items()) for name, answers in audits.items()},
         "labels": {name: one.labels for name, one in version.questions.items()},
-        "field": case.config.field,
+        "field": case.config.content.key,
         "features": [version.features_id, case.settings.features, case.settings.seed],
         "verify_share": case.settings.verify_share,
         "runs": [run.number for run in runs if run.state != UNDONE],

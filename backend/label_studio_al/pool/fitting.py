@@ -69,7 +69,7 @@ class Fitting:
 
     def stored(self) -> tuple[int, Fit] | None:
         """The newest features of the store with their id; None where they cannot be used."""
-        found = self._store.features.latest(self._key, self._config.field)
+        found = self._store.features.latest(self._key, self._config.content.key)
         if found is None:
             return None
         features_id, artifact = found
@@ -103,7 +103,7 @@ class Fitting:
 
     def save(self, signed: Signed) -> int:
         """Keep them; gives their id."""
-        return self._store.features.save(self._key, self._config.field, signed.artifact, signed.at)
+        return self._store.features.save(self._key, self._config.content.key, signed.artifact, signed.at)
 
     def _fit_of(self, features: Features, artifact: bytes) -> Fit:
         folder = self.folder_of(artifact)

@@ -68,7 +68,7 @@ class Pool:
     @property
     def field(self) -> str:
         """The task field that is read."""
-        return self._config.field
+        return self._config.content.key
 
     @property
     def features(self) -> Features:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from label_studio_al.labeling.tags import VARIABLE, Tag, read_tags
+from label_studio_al.labeling.content import Content, is_text, read_part
+from label_studio_al.labeling.tags import Tag, read_tags
 from label_studio_al.questions.base import Answer, Question, Reading
 from label_studio_al.questions.registry import find_kind
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
-_TEXT_OBJECTS = ("Text", "HyperText")
 # Controls that a sentence names.
 _SHOWN = 3
-# The steps of a path to a value in a task.
-_STEP = re.compile(r"[^.[\]]+")
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,14 @@ class Control:
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """Questions about a text, which is read from the task's `field`.
+    """Questions about what a task shows.
 
-    questions: in the config's order, one or more. field: a name, or a path to a nested value (`message.body`,
-    `parts[0].text`). others: names of the controls that are left to people.
+    questions: in the config's order, one or more. content: what is read of a task. others: names of the controls that
+    are left to people.
     """
 
     questions: tuple[Question, ...]
-    field: str
+    content: Content
     others: frozenset[str] = frozenset()
 
     @property
@@ -93,40 +91,8 @@ class LabelConfig:
         ]
 
     def text_of(self, data: Mapping[str, Any]) -> str | None:
-        """The task's text; None if the task has no such field or it holds no text.
-
-        A list of texts is one text with commas between, as the labelling page shows it. A text is only ever read: an
-        address or a path in it is never opened.
-        """
-        value = _value_at(data, self.field)
-        if isinstance(value, list):
-            parts = ["" if part is None else _text(part) for part in value]
-            return None if not parts or None in parts else ",".join(map(str, parts))
-        return _text(value)
-
-
-def _value_at(data: Mapping[str, Any], path: str) -> object:
-    """What a task holds at a path; a field with the whole path as its name goes first. None if there is nothing."""
-    if path in data:
-        return data[path]
-    value: object = data
-    for step in _STEP.findall(path):
-        if isinstance(value, Mapping):
-            value = value.get(step)
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return None
-    return value
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, str):
-        # Half a surrogate pair is valid JSON, but no text that a tokenizer or a file takes.
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    return None
+        """The task's text; None if it has none."""
+        return self.content.text_of(data)
 
 
 @lru_cache(maxsize=256)
@@ -146,11 +112,9 @@ def parse_config(xml: str) -> LabelConfig:
     if not learned:
         reasons = "; ".join(f"{control.name}, because {control.reason}" for control in found[:_SHOWN])
         raise UnsupportedConfig(f"nothing of the label config can be learned: {reasons}")
-    controls, objects = read_tags(xml)
-    asked = next(control for control in controls if control.name == learned[0].name)
-    field = _shown(asked, objects).value[1:]
+    _, objects = read_tags(xml)
     questions = tuple(control.question for control in learned if control.question is not None)
-    return LabelConfig(questions, field, frozenset(control.name for control in found if control.question is None))
+    return LabelConfig(questions, _content(objects), frozenset(one.name for one in found if one.question is None))
 
 
 def _control(control: Tag, objects: list[Tag]) -> Control:
@@ -165,29 +129,22 @@ def _control(control: Tag, objects: list[Tag]) -> Control:
 def _shown(control: Tag, objects: list[Tag]) -> Tag:
     """The text that a control asks about. Raises UnsupportedConfig with one sentence."""
     asked_about = [found for found in objects if found.name in control.to_name]
-    if len(asked_about) != 1:
+    if not asked_about:
         named = ", ".join(control.to_name) or "none"
-        raise UnsupportedConfig(f"<{control.tag}> must point to one object of the label config, not to {named}")
-    shown = asked_about[0]
-    if shown.tag not in _TEXT_OBJECTS:
-        raise UnsupportedConfig(f"<{control.tag}> must point to a <Text>, not to <{shown.tag}>")
-    if shown.attributes.get("valueType", "text") != "text":
-        raise UnsupportedConfig("the text must stand in the task: texts behind addresses are not fetched")
-    if shown.attributes.get("encoding", "none") != "none":
-        raise UnsupportedConfig(
-            f"the text must stand in the task as it is, not as {shown.attributes['encoding'][:20]!r}"
-        )
-    if not shown.value.startswith("$") and not VARIABLE.search(shown.value):
-        raise UnsupportedConfig(f'<{shown.tag}> must take its text from the task (value="$field")')
-    if not VARIABLE.fullmatch(shown.value):
-        raise UnsupportedConfig(
-            f'<{shown.tag}> must show one field of the task (value="$field", of letters, digits and _, or a path like '
-            f"$field.part[0]), not {shown.value[:60]!r}"
-        )
-    texts = [one.name for one in objects if one.tag in _TEXT_OBJECTS and VARIABLE.search(one.value)]
-    if len(texts) > 1:
-        raise UnsupportedConfig(
-            f"the label config shows {len(texts)} texts of a task ({', '.join(texts)[:100]}), "
-            "of which one would be read: put what is to be read into one field"
-        )
-    return shown
+        raise UnsupportedConfig(f"<{control.tag}> must point to an object of the label config, not to {named}")
+    texts = [found for found in asked_about if is_text(found)]
+    if not texts:
+        raise UnsupportedConfig(f"no model for a <{control.tag}> about <{asked_about[0].tag}> is built in")
+    for shown in texts:
+        read_part(shown)
+    return texts[0]
+
+
+def _content(objects: list[Tag]) -> Content:
+    """All texts that are shown: what stands beside the one that is asked about helps to answer, too."""
+    parts = []
+    for shown in filter(is_text, objects):
+        # What cannot be read, or is the same for all tasks, tells nothing.
+        with suppress(UnsupportedConfig):
+            parts.append(read_part(shown))
+    return Content(tuple(parts))

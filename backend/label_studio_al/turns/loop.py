@@ -340,7 +340,7 @@ class Loop:
 
     def _pool(self, key: str, config: LabelConfig) -> Pool:
         pool = self._pools.get(key)
-        if pool is None or pool.field != config.field:
+        if pool is None or pool.field != config.content.key:
             pool = Pool(key, config, self._means.of_pools())
             self._pools[key] = pool
         return pool
@@ -369,7 +369,9 @@ def _unread(config: LabelConfig, pool: Pool, ignored: Mapping[str, Sequence[int]
     """What Label Studio has and nothing is trained on, for people: reason, number, an example task, a sentence."""
     found: list[tuple[str, Sequence[int] | Array, str, str]] = []
     if len(pool.without_text) > TASKS_WITHOUT_TEXT_ALLOWED:
-        what = f"{len(pool.without_text)} tasks have no text in the field {config.field!r}"
+        fields = ", ".join(map(repr, config.content.fields))
+        where = f"the field {fields}" if len(config.content.fields) == 1 else f"the fields {fields}"
+        what = f"{len(pool.without_text)} tasks have no text in {where}"
         found.append(("no_text", pool.without_text, what, "they are neither asked nor trained on"))
     for reason, task_ids in ignored.items():
         found.append((reason, task_ids, f"{len(task_ids)} annotations {UNREAD[reason]}", "they do not train"))

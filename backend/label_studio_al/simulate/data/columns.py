@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from label_studio_al.exporting import tables
+from label_studio_al.labeling.content import field_content
 from label_studio_al.questions import LabelConfig, Question, column_question
 from label_studio_al.questions.choices import json_list
 from label_studio_al.runtime.errors import InvalidRequest
@@ -43,8 +44,9 @@ class Said:
     @property
     def names(self) -> set[str]:
         """The names that a table may have, by which its columns are found."""
-        text, label = (self.config.field, self.config.question.name) if self.config else (TEXT, LABEL)
-        return {self.text or text, SPLIT, *([self.label] if self.label else [label, LABEL, LABELS])}
+        texts, label = (self.config.content.fields, self.config.question.name) if self.config else ((TEXT,), LABEL)
+        texts = texts if self.text is None else (self.text,)
+        return {*texts, SPLIT, *([self.label] if self.label else [label, LABEL, LABELS])}
 
 
 def rows_of(table: Table, said: Said) -> Found:
@@ -78,12 +80,14 @@ def text_reader(table: Table, said: Said) -> tuple[str, Callable[[Mapping[str, A
     if said.config is None:
         name = column(table, said.text or TEXT, TEXT_OPTION)
         return name, lambda record: record.get(name)
-    wanted = said.text or said.config.field
-    path = find(table, wanted) or wanted
-    config = replace(said.config, field=path)
-    if path not in table.names and all(config.text_of(record) is None for _, record in table.records):
+    content = said.config.content if said.text is None else field_content(said.text)
+    wanted = content.fields[0]
+    if content == field_content(wanted):
+        wanted = find(table, wanted) or wanted
+        content = field_content(wanted)
+    if wanted not in table.names and all(content.text_of(record) is None for _, record in table.records):
         column(table, wanted, TEXT_OPTION)
-    return path, config.text_of
+    return ", ".join(content.fields), content.text_of
 
 
 def _label(table: Table, said: Said, text: str) -> str:

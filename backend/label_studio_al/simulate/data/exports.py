@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from label_studio_al.labeling import Task, read_annotation, read_task
+from label_studio_al.labeling.content import field_content
 from label_studio_al.questions import (
     UNREAD,
     LabelConfig,
@@ -86,7 +87,7 @@ def rows_of_export(table: Table, said: Said) -> Found:
         if not some:
             rows.append(unanswered)
     n_automatic = sum(one.is_automatic for some in given for one in some)
-    notes = [f"the text is {config.field}, the label {control}"]
+    notes = [f"the text is {', '.join(config.content.fields)}, the label {control}"]
     if n_automatic:
         notes.append(f"labels that autolabel set, left out: {n_automatic} (nobody checked them)")
     if said.config is None:
@@ -99,9 +100,9 @@ def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]])
     fields = {field for task in tasks for field, value in task.data.items() if isinstance(value, str)}
     controls = {str(item["from_name"]) for item in answers}
     if said.config is not None:
-        config = said.config if said.text is None else replace(said.config, field=said.text)
+        config = said.config if said.text is None else replace(said.config, content=field_content(said.text))
         if all(config.text_of(task.data) is None for task in tasks):
-            _one_of(fields, config.field, "text field", TEXT_OPTION)
+            _one_of(fields, config.content.fields[0], "text field", TEXT_OPTION)
         if controls:
             _one_of(controls, said.label or config.question.name, "control", LABEL_OPTION)
         return config
@@ -111,7 +112,7 @@ def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]])
     # An object is often named like the field that it shows.
     shown = fields & {str(item["to_name"]) for item in answers}
     only = said.text or (next(iter(shown)) if len(shown) == 1 else None)
-    return LabelConfig((question_of(answers),), _one_of(fields, only, "text field", TEXT_OPTION))
+    return LabelConfig((question_of(answers),), field_content(_one_of(fields, only, "text field", TEXT_OPTION)))
 
 
 def _telling(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,12 +209,12 @@ def _answer(row: Row, record: Mapping[str, Any]) -> Row:
     return replace(row, task=f"{word(record.get(_TASK))} {row.content}", time=word(record.get(_TIME)))
 
 
-def _columns(table: Table, said: Said) -> tuple[str, str]:
-    """Where the text and the label are: under the names that the project gave them."""
+def _columns(table: Table, said: Said) -> tuple[str | None, str]:
+    """Where the text and the label are: under the names that the project gave them. No text: as the config says."""
     if said.config is not None:
-        field = said.config.field
-        text = f"{_COLLIDED}{field}" if f"{_COLLIDED}{field}" in table.names else field
-        return said.text or text, column(table, said.label or said.config.question.name, LABEL_OPTION)
+        return said.text or _collided(said.config, table), column(
+            table, said.label or said.config.question.name, LABEL_OPTION
+        )
     text_field, label_field = said.text, said.label
     free = [name for name in table.names if name not in (*FIXED, *_SOMETIMES)]
     collided = [name for name in free if name.startswith(_COLLIDED) and name.removeprefix(_COLLIDED) in free]
@@ -228,6 +229,13 @@ def _columns(table: Table, said: Said) -> tuple[str, str]:
         label_field = min(free, key=lambda name: (n_different[name], name))
     label = _column_of([name for name in free if name != text_field], table, label_field, LABEL, LABEL_OPTION)
     return _column_of([name for name in free if name != label], table, text_field, TEXT, TEXT_OPTION), label
+
+
+def _collided(config: LabelConfig, table: Table) -> str | None:
+    """The column of the config's only field where the control took its name; None where it did not."""
+    (field, *others) = config.content.fields
+    collided = f"{_COLLIDED}{field}"
+    return collided if not others and collided in table.names else None
 
 
 def _column_of(left: list[str], table: Table, named: str | None, usual: str, option: str) -> str:

@@ -1,0 +1,231 @@
+"""What of a task is read: the texts that the labelling page shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from html.parser import HTMLParser
+from typing import Any
+
+from label_studio_al.labeling.tags import VARIABLE, Tag
+from label_studio_al.runtime.errors import UnsupportedConfig
+
+# The steps of a path to a value in a task.
+_STEP = re.compile(r"[^.[\]]+")
+# The labelling page takes the name to end before the hyphen.
+_ODD_NAME = re.compile(VARIABLE.pattern + r"-\w", re.ASCII)
+# Of HTML, what is no text that a page shows.
+_HIDDEN = frozenset(("script", "style", "head", "template", "noscript"))
+# A dialogue or a table may have thousands of lines: only the beginning of a text is ever learned from.
+MAX_LINES = 2_000
+MAX_DEPTH = 8
+# Tags take their part of a document, of which only the beginning is ever learned from.
+MAX_HTML_CHARACTERS = 200_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object of the label config that shows a text. value: what it shows, such as `$text` or `$title: $body`.
+
+    name_key, text_key: of a dialogue, which fields of a line hold the speaker and the words.
+    """
+
+    tag: str
+    value: str
+    name_key: str = "author"
+    text_key: str = "text"
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the fields that it reads, or paths to them (`message.body`, `parts[0].text`)."""
+        return [found[1:] for found in VARIABLE.findall(self.value)]
+
+    def text_of(self, data: Mapping[str, Any]) -> str | None:
+        """The task's text; None if the task has no such fields or they hold no text."""
+        if VARIABLE.fullmatch(self.value):
+            return self._shown(value_at(data, self.value[1:]))
+        found = {name: self._shown(value_at(data, name)) for name in self.fields}
+        if all(text is None for text in found.values()):
+            return None
+        return VARIABLE.sub(lambda match: found[match[0][1:]] or "", self.value)
+
+    def _shown(self, value: object) -> str | None:
+        read = _READERS.get(self.tag)
+        return plain_text(value) if read is None else read(self, value)
+
+
+@dataclass(frozen=True)
+class Content:
+    """The texts of a task, one after the other."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields that are read, or paths to them."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.fields))
+
+    @cached_property
+    def key(self) -> str:
+        """The same for the same content: what was made of another one is made anew. Of one field, its name."""
+        (first, *others) = self.parts
+        if not others and first.tag == "Text" and VARIABLE.fullmatch(first.value):
+            return first.value[1:]
+        return " + ".join(f"{part.tag} {part.value} {part.name_key} {part.text_key}" for part in self.parts)
+
+    def text_of(self, data: Mapping[str, Any]) -> str | None:
+        """The texts that the task has, a blank line between them; None if it has none.
+
+        A text is only ever read: an address or a path in it is never opened.
+        """
+        found = [text for part in self.parts if (text := part.text_of(data)) is not None]
+        return "\n\n".join(found) if found else None
+
+
+def field_content(path: str) -> Content:
+    """The text in one field."""
+    return Content((Part("Text", f"${path}"),))
+
+
+def is_text(shown: Tag) -> bool:
+    """Whether an object shows texts."""
+    return shown.tag in ("Text", "HyperText", *_READERS)
+
+
+def read_part(shown: Tag) -> Part:
+    """How an object's text is read. Raises UnsupportedConfig with one sentence where it cannot be read."""
+    attributes = shown.attributes
+    if attributes.get("valueType", attributes.get("valuetype", "text")) == "url":
+        raise UnsupportedConfig("the text must stand in the task: texts behind addresses are not fetched")
+    if attributes.get("encoding", "none") != "none":
+        raise UnsupportedConfig(f"the text must stand in the task as it is, not as {attributes['encoding'][:20]!r}")
+    if not VARIABLE.search(shown.value) or _ODD_NAME.search(shown.value):
+        rule = "of letters, digits and _, or a path like $field.part[0]"
+        raise UnsupportedConfig(
+            f'<{shown.tag}> must take its text from the task (value="$field", {rule}), not {shown.value[:60]!r}'
+        )
+    keys = attributes.get("nameKey", attributes.get("namekey")), attributes.get("textKey", attributes.get("textkey"))
+    return Part(shown.tag, shown.value, keys[0] or Part.name_key, keys[1] or Part.text_key)
+
+
+def value_at(data: Mapping[str, Any], path: str) -> object:
+    """What a task holds at a path; a field with the whole path as its name goes first. None if there is nothing."""
+    if path in data:
+        return data[path]
+    value: object = data
+    for step in _STEP.findall(path):
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def plain_text(value: object) -> str | None:
+    """A text, a number or a list of these, which is one text with commas between, as the labelling page shows it."""
+    if isinstance(value, list):
+        parts = ["" if part is None else _text(part) for part in value]
+        return None if not parts or None in parts else ",".join(map(str, parts))
+    return _text(value)
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        # Half a surrogate pair is valid JSON, but no text that a tokenizer or a file takes.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+class _Words(HTMLParser):
+    """The text of an HTML document, without tags, scripts and comments."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A tag parts words."""
+        self._hidden += tag in _HIDDEN
+        self.found.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        """As the beginning."""
+        self._hidden = max(0, self._hidden - (tag in _HIDDEN))
+        self.found.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        """What is shown."""
+        if not self._hidden:
+            self.found.append(data)
+
+
+def _hypertext(_: Part, value: object) -> str | None:
+    text = plain_text(value)
+    if text is None or ("<" not in text and "&" not in text):
+        return text
+    reader = _Words()
+    reader.feed(text[:MAX_HTML_CHARACTERS])
+    reader.close()
+    return " ".join("".join(reader.found).split())
+
+
+def _dialogue(part: Part, value: object) -> str | None:
+    """A line for each thing that was said, with the speaker before it."""
+    if not isinstance(value, list):
+        return plain_text(value)
+    return _joined(_line(part, one) for one in value[:MAX_LINES])
+
+
+def _line(part: Part, said: object) -> str | None:
+    if not isinstance(said, Mapping):
+        return plain_text(said)
+    name, words = plain_text(said.get(part.name_key)), plain_text(said.get(part.text_key))
+    return words if words is None or name is None else f"{name}: {words}"
+
+
+def _table(_: Part, value: object) -> str | None:
+    """A line for each cell, with its name before it."""
+    if not isinstance(value, (Mapping, list)):
+        return plain_text(value)
+    return _joined(_cells(value))
+
+
+def _cells(value: object, name: str = "", depth: int = 0) -> Iterator[str | None]:
+    pairs: Iterable[tuple[object, object]] = ()
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(value, Mapping):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = ((name, one) for one in value[:MAX_LINES])
+    else:
+        text = plain_text(value)
+        yield None if text is None else f"{name}: {text}" if name else text
+    for key, one in pairs:
+        yield from _cells(one, str(key), depth + 1)
+
+
+def _items(_: Part, value: object) -> str | None:
+    """The titles and bodies of a list's items."""
+    if not isinstance(value, list):
+        return plain_text(value)
+    return _joined(
+        plain_text(one.get(key)) if isinstance(one, Mapping) else plain_text(one)
+        for one in value[:MAX_LINES]
+        for key in ("title", "body")[: 2 if isinstance(one, Mapping) else 1]
+    )
+
+
+def _joined(lines: Iterable[str | None]) -> str | None:
+    found = [line for line in lines if line]
+    return "\n".join(found) if found else None
+
+
+_READERS = {"HyperText": _hypertext, "Paragraphs": _dialogue, "Table": _table, "List": _items}

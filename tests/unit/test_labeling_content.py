@@ -1,0 +1,121 @@
+"""What of a task is read: the texts that the labelling page shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from label_studio_al.labeling.content import MAX_LINES
+from label_studio_al.questions import LabelConfig, parse_config
+
+CHOICES = '<Choices name="topic" toName="{about}"><Choice value="A"/><Choice value="B"/></Choices>'
+
+
+def config(shown: str, about: str = "text") -> LabelConfig:
+    return parse_config(f"<View>{shown}{CHOICES.format(about=about)}</View>")
+
+
+def text(shown: str, **data: Any) -> str | None:
+    return config(shown).text_of(data)
+
+
+def test_texts_that_stand_beside_each_other_are_all_read_in_their_order() -> None:
+    found = config('<Text name="title" value="$title"/><Text name="text" value="$body"/>')
+    assert found.content.fields == ("title", "body")
+    assert found.text_of({"title": "A cat", "body": "It sleeps."}) == "A cat\n\nIt sleeps."
+    assert found.text_of({"body": "It sleeps."}) == "It sleeps."
+    assert found.text_of({"other": "x"}) is None
+
+
+def test_what_is_the_same_for_all_tasks_or_behind_an_address_is_not_read() -> None:
+    found = config(
+        '<Text name="hint" value="Read it"/><Text name="far" value="$url" valueType="url"/>'
+        '<Text name="text" value="$body"/>'
+    )
+    assert found.content.fields == ("body",)
+
+
+def test_control_that_asks_about_two_objects_is_learned_from_both() -> None:
+    found = config('<Text name="a" value="$a"/><Text name="text" value="$b"/>', about="a,text")
+    assert found.text_of({"a": "one", "b": "two"}) == "one\n\ntwo"
+
+
+def test_several_fields_in_one_value_are_put_in() -> None:
+    shown = '<Text name="text" value="Q: $q.x - $b[0]"/>'
+    assert text(shown, q={"x": "why"}, b=["so"]) == "Q: why - so"
+    assert text(shown, b=["so"]) == "Q:  - so"
+    assert text(shown, other=1) is None
+    assert config(shown).content.fields == ("q.x", "b[0]")
+
+
+HTML = '<HyperText name="text" value="$html"/>'
+
+
+@pytest.mark.parametrize(
+    ("html", "found"),
+    [
+        ("<p>A <b>cat</b></p><p>sleeps</p>", "A cat sleeps"),
+        ("no tags &amp; one entity", "no tags & one entity"),
+        ("<script>alert('x')</script><style>p {}</style>seen<!-- not -->", "seen"),
+        ("<p>never <b>closed", "never closed"),
+        ("2 < 3", "2 < 3"),
+        ("plain", "plain"),
+        ("", ""),
+    ],
+)
+def test_html_is_read_without_its_tags(html: str, found: str) -> None:
+    assert text(HTML, html=html) == found
+
+
+def test_dialogue_is_read_with_its_speakers() -> None:
+    shown = '<Paragraphs name="text" value="$talk" nameKey="who" textKey="says"/>'
+    talk = [{"who": "Ann", "says": "Hello"}, {"says": "Who is there?"}, {"who": "Bob"}, 3, None]
+    assert text(shown, talk=talk) == "Ann: Hello\nWho is there?\n3"
+    assert text(shown, talk=[]) is None
+    assert text(shown, talk="all in one text") == "all in one text"
+    assert text('<Paragraphs name="text" value="$talk"/>', talk=[{"author": "Ann", "text": "Hi"}]) == "Ann: Hi"
+
+
+def test_long_dialogue_is_read_from_its_beginning() -> None:
+    found = text('<Paragraphs name="text" value="$talk"/>', talk=[{"text": f"line {n}"} for n in range(5_000)])
+    assert found is not None
+    assert len(found.splitlines()) == MAX_LINES
+
+
+def test_table_is_read_with_its_names() -> None:
+    shown = '<Table name="text" value="$item"/>'
+    assert text(shown, item={"name": "chair", "price": 5, "tags": ["old", "red"], "none": None}) == (
+        "name: chair\nprice: 5\ntags: old\ntags: red"
+    )
+    assert text(shown, item={}) is None
+    nested: dict[str, Any] = {}
+    for _ in range(200):
+        nested = {"deeper": nested, "x": "y"}
+    assert text(shown, item=nested) is not None
+
+
+def test_list_is_read_with_titles_and_bodies() -> None:
+    shown = '<List name="text" value="$items"/>'
+    items = [{"id": 1, "title": "First", "body": "one"}, {"id": 2, "title": "Second"}, "bare", {"id": 3}]
+    assert text(shown, items=items) == "First\none\nSecond\nbare"
+
+
+def test_field_that_is_a_list_or_a_text_is_read_either_way() -> None:
+    shown = '<Text name="text" value="$t"/>'
+    assert (text(shown, t="one"), text(shown, t=["one", 2]), text(shown, t={"no": 1})) == ("one", "one,2", None)
+
+
+def test_content_that_is_read_otherwise_has_another_key() -> None:
+    keys = {
+        config(shown).content.key
+        for shown in (
+            '<Text name="text" value="$a"/>',
+            '<HyperText name="text" value="$a"/>',
+            '<Text name="x" value="$b"/><Text name="text" value="$a"/>',
+            '<Paragraphs name="text" value="$a"/>',
+            '<Paragraphs name="text" value="$a" nameKey="who"/>',
+        )
+    }
+    assert len(keys) == 5
+    assert config('<Text name="text" value="$a"/>').content.key == "a", "as releases before named it"
