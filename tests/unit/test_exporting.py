@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import sysconfig
+import unicodedata
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,7 @@ from tests.support.bench import TEXTS, Bench, truth
 from tests.support.build import event, task
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
+from tests.support.languages import LANGUAGES
 from tests.support.queries import labelled
 from tests.support.versions import asked
 
@@ -110,6 +112,18 @@ def test_pipeline_gives_our_probabilities(encoder: str | None, choice: str, n_la
     np.testing.assert_allclose(pipeline.predict_proba(texts), model.believe(texts).wide, atol=1e-6)
     assert list(pipeline.classes_) == [f"label {n}" for n in range(n_labels)]
     assert has_embeddings(model) == (choice != "tfidf")
+
+
+@pytest.mark.parametrize("name", list(LANGUAGES))
+def test_pipeline_splits_the_words_of_any_language_as_we_do(name: str) -> None:
+    texts, labels = LANGUAGES[name].sentences(40)
+    features, rows = Features.fit_transform(texts, None)
+    tuning = Tuning("tfidf")
+    model = QuestionModel(features, train(labelled(rows, np.array(labels)), features.choices(), tuning), tuning)
+    pipeline = as_pipeline(features, model.classifier)
+    spelt_otherwise = [unicodedata.normalize("NFKD", text).upper() for text in texts]
+    assert compare(pipeline, model, [*texts, *spelt_otherwise, texts[0] + 100 * "\u0301\u0327"]).difference < 1e-6
+    assert list(pipeline.predict(spelt_otherwise)) == labels
 
 
 def test_forgotten_terms_are_left_out() -> None:

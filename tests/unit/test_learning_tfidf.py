@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS, TermCounts, terms_of, words_of
 from label_studio_al.learning.tfidf import LARGE_POOL, Tfidf
+from label_studio_al.learning.tokens import TOKEN
 
 
 def dense(features: Tfidf, *texts: str) -> np.ndarray:
@@ -115,7 +116,7 @@ def test_numbers_are_those_of_scikit_learn(n: int) -> None:
     texts = [" ".join(draw.choice(words, draw.integers(0, 12))) for _ in range(n)]
     reference = TfidfVectorizer(
         ngram_range=(1, 2),
-        token_pattern=r"\b\w+\b",
+        token_pattern=TOKEN,
         sublinear_tf=True,
         min_df=2 if n >= LARGE_POOL else 1,
         dtype=np.float32,

@@ -21,6 +21,7 @@ from label_studio_al.learning.features import Encoder, Features
 from label_studio_al.learning.model import QuestionModel
 from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS
 from label_studio_al.learning.tfidf import Tfidf
+from label_studio_al.learning.tokens import NORMALISING, TOKEN
 from label_studio_al.learning.topics import Topics
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import NotExportable
@@ -71,13 +72,17 @@ def _weights(features: Features, classifier: Learned) -> list[Array]:
     return np.split(weights, [n_terms, n_terms + features.topics.n_topics])
 
 
-def _tfidf(tfidf: Tfidf) -> TfidfVectorizer:
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+", sublinear_tf=True, dtype=np.float32)
+def _tfidf(tfidf: Tfidf) -> Pipeline:
+    """From texts to the TF-IDF of known terms."""
+    vectorizer = TfidfVectorizer(
+        ngram_range=(1, 2), lowercase=False, token_pattern=TOKEN, sublinear_tf=True, dtype=np.float32
+    )
     vectorizer.vocabulary_ = {term: column for column, term in enumerate(tfidf.terms)}
     vectorizer.fixed_vocabulary_ = False
     # Forgotten terms leave gaps in the columns, which scikit-learn does not know.
     vectorizer.idf_ = tfidf.idf[list(tfidf.terms.values())]
-    return vectorizer
+    steps = [(name, FunctionTransformer(partial(map, change))) for name, change in NORMALISING.items()]
+    return Pipeline([*steps, ("terms", vectorizer)])
 
 
 def _topics(topics: Topics, known: Array) -> Pipeline:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any
 
 import numpy as np
 
+from label_studio_al.learning.tokens import tokens_of
 from label_studio_al.learning.types import Array
 
 MAX_TEXT_CHARACTERS = 20_000
@@ -18,12 +18,11 @@ MAX_COUNTED = 500_000
 _WORDS_AT_ONCE = 200_000
 # A pair is one number: that of its first word in the upper bits, that of its second word in these.
 _BITS = 31
-_words = re.compile(r"\w+").findall
 
 
 def words_of(text: str) -> list[Any]:
-    """The words of a text, in lower case; only its first 20,000 characters count."""
-    return _words(text[:MAX_TEXT_CHARACTERS].lower())
+    """The words of a text, see `tokens_of`; only its first 20,000 characters count."""
+    return tokens_of(text[:MAX_TEXT_CHARACTERS])
 
 
 def terms_of(words: Sequence[str]) -> Iterator[str]:
