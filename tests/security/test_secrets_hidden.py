@@ -117,6 +117,7 @@ COMMANDS = {
     "export": [["--project", "1", "--output", "out"], ["--project", "1", "--output", "out", "--json"]],
     "forget": [["--project", "1", "--yes"], ["--project", "1", "--disconnect", "--yes"]],
     "host-dir": [[]],
+    "questions": [["-"]],
     "secrets": [["FILE"]],
     "serve": [["--port", "PORT"], ["--port", "PORT", "--web-only"]],
     "simulate": [["nowhere.csv", "--output", "out"], ["nowhere.csv", "--output", "out", "--json"]],
