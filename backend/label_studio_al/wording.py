@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from label_studio_al.learners.registry import find_learner
-from label_studio_al.questions import Control, read_controls
+from label_studio_al.questions import Control, parse_config, read_controls
 from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.store.activity import (
     CHECKING,
@@ -66,6 +66,21 @@ def controls_of(label_config: str) -> Sequence[Control]:
         return read_controls(label_config)
     except UnsupportedConfig:
         return ()
+
+
+def fields_of(label_config: str) -> list[str]:
+    """The fields of a task that are read; none where nothing is learned."""
+    try:
+        return list(parse_config(label_config).content.fields)
+    except UnsupportedConfig:
+        return []
+
+
+def config_lines(label_config: str) -> list[str]:
+    """What becomes of each control, and what is read of a task."""
+    fields = fields_of(label_config)
+    lines = [control_sentence(control) for control in controls_of(label_config)]
+    return [*lines, f"reads: {', '.join(fields)}"] if fields else lines
 
 
 def control_sentence(control: Control) -> str:

@@ -380,3 +380,50 @@ def test_multiple_choice_needs_two_labels(labels: list[str]) -> None:
     inside = "".join(f'<Choice value="{label}"/>' for label in labels)
     with pytest.raises(UnsupportedConfig, match="2 labels or more"):
         parse_config(about_text(f'<Choices name="topic" toName="text" choice="multiple">{inside}</Choices>'))
+
+
+CONDITIONAL = about_text(
+    f'<Choices name="topic" toName="text">{A_OR_B}</Choices>'
+    '<View visibleWhen="choice-selected" whenTagName="topic" whenChoiceValue="A,C">'
+    f'<Choices name="more" toName="text" choice="multiple">{A_OR_B}</Choices></View>'
+)
+
+
+def test_question_that_was_not_shown_is_not_answered() -> None:
+    config = parse_config(CONDITIONAL)
+    more = choice("B", control="more")
+    assert config.read([choice("A")])["more"].answer == "[]", "shown, and nothing was ticked"
+    assert config.read([choice("A"), more])["more"].answer == '["B"]'
+    assert config.read([choice("B")])["more"] == Reading()
+    assert config.read([])["more"] == Reading()
+    assert config.read([choice("B"), more])["more"].answer == '["B"]', "what somebody answered is an answer"
+
+
+def test_question_that_is_not_shown_is_not_filled_in() -> None:
+    config = parse_config(CONDITIONAL)
+    said = {"more": ('["A"]', 0.9)}
+    assert [one["from_name"] for one in config.write(said | {"topic": ("A", 0.8)})] == ["topic", "more"]
+    assert [one["from_name"] for one in config.write(said | {"topic": ("B", 0.8)})] == ["topic"]
+    assert config.write(said) == []
+
+
+def test_question_may_be_shown_unless_something_is_chosen() -> None:
+    xml = CONDITIONAL.replace("choice-selected", "choice-unselected").replace(' whenChoiceValue="A,C"', "")
+    config = parse_config(xml)
+    assert config.read([])["more"].answer == "[]"
+    assert config.read([choice("B")])["more"] == Reading()
+
+
+@pytest.mark.parametrize(
+    ("when", "reason"),
+    [
+        ('visibleWhen="region-selected"', "of parts of a task only"),
+        ('visibleWhen="choice-selected"', "must name a control"),
+        ('visibleWhen="at-night"', "of parts of a task only"),
+    ],
+)
+def test_question_about_regions_is_left_to_people(when: str, reason: str) -> None:
+    inside = CONDITIONAL.replace('visibleWhen="choice-selected" whenTagName="topic" whenChoiceValue="A,C"', when)
+    learned, left = read_controls(inside)
+    assert learned.question == QUESTION
+    assert reason in left.reason

@@ -34,13 +34,14 @@ def test_each_control_is_a_line(tmp_path: Path) -> None:
         [
             "topic: one of 2 labels, learned (linear)",
             "why: left to people, because no model for <TextArea> is built in",
+            "reads: text",
         ],
     )
 
 
 def test_json_says_the_same(tmp_path: Path) -> None:
     found = as_json(tmp_path, BESIDE)
-    assert found["learned"] is True
+    assert (found["learned"], found["reads"]) == (True, ["text"])
     topic, why = found["controls"]
     assert (topic["tag"], topic["learned"], topic["labels"], topic["learner"]) == (
         "Choices",
@@ -85,4 +86,4 @@ def test_missing_file_is_said(tmp_path: Path) -> None:
 
 def test_standard_input_is_read() -> None:
     done = CliRunner().invoke(main, ["questions", "-"], input=BESIDE)
-    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 2)
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 3)

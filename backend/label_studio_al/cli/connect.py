@@ -23,7 +23,7 @@ from label_studio_al.runtime.settings import Settings, read_project_settings, re
 from label_studio_al.studio import webhook_secret
 from label_studio_al.studio.transport import Limits, bounded_client
 from label_studio_al.wiring import make_studio, say_errors, webhook_keys
-from label_studio_al.wording import control_sentence, controls_of
+from label_studio_al.wording import config_lines
 
 if TYPE_CHECKING:
     from label_studio_al.studio.client import Studio
@@ -98,8 +98,8 @@ def connect_project(
     for question in parse_config(project.label_config).questions:
         check_strategy(wanted.strategy, question.coding)
     say(f'Project {project_id} "{on_one_line(project.title)}" of {settings.label_studio_url}')
-    for control in controls_of(project.label_config):
-        say(f"  {on_one_line(control_sentence(control))}")
+    for line in config_lines(project.label_config):
+        say(f"  {on_one_line(line)}")
     secret = webhook_secret(webhook_keys(settings)[0], project.key)
     studio.connections.try_address(project_id, backend_url)
     studio.webhooks.try_address(project_id, backend_url)

@@ -12,7 +12,7 @@ from label_studio_al.questions import read_controls
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.logs import on_one_line
 from label_studio_al.wiring import say_errors
-from label_studio_al.wording import control_facts, control_sentence
+from label_studio_al.wording import config_lines, control_facts, fields_of
 
 NOTHING_LEARNED = 1
 
@@ -27,13 +27,15 @@ def questions(config: Path, as_json: bool) -> None:
     CONFIG is a file with the label config as Label Studio shows it under Settings > Labeling Interface > Code; - reads
     it from standard input. Ends with 0 where something is learned, with 1 where nothing is.
     """
-    controls = read_controls(_read(config))
+    xml = _read(config)
+    controls = read_controls(xml)
     is_learned = any(control.question is not None for control in controls)
     if as_json:
-        click.echo(json.dumps({"learned": is_learned, "controls": [control_facts(one) for one in controls]}, indent=2))
+        facts = [control_facts(one) for one in controls]
+        click.echo(json.dumps({"learned": is_learned, "reads": fields_of(xml), "controls": facts}, indent=2))
     else:
-        for control in controls:
-            click.echo(on_one_line(control_sentence(control)))
+        for line in config_lines(xml):
+            click.echo(on_one_line(line))
         if not controls:
             click.echo("the label config has no control: nothing is asked")
     sys.exit(0 if is_learned else NOTHING_LEARNED)

@@ -17,7 +17,7 @@ from label_studio_al.studio.connections import Connection
 from label_studio_al.studio.projects import SAMPLING
 from label_studio_al.studio.webhooks import Webhook
 from label_studio_al.turns.due import routine_seconds
-from label_studio_al.wording import activity_sentence, control_sentence, controls_of
+from label_studio_al.wording import activity_sentence, config_lines
 
 # In Label Studio's own list of networks that it does not call, and nobody's: tells whether that list is in use.
 _DOCUMENTATION_URL = "http://192.0.2.1:9"
@@ -56,7 +56,7 @@ def rights(look: ProjectLook) -> Finding:
 def config(look: ProjectLook) -> Finding:
     """What of the label config is learned. Raises UnsupportedConfig where nothing is."""
     parse_config(look.theirs.label_config)
-    return ok("; ".join(map(control_sentence, controls_of(look.theirs.label_config))))
+    return ok("; ".join(config_lines(look.theirs.label_config)))
 
 
 def labels(look: ProjectLook) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree.ElementTree import ParseError, XMLParser
 
 from label_studio_al.runtime.errors import UnsupportedConfig
@@ -21,12 +21,16 @@ _SELF_REFERENCING = {"chat": "ChatMessage", "reactcode": "ReactCode"}
 
 @dataclass(frozen=True)
 class Tag:
-    """A control or an object of a label config. labels: what a control offers, each once."""
+    """A control or an object of a label config. labels: what a control offers, each once.
+
+    around: the attributes of the tags that it lies in, the outermost first.
+    """
 
     tag: str
     name: str
     attributes: Mapping[str, str]
     labels: tuple[str, ...] = ()
+    around: tuple[Mapping[str, str], ...] = ()
 
     @property
     def to_name(self) -> list[str]:
@@ -47,7 +51,7 @@ class _Reader:
         self.objects: dict[str, Tag] = {}
         # By control; the keys keep the order and each label once.
         self.labels: dict[str, dict[str, None]] = {}
-        self._open: list[str | None] = []
+        self._open: list[dict[str, str]] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """A tag begins."""
@@ -55,15 +59,16 @@ class _Reader:
             raise ParseError(f"more than {MAX_DEPTH} tags inside each other")
         name = attributes.get("name")
         if name and attributes.get("toName") and tag != "Filter":
-            self.controls[name] = Tag(tag, name, attributes)
+            self.controls[name] = Tag(tag, name, attributes, around=tuple(self._open))
         elif name and (attributes.get("value") or attributes.get("valueList") or tag.lower() in _SELF_REFERENCING):
             self.objects[name] = Tag(tag, name, attributes)
         elif tag in _LABEL_TAGS:
             label = attributes.get("alias") or attributes.get("value")
-            parent = next((above for above in reversed(self._open) if above in self.controls), None)
+            names = (above.get("name") for above in reversed(self._open))
+            parent = next((name for name in names if name in self.controls), None)
             if label is not None and parent is not None:
                 self.labels.setdefault(parent, {})[label] = None
-        self._open.append(name)
+        self._open.append(attributes)
 
     def end(self, tag: str) -> None:
         """A tag ends."""
@@ -76,9 +81,7 @@ class _Reader:
             if answered:
                 self.controls.setdefault(name, Tag(answered, name, {"name": name, "toName": name}))
                 self.objects.setdefault(name, tag)
-        controls = [
-            Tag(tag.tag, name, tag.attributes, tuple(self.labels.get(name, ()))) for name, tag in self.controls.items()
-        ]
+        controls = [replace(tag, labels=tuple(self.labels.get(name, ()))) for name, tag in self.controls.items()]
         return controls, list(self.objects.values())
 
 

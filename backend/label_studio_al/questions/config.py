@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -10,7 +10,8 @@ from typing import Any
 
 from label_studio_al.labeling.content import Content, is_text, read_part
 from label_studio_al.labeling.tags import Tag, read_tags
-from label_studio_al.questions.base import Answer, Question, Reading
+from label_studio_al.labeling.visibility import Condition, read_conditions
+from label_studio_al.questions.base import NOT_ANSWERED, Answer, Question, Reading
 from label_studio_al.questions.registry import find_kind
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
@@ -33,12 +34,13 @@ class LabelConfig:
     """Questions about what a task shows.
 
     questions: in the config's order, one or more. content: what is read of a task. others: names of the controls that
-    are left to people.
+    are left to people. conditions: by question, when it is asked; of those that are not always.
     """
 
     questions: tuple[Question, ...]
     content: Content
     others: frozenset[str] = frozenset()
+    conditions: tuple[tuple[str, tuple[Condition, ...]], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,12 +65,17 @@ class LabelConfig:
 
     def read(self, result: object) -> dict[str, Reading]:
         """What an annotation's result says of each question, whatever else it holds of other controls."""
-        if not isinstance(result, list) or not result:
+        if not isinstance(result, list):
             return {question.name: question.read(result) for question in self.questions}
-        return {
-            question.name: question.read([item for item in result if not self._is_beside(question, item)])
-            for question in self.questions
-        }
+        return {question.name: self._reading(question, result) for question in self.questions}
+
+    def _reading(self, question: Question, result: list[Any]) -> Reading:
+        own = [item for item in result if not self._is_beside(question, item)]
+        return question.read(own) if own or self._is_asked(question.name, result) else NOT_ANSWERED
+
+    def _is_asked(self, name: str, result: Sequence[object]) -> bool:
+        """Whether the labelling page shows a question beside these answers."""
+        return all(condition.holds(result) for condition in dict(self.conditions).get(name, ()))
 
     def _is_beside(self, question: Question, item: object) -> bool:
         """Whether an item belongs to another control of the config, or to none."""
@@ -82,13 +89,13 @@ class LabelConfig:
         return self.others.union(self.names)
 
     def write(self, answers: Mapping[str, tuple[Answer, float]]) -> list[dict[str, Any]]:
-        """The result items of a prediction: of each question that has an answer. answers: with their probabilities."""
-        return [
-            item
-            for question in self.questions
-            if question.name in answers
-            for item in question.write(*answers[question.name])
-        ]
+        """The result items of a prediction. answers: to some of the questions, with their probabilities.
+
+        What the page would not show beside the other answers is left out.
+        """
+        items = {one.name: one.write(*answers[one.name]) for one in self.questions if one.name in answers}
+        whole = [item for own in items.values() for item in own]
+        return [item for name, own in items.items() if self._is_asked(name, whole) for item in own]
 
     def text_of(self, data: Mapping[str, Any]) -> str | None:
         """The task's text; None if it has none."""
@@ -112,15 +119,21 @@ def parse_config(xml: str) -> LabelConfig:
     if not learned:
         reasons = "; ".join(f"{control.name}, because {control.reason}" for control in found[:_SHOWN])
         raise UnsupportedConfig(f"nothing of the label config can be learned: {reasons}")
-    _, objects = read_tags(xml)
+    controls, objects = read_tags(xml)
     questions = tuple(control.question for control in learned if control.question is not None)
-    return LabelConfig(questions, _content(objects), frozenset(one.name for one in found if one.question is None))
+    others = frozenset(one.name for one in found if one.question is None)
+    conditions = ((control.name, read_conditions((*control.around, control.attributes))) for control in controls)
+    asked = {question.name for question in questions}
+    return LabelConfig(
+        questions, _content(objects), others, tuple(one for one in conditions if one[0] in asked and one[1])
+    )
 
 
 def _control(control: Tag, objects: list[Tag]) -> Control:
     try:
         kind = find_kind(control)
         shown = _shown(control, objects)
+        read_conditions((*control.around, control.attributes))
         return Control(control.name, control.tag, kind.of(control, shown.name))
     except UnsupportedConfig as exc:
         return Control(control.name, control.tag, reason=str(exc))

@@ -19,7 +19,7 @@ from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
 from label_studio_al.store.windows import Best
 from label_studio_al.web.parts import Parts, parts
-from label_studio_al.wording import activity_sentence, control_facts, controls_of
+from label_studio_al.wording import activity_sentence, control_facts, controls_of, fields_of
 
 status = Blueprint("status", __name__)
 
@@ -97,6 +97,7 @@ def brief_state(
         "is_parked": project.is_parked,
         "is_paused": project.is_paused,
         "controls": [control_facts(control) for control in controls_of(project.label_config)],
+        "reads": fields_of(project.label_config),
         # As of the last turn.
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,
