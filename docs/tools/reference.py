@@ -1,4 +1,4 @@
-"""Writes docs/settings.md and docs/api.md from the code: `python -m docs.tools.reference`.
+"""Writes docs/settings.md, docs/api.md and docs/projects.md from the code: `python -m docs.tools.reference`.
 
 A test compares the files with what this writes.
 """
@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from label_studio_al.runtime.settings import ProjectSettings, Settings
 from label_studio_al.web.openapi import PATHS, SCHEMAS
+from tests.support.templates import OUTCOMES
 
 DOCS = Path(__file__).parents[1]
 # So many names are not listed in a cell: the meaning says where they stand.
@@ -87,9 +88,22 @@ def api_page() -> str:
     return _API.format(made=MADE.format("backend/label_studio_al/web/openapi.py"), routes="\n\n".join(routes))
 
 
+def projects_page() -> str:
+    """docs/projects.md."""
+    made = MADE.format("docs/tools/reference.py and tests/support/templates.py")
+    rows = [
+        f"| {name} | {', '.join(f'`{control}`' for control in controls) or 'nothing yet'} |"
+        for name, controls in OUTCOMES.items()
+    ]
+    n_learned = sum(map(bool, OUTCOMES.values()))
+    template = Path(__file__).with_name("projects.txt").read_text(encoding="utf-8")
+    return template.format(made=made, rows="\n".join(rows), n=len(OUTCOMES), n_learned=n_learned)
+
+
 def write() -> None:
-    """Bring both pages up to date."""
-    for name, text in {"settings.md": settings_page(), "api.md": api_page()}.items():
+    """Bring the pages up to date."""
+    pages = {"settings.md": settings_page(), "api.md": api_page(), "projects.md": projects_page()}
+    for name, text in pages.items():
         (DOCS / name).write_text(text, encoding="utf-8")
 
 

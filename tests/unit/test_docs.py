@@ -78,7 +78,12 @@ def test_links_at_the_top_lead_to_files(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("settings.md", reference.settings_page()), ("api.md", reference.api_page())]
+    ("name", "text"),
+    [
+        ("settings.md", reference.settings_page()),
+        ("api.md", reference.api_page()),
+        ("projects.md", reference.projects_page()),
+    ],
 )
 def test_reference_is_what_the_code_says(name: str, text: str) -> None:
     assert says(name) == text, "run `make reference`"
