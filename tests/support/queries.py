@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import DrawFn
 
-from label_studio_al.learning.beliefs import Beliefs, one_decision
+from label_studio_al.learning.beliefs import Beliefs, Measure, one_decision
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.coding import ONE_LABEL
 from label_studio_al.learning.labelled import Labelled
@@ -72,6 +72,9 @@ class Answers:
 
     def believe(self, X: Matrix) -> Beliefs:
         return beliefs(next(proba for rows, proba in self._pairs if rows is X))
+
+    def measured(self, X: Matrix, measure: Measure) -> Array:
+        return self.believe(X).measured(measure)
 
 
 def beliefs(proba: Array) -> Beliefs:

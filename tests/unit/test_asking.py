@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.asking import COVERAGE, MIXED, RANDOM, Asked, Situation, ask, ask_and_audit, with_audits
-from label_studio_al.learning.beliefs import Beliefs, one_decision
+from label_studio_al.learning.beliefs import Beliefs, Measure, one_decision
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.coding import ONE_LABEL
 from label_studio_al.learning.copies import Copies
@@ -38,6 +38,9 @@ class Told:
     def believe(self, X: Any) -> Beliefs:
         unsure = np.asarray(X)[:, 0] / 2
         return one_decision(np.column_stack([1 - unsure, unsure]), self.classes)
+
+    def measured(self, X: Any, measure: Measure) -> Array:
+        return self.believe(X).measured(measure)
 
 
 def situation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from label_studio_al.learning.beliefs import Beliefs
+from label_studio_al.learning.beliefs import Beliefs, Measure
 from label_studio_al.learning.classifier import REGULARISATION_C
 from label_studio_al.learning.coding import LABEL_SETS, text_of
 from label_studio_al.learning.evaluation import hold_out, suspects
@@ -18,7 +19,7 @@ from label_studio_al.learning.label_sets import ABSENT_PRESENT, fit_sets
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, fit_as, train, tune
 from label_studio_al.learning.rows import Rows
-from label_studio_al.learning.strategies import STRATEGIES, gathered, margin
+from label_studio_al.learning.strategies import MEASURES, STRATEGIES, margin
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from tests.support.queries import make_query
@@ -86,6 +87,19 @@ def test_thresholds_that_cross_validation_chose_are_used_and_kept() -> None:
     assert LABEL_SETS.f1(said, predicted)["micro_f1"] > LABEL_SETS.f1(said, plain)["micro_f1"] + 0.02
 
 
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_what_is_measured_is_what_all_decisions_say(measure: Measure) -> None:
+    """Of a pool only the decision that is closest to its threshold is measured."""
+    X, has = data(400)
+    cuts = np.array([0.35, 0.5, 0.6])
+    model = replace(fit_sets(X, has, NAMES), temperature=1.7, thresholds=cuts)
+    beliefs = model.believe(X)
+    np.testing.assert_allclose(model.measured(X, measure), beliefs.measured(measure), atol=1e-6)
+    each = np.stack([measure(decision) for decision in beliefs.centred.proba.swapaxes(0, 1)])
+    np.testing.assert_allclose(model.measured(X, measure), each.max(axis=0), atol=1e-6)
+    assert len(np.unique(each.argmax(axis=0))) == 3
+
+
 def test_slips_in_one_label_of_a_set_are_found() -> None:
     X, has = data(300, noise=0.05)
     wrong = has.copy()
@@ -127,6 +141,6 @@ def test_what_lies_at_its_threshold_is_the_most_uncertain() -> None:
     centred = Beliefs(proba, ABSENT_PRESENT, NAMES[:2], np.array([0.2, 0.5])).centred
     assert centred.proba[0, 0].tolist() == pytest.approx([0.5, 0.5], abs=0.001)
     np.testing.assert_allclose(centred.proba[:, 1, 1], 0.9)
-    assert int(gathered(margin, centred).argmax()) == 0
+    assert int(centred.measured(margin).argmax()) == 0
     assert (centred.decided[:, 0] == [1, 1, 0]).all()
     np.testing.assert_allclose(centred.proba.sum(axis=2), 1)

@@ -13,7 +13,7 @@ import pytest
 
 from label_studio_al.labeling import Task
 from label_studio_al.learning.coverage import cover
-from label_studio_al.learning.rows import Rows, selected, squared_norms, weighted_sum
+from label_studio_al.learning.rows import Rows, Weights, selected, squared_norms, weighted_sum
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.store import Signer, Store, features_kind
@@ -481,6 +481,28 @@ def test_one_huge_text_among_short_ones_is_cut(setting: Setting) -> None:
     setting.hear(*tasks(*range(1, 11)), task(11, "red apple " * 500_000))
     setting.refresh()
     assert ids(setting.pool) == list(range(1, 12))
+
+
+@pytest.mark.parametrize("large", [0, 2_000])
+@pytest.mark.parametrize("cached", [0, 1 << 20])
+def test_few_weighed_columns_are_scored_as_all_are(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, large: int, cached: int
+) -> None:
+    """Weights of many labels are kept without the columns that weigh nothing, those of few labels with all."""
+    setting.hear(*tasks(*range(1, 31)))
+    setting.refresh()
+    monkeypatch.setattr("label_studio_al.learning.features.LARGE", large)
+    monkeypatch.setattr("label_studio_al.learning.rows.CACHED_WEIGHTS", cached)
+    X, dense = setting.pool.X, np.zeros((setting.pool.X.shape[1], 3), dtype=np.float32)
+    dense[::4] = np.random.default_rng(0).standard_normal((len(dense[::4]), 3))
+    expected = np.hstack([X.views[0].toarray(), X.views[1]]) @ dense
+    weights = Weights.of(dense)
+    assert 0 < len(weights.columns) < len(dense)
+    np.testing.assert_allclose(X.map_product(weights, np.asarray), expected, atol=1e-5)
+    some = np.array([3, 7, 20])
+    np.testing.assert_allclose(selected(X, some).map_product(weights, np.asarray), expected[some], atol=1e-5)
+    np.testing.assert_allclose(X.map_product(weights, lambda sums: sums[:, :1] * 2), expected[:, :1] * 2, atol=1e-5)
+    np.testing.assert_allclose(weights.among(0, len(dense)), dense)
 
 
 def test_large_and_small_pools_are_scored_alike(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from label_studio_al.learning.types import Array
+
+# From decisions, shape (n_decisions, n_classes), to a value of each: how uncertain it is. Of two classes it depends on
+# how far apart their probabilities are, and falls with that.
+Measure: TypeAlias = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,10 @@ class Beliefs:
     def decided(self) -> Array:
         """The most probable class of each decision, as its column. Returns shape (n_tasks, n_decisions)."""
         return np.asarray(self.proba.argmax(axis=2))
+
+    def measured(self, measure: Measure) -> Array:
+        """What a measure says of each task: of its most uncertain decision. Returns shape (n_tasks,)."""
+        return self.gather(measure(self.centred.rows))
 
     def gather(self, values: Array) -> Array:
         """Values of decisions, as of `rows`, as one value a task: the highest. Returns shape (n_tasks,)."""

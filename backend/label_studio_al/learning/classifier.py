@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
 
-from label_studio_al.learning.beliefs import Beliefs, one_decision
-from label_studio_al.learning.rows import Matrix, Rows, views_of
+from label_studio_al.learning.beliefs import Beliefs, Measure, one_decision
+from label_studio_al.learning.rows import Matrix, Rows, Weights, views_of
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
@@ -40,28 +40,21 @@ class Linear:
 
     def sums(self, X: Matrix) -> Array:
         """Weighted sums before they become probabilities. Returns shape (n, n_outputs)."""
-        self._check(X)
-        return np.asarray(X @ self._dense_weights) + self.intercept
+        return self.outputs(X, lambda sums: sums + self.intercept)
 
     def outputs(self, X: Matrix, work: Callable[[Array], Array]) -> Array:
         """What `work` makes of the sums without the intercept, a block of rows at a time where there are many."""
-        self._check(X)
-        if isinstance(X, Rows):
-            return X.map_product(self._dense_weights, work)
-        return work(np.asarray(X @ self._dense_weights))
-
-    def _check(self, X: Matrix) -> None:
         if X.shape[1] != self.n_features:
             raise InvalidRequest(f"features must have {self.n_features} columns, not {X.shape[1]}")
+        rows = X if isinstance(X, Rows) else Rows((X,))
+        return rows.map_product(self._of_columns, work)
 
     @cached_property
-    def _dense_weights(self) -> Array:
-        dense = np.zeros((self.n_features, self.weights.shape[1]), dtype=np.float32)
-        dense[self.columns] = self.weights
-        return dense
+    def _of_columns(self) -> Weights:
+        return Weights(self.columns, self.weights, self.n_features)
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "_dense_weights"}
+        return {name: value for name, value in self.__dict__.items() if name != "_of_columns"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +75,10 @@ class Classifier(Linear):
     def believe(self, X: Matrix) -> Beliefs:
         """The same as one decision a task."""
         return one_decision(self.predict_proba(X), self.classes)
+
+    def measured(self, X: Matrix, measure: Measure) -> Array:
+        """As of `Beliefs.measured`. Returns shape (n,)."""
+        return np.asarray(self.outputs(X, lambda sums: measure(self._probabilities(sums))[:, None])[:, 0])
 
     def _probabilities(self, sums: Array) -> Array:
         return probabilities((sums + self.intercept) / self.temperature)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import expit, log_softmax
 
-from label_studio_al.learning.beliefs import Beliefs, one_decision
+from label_studio_al.learning.beliefs import Beliefs, Measure, one_decision
 from label_studio_al.learning.classifier import Classifier, fit_classifier
 from label_studio_al.learning.label_sets import ABSENT_PRESENT, SetClassifier, fit_sets
 from label_studio_al.learning.predictions import Predictions, most_probable
@@ -35,6 +35,9 @@ class Learned(Protocol):
 
     def believe(self, X: Matrix) -> Beliefs:
         """What it says of tasks."""
+
+    def measured(self, X: Matrix, measure: Measure) -> Array:
+        """As of `Beliefs.measured`, without keeping what it says of all tasks. Returns shape (n_tasks,)."""
 
 
 class Coding(Protocol):

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.draws import text_hashes, text_keys
-from label_studio_al.learning.rows import Matrix, Rows, blocks
+from label_studio_al.learning.rows import Matrix, Rows, Weights, blocks, csr, is_cached, places, renumbered
 from label_studio_al.learning.tfidf import Tfidf
 from label_studio_al.learning.topics import Topics, fit_topics
 from label_studio_al.learning.types import Array
@@ -25,6 +25,9 @@ MAX_FITTED = 50_000
 MAX_FITTED_TOPICS = 6_000
 # From this size on a product goes without the rows' topics, which are 800 bytes a task.
 LARGE = 2_000
+# Sums made at a time, which stay in the processor's cache: 1 MB in single precision.
+SUMS_AT_ONCE = 1 << 18
+ROWS_AT_LEAST = 512
 
 
 class Encoder(Protocol):
@@ -80,10 +83,10 @@ class TextRows(Rows):
     def __matmul__(self, weights: Array) -> Array:
         if not self.is_lazy:
             return super().__matmul__(weights)
-        found = self._gathered(self._products(weights), np.asarray)
+        found = self._gathered(self._products(Weights.of(weights)), np.asarray)
         return found[:, 0] if weights.ndim == 1 else found
 
-    def map_product(self, weights: Array, work: Callable[[Array], Array]) -> Array:
+    def map_product(self, weights: Weights, work: Callable[[Array], Array]) -> Array:
         """A block of texts at a time, so that what is between stays in the processor's cache."""
         if not self.is_lazy:
             return super().map_product(weights, work)
@@ -91,29 +94,32 @@ class TextRows(Rows):
 
     def dense_product(self, weights: Array) -> Array:
         """Weighted sums of the dense view's columns. Returns shape (n_texts, n_outputs)."""
-        no_terms = np.zeros((0, 1 if weights.ndim == 1 else weights.shape[1]), dtype=np.float32)
-        found = self._gathered(self._products(weights, no_terms), np.asarray)
+        own, n_terms = Weights.of(weights), self.terms.shape[1]
+        behind_terms = Weights(own.columns + n_terms, own.values, own.n_columns + n_terms)
+        found = self._gathered(self._products(behind_terms), np.asarray)
         return found[:, 0] if weights.ndim == 1 else found
 
-    def _products(self, weights: Array, of_terms: Array | None = None) -> Iterator[tuple[slice, Array]]:
-        """Weighted sums of a block of texts after the other: words and topics in one pass over the terms.
-
-        weights: of all columns or, with `of_terms` empty, of the dense view's.
-        """
-        n_terms = self.terms.shape[1]
-        columns = (weights[:, None] if weights.ndim == 1 else weights).astype(np.float32, copy=False)
-        if of_terms is None:
-            of_terms, columns = np.split(columns, [n_terms])
-        of_topics, of_embedding = np.split(columns, [self.topics.n_topics])
-        n_outputs = columns.shape[1]
-        both = np.zeros((n_terms, n_outputs * (2 if len(of_terms) else 1)), dtype=np.float32)
-        self.topics.add_as_terms(of_topics, both[:, :n_outputs])
-        if len(of_terms):
-            both[:, n_outputs:] = of_terms
-        for block in blocks(len(self)):
-            sums = np.asarray(_part(self.terms, block) @ both)
+    def _products(self, weights: Weights) -> Iterator[tuple[slice, Array]]:
+        """Weighted sums of a block of texts after the other: words and topics in one pass over the terms."""
+        n_terms, n_topics, n_outputs = self.terms.shape[1], self.topics.n_topics, weights.n_outputs
+        is_term = weights.columns < n_terms
+        weighed = weights.columns[is_term]
+        width = n_outputs * (2 if len(weighed) else 1)
+        are_all = is_cached(n_terms, width)
+        used = np.arange(n_terms) if are_all else np.union1d(self.topics.terms, weighed)
+        place = places(used, n_terms)
+        # Of each term its topics' weights, which are to be scaled, then its own; the last row is of those without any.
+        both = np.zeros((len(used) + 1, width), dtype=np.float32)
+        of_topics = weights.among(n_terms, n_terms + n_topics)
+        both[place[self.topics.terms], :n_outputs] = self.topics.of_terms(of_topics)
+        if len(weighed):
+            both[place[weighed], n_outputs:] = weights.values[is_term]
+        of_embedding = weights.among(n_terms + n_topics, weights.n_columns)
+        for block in blocks(len(self), max(ROWS_AT_LEAST, SUMS_AT_ONCE // max(1, width))):
+            part = _part(self.terms, block)
+            sums = np.asarray(part @ both[:-1] if are_all else renumbered(part, place, len(both)) @ both)
             found = sums[:, :n_outputs] * self.scales[block, None]
-            if len(of_terms):
+            if len(weighed):
                 found += sums[:, n_outputs:]
             if self.embedding.shape[1] and of_embedding.any():
                 found += self.embedding[block] @ of_embedding
@@ -209,8 +215,5 @@ def sample(keys: Array, size: int = MAX_FITTED) -> Array:
 def _part(rows: sp.csr_matrix, block: slice) -> sp.csr_matrix:
     """Consecutive rows, which share the memory of all."""
     ends = rows.indptr[block.start : block.stop + 1]
-    part = sp.csr_matrix((block.stop - block.start, rows.shape[1]), dtype=rows.dtype)
-    # Given to the constructor, parts of large arrays would be copied.
-    part.data, part.indices = rows.data[ends[0] : ends[-1]], rows.indices[ends[0] : ends[-1]]
-    part.indptr = ends - ends[0]
-    return part
+    entries = slice(ends[0], ends[-1])
+    return csr(rows.data[entries], rows.indices[entries], ends - ends[0], rows.shape[1])

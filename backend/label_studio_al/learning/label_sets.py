@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
-from label_studio_al.learning.beliefs import Beliefs
+from label_studio_al.learning.beliefs import Beliefs, Measure
 from label_studio_al.learning.classifier import REGULARISATION_C, Linear, active_columns, balance
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
@@ -33,8 +33,22 @@ class SetClassifier(Linear):
     def believe(self, X: Matrix) -> Beliefs:
         """A decision for each label: whether a text has it."""
         present = self.outputs(X, lambda sums: expit((sums + self.intercept) / self.temperature))
-        proba = np.stack([1 - present, present], axis=2)
+        # Not stacked, which would hold all of it twice.
+        proba = np.empty((*present.shape, 2))
+        proba[:, :, 1] = present
+        np.subtract(1, present, out=proba[:, :, 0])
         return Beliefs(proba, ABSENT_PRESENT, self.classes, self.thresholds)
+
+    def measured(self, X: Matrix, measure: Measure) -> Array:
+        """As of `Beliefs.measured`: only the label that is closest to its threshold is measured. Returns shape (n,)."""
+        shift = (self.intercept - self.temperature * logit(self.thresholds)).astype(np.float32)
+
+        def closest(sums: Array) -> Array:
+            sums += shift
+            return np.asarray(np.abs(sums, out=sums).min(axis=1, keepdims=True))
+
+        improbable = expit(-self.outputs(X, closest)[:, 0].astype(np.float64) / self.temperature)
+        return np.asarray(measure(np.column_stack([1 - improbable, improbable])))
 
 
 def fit_sets(X: Matrix, has: Array, classes: Array, allowed: Array | None = None) -> SetClassifier:

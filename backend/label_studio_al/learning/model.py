@@ -9,7 +9,7 @@ from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.learner import Tuning
-from label_studio_al.learning.strategies import MEASURES, gathered, most_informative
+from label_studio_al.learning.strategies import MEASURES, most_informative
 from label_studio_al.learning.types import Array
 
 
@@ -60,4 +60,4 @@ class Model:
         """Of each task, high = ask first; None if the order does not follow from probabilities."""
         measure = MEASURES.get(self.ranked_by)
         found = [beliefs[name] for name in self.steering if name in beliefs]
-        return None if measure is None or not found else most_informative([gathered(measure, one) for one in found])
+        return None if measure is None or not found else most_informative([one.measured(measure) for one in found])

@@ -44,13 +44,13 @@ class Topics:
         lengths = np.linalg.norm(self._projected(X), axis=1)
         return np.asarray(np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0), dtype=np.float32)
 
-    def add_as_terms(self, weights: Array, of_terms: Array) -> None:
-        """Add weights of topics to weights of TF-IDF columns: so that a product with them needs no text's topics.
+    def of_terms(self, weights: Array) -> Array:
+        """Weights of topics as weights of `terms`: so that a product with them needs no text's topics.
 
-        weights: shape (n_topics, n_outputs). of_terms: shape (n_terms, n_outputs), changed in place; what a text's
-        product with it gives is to be scaled by `scales`.
+        weights: shape (n_topics, n_outputs). Returns shape (n_used_terms, n_outputs); what a text's product with it
+        gives is to be scaled by `scales`.
         """
-        of_terms[self.terms] += self.components @ weights
+        return np.asarray(self.components @ weights)
 
     def _projected(self, X: sp.csr_matrix) -> Array:
         return np.asarray(X[:, self.terms] @ self.components)

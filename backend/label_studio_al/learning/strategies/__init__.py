@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.beliefs import Measure
 from label_studio_al.learning.rows import squared_norms
 from label_studio_al.learning.strategies.committee import consensus_entropy, fit_committee, kl_divergence, vote_entropy
 from label_studio_al.learning.strategies.diversity import k_center, k_means, typiclust
@@ -25,7 +26,7 @@ from label_studio_al.learning.strategies.query import (
     highest,
     most_informative,
 )
-from label_studio_al.learning.strategies.uncertainty import Measure, entropy, gathered, least_confidence, margin
+from label_studio_al.learning.strategies.uncertainty import entropy, least_confidence, margin
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
@@ -38,7 +39,6 @@ __all__ = [
     "Strategy",
     "by_position",
     "entropy",
-    "gathered",
     "highest",
     "least_confidence",
     "margin",
@@ -96,7 +96,7 @@ def pick(name: str) -> Strategy:
 
 
 def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
-    return lambda query: by_value(query.gather(lambda one: gathered(measure, one.beliefs)), query)
+    return lambda query: by_value(query.gather(lambda one: one.measured(measure)), query)
 
 
 def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
@@ -142,7 +142,7 @@ def _contrastive(query: Query) -> Ranking:
 
 
 def _density_weighted_margin(query: Query) -> Ranking:
-    uncertain = query.gather(lambda one: gathered(margin, one.beliefs))
+    uncertain = query.gather(lambda one: one.measured(margin))
     return by_value(uncertain * density(query.Z), query)
 
 

@@ -10,7 +10,7 @@ from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.rows import Matrix, dense_row, inner_blocks, squared_norms, weighted_sum
 from label_studio_al.learning.strategies.clusters import compact, k_means_centres, nearest, spread
 from label_studio_al.learning.strategies.query import Query, highest
-from label_studio_al.learning.strategies.uncertainty import gathered, margin
+from label_studio_al.learning.strategies.uncertainty import margin
 from label_studio_al.learning.types import Array
 
 MIN_CANDIDATES = 100
@@ -27,7 +27,7 @@ def cluster_margin(query: Query) -> Array:
     """
     n, batch, seed = query.n, query.batch, query.seed
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
-    margins = query.gather(lambda one: gathered(margin, one.beliefs))
+    margins = query.gather(lambda one: one.measured(margin))
     uncertain = highest(margins, query.keys, n + n_candidates, seed)
     looked_at, looked_at_keys = query.Z[uncertain], query.keys[uncertain]
     chosen: Array = np.zeros(0, dtype=np.int64)

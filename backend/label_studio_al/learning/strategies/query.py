@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.beliefs import Beliefs
+from label_studio_al.learning.beliefs import Beliefs, Measure
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, is_finite
@@ -78,6 +78,11 @@ class Query:
         """What the classifier says of the pool."""
         assert self.classifier
         return self.classifier.believe(self.X)
+
+    def measured(self, measure: Measure) -> Array:
+        """What a measure says of each task of the pool. Returns shape (n_tasks,)."""
+        assert self.classifier
+        return self.classifier.measured(self.X, measure)
 
     @cached_property
     def beliefs_labelled(self) -> Beliefs:

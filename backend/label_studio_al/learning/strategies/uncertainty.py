@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import numpy as np
 from scipy.special import entr
 
-from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.types import Array
-
-# From decisions, shape (n_decisions, n_classes), to a value of each.
-Measure: TypeAlias = Callable[[Array], Array]
-
-
-def gathered(measure: Measure, beliefs: Beliefs) -> Array:
-    """A measure of each task. Returns shape (n_tasks,)."""
-    return beliefs.gather(measure(beliefs.centred.rows))
 
 
 def margin(proba: Array) -> Array:
