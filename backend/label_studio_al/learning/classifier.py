@@ -144,13 +144,23 @@ def balance(y: Array) -> Array:
     Returns shape (n_examples,), mean 1.
     """
     labels, index, counts = np.unique(y, return_inverse=True, return_counts=True)
-    strength = min(1.0, BALANCE_UP_TO / len(y))
-    weights = (len(y) / (len(labels) * counts)) ** strength
+    weights = balanced(counts, len(labels), len(y))
     return np.asarray(weights[index] / weights[index].mean())
+
+
+def balanced(counts: Array, n_labels: int, n: int) -> Array:
+    """How much an example of a label counts before weights are made to have the mean 1. counts: of n examples."""
+    return np.asarray((n / (n_labels * counts)) ** min(1.0, BALANCE_UP_TO / n))
 
 
 def active_columns(X: Matrix, allowed: Array | None) -> tuple[Array, Any]:
     """The columns that occur, and X in these columns only."""
+    found, parts = active_views(X, allowed)
+    return found, parts[0] if len(parts) == 1 else sp.hstack(parts, format="csr")
+
+
+def active_views(X: Matrix, allowed: Array | None) -> tuple[Array, list[Any]]:
+    """The columns that occur, and the views of X in these columns only."""
     columns, parts, first = [], [], 0
     for view in views_of(X):
         used = np.unique(view.indices) if sp.issparse(view) else np.flatnonzero(view.any(axis=0))
@@ -161,5 +171,5 @@ def active_columns(X: Matrix, allowed: Array | None) -> tuple[Array, Any]:
         first += view.shape[1]
     found = np.concatenate(columns)
     if not len(found):
-        return np.arange(min(1, X.shape[1])), np.zeros((X.shape[0], min(1, X.shape[1])))
-    return found, parts[0] if len(parts) == 1 else sp.hstack(parts, format="csr")
+        return np.arange(min(1, X.shape[1])), [np.zeros((X.shape[0], min(1, X.shape[1])))]
+    return found, parts

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from label_studio_al.learning.beliefs import Beliefs, Measure
-from label_studio_al.learning.classifier import REGULARISATION_C, Linear, active_columns, balance
+from label_studio_al.learning.classifier import REGULARISATION_C, Linear, active_views, balanced
+from label_studio_al.learning.logistic import Problem, fit_together
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -57,20 +58,24 @@ def fit_sets(X: Matrix, has: Array, classes: Array, allowed: Array | None = None
     All labels share the columns that occur in X. A label that all examples have, or none, is as probable everywhere as
     its smoothed share. Raises InvalidRequest where that is so of every label.
     """
-    # Not at the top: scikit-learn weighs 100 MB, and who only predicts does without.
-    from sklearn.linear_model import LogisticRegression
-
     n_positive, n = has.sum(axis=0, dtype=int), len(has)
     is_learned = (n_positive > 0) & (n_positive < n)
     if not is_learned.any():
         raise InvalidRequest("need a label that some texts have and others have not, to train")
-    columns, design = active_columns(X, allowed)
+    columns, views = active_views(X, allowed)
     weights = np.zeros((len(columns), len(classes)))
     intercept = np.log((n_positive + 0.5) / (n - n_positive + 0.5))
-    for label in np.flatnonzero(is_learned).tolist():
-        y = has[:, label]
-        model = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3).fit(design, y, sample_weight=balance(y))
-        weights[:, label], intercept[label] = model.coef_[0], model.intercept_[0]
+    learned, counts = has[:, is_learned], n_positive[is_learned]
+    counted = np.where(learned, balanced(counts, 2, n), balanced(n - counts, 2, n))
+    problem = Problem(
+        views=views,
+        has=learned,
+        share=counted / counted.sum(axis=0),
+        penalty=1 / (REGULARISATION_C * n),
+        least_slope=1e-3,
+        most_steps=300,
+    )
+    weights[:, is_learned], intercept[is_learned] = fit_together(problem)
     return SetClassifier(
         classes=classes,
         columns=columns,
