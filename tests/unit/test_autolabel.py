@@ -141,6 +141,14 @@ def test_plan_in_json_adds_up(command: CliRunner, bench: Bench, project: FakePro
     assert shares == sorted(shares)
 
 
+def test_plan_of_many_decisions_is_made_in_parts(
+    command: CliRunner, project: FakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = json.loads(autolabel(command, project, "--json").output)
+    monkeypatch.setattr("label_studio_al.autolabel.plan.DECISIONS_AT_ONCE", 30)
+    assert json.loads(autolabel(command, project, "--json").output) == at_once
+
+
 def test_same_plan_is_one_look_at_the_audit_labels_and_another_goal_is_the_next(
     command: CliRunner, project: FakeProject
 ) -> None:

@@ -22,6 +22,7 @@ from label_studio_al.learning import draws
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.guarantee import Goal, Guarantee, curve, guarantee
 from label_studio_al.learning.predictions import Predictions
+from label_studio_al.learning.rows import blocks
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.questions import LabelConfig, Question, label_counts
@@ -33,6 +34,8 @@ from label_studio_al.store.automation import CHECK, PLANNED, UNDONE, AutomaticLa
 CHECKS_AT_LEAST = 30
 N_EXAMPLES = 10
 CURVE = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)
+# Decisions that are looked at together: 130 MB.
+DECISIONS_AT_ONCE = 8_000_000
 _FINGERPRINT_DIGITS = 12
 
 
@@ -238,8 +241,7 @@ def _open_rows(store: Store, pool: Pool, key: str) -> Array:
 
 
 def _said(questions: Sequence[Question], classifiers: Mapping[str, Learned], pool: Pool, rows: Array) -> _Said:
-    X = pool.X[rows]
-    found = {question.name: question.coding.decide(classifiers[question.name].believe(X)) for question in questions}
+    found = {question.name: _predictions(question, classifiers[question.name], pool, rows) for question in questions}
     if len(found) == 1:
         return _Said(found, *found.values())
     texts = [json.dumps(dict(zip(found, answers, strict=True))) for answers in zip(*_labels_of(found), strict=True)]
@@ -249,6 +251,13 @@ def _said(questions: Sequence[Question], classifiers: Mapping[str, Learned], poo
 
 def _labels_of(found: Mapping[str, Predictions]) -> list[list[str]]:
     return [said.labels.tolist() for said in found.values()]
+
+
+def _predictions(question: Question, classifier: Learned, pool: Pool, rows: Array) -> Predictions:
+    """In parts where there are many labels: what the model says of each would take gigabytes."""
+    parts = blocks(max(1, len(rows)), max(1, DECISIONS_AT_ONCE // len(classifier.classes)))
+    said = [question.coding.decide(classifier.believe(pool.X[rows[part]])) for part in parts]
+    return Predictions(np.concatenate([one.labels for one in said]), np.concatenate([one.confidence for one in said]))
 
 
 def n_checks(n_selected: int, verify_share: float) -> int:
