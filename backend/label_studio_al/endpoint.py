@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from label_studio_al.labeling import NO_ANSWER_SCORE, prediction, read_project_key, score, version_name
-from label_studio_al.learners.registry import check_strategy
+from label_studio_al.learners.registry import check_settings
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.model import Model
 from label_studio_al.questions import Answer, LabelConfig, parse_config
@@ -42,10 +42,7 @@ def read_setup(body: Mapping[str, Any]) -> Setup:
         raise InvalidRequest(f"schema must be the label config's XML, not {type(config).__name__}")
     # Label Studio sends null while it validates a changed connection: that must not reset anything.
     extra_params = body.get("extra_params")
-    asked = parse_config(config)
-    settings = read_project_settings(extra_params)
-    for question in asked.questions:
-        check_strategy(settings.strategy, question.coding)
+    check_settings(read_project_settings(extra_params), parse_config(config))
     return Setup(key, config, extra_params)
 
 

@@ -256,6 +256,7 @@ def test_extra_params_are_read() -> None:
         "retrain_growth": 0,
         "window": 5,
         "min_labels": 2,
+        "questions": "topic,mood",
         "seed": 2**32 - 1,
     }
     assert read_project_settings(params).model_dump() == params

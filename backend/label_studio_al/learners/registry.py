@@ -7,7 +7,9 @@ from label_studio_al.learners.linear import Linear
 from label_studio_al.learning.asking import AUTO
 from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.strategies import pick
+from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.errors import InvalidSettings, NotPossible
+from label_studio_al.runtime.settings import ProjectSettings
 
 # The first that serves a question is taken.
 LEARNERS: list[Learner] = [Linear()]
@@ -19,6 +21,15 @@ def find_learner(coding: Coding) -> Learner:
     if found is None:
         raise NotPossible("no learner makes models of such answers")
     return found
+
+
+def check_settings(settings: ProjectSettings, config: LabelConfig) -> None:
+    """Raises InvalidSettings where a project's settings do not suit what its label config asks."""
+    for name in settings.steering:
+        if name not in config.names:
+            raise InvalidSettings(f"questions: the label config asks {', '.join(config.names)!a}, not {name[:60]!a}")
+    for question in config.questions:
+        check_strategy(settings.strategy, question.coding)
 
 
 def check_strategy(strategy: str, coding: Coding) -> None:

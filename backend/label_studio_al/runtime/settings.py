@@ -387,9 +387,19 @@ class ProjectSettings(BaseModel):
     min_labels: Annotated[int, Field(ge=2, le=100_000)] = Field(
         5, description="Labelled tasks needed for the first training."
     )
+    questions: Annotated[str, Field(max_length=2_000)] = Field(
+        "",
+        description="Which of several questions order the queue: names of their controls, separated by commas. "
+        "Default: all.",
+    )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
         0, description="Seed for all random choices: same labels, same seed, same model."
     )
+
+    @property
+    def steering(self) -> tuple[str, ...]:
+        """The names in `questions`."""
+        return tuple(name for name in map(str.strip, self.questions.split(",")) if name)
 
 
 def _check_database(value: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from label_studio_al.autolabel.watch import watch_runs
 from label_studio_al.learners.published import Models
-from label_studio_al.learners.registry import check_strategy
+from label_studio_al.learners.registry import check_settings
 from label_studio_al.learning.model import Model, Trained
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool, PoolChanges
@@ -189,8 +189,7 @@ class Loop:
         """What the turn is about; None while the first texts are being turned into features."""
         key = project.key
         config, settings = parse_config(project.label_config), read_project_settings(project.extra_params)
-        for question in config.questions:
-            check_strategy(settings.strategy, question.coding)
+        check_settings(settings, config)
         is_first = project.version_id is None
         with self._accounts.step(key, progress, "features", Activity(FITTING) if is_first else None):
             pool = self._pool(key, config)

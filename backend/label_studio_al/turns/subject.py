@@ -47,7 +47,8 @@ class Subject:
 
     def steering(self) -> list[Question]:
         """The questions that order the queue."""
-        return list(self.config.questions)
+        wanted = self.settings.steering or self.config.names
+        return [question for question in self.config.questions if question.name in wanted]
 
 
 @dataclass

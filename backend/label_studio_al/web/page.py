@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
 from label_studio_al.labeling import read_project_key
-from label_studio_al.learners.registry import check_strategy
+from label_studio_al.learners.registry import check_settings
 from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import (
     BackendError,
@@ -125,8 +125,7 @@ def settings(key: str) -> ResponseReturnValue:
         )
     sent = {name: value for name, value in request.form.items() if name != FIELD}
     wanted = read_project_settings({**known.extra_params, **sent})
-    for question in parse_config(known.label_config).questions:
-        check_strategy(wanted.strategy, question.coding)
+    check_settings(wanted, parse_config(known.label_config))
     chosen = wanted.model_dump()
     # What nobody chose stays as this release, or the next one, has it by default.
     default = ProjectSettings().model_dump()

@@ -241,3 +241,23 @@ def test_question_that_is_added_or_dropped_makes_a_new_version(bench: Bench, pro
         "kind": 30,
         "traits": 30,
     }
+
+
+def test_setting_says_which_questions_order_the_queue(bench: Bench, settings: Settings) -> None:
+    options = {"strategy": "margin", "audit_share": 0.0, "retrain_growth": 1.0, "questions": " kind "}
+    project = bench.add(CONFIG, texts(), window=60, **options)
+    bench.turn(project)
+    for n in (10, 20):
+        label(bench, project, n)
+    version = bench.version(project)
+    model = Models(bench.store, bench.signer).get(project.key, version.id)
+    assert model is not None
+    window = bench.store.windows.informativeness(version.id)
+    beliefs = model.believe([project.tasks[task_id]["data"]["text"] for task_id in window])
+    of_kind = 1 - np.abs(np.diff(beliefs["kind"].wide, axis=1)).ravel()
+    assert list(window.values()) == pytest.approx(of_kind.tolist(), abs=1e-4)
+    assert {name for one in pushed(project).values() for name in one} == {"kind", "traits"}, "all are filled in"
+    body = {"project": project.key, "schema": CONFIG, "extra_params": {"questions": "kind,mood"}}
+    refused = client(bench, settings).post("/setup", json=body)
+    assert refused.status_code == 422
+    assert refused.get_json()["error"] == "questions: the label config asks 'kind, traits', not 'mood'"
