@@ -126,11 +126,8 @@ def test_question_that_nobody_answered_yet_waits_for_its_answers(bench: Bench, p
     assert {"kind", "traits"} <= {name for one in pushed(project).values() for name in one}
 
 
-def test_task_that_either_question_is_unsure_of_comes_first(bench: Bench) -> None:
-    project = bench.add(CONFIG, texts(), window=60, strategy="margin", audit_share=0.0, retrain_growth=1.0)
-    bench.turn(project)
-    for n in (10, 20):
-        label(bench, project, n)
+def margins(bench: Bench, project: FakeProject) -> tuple[list[float], Any, Any]:
+    """Of the window's tasks: informativeness, and how unsure the model is of either question."""
     version = bench.version(project)
     model = Models(bench.store, bench.signer).get(project.key, version.id)
     assert model is not None
@@ -138,7 +135,16 @@ def test_task_that_either_question_is_unsure_of_comes_first(bench: Bench) -> Non
     beliefs = model.believe([project.tasks[task_id]["data"]["text"] for task_id in window])
     of_kind = 1 - np.abs(np.diff(beliefs["kind"].wide, axis=1)).ravel()
     of_traits = 1 - np.abs(beliefs["traits"].centred.proba[:, :, 1] * 2 - 1).min(axis=1)
-    assert list(window.values()) == pytest.approx(np.maximum(of_kind, of_traits).tolist(), abs=1e-4)
+    return list(window.values()), of_kind, of_traits
+
+
+def test_task_that_either_question_is_unsure_of_comes_first(bench: Bench) -> None:
+    project = bench.add(CONFIG, texts(), window=60, strategy="margin", audit_share=0.0, retrain_growth=1.0)
+    bench.turn(project)
+    for n in (10, 20):
+        label(bench, project, n)
+    worth, of_kind, of_traits = margins(bench, project)
+    assert worth == pytest.approx(np.maximum(of_kind, of_traits).tolist(), abs=1e-4)
     assert (of_kind > of_traits).any()
     assert (of_kind < of_traits).any()
 
@@ -249,13 +255,8 @@ def test_setting_says_which_questions_order_the_queue(bench: Bench, settings: Se
     bench.turn(project)
     for n in (10, 20):
         label(bench, project, n)
-    version = bench.version(project)
-    model = Models(bench.store, bench.signer).get(project.key, version.id)
-    assert model is not None
-    window = bench.store.windows.informativeness(version.id)
-    beliefs = model.believe([project.tasks[task_id]["data"]["text"] for task_id in window])
-    of_kind = 1 - np.abs(np.diff(beliefs["kind"].wide, axis=1)).ravel()
-    assert list(window.values()) == pytest.approx(of_kind.tolist(), abs=1e-4)
+    worth, of_kind, _ = margins(bench, project)
+    assert worth == pytest.approx(of_kind.tolist(), abs=1e-4)
     assert {name for one in pushed(project).values() for name in one} == {"kind", "traits"}, "all are filled in"
     body = {"project": project.key, "schema": CONFIG, "extra_params": {"questions": "kind,mood"}}
     refused = client(bench, settings).post("/setup", json=body)
