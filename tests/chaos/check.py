@@ -34,7 +34,7 @@ def differences(server: StudioServer, project: FakeProject, store: Store) -> lis
     expected = {
         "tasks": (store.tasks.ids(project.key), sorted(theirs["tasks"])),
         "annotations": ({one.id: (one.task_id, _label(one.result)) for one in annotations}, theirs["annotations"]),
-        "learnt": (asked(version).trained_on, answers(annotations, parse_config(ours.label_config))),
+        "learnt": (asked(version).trained_on, answers(annotations, parse_config(ours.label_config))["topic"]),
         "project's version": (project.model_version, version.name),
         "connection": ({one["title"] for one in server.fake.connections.values()}, {version.name}),
         "predictions of the window": (dict(pushed), dict.fromkeys(theirs["tasks"].keys() & window, 1)),

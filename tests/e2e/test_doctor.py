@@ -173,7 +173,7 @@ def test_unsupported_label_config(admin: Annotator, backend: BackendProcess) -> 
     made = admin.call("POST", "/api/projects/", {"title": "free text", "label_config": config})
     found = examine(backend, made["id"])["label config"]
     assert found["state"] == "failure"
-    assert "the control must be <Choices>, not <TextArea>" in found["sentence"]
+    assert "no model for <TextArea> is built in" in found["sentence"]
 
 
 def test_tokens_are_told_apart(label_studio: LocalLabelStudio, backend: BackendProcess, project: int) -> None:
