@@ -427,3 +427,10 @@ def test_question_about_regions_is_left_to_people(when: str, reason: str) -> Non
     learned, left = read_controls(inside)
     assert learned.question == QUESTION
     assert reason in left.reason
+
+
+def test_control_about_regions_beside_a_question_is_left_to_people() -> None:
+    regions = '<Labels name="spans" toName="text"><Label value="X"/></Labels>'
+    notes = '<TextArea name="note" toName="text" perRegion="true" visibleWhen="region-selected"/>'
+    config = parse_config(about_text(f'<Choices name="topic" toName="text">{A_OR_B}</Choices>{regions}{notes}'))
+    assert (config.names, config.others) == (("topic",), {"spans", "note"})

@@ -122,11 +122,10 @@ def parse_config(xml: str) -> LabelConfig:
     controls, objects = read_tags(xml)
     questions = tuple(control.question for control in learned if control.question is not None)
     others = frozenset(one.name for one in found if one.question is None)
-    conditions = ((control.name, read_conditions((*control.around, control.attributes))) for control in controls)
-    asked = {question.name for question in questions}
-    return LabelConfig(
-        questions, _content(objects), others, tuple(one for one in conditions if one[0] in asked and one[1])
-    )
+    # What is left to people may be shown of regions only.
+    asked = [control for control in controls if control.name not in others]
+    conditions = ((control.name, read_conditions((*control.around, control.attributes))) for control in asked)
+    return LabelConfig(questions, _content(objects), others, tuple(one for one in conditions if one[1]))
 
 
 def _control(control: Tag, objects: list[Tag]) -> Control:
