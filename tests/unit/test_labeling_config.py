@@ -434,3 +434,10 @@ def test_control_about_regions_beside_a_question_is_left_to_people() -> None:
     notes = '<TextArea name="note" toName="text" perRegion="true" visibleWhen="region-selected"/>'
     config = parse_config(about_text(f'<Choices name="topic" toName="text">{A_OR_B}</Choices>{regions}{notes}'))
     assert (config.names, config.others) == (("topic",), {"spans", "note"})
+
+
+@pytest.mark.parametrize("odd", [[], {}, 1, None])
+def test_item_whose_name_or_type_is_no_text_is_no_answer(odd: object) -> None:
+    config = parse_config(CONDITIONAL)
+    assert config.read([choice("A") | {"from_name": odd}])["topic"] == Reading(unread="other_control")
+    assert config.read([choice("A") | {"type": odd}])["more"] == Reading()

@@ -55,6 +55,6 @@ def read_conditions(attributes: Iterable[Mapping[str, str]]) -> tuple[Condition,
 
 
 def _values(item: Mapping[str, Any]) -> list[str]:
-    value = item.get("value")
-    found = value.get(item.get("type")) if isinstance(value, Mapping) else None
+    value, kind = item.get("value"), item.get("type")
+    found = value.get(kind) if isinstance(value, Mapping) and isinstance(kind, str) else None
     return [str(one) for one in found] if isinstance(found, list) else []

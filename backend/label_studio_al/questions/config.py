@@ -82,7 +82,8 @@ class LabelConfig:
         if not isinstance(item, dict):
             return False
         name = item.get("from_name")
-        return item.get("type") == "relation" or (name != question.name and name in self._known)
+        # JSON of strangers: a name may be a list, which no set can be asked for.
+        return item.get("type") == "relation" or (isinstance(name, str) and name != question.name and name in self._known)
 
     @cached_property
     def _known(self) -> frozenset[str]:
