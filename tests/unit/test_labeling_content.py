@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -81,6 +82,28 @@ def test_long_dialogue_is_read_from_its_beginning() -> None:
     found = text('<Paragraphs name="text" value="$talk"/>', talk=[{"text": f"line {n}"} for n in range(5_000)])
     assert found is not None
     assert len(found.splitlines()) == MAX_LINES
+
+
+@pytest.mark.parametrize(
+    ("html", "shown"),
+    [
+        ("<p>one</p><![foo[bar]]>two", "one two"),
+        ("one <![foo[bar", "one <![foo[bar"),
+        ("<html><head><title>no</title><body>one</body></html>", "one"),
+        ("one <b>AT&T", "one AT&T"),
+        ("one &lt; two <three", "one < two <three"),
+        ("one<script>two", "one"),
+    ],
+)
+def test_broken_html_is_read_as_far_as_it_goes(html: str, shown: str) -> None:
+    assert text('<HyperText name="text" value="$text"/>', text=html) == shown
+
+
+@pytest.mark.parametrize("again", ["<!--", "<a ", "</", "<![", "<?", '<a b="', "<script>", "&"])
+def test_html_that_begins_again_and_again_takes_no_minute(again: str) -> None:
+    began = time.process_time()
+    text('<HyperText name="text" value="$text"/>', text=again * 50_000)
+    assert time.process_time() - began < 3
 
 
 def test_table_is_read_with_its_names() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -152,7 +153,8 @@ class _Words(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """A tag parts words."""
-        self._hidden += tag in _HIDDEN
+        # A head may end without a tag.
+        self._hidden = 0 if tag == "body" else self._hidden + (tag in _HIDDEN)
         self.found.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
@@ -165,6 +167,15 @@ class _Words(HTMLParser):
         if not self._hidden:
             self.found.append(data)
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 - as it is called
+        """`<![if ...]>` is a comment to pages, whatever its word; other words raise AssertionError before 3.14."""
+        return self.rawdata.find(">", i) + 1 or -1
+
+    def finish(self) -> None:
+        """The end, with a tag or a comment that does not end as it is: `close` looks for its end again and again."""
+        if not self._hidden:
+            self.found.append(unescape(self.rawdata))
+
 
 def _hypertext(_: Part, value: object) -> str | None:
     text = plain_text(value)
@@ -172,7 +183,7 @@ def _hypertext(_: Part, value: object) -> str | None:
         return text
     reader = _Words()
     reader.feed(text[:MAX_HTML_CHARACTERS])
-    reader.close()
+    reader.finish()
     return " ".join("".join(reader.found).split())
 
 

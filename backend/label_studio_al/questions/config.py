@@ -83,7 +83,9 @@ class LabelConfig:
             return False
         name = item.get("from_name")
         # JSON of strangers: a name may be a list, which no set can be asked for.
-        return item.get("type") == "relation" or (isinstance(name, str) and name != question.name and name in self._known)
+        return item.get("type") == "relation" or (
+            isinstance(name, str) and name != question.name and name in self._known
+        )
 
     @cached_property
     def _known(self) -> frozenset[str]:
