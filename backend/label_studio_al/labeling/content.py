@@ -167,7 +167,7 @@ class _Words(HTMLParser):
         if not self._hidden:
             self.found.append(data)
 
-    def parse_marked_section(self, i: int, report: int = 1) -> int:  # noqa: ARG002 - as it is called
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
         """`<![if ...]>` is a comment to pages, whatever its word; other words raise AssertionError before 3.14."""
         return self.rawdata.find(">", i) + 1 or -1
 

@@ -67,29 +67,29 @@ class LabelConfig:
         """What an annotation's result says of each question, whatever else it holds of other controls."""
         if not isinstance(result, list):
             return {question.name: question.read(result) for question in self.questions}
-        return {question.name: self._reading(question, result) for question in self.questions}
+        own: dict[str, list[Any]] = {name: [] for name in self.names}
+        strangers = []
+        for item in result:
+            found = item if isinstance(item, dict) else {}
+            name = found.get("from_name")
+            # Whoever writes annotations by the API may write anything: a name may be a list.
+            name = name if isinstance(name, str) else None
+            if name in own:
+                own[name].append(item)
+            elif name not in self.others and found.get("type") != "relation":
+                strangers.append(item)
+        return {one.name: self._reading(one, [*own[one.name], *strangers], result) for one in self.questions}
 
-    def _reading(self, question: Question, result: list[Any]) -> Reading:
-        own = [item for item in result if not self._is_beside(question, item)]
+    def _reading(self, question: Question, own: list[Any], result: list[Any]) -> Reading:
         return question.read(own) if own or self._is_asked(question.name, result) else NOT_ANSWERED
 
     def _is_asked(self, name: str, result: Sequence[object]) -> bool:
         """Whether the labelling page shows a question beside these answers."""
-        return all(condition.holds(result) for condition in dict(self.conditions).get(name, ()))
-
-    def _is_beside(self, question: Question, item: object) -> bool:
-        """Whether an item belongs to another control of the config, or to none."""
-        if not isinstance(item, dict):
-            return False
-        name = item.get("from_name")
-        # JSON of strangers: a name may be a list, which no set can be asked for.
-        return item.get("type") == "relation" or (
-            isinstance(name, str) and name != question.name and name in self._known
-        )
+        return all(condition.holds(result) for condition in self._conditions.get(name, ()))
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        return self.others.union(self.names)
+    def _conditions(self) -> Mapping[str, tuple[Condition, ...]]:
+        return dict(self.conditions)
 
     def write(self, answers: Mapping[str, tuple[Answer, float]]) -> list[dict[str, Any]]:
         """The result items of a prediction. answers: to some of the questions, with their probabilities.
