@@ -441,3 +441,11 @@ def test_item_whose_name_or_type_is_no_text_is_no_answer(odd: object) -> None:
     config = parse_config(CONDITIONAL)
     assert config.read([choice("A") | {"from_name": odd}])["topic"] == Reading(unread="other_control")
     assert config.read([choice("A") | {"type": odd}])["more"] == Reading()
+
+
+def test_question_shown_beside_one_that_is_not_shown_is_not_filled_in() -> None:
+    last = f'<Choices name="last" toName="text" visibleWhen="choice-selected" whenTagName="more">{A_OR_B}</Choices>'
+    config = parse_config(CONDITIONAL.removesuffix("</View>") + last + "</View>")
+    said = {"more": ('["A"]', 0.9), "last": ("A", 0.9)}
+    assert [one["from_name"] for one in config.write(said | {"topic": ("A", 0.8)})] == ["topic", "more", "last"]
+    assert [one["from_name"] for one in config.write(said | {"topic": ("B", 0.8)})] == ["topic"]

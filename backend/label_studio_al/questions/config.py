@@ -97,8 +97,11 @@ class LabelConfig:
         What the page would not show beside the other answers is left out.
         """
         items = {one.name: one.write(*answers[one.name]) for one in self.questions if one.name in answers}
-        whole = [item for own in items.values() for item in own]
-        return [item for name, own in items.items() if self._is_asked(name, whole) for item in own]
+        shown = [item for own in items.values() for item in own]
+        # What is hidden shows nothing either, and so on.
+        for _ in items:
+            shown = [item for name, own in items.items() if self._is_asked(name, shown) for item in own]
+        return shown
 
     def text_of(self, data: Mapping[str, Any]) -> str | None:
         """The task's text; None if it has none."""
