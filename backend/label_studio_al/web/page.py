@@ -61,7 +61,7 @@ def project(key: str) -> ResponseReturnValue:
     return _project_page(state) if _wants_html() else jsonify(state)
 
 
-@page.get("/projects/<key>/questions/<name>")
+@page.get("/projects/<key>/questions/<path:name>")
 def question(key: str, name: str) -> ResponseReturnValue:
     """The same page with what is known of one of several questions; its part of /status for machines."""
     state = state_of(parts(), read_project_key(key))

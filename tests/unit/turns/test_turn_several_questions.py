@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -262,3 +264,15 @@ def test_setting_says_which_questions_order_the_queue(bench: Bench, settings: Se
     refused = client(bench, settings).post("/setup", json=body)
     assert refused.status_code == 422
     assert refused.get_json()["error"] == "questions: the label config asks 'kind, traits', not 'mood'"
+
+
+def test_page_of_a_question_whose_name_has_odd_characters(bench: Bench, settings: Settings) -> None:
+    first, second = "price/quality", 'x & "y" <z>'
+    xml = CONFIG.replace('name="kind"', f'name="{first}"')
+    xml = xml.replace('name="traits"', 'name="x &amp; &quot;y&quot; &lt;z>"')
+    project = bench.add(xml, texts(40))
+    bench.turn(project)
+    web = client(bench, settings)
+    page = web.get(f"/projects/{project.key}", headers={"Accept": "text/html"}).text
+    links = [unescape(found) for found in re.findall(r'href="(/projects/[^"]*/questions/[^"]*)"', page)]
+    assert [web.get(link).get_json()["name"] for link in links] == [first, second]
