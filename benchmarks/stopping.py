@@ -38,7 +38,7 @@ from label_studio_al.learning.types import Array
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import Dataset
 from label_studio_al.simulate.experiment import prepare
-from label_studio_al.simulate.replay import Known, Options, Run, Score, Turn, full_score, turns
+from label_studio_al.simulate.replay import Known, Options, Run, Scores, Turn, full_scores, turns
 from label_studio_al.turns.measuring import COMPARED_LABELS_APART, COMPARED_TASKS, MEASURED_GROWTH
 
 BATCH, AUDIT_SHARE = 20, 0.1
@@ -136,7 +136,7 @@ def _text(row: Row) -> str:
 class Replay:
     """One replay, and what the live loop would know meanwhile."""
 
-    def __init__(self, known: Known, full: Score, seed: int) -> None:
+    def __init__(self, known: Known, full: Scores, seed: int) -> None:
         self._known, self._full, self._seed = known, full, seed
         self._compared = np.random.default_rng(0).permutation(len(known.y))[:COMPARED_TASKS]
         self._before: Array | None = None
@@ -172,7 +172,7 @@ class Replay:
         predicted = self._known.coding.decide(classifier.believe(self._known.X_test)).labels
         accuracy = float((predicted == self._known.y_test).mean())
         macro_f1 = float(f1_score(self._known.y_test, predicted, average="macro", zero_division=0))
-        return Look(len(y), is_stop, accuracy / self._full.accuracy, macro_f1 / self._full.macro_f1)
+        return Look(len(y), is_stop, accuracy / self._full["accuracy"], macro_f1 / self._full["macro_f1"])
 
     def _recall(self, turn: Turn, y: Array) -> dict[str, float | None]:
         labelled, choices = self._known.labelled(turn.labelled), self._known.choices
@@ -184,10 +184,10 @@ class Replay:
 
 
 @cache
-def prepared(name: str, folder: Path | None) -> tuple[Known, Score]:
+def prepared(name: str, folder: Path | None) -> tuple[Known, Scores]:
     """The set as features, and what is reached with all labels."""
     known = prepare(read(name, folder), find_encoder(read_settings().encoder))
-    return known, full_score(known, AUTO)
+    return known, full_scores(known, AUTO)
 
 
 def replayed(name: str, folder: Path | None, seed: int) -> list[Look]:
@@ -218,7 +218,7 @@ def row(name: str, folder: Path | None, replays: Sequence[Sequence[Look]]) -> li
     return [
         name,
         str(len(np.unique(known.y))),
-        f"{full.accuracy:.3f}, {full.macro_f1:.3f}",
+        f"{full['accuracy']:.3f}, {full['macro_f1']:.3f}",
         str(min(SETS[name].budget, len(known.y))),
         f"{len(stops)} of {len(replays)}",
         f"{np.median(at):.0f} ({at[0]} to {at[-1]})" if at else "-",

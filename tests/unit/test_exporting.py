@@ -28,11 +28,12 @@ from label_studio_al.learning.features import Features
 from label_studio_al.learning.label_sets import SetClassifier, fit_sets
 from label_studio_al.learning.learner import Tuning, train
 from label_studio_al.learning.model import QuestionModel
+from label_studio_al.learning.ordered import ORDERED
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import read_data
 from label_studio_al.store import Signer, Store
-from tests.support import topics
+from tests.support import reviews, topics
 from tests.support.bench import TEXTS, Bench, truth
 from tests.support.build import event, task
 from tests.support.clock import FakeClock
@@ -571,3 +572,31 @@ def test_model_of_another_question_is_refused(
     refused = export(command, project, tmp_path / "out")
     assert (refused.exit_code, "has changed since" in refused.output) == (1, True), refused.output
     assert not (tmp_path / "out").exists()
+
+
+# -- ratings -----------------------------------------------
+
+
+def test_exported_ratings_are_the_same_where_this_package_is_not(
+    command: CliRunner, bench: Bench, signer: Signer, tmp_path: Path
+) -> None:
+    made = bench.add(reviews.CONFIG, reviews.texts(160), window=60)
+    bench.turn(made)
+    for _ in range(2):
+        for task_id in (made.queue() or [])[:50]:
+            stars = reviews.truth(made.tasks[task_id]["data"]["text"])
+            bench.hear(bench.fake.annotate(made.id, task_id, None, result=reviews.result(stars)))
+        bench.turn(made)
+    done = export(command, made, tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    texts = [*reviews.texts(40, seed=1), *ODD_TEXTS]
+    classes, proba, predicted = json.loads(run_elsewhere(tmp_path / "out", ASK, json.dumps(texts)))
+    published = Models(bench.store, signer).get(made.key, bench.version(made).id)
+    assert published is not None
+    beliefs = published.of("stars").believe(texts)
+    assert classes == ["1", "2", "3", "4", "5"]
+    np.testing.assert_allclose(proba, beliefs.wide, atol=1e-6)
+    assert predicted == ORDERED.decide(beliefs).labels.tolist()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| audit: mean absolute error |" in card
+    assert "| cross-validation: quadratic-weighted kappa |" in card

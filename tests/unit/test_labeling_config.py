@@ -89,7 +89,7 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
         ("<View>", "is not valid"),
         ("<View/>", "has no control"),
         (about_text(""), "has no control"),
-        (about_text('<Rating name="topic" toName="text"/>'), "topic, because no model for <Rating> is built in"),
+        (about_text('<Number name="topic" toName="text"/>'), "topic, because no model for <Number> is built in"),
         (
             about_text('<Labels name="topic" toName="text"><Label value="A"/></Labels>'),
             "no model for <Labels> is built in",

@@ -135,8 +135,9 @@ def test_imports_are_seen() -> None:
 
 
 # What only a kind of question, or the registry of kinds, may know.
-KINDS = {"SingleChoice", "MultipleChoice"}
-CONTROLS = {"Choices", "choices", "Taxonomy", "Rating", "Pairwise", "multiple", "single", "multiple choice"}
+KINDS = {"SingleChoice", "MultipleChoice", "Rating", "Taxonomy"}
+CONTROLS = {"Choices", "choices", "Taxonomy", "Rating", "Pairwise", "rating", "taxonomy", "multiple", "single"}
+CONTROLS |= {"multiple choice"}
 
 
 @every_module

@@ -84,7 +84,7 @@ def test_thresholds_that_cross_validation_chose_are_used_and_kept() -> None:
     predicted = LABEL_SETS.decide(model.believe(fresh)).labels
     plain = LABEL_SETS.decide(train(labelled(X, has), every, Tuning("all")).believe(fresh)).labels
     said = texts_of(truth)
-    assert LABEL_SETS.f1(said, predicted)["micro_f1"] > LABEL_SETS.f1(said, plain)["micro_f1"] + 0.02
+    assert LABEL_SETS.scores(said, predicted)["micro_f1"] > LABEL_SETS.scores(said, plain)["micro_f1"] + 0.02
 
 
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)

@@ -27,7 +27,7 @@ from label_studio_al.simulate import plot
 from label_studio_al.simulate.autolabel import labellers, prepare_pool
 from label_studio_al.simulate.data import Dataset, read_data
 from label_studio_al.simulate.experiment import Experiment, prepare
-from label_studio_al.simulate.replay import Known, Options, Point, Run, full_score, plan, replay, turns
+from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, plan, replay, turns
 from label_studio_al.simulate.summary import (
     Curve,
     as_text,
@@ -79,7 +79,7 @@ def known(data: Dataset) -> Known:
 
 
 def scores(points: list[Point]) -> list[tuple[int, float, float]]:
-    return [(point.n_labels, point.accuracy, point.macro_f1) for point in points]
+    return [(point.n_labels, point.scores["accuracy"], point.scores["macro_f1"]) for point in points]
 
 
 # -- one run --------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def scores(points: list[Point]) -> list[tuple[int, float, float]]:
 def test_every_strategy_can_be_replayed(known: Known, strategy: str) -> None:
     points = replay(known, Run(strategy, 0), OPTIONS)
     assert [point.n_labels for point in points] == [10, 20, 30, 40]
-    assert points[-1].accuracy > 0.6
+    assert points[-1].scores["accuracy"] > 0.6
     assert all(point.seconds > 0 for point in points)
 
 
@@ -119,7 +119,7 @@ def test_run_goes_on_from_a_turn_with_other_options(known: Known) -> None:
 def test_all_labels_give_the_full_score(known: Known, strategy: str) -> None:
     points = replay(known, Run(strategy, 0), Options(budget=1000, batch=40, features="tfidf"))
     assert points[-1].n_labels == len(known.y) == 120
-    assert points[-1].accuracy == pytest.approx(full_score(known, "tfidf").accuracy, abs=0.04)
+    assert points[-1].scores["accuracy"] == pytest.approx(full_scores(known, "tfidf")["accuracy"], abs=0.04)
 
 
 def test_with_one_label_met_everything_is_taken_for_it(known: Known) -> None:

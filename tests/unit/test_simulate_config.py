@@ -343,7 +343,7 @@ def test_labels_of_the_config_count_as_in_the_live_loop(tmp_path: Path) -> None:
         (b"", "the label config is empty"),
         (b"<View/>", "the label config has no control"),
         (b'<View><Image name="i" value="$i"/><Choices name="c" toName="i"/></View>', "about <Image> is built in"),
-        (b'<View><Text name="t" value="$t"/><Rating name="r" toName="t"/></View>', "no model for <Rating> is built in"),
+        (b'<View><Text name="t" value="$t"/><Number name="r" toName="t"/></View>', "no model for <Number> is built in"),
     ],
 )
 def test_refused_config_is_refused_as_connect_refuses_it(tmp_path: Path, content: bytes, words: str) -> None:

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 
 import click
 
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.asking import AUTO
+from label_studio_al.learning.coding import METRICS, is_error
 from label_studio_al.learning.features import BOTH, EMBEDDINGS, TFIDF
 from label_studio_al.learning.guarantee import DELTA, MAX_ERROR, Goal
 from label_studio_al.runtime.computing import Computing
@@ -23,7 +25,7 @@ from label_studio_al.simulate.autolabel import Finish, automate, finishes_csv, p
 from label_studio_al.simulate.data import Dataset, read_config, read_data
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.plot import draw, draw_finishes
-from label_studio_al.simulate.replay import METRICS, Options, plan
+from label_studio_al.simulate.replay import Options, plan
 from label_studio_al.simulate.results import Results, curves_csv, write_whole
 from label_studio_al.simulate.summary import (
     as_csv,
@@ -51,7 +53,12 @@ from label_studio_al.wiring import say_errors
 @click.option("--budget", type=int, default=500, show_default=True, help="Labels per run.")
 @click.option("--batch", type=int, default=20, show_default=True, help="Labels between two trainings.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
-@click.option("--metric", type=click.Choice(METRICS), default=METRICS[0], show_default=True)
+@click.option(
+    "--metric",
+    default=METRICS[0],
+    show_default=True,
+    help=f"What is compared: {', '.join(METRICS)}, or another one of the question's, such as mean_absolute_error.",
+)
 @click.option("--full", type=float, help="Score that counts as 100 %.  [default: the learner's with all labels]")
 @click.option(
     "--config",
@@ -142,14 +149,13 @@ def simulate(
     settings = read_settings(**({} if dask is None else {"dask_scheduler": dask}))
     runs = plan([name.strip() for name in strategies.split(",") if name.strip()], n_seeds)
     options = Options(budget, batch, features, audit_share)
-    if full is not None and not 0 < full <= 1:
-        raise InvalidRequest(f"the full score must be above 0 and at most 1, not {full}")
 
     def say(text: str) -> None:
         click.echo(on_lines(text), err=as_json)
 
     config = None if config_path is None else read_config(Path(config_path)).only(question)
     dataset = read_data(data, text_field, label_field, config, separator)
+    _check_metric(metric, full, dataset)
     used_encoder = find_encoder(encoder or settings.encoder)
     if autolabel:
         goal = Goal(max_error, delta, per_label=per_label)
@@ -171,7 +177,7 @@ def simulate(
         _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
     points = experiment.curves()
     curves = curves_of(points, metric)
-    target = getattr(experiment.results.full(), metric) if full is None else full
+    target = experiment.results.full()[metric] if full is None else full
     experiment.results.write("curves.csv", curves_csv(points))
     experiment.results.write("summary.csv", as_csv(wide_table(curves, target)))
     say(f"\n{as_text(table(curves, target))}\n")
@@ -185,6 +191,15 @@ def simulate(
         numbers = as_numbers(curves, target)
         about = {"data": dataset.name, "notes": dataset.notes, "metric": metric, "with_all_labels": target}
         click.echo(json.dumps({**about, "n_seeds": n_seeds, "strategies": numbers, "output": str(output)}, indent=2))
+
+
+def _check_metric(metric: str, full: float | None, dataset: Dataset) -> None:
+    """Raises InvalidRequest where these answers have no such metric, or it has no such value."""
+    if metric not in dataset.coding.metrics:
+        raise InvalidRequest(f"metric must be one of {', '.join(dataset.coding.metrics)}, not {metric[:40]!r}")
+    most = inf if is_error(metric) else 1
+    if full is not None and not (0 < full <= most and full < inf):
+        raise InvalidRequest(f"the full score must be above 0{'' if most > 1 else ' and at most 1'}, not {full}")
 
 
 def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path, say: Callable[[str], None]) -> None:

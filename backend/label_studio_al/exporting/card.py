@@ -24,6 +24,8 @@ _MICRO_F1 = "micro_f1"
 # What a report measures, by its key.
 _OF_ONE_LABEL = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 _OF_SETS = {"accuracy": "exact match", _MICRO_F1: "micro-F1", "macro_f1": "macro-F1"}
+# Where a question has them.
+_MORE = {"mean_absolute_error": "mean absolute error", "quadratic_kappa": "quadratic-weighted kappa"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def _quality(measurement: Measurement | None) -> list[str]:
     audit, crossed = report["audit"], report["cross_validation"]
     is_of_sets = _MICRO_F1 in crossed
     measures = _OF_SETS if is_of_sets else _OF_ONE_LABEL
+    measures = measures | {key: name for key, name in _MORE.items() if key in crossed}
     rows = [
         (f"{of}: {name}", _estimate(figures[key]), str(figures["n"]))
         for of, figures in (("audit", audit), ("cross-validation", crossed))

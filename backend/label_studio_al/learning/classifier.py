@@ -107,10 +107,7 @@ def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperatur
     # Not at the top: scikit-learn weighs 100 MB, and who only predicts does without.
     from sklearn.linear_model import LogisticRegression
 
-    found = np.unique(y)
-    if len(found) < 2:
-        came = f"only {str(found[0])!r}" if len(found) else "none"
-        raise InvalidRequest(f"need tasks of 2 labels to train, have {came}")
+    found, _ = two_or_more(y)
     columns, design = active_columns(X, allowed)
     model = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3)
     design, labels, weights = _padded(design, y, balance(y), 2 * len(found))
@@ -123,6 +120,15 @@ def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperatur
         n_features=X.shape[1],
         temperature=temperature,
     )
+
+
+def two_or_more(y: Array) -> tuple[Array, Array]:
+    """The labels that occur, sorted, and the place of each example's among them. Raises InvalidRequest below 2."""
+    found, places = np.unique(y, return_inverse=True)
+    if len(found) < 2:
+        came = f"only {str(found[0])!r}" if len(found) else "none"
+        raise InvalidRequest(f"need tasks of 2 labels to train, have {came}")
+    return found, places
 
 
 def _padded(design: Any, y: Array, weights: Array, n: int) -> tuple[Any, Array, Array]:

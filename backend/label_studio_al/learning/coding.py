@@ -22,6 +22,8 @@ from label_studio_al.runtime.errors import InvalidRequest
 # Fewer texts with a label do not tell from which probability on it should be decided for.
 THRESHOLD_FROM = 10
 THRESHOLDS = (0.1, 0.9)
+# Of every kind of answer.
+METRICS = ("accuracy", "macro_f1", "micro_f1")
 
 
 class Learned(Protocol):
@@ -46,6 +48,10 @@ class Coding(Protocol):
     @property
     def has_one_class(self) -> bool:
         """Whether an answer is one class."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of what `scores` measures, accuracy first; what ends in `_error` is the better the lower it is."""
 
     def classes(self, y: Array) -> Array:
         """The classes that occur, sorted."""
@@ -100,14 +106,15 @@ class Coding(Protocol):
     def decide(self, beliefs: Beliefs) -> Predictions:
         """The most probable answer to each task."""
 
-    def f1(self, truth: Array, predicted: Array) -> dict[str, float]:
-        """`macro_f1` and `micro_f1` of predicted answers."""
+    def scores(self, truth: Array, predicted: Array) -> dict[str, float]:
+        """How good predicted answers are, by each of `metrics`."""
 
 
 class OneLabel:
     """An answer is one label: one decision of as many classes as there are."""
 
     has_one_class = True
+    metrics: tuple[str, ...] = METRICS
 
     def classes(self, y: Array) -> Array:
         """As of the contract."""
@@ -173,18 +180,20 @@ class OneLabel:
         """As of the contract."""
         return most_probable(beliefs.wide, beliefs.classes)
 
-    def f1(self, truth: Array, predicted: Array) -> dict[str, float]:
+    def scores(self, truth: Array, predicted: Array) -> dict[str, float]:
         """As of the contract; micro-F1 is accuracy."""
         from sklearn.metrics import f1_score
 
+        accuracy = float((truth == predicted).mean())
         macro = f1_score(truth, predicted, average="macro", zero_division=0)
-        return {"macro_f1": float(macro), "micro_f1": float((truth == predicted).mean())}
+        return {"accuracy": accuracy, "macro_f1": float(macro), "micro_f1": accuracy}
 
 
 class LabelSets:
     """An answer is a set of labels, perhaps none: a decision of two classes for each label."""
 
     has_one_class = False
+    metrics: tuple[str, ...] = METRICS
 
     def classes(self, y: Array) -> Array:
         """As of the contract."""
@@ -270,17 +279,23 @@ class LabelSets:
         texts, places = _texts(is_in, beliefs.names)
         return Predictions(texts[places], np.clip(chosen.prod(axis=1), 0.0, 1.0))
 
-    def f1(self, truth: Array, predicted: Array) -> dict[str, float]:
-        """As of the contract, over the labels that occur in either."""
+    def scores(self, truth: Array, predicted: Array) -> dict[str, float]:
+        """As of the contract: the share of sets that are exactly right, and F1 over the labels that occur in either."""
         from sklearn.metrics import f1_score
 
         classes = np.union1d(self.classes(truth), self.classes(predicted))
         pair = self.encode(truth, classes), self.encode(predicted, classes)
-        return {f"{kind}_f1": float(f1_score(*pair, average=kind, zero_division=0)) for kind in ("macro", "micro")}
+        f1 = {f"{kind}_f1": float(f1_score(*pair, average=kind, zero_division=0)) for kind in ("macro", "micro")}
+        return {"accuracy": float((truth == predicted).mean())} | f1
 
 
 ONE_LABEL = OneLabel()
 LABEL_SETS = LabelSets()
+
+
+def is_error(metric: str) -> bool:
+    """Whether one of `Coding.metrics` is the better the lower it is."""
+    return metric.endswith("_error")
 
 
 def labels_of(text: str) -> list[str]:

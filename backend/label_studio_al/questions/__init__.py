@@ -3,7 +3,14 @@
 from label_studio_al.questions.base import UNREAD, Answer, Question, Reading
 from label_studio_al.questions.choices import MultipleChoice, SingleChoice
 from label_studio_al.questions.config import Control, LabelConfig, parse_config, read_controls
-from label_studio_al.questions.exported import column_question, items_in_cell, question_of, tells_its_question
+from label_studio_al.questions.exported import (
+    column_question,
+    items_in_cell,
+    question_of,
+    stated_names,
+    tells_its_question,
+)
+from label_studio_al.questions.rating import Rating
 from label_studio_al.questions.votes import answers, label_counts, unread
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "LabelConfig",
     "MultipleChoice",
     "Question",
+    "Rating",
     "Reading",
     "SingleChoice",
     "answers",
@@ -22,6 +30,7 @@ __all__ = [
     "parse_config",
     "question_of",
     "read_controls",
+    "stated_names",
     "tells_its_question",
     "unread",
 ]

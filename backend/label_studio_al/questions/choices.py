@@ -66,7 +66,7 @@ class SingleChoice:
     def parse(self, value: object) -> Answer:
         """A text is the label."""
         if not isinstance(value, str):
-            raise InvalidRequest(f"must be one label (single choice), not {_came(value)}")
+            raise InvalidRequest(f"must be one label (single choice), not {came(value)}")
         return value
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
@@ -77,12 +77,7 @@ class SingleChoice:
         self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
     ) -> list[list[tuple[Answer, float]]]:
         """As of the contract."""
-        is_offered = np.isin(beliefs.classes, self.labels)
-        proba, classes = beliefs.wide[:, is_offered], beliefs.classes[is_offered]
-        if given is None:
-            return top_k(proba, classes, k)
-        is_given = classes == np.array([label or "" for label in given], dtype=str)[:, None]
-        return top_k(proba, classes, k, is_given)
+        return best_labels(beliefs, self.labels, k, given)
 
     def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
         """As of the contract."""
@@ -117,8 +112,8 @@ class MultipleChoice:
     def of(cls, control: Tag, object_name: str) -> MultipleChoice:
         """Raises UnsupportedConfig with one sentence."""
         if control.attributes["choice"] != "multiple":
-            came = control.attributes["choice"][:20]
-            raise UnsupportedConfig(f"<Choices> must be single or multiple choice, not choice={came!r}")
+            named = control.attributes["choice"][:20]
+            raise UnsupportedConfig(f"<Choices> must be single or multiple choice, not choice={named!r}")
         check_choices(control)
         return cls(control.name, object_name, control.labels)
 
@@ -145,7 +140,7 @@ class MultipleChoice:
         """A list of labels, or the text of one in JSON; an empty list says that none of them applies."""
         found = json_list(value) if isinstance(value, str) else value
         if not isinstance(found, list) or not all(isinstance(one, str) and one.strip() for one in found):
-            raise InvalidRequest(f'must be a JSON list of labels (["a", "b"]), not {_came(value)}')
+            raise InvalidRequest(f'must be a JSON list of labels (["a", "b"]), not {came(value)}')
         return text_of(found)
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
@@ -207,6 +202,18 @@ def check_choices(control: Tag) -> None:
         raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(control.labels)}")
 
 
+def best_labels(
+    beliefs: Beliefs, labels: Sequence[str], k: int, given: Sequence[Answer | None] | None = None
+) -> list[list[tuple[Answer, float]]]:
+    """As of `Question.best`, where an answer is one label. labels: those that are offered."""
+    is_offered = np.isin(beliefs.classes, labels)
+    proba, classes = beliefs.wide[:, is_offered], beliefs.classes[is_offered]
+    if given is None:
+        return top_k(proba, classes, k)
+    is_given = classes == np.array([label or "" for label in given], dtype=str)[:, None]
+    return top_k(proba, classes, k, is_given)
+
+
 def items_of(result: list[Any], name: str) -> list[dict[str, Any]]:
     """The items of a result that a control has."""
     return [item for item in result if isinstance(item, dict) and item.get("from_name") == name]
@@ -242,6 +249,7 @@ def json_list(text: str) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
-def _came(value: object) -> str:
+def came(value: object) -> str:
+    """A value of a data file for the end of a sentence."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _CAME_CHARACTERS else f"{text[:_CAME_CHARACTERS]}..."

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from label_studio_al.questions.base import Question
 from label_studio_al.questions.choices import CHOICES, MultipleChoice, SingleChoice, choices_of
+from label_studio_al.questions.rating import Rating
+
+_STATED: Mapping[str, Callable[[str, str, tuple[str, ...]], Question]] = MappingProxyType(
+    {"label": SingleChoice, "labels": MultipleChoice, "rating": Rating}
+)
+# Those that hold answers of every kind where a label config says which.
+_OF_ANY = ("label", "labels")
 
 
 def tells_its_question(item: Mapping[str, Any]) -> bool:
@@ -27,9 +35,18 @@ def question_of(items: Sequence[dict[str, Any]]) -> Question:
 
 
 def column_question(name: str) -> Question:
-    """What a column of a data file answers by its stated name: `label` one label, `labels` a set of them."""
-    kind = MultipleChoice if name == "labels" else SingleChoice
-    return kind(name, "text", ())
+    """What a column of a data file answers by its stated name; as `label`, one label, under every other."""
+    stated = name.casefold() if name.casefold() in _STATED else "label"
+    return _STATED[stated](stated, "text", ())
+
+
+def stated_names(question: Question | None = None) -> list[str]:
+    """The names of columns that say what they answer, the first of them first; those that may answer a question."""
+    return [
+        name
+        for name, kind in _STATED.items()
+        if question is None or name in _OF_ANY or kind(name, "", ()).coding is question.coding
+    ]
 
 
 def items_in_cell(cell: object, control: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Encoder, Features
 from label_studio_al.simulate import replay as replaying
 from label_studio_al.simulate.data import Dataset
-from label_studio_al.simulate.replay import Known, Options, Point, Run, full_score, in_order, replay
+from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, in_order, replay
 from label_studio_al.simulate.results import Results
 
 
@@ -72,7 +72,7 @@ class Experiment:
             return
         known = prepare(self.dataset, self.encoder)
         if not self.results.has_full():
-            self.results.save_full(full_score(known, self.options.features))
+            self.results.save_full(full_scores(known, self.options.features))
         n_jobs = min(n_jobs or effective_n_jobs(-1), max(1, len(missing)))
         jobs = (delayed(_replayed)(known, run, self.options) for run in missing)
         for run, points in Parallel(n_jobs, return_as="generator_unordered")(jobs):

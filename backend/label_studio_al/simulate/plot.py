@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from label_studio_al.learning.asking import RANDOM
+from label_studio_al.learning.coding import is_error
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.autolabel import Finish
 from label_studio_al.simulate.summary import Curve, differences, differences_to_random
@@ -77,14 +78,15 @@ def _draw(axes: Any, curves: Sequence[Curve], full: float, metric: str, title: s
     # The means fill the picture; the interval of two or three seeds may be too wide for it.
     means = np.concatenate([[full], *(curve.mean for curve in curves)])
     margin = max(0.01, 0.2 * float(np.ptp(means)))
-    axes.set_ylim(max(0.0, means.min() - margin), min(1.0, means.max() + margin / 2))
+    most = np.inf if is_error(metric) else 1.0
+    axes.set_ylim(max(0.0, means.min() - margin), min(most, means.max() + margin / 2))
     axes.set_xlim(left=0)
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
     n_seeds = len(curves[0].scores)
     caption = f"mean of {n_seeds} runs, 95 % interval" if n_seeds > 1 else "one run"
     axes.set_title(caption, loc="right", fontsize=10, color="#555555")
     axes.set_xlabel("Labels")
-    axes.set_ylabel(METRIC_NAMES[metric])
+    axes.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ").capitalize()))
 
 
 def _draw_curve(axes: Any, curve: Curve, colour: str, dash: str, zorder: float) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import TypeAlias
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -24,8 +25,6 @@ from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
-
-METRICS = ("accuracy", "macro_f1", "micro_f1")
 
 
 @dataclass(frozen=True)
@@ -108,21 +107,17 @@ class Turn:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Score:
-    """How well the test split is predicted, each between 0 and 1."""
-
-    accuracy: float
-    macro_f1: float
-    micro_f1: float
+# How well the test split is predicted, by the metrics of its coding.
+Scores: TypeAlias = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Point(Score):
-    """The score after so many labels. seconds: of the turn, from choosing the last batch to the trained model."""
+class Point:
+    """The scores after so many labels. seconds: of the turn, from choosing the last batch to the trained model."""
 
     n_labels: int
     seconds: float
+    scores: Scores
 
 
 def in_order(data: Dataset) -> Dataset:
@@ -146,11 +141,11 @@ def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
     return [Run(name, seed) for name in names for seed in range(n_seeds)]
 
 
-def full_score(known: Known, features: str) -> Score:
+def full_scores(known: Known, features: str) -> Scores:
     """What the same learner reaches with every label of the train split."""
     known = known.shuffled(seed=0)
     with threadpool_limits(1):
-        return _score(known, made(known, known.labelled(slice(None)), features, seed=0), known.y)
+        return _scores(known, made(known, known.labelled(slice(None)), features, seed=0), known.y)
 
 
 def made(known: Known, labelled: Labelled, features: str, seed: int) -> Learned:
@@ -168,8 +163,7 @@ def replay(known: Known, run: Run, options: Options) -> list[Point]:
 
 
 def _point(known: Known, turn: Turn) -> Point:
-    score = _score(known, turn.classifier, known.y[turn.labelled])
-    return Point(**asdict(score), n_labels=len(turn.labelled), seconds=turn.seconds)
+    return Point(len(turn.labelled), turn.seconds, _scores(known, turn.classifier, known.y[turn.labelled]))
 
 
 def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -> Iterator[Turn]:
@@ -224,10 +218,10 @@ def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_
     return ask_and_audit(order, situation, n, audit_share)
 
 
-def _score(known: Known, classifier: Learned | None, met: Array) -> Score:
-    """The test split's score; without a model, everything is taken for the one label that was met."""
+def _scores(known: Known, classifier: Learned | None, met: Array) -> Scores:
+    """The test split's; without a model, everything is taken for the one label that was met."""
     if classifier is None:
         predicted: Array = np.full(len(known.y_test), met[0])
     else:
         predicted = known.coding.decide(classifier.believe(known.X_test)).labels
-    return Score(float((predicted == known.y_test).mean()), **known.coding.f1(known.y_test, predicted))
+    return known.coding.scores(known.y_test, predicted)

@@ -9,16 +9,18 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from label_studio_al.runtime.errors import InvalidRequest
-from label_studio_al.simulate.replay import METRICS, Point, Run, Score
+from label_studio_al.simulate.replay import Point, Run, Scores
 
 EXPERIMENT = "experiment.json"
 RUNS = "runs"
 FULL = f"{RUNS}/full.json"
-COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds", "micro_f1")
+# Of the table of curves, which scores that came later follow.
+COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds")
+_ABOUT = ("strategy", "seed", "n_labels", "seconds")
 
 
 @contextmanager
@@ -86,24 +88,24 @@ class Results:
         with self._path(run).open(encoding="utf-8", newline="") as file:
             return [
                 Point(
-                    **{name: float(row[name]) for name in METRICS},
                     n_labels=int(row["n_labels"]),
                     seconds=float(row["seconds"]),
+                    scores={name: float(value) for name, value in row.items() if name not in _ABOUT},
                 )
                 for row in csv.DictReader(file)
             ]
 
     def has_full(self) -> bool:
-        """Whether the score with all labels is known."""
+        """Whether the scores with all labels are known."""
         return (self.folder / FULL).exists()
 
-    def save_full(self, score: Score) -> None:
-        """Keep the score with all labels."""
-        self.write(FULL, json.dumps(asdict(score)) + "\n")
+    def save_full(self, scores: Scores) -> None:
+        """Keep the scores with all labels."""
+        self.write(FULL, json.dumps(scores) + "\n")
 
-    def full(self) -> Score:
-        """The score with all labels."""
-        return Score(**json.loads((self.folder / FULL).read_text(encoding="utf-8")))
+    def full(self) -> Scores:
+        """The scores with all labels."""
+        return dict(json.loads((self.folder / FULL).read_text(encoding="utf-8")))
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file whole or not at all."""
@@ -130,9 +132,12 @@ def curves_csv(curves: Mapping[Run, Sequence[Point]]) -> str:
     """One line a turn of each run."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    scores = next(iter(curves.values()))[0].scores
+    columns = [*COLUMNS, *(name for name in scores if name not in COLUMNS)]
+    writer.writerow(columns)
     for run, points in curves.items():
         for point in points:
-            before = run.strategy, run.seed, point.n_labels, f"{point.accuracy:.6f}", f"{point.macro_f1:.6f}"
-            writer.writerow((*before, f"{point.seconds:.4f}", f"{point.micro_f1:.6f}"))
+            about = run.strategy, run.seed, point.n_labels, f"{point.seconds:.4f}"
+            row = dict(zip(_ABOUT, about, strict=True)) | {name: f"{one:.6f}" for name, one in point.scores.items()}
+            writer.writerow([row[name] for name in columns])
     return lines.getvalue()

@@ -13,6 +13,7 @@ from scipy.integrate import trapezoid
 from scipy.stats import t
 
 from label_studio_al.learning.asking import RANDOM
+from label_studio_al.learning.coding import is_error
 from label_studio_al.learning.types import Array
 from label_studio_al.simulate.replay import Point, Run
 
@@ -26,13 +27,15 @@ CONFIDENCE = 0.95
 class Curve:
     """One strategy's score by the number of labels, over seeds.
 
-    n_labels: shape (n_points,), ascending. scores, seconds: shape (n_seeds, n_points).
+    n_labels: shape (n_points,), ascending. scores, seconds: shape (n_seeds, n_points). is_error: whether a score is the
+    better the lower it is; every other one lies between 0 and 1.
     """
 
     strategy: str
     n_labels: Array
     scores: Array
     seconds: Array
+    is_error: bool = False
 
     @property
     def mean(self) -> Array:
@@ -48,9 +51,9 @@ class Curve:
         return np.asarray(self.scores.std(axis=0, ddof=1) / np.sqrt(n_seeds))
 
     def interval(self) -> tuple[Array, Array]:
-        """The mean's 95 % interval (Student's t), within 0 and 1: its lower and its upper ends."""
+        """The mean's 95 % interval (Student's t), within what a score may be: its lower and its upper ends."""
         width = t.ppf((1 + CONFIDENCE) / 2, max(1, len(self.scores) - 1)) * self.error
-        return np.maximum(self.mean - width, 0.0), np.minimum(self.mean + width, 1.0)
+        return np.maximum(self.mean - width, 0.0), np.minimum(self.mean + width, np.inf if self.is_error else 1.0)
 
     def at(self, n_labels: float) -> float:
         """The mean score after so many labels, between two points in a straight line."""
@@ -62,7 +65,7 @@ class Curve:
 
     def labels_to(self, target: float) -> float | None:
         """Labels after which the mean first reaches a score; None if never. The first batch is the least there is."""
-        reached = np.flatnonzero(self.mean >= target)
+        reached = np.flatnonzero(self.mean <= target if self.is_error else self.mean >= target)
         if not len(reached):
             return None
         after = reached[0]
@@ -71,6 +74,10 @@ class Curve:
         before = after - 1
         share = (target - self.mean[before]) / (self.mean[after] - self.mean[before])
         return float(self.n_labels[before] + share * (self.n_labels[after] - self.n_labels[before]))
+
+    def labels_to_share(self, share: float, full: float) -> float | None:
+        """As `labels_to`, of a share of the full score; of an error, where the full one is that share of it."""
+        return self.labels_to(full / share if self.is_error else share * full)
 
     def area(self) -> float:
         """Area under the mean curve over its width: the mean score from the first batch to the budget."""
@@ -164,8 +171,9 @@ def curves_of(runs: Mapping[Run, Sequence[Point]], metric: str) -> list[Curve]:
         Curve(
             strategy,
             np.array([point.n_labels for point in seeds[0]]),
-            np.array([[getattr(point, metric) for point in points] for points in seeds]),
+            np.array([[point.scores[metric] for point in points] for points in seeds]),
             np.array([[point.seconds for point in points] for points in seeds]),
+            is_error=is_error(metric),
         )
         for strategy, seeds in by_strategy.items()
     ]
@@ -178,7 +186,7 @@ def table(curves: Sequence[Curve], full: float) -> list[list[str]]:
 
 
 def _line(curve: Curve, full: float) -> list[str]:
-    needed = [curve.labels_to(share * full) for share in SHARES]
+    needed = [curve.labels_to_share(share, full) for share in SHARES]
     labels = ["-" if n is None else f"{n:.0f}" for n in needed]
     return [curve.strategy, *labels, f"{curve.area():.4f}", f"{curve.seconds_a_turn():.3f}"]
 
@@ -220,7 +228,7 @@ def as_numbers(curves: Sequence[Curve], full: float) -> list[dict[str, Any]]:
     return [
         {
             "strategy": curve.strategy,
-            "labels_to_share": {f"{share:.2f}": curve.labels_to(share * full) for share in SHARES},
+            "labels_to_share": {f"{share:.2f}": curve.labels_to_share(share, full) for share in SHARES},
             "area": curve.area(),
             "seconds_a_turn": curve.seconds_a_turn(),
             "final_score": float(curve.mean[-1]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from label_studio_al.exporting import tables
 from label_studio_al.labeling.content import field_content
-from label_studio_al.questions import LabelConfig, Question, column_question
+from label_studio_al.questions import LabelConfig, Question, column_question, stated_names
 from label_studio_al.questions.choices import json_list
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.dataset import Found, Row
@@ -44,9 +44,16 @@ class Said:
     @property
     def names(self) -> set[str]:
         """The names that a table may have, by which its columns are found."""
-        texts, label = (self.config.content.fields, self.config.question.name) if self.config else ((TEXT,), LABEL)
+        texts = self.config.content.fields if self.config else (TEXT,)
         texts = texts if self.text is None else (self.text,)
-        return {*texts, SPLIT, *([self.label] if self.label else [label, LABEL, LABELS])}
+        return {*texts, SPLIT, *([self.label] if self.label else self.labels)}
+
+    @property
+    def labels(self) -> list[str]:
+        """Names that the column of the answers may have where the user names none, the first of them first."""
+        if self.config is None:
+            return stated_names()
+        return [self.config.question.name, *stated_names(self.config.question)]
 
 
 def rows_of(table: Table, said: Said) -> Found:
@@ -94,18 +101,15 @@ def _label(table: Table, said: Said, text: str) -> str:
     """The column of the answers: the named one, the control's, or the first of the stated names."""
     if said.label is not None:
         return column(table, said.label, LABEL_OPTION)
-    wanted = [*([said.config.question.name] if said.config else []), LABEL, LABELS]
-    found = [name for name in (find(table, name) for name in wanted) if name is not None and name != text]
+    found = [name for name in (find(table, name) for name in said.labels) if name is not None and name != text]
     if not found:
-        *before, last = map(repr, wanted)
+        *before, last = map(repr, dict.fromkeys(said.labels))
         raise InvalidRequest(_no_field(table, f"{', '.join(before)} or {last}", LABEL_OPTION))
     return found[0]
 
 
 def _question(config: LabelConfig | None, label: str) -> Question:
-    if config is not None:
-        return config.question
-    return column_question(LABELS if label.casefold() == LABELS else LABEL)
+    return column_question(label) if config is None else config.question
 
 
 def _value(cell: object, label: str, separator: str | None) -> object:

@@ -1,0 +1,150 @@
+"""Replays of answers that are neither one label nor a set of labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from label_studio_al.cli import main
+from label_studio_al.learning.coding import ONE_LABEL
+from label_studio_al.learning.ordered import ORDERED
+from label_studio_al.questions import parse_config
+from label_studio_al.simulate.data import read_data
+from label_studio_al.simulate.experiment import Experiment, prepare
+from label_studio_al.simulate.replay import Options, Run, replay
+from label_studio_al.simulate.results import Results
+from label_studio_al.simulate.summary import curves_of, table
+from tests.support.data_files import refusal, said, write_csv, write_jsonl
+from tests.support.reviews import CONFIG, result, texts, truth
+
+REVIEWS = [{"text": text, "rating": truth(text)} for text in texts(150)]
+OPTIONS = Options(budget=40, batch=20, features="tfidf")
+
+
+def simulate(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["simulate", *map(str, arguments), "--features", "tfidf"])
+
+
+# -- ratings --------------------------------------------------------------------------------------------------
+
+
+def test_column_of_ratings_is_read_by_its_name(tmp_path: Path) -> None:
+    for path in (write_jsonl(tmp_path / "a.jsonl", REVIEWS), write_csv(tmp_path / "a.csv", REVIEWS)):
+        data = read_data(str(path))
+        assert data.coding is ORDERED
+        assert dict(zip(data.texts, data.labels.tolist(), strict=True)) == {
+            row["text"]: str(row["rating"]) for row in REVIEWS
+        }
+
+
+def test_column_label_goes_before_that_of_ratings(tmp_path: Path) -> None:
+    rows = [{**row, "label": "good" if int(row["rating"]) > 3 else "bad"} for row in REVIEWS]
+    data = read_data(str(write_csv(tmp_path / "a.csv", rows)))
+    assert data.coding is ONE_LABEL
+    assert set(data.labels.tolist()) == {"good", "bad"}
+    rated = read_data(str(tmp_path / "a.csv"), label_field="rating")
+    assert rated.coding is ORDERED
+
+
+def test_half_stars_are_refused_with_the_place(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [*REVIEWS, {"text": "another", "rating": 4.5}])
+    assert refusal(path).endswith("line 151: rating must be a whole number (rating), not '4.5'")
+
+
+def test_config_names_the_column_and_the_scale(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "stars": row["rating"]} for row in REVIEWS]
+    config = parse_config(CONFIG.replace("<Rating", '<Rating maxRating="4"'))
+    for column in ("stars", "rating", "label"):
+        renamed = [{"text": row["text"], column: row["stars"]} for row in rows]
+        data = read_data(str(write_csv(tmp_path / "a.csv", renamed)), config=config)
+        assert said(data, "not in the label config").endswith("left out: '5' (30)")
+        assert set(data.labels.tolist()) == {"1", "2", "3", "4"}
+
+
+def test_exports_hold_ratings(tmp_path: Path) -> None:
+    given = [*((row["text"], row["rating"]) for row in REVIEWS), ("too many", 6), ("a half", 2.5)]
+    tasks = [
+        {"id": n, "data": {"text": text}, "annotations": [{"id": n, "result": result(stars)}]}
+        for n, (text, stars) in enumerate(given)
+    ]
+    fixed = {"annotation_id": 1, "annotator": 1, "created_at": "", "updated_at": "", "lead_time": 2.5}
+    rows = [{**fixed, "text": text, "stars": json.dumps([{"rating": stars}])} for text, stars in given]
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(tasks))
+    for source in (path, write_csv(tmp_path / "export.csv", rows)):
+        data = read_data(str(source), config=parse_config(CONFIG))
+        assert len(data.texts) == len(REVIEWS)
+        assert said(data, "hold something else").endswith("1 of 152")
+        assert said(data, "give a label").endswith("1 of 152")
+    assert "answers of rating do not tell what was asked: give the label config" in refusal(path)
+
+
+def test_replay_measures_how_far_off_ratings_are(tmp_path: Path) -> None:
+    data = read_data(str(write_jsonl(tmp_path / "a.jsonl", REVIEWS)))
+    known = prepare(data, None)
+    points = replay(known, Run("margin", 0), OPTIONS)
+    assert [point.n_labels for point in points] == [20, 40]
+    assert tuple(points[0].scores) == ORDERED.metrics
+    assert points[1].scores["mean_absolute_error"] < points[0].scores["mean_absolute_error"] < 1.2
+    runs = [Run("random", 0), Run("random", 1)]
+    experiment = Experiment.open(data, OPTIONS, None, runs, tmp_path / "out")
+    assert set(experiment.conduct(1)) == set(runs)
+    curves, kept = experiment.curves(), Results(tmp_path / "out")
+    assert {tuple(point.scores) for run in runs for point in curves[run]} == {
+        ("accuracy", "macro_f1", "micro_f1", "mean_absolute_error", "quadratic_kappa")
+    }
+    (curve,) = curves_of(curves, "mean_absolute_error")
+    full = kept.full()["mean_absolute_error"]
+    assert curve.is_error
+    assert full < curve.mean[-1]
+    # An error is reached from above: 90 % of the full score is an error that is larger by a ninth.
+    assert curve.labels_to(float(curve.mean[1])) == 40
+    assert curve.labels_to(float(curve.mean[0]) + 1) == 20
+    assert curve.labels_to(full / 2) is None
+    assert table([curve], 0.9 * float(curve.mean[1]))[1][1] == "40"
+
+
+def test_command_compares_errors_and_writes_them_behind_the_other_scores(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", REVIEWS)
+    done = simulate(
+        path, "--output", tmp_path / "out", "--budget", "40", "--seeds", "2", "--metric", "mean_absolute_error",
+        "--strategies", "margin", "--full", "1.5",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "mean_absolute_error with all labels: 1.5000" in done.output
+    with (tmp_path / "out" / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds", "micro_f1",
+        "mean_absolute_error", "quadratic_kappa",
+    ]  # fmt: skip
+    assert "Mean absolute error" in (tmp_path / "out" / "curves.svg").read_text()
+    again = simulate(path, "--output", tmp_path / "out", "--budget", "40", "--seeds", "2", "--strategies", "margin")
+    assert "4 of 4 runs are there from before" in again.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--metric", "best"], "metric must be one of accuracy, macro_f1, micro_f1, mean_absolute_error, quad"),
+        (["--metric", "accuracy", "--full", "1.5"], "the full score must be above 0 and at most 1, not 1.5"),
+        (["--metric", "mean_absolute_error", "--full", "0"], "the full score must be above 0, not 0.0"),
+        (["--metric", "mean_absolute_error", "--full", "inf"], "the full score must be above 0, not inf"),
+    ],
+)
+def test_metric_that_the_answers_do_not_have_is_refused(tmp_path: Path, options: list[str], words: str) -> None:
+    done = simulate(write_jsonl(tmp_path / "a.jsonl", REVIEWS), "--output", tmp_path / "out", *options)
+    assert done.exit_code == 1
+    assert words in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_without_an_order_have_no_error(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "label": row["rating"]} for row in REVIEWS]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    done = simulate(path, "--output", tmp_path / "out", "--metric", "mean_absolute_error")
+    assert "metric must be one of accuracy, macro_f1, micro_f1, not 'mean_absolute_error'" in done.output
