@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from label_studio_al.cli.local import free_port
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime.database import open_engine
 from label_studio_al.runtime.errors import SchemaTooNew
 from label_studio_al.store import Store, migrations, schema
@@ -149,6 +150,22 @@ def test_upgrade_has_annotations_compared_once_more_while_turns_go_on(url: str, 
     found = annotation_columns(store, KEY)[1]
     assert (found["completed_by"], found["revision"]) == (5, 3)
     assert (found["lead_time"], found["ground_truth"], found["item_details"]) == (None, False, None)
+    store.close()
+
+
+def test_what_was_predicted_belongs_to_the_control_and_not_to_a_filter_of_it(url: str, engine: sa.Engine) -> None:
+    step_to(engine, "0013")
+    xml = config_xml().replace("<Choices", '<Filter name="filter" toName="topic"/><Choices')
+    with engine.begin() as connection:
+        values = FIRST_COLUMNS | {"label_config": xml, "activity": '{"state": "starting"}'}
+        marks = ", ".join(f":{name}" for name in values)
+        connection.execute(sa.text(f"INSERT INTO projects ({', '.join(values)}) VALUES ({marks})"), values)
+        columns = "project_key, task_id, predicted, probability, n_labels, is_audit"
+        row = {"key": KEY, "no": False}
+        connection.execute(sa.text(f"INSERT INTO outcomes ({columns}) VALUES (:key, 1, 'A', 0.5, 9, :no)"), row)
+    migrate(url)
+    store = Store(url)
+    assert [one.question for one in store.measurements.predictions(KEY)] == list(parse_config(xml).names)
     store.close()
 
 

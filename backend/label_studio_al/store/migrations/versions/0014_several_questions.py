@@ -54,7 +54,9 @@ def _control(xml: str) -> str:
         tags = fromstring(xml).iter()  # noqa: S314 - it was read before, without entities
     except ParseError:
         return ""
-    return next((tag.attrib["name"] for tag in tags if tag.get("name") and tag.get("toName")), "")
+    # A filter of choices points to its control, and is none.
+    controls = (tag for tag in tags if tag.tag != "Filter" and tag.get("name") and tag.get("toName"))
+    return next((tag.attrib["name"] for tag in controls), "")
 
 
 def _under(names: dict[str, str], key: str, value: Any) -> str:
