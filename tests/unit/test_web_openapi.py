@@ -40,7 +40,7 @@ def check_answer(answer: TestResponse, path: str, method: str) -> None:
 
 def test_every_route_and_method_is_described(app: Flask) -> None:
     routes = {
-        (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
+        (rule.rule.replace("<path:", "{").replace("<", "{").replace(">", "}"), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.endpoint != "static"
