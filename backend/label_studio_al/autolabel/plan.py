@@ -88,10 +88,11 @@ class Plan:
 class _Basis:
     """What a plan is based on. trained_on, audits: answers that train and test, by question and task.
 
-    after_run: the newest run's number.
+    after_run: the newest run's number. conditional: names of the questions that are asked beside some answers only.
     """
 
     questions: Sequence[Question]
+    conditional: frozenset[str]
     version: Version
     trained_on: Mapping[str, Mapping[int, str]]
     audits: Mapping[str, Mapping[int, str]]
@@ -100,8 +101,9 @@ class _Basis:
 
     @property
     def audited(self) -> list[int]:
-        """The tasks that test."""
-        return sorted(set().union(*self.audits.values()))
+        """The tasks that test: those where people answered everything that is always asked."""
+        always = [set(answers) for name, answers in self.audits.items() if name not in self.conditional]
+        return sorted(set.intersection(*always) if always else set().union(*self.audits.values()))
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,8 @@ def _basis(case: Case) -> _Basis:
     }
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
     after_run = max((run.number for run in runs), default=0)
-    return _Basis(questions, version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
+    conditional = frozenset(name for name, _ in case.config.conditions)
+    return _Basis(questions, conditional, version, trained_on, audits, after_run, digest[:_FINGERPRINT_DIGITS])
 
 
 def _among(answers: Mapping[int, str], tasks: Collection[int], *, is_in: bool) -> dict[int, str]:

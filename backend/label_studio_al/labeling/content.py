@@ -15,6 +15,8 @@ from label_studio_al.runtime.errors import UnsupportedConfig
 
 # The steps of a path to a value in a task.
 _STEP = re.compile(r"[^.[\]]+")
+# No list has so many items, and Python refuses to read numbers of thousands of digits.
+_DIGITS = 10
 # The labelling page takes the name to end before the hyphen.
 _ODD_NAME = re.compile(VARIABLE.pattern + r"-\w", re.ASCII)
 # Of HTML, what is no text that a page shows.
@@ -119,7 +121,7 @@ def value_at(data: Mapping[str, Any], path: str) -> object:
     for step in _STEP.findall(path):
         if isinstance(value, Mapping):
             value = value.get(step)
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+        elif isinstance(value, list) and step.isdecimal() and len(step) < _DIGITS and int(step) < len(value):
             value = value[int(step)]
         else:
             return None

@@ -11,7 +11,7 @@ from label_studio_al.questions.exported import (
     tells_its_question,
 )
 from label_studio_al.questions.rating import Rating
-from label_studio_al.questions.votes import answers, label_counts, unread
+from label_studio_al.questions.votes import answers, asked_since, label_counts, unread
 
 __all__ = [
     "UNREAD",
@@ -24,6 +24,7 @@ __all__ = [
     "Reading",
     "SingleChoice",
     "answers",
+    "asked_since",
     "column_question",
     "items_in_cell",
     "label_counts",

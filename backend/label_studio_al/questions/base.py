@@ -31,11 +31,13 @@ class Reading:
     """What an annotation says of a question: an answer, or one of UNREAD; neither where it was not answered.
 
     unoffered: the labels that it gives and the label config does not offer, with or without others that it offers.
+    is_implied: it holds nothing of the question's control, and that is an answer (none of the labels).
     """
 
     answer: Answer | None = None
     unread: str | None = None
     unoffered: tuple[str, ...] = ()
+    is_implied: bool = False
 
 
 NOT_ANSWERED = Reading()

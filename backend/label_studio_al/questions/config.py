@@ -15,6 +15,8 @@ from label_studio_al.questions.base import NOT_ANSWERED, Answer, Question, Readi
 from label_studio_al.questions.registry import find_kind
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
+# As many projects as a status page may have.
+CACHED_CONFIGS = 2_048
 # Controls that a sentence names.
 _SHOWN = 3
 
@@ -81,7 +83,10 @@ class LabelConfig:
         return {one.name: self._reading(one, [*own[one.name], *strangers], result) for one in self.questions}
 
     def _reading(self, question: Question, own: list[Any], result: list[Any]) -> Reading:
-        return question.read(own) if own or self._is_asked(question.name, result) else NOT_ANSWERED
+        if own:
+            return question.read(own)
+        found = question.read(own) if self._is_asked(question.name, result) else NOT_ANSWERED
+        return replace(found, is_implied=found.answer is not None)
 
     def _is_asked(self, name: str, result: Sequence[object]) -> bool:
         """Whether the labelling page shows a question beside these answers."""
@@ -108,14 +113,14 @@ class LabelConfig:
         return self.content.text_of(data)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=CACHED_CONFIGS)
 def read_controls(xml: str) -> tuple[Control, ...]:
     """What becomes of each control of a label config, in its order. Raises UnsupportedConfig if it is none."""
     controls, objects = read_tags(xml)
     return tuple(_control(control, objects) for control in controls)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=CACHED_CONFIGS)
 def parse_config(xml: str) -> LabelConfig:
     """The questions that a label config asks. Raises UnsupportedConfig with one sentence if none can be learned."""
     found = read_controls(xml)

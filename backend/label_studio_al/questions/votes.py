@@ -6,22 +6,41 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from label_studio_al.labeling import Annotation
-from label_studio_al.questions.base import Answer, Question, Reading
+from label_studio_al.questions.base import OTHER_CONTROL, Answer, Question, Reading
 from label_studio_al.questions.config import LabelConfig
 
 Vote = tuple[str, int, Answer]
 
 
-def answers(annotations: Iterable[Annotation], config: LabelConfig) -> dict[str, dict[int, Answer]]:
+def asked_since(annotations: Iterable[Annotation], config: LabelConfig) -> dict[str, str]:
+    """When somebody answered each question first, as `updated_at`; of those that somebody answered.
+
+    A control may have been added after annotations were made: that these hold nothing of it is no answer.
+    """
+    found: dict[str, str] = {}
+    for annotation, readings in _read(annotations, config):
+        for name, reading in readings.items():
+            if reading.answer is not None and not reading.is_implied:
+                found[name] = min(annotation.updated_at, found.get(name, annotation.updated_at))
+    return found
+
+
+def answers(
+    annotations: Iterable[Annotation], config: LabelConfig, since: Mapping[str, str] | None = None
+) -> dict[str, dict[int, Answer]]:
     """The answer to each question of each task that has one: that of most annotations, ties to the newest.
 
-    Skipped annotations, and those without a readable answer, do not count. Returns, by question, task ids in ascending
-    order.
+    Skipped annotations, and those without a readable answer, do not count. since: as `asked_since` says of all
+    annotations, where these are only some. Returns, by question, task ids in ascending order.
     """
+    annotations = list(annotations)
+    is_only = len(config.questions) == 1
+    asked = asked_since(annotations, config) if since is None and not is_only else since or {}
     votes: dict[str, dict[int, list[Vote]]] = {name: {} for name in config.names}
     for annotation, readings in _read(annotations, config):
         for name, reading in readings.items():
-            if reading.answer is not None:
+            was_asked = is_only or not reading.is_implied or (name in asked and asked[name] <= annotation.updated_at)
+            if reading.answer is not None and was_asked:
                 vote = annotation.updated_at, annotation.id, reading.answer
                 votes[name].setdefault(annotation.task_id, []).append(vote)
     return {name: {task_id: _majority(own[task_id]) for task_id in sorted(own)} for name, own in votes.items()}
@@ -31,8 +50,11 @@ def unread(annotations: Iterable[Annotation], config: LabelConfig) -> dict[str, 
     """The tasks of annotations that somebody gave and that hold no answer to a question, by reason (see UNREAD)."""
     found: dict[str, list[int]] = {}
     for annotation, readings in _read(annotations, config):
-        # What no control of the config has given is one thing, however many questions it does not answer.
-        for reason in dict.fromkeys(reading.unread for reading in readings.values() if reading.unread is not None):
+        reasons = dict.fromkeys(reading.unread for reading in readings.values() if reading.unread is not None)
+        if any(reading.answer is not None and not reading.is_implied for reading in readings.values()):
+            # What stands beside an answer is of a control that was there once.
+            reasons.pop(OTHER_CONTROL, None)
+        for reason in reasons:
             found.setdefault(reason, []).append(annotation.task_id)
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from label_studio_al.labeling import Annotation
-from label_studio_al.questions import LabelConfig, answers, unread
+from label_studio_al.questions import LabelConfig, answers, asked_since, unread
 from label_studio_al.store import Store
 
 # More tasks than that are read together with all others.
@@ -30,6 +30,7 @@ class Labels:
         self._answers: dict[str, dict[int, str]] = {} if config is None else {name: {} for name in config.names}
         self._first: dict[int, int] = {}
         self._ignored: dict[int, list[str]] = {}
+        self._asked_since: dict[str, str] = {}
 
     def refresh(self, config: LabelConfig) -> None:
         """Bring it up to date with the store."""
@@ -45,6 +46,13 @@ class Labels:
         some = sorted(changed) if len(changed) <= TASKS_ONE_BY_ONE else None
         # Read before anything is taken over: should that fail, the next refresh finds all as it was.
         annotations = [one for one in self._store.annotations.all(self._key, some) if one.task_id in changed]
+        since = asked_since(annotations, config) if len(config.questions) > 1 else {}
+        if any(moment < self._asked_since.get(name, moment) for name, moment in since.items()):
+            # A question is older than it seemed: what holds nothing of it may be an answer.
+            self._forget(config)
+            self.refresh(config)
+            return
+        self._asked_since = since | self._asked_since
         for annotation_id, task_id in changes:
             if task_id is None:
                 self._task_of.pop(annotation_id, None)
@@ -58,7 +66,7 @@ class Labels:
         self._revision = revision
 
     def _take_over(self, annotations: Sequence[Annotation], config: LabelConfig) -> None:
-        for name, found in answers(annotations, config).items():
+        for name, found in answers(annotations, config, self._asked_since).items():
             self._answers[name] |= found
         for one in annotations:
             self._first[one.task_id] = min(one.id, self._first.get(one.task_id, one.id))

@@ -289,12 +289,14 @@ class Loop:
     def _keep_predictions(self, subject: Subject) -> None:
         """Keep what the published version says of labels that it was not trained on, before the next one is."""
         version = subject.version
-        if version is None or not version.has_model:
+        if version is None:
             return
-        for question in subject.config.questions:
-            before = version.questions.get(question.name)
-            if before is not None and before.fingerprint != question.fingerprint:
-                self._store.measurements.begin_anew(subject.key, question.name)
+        asked = {question.name: question.fingerprint for question in subject.config.questions}
+        for name, before in version.questions.items():
+            if asked.get(name) != before.fingerprint:
+                self._store.measurements.begin_anew(subject.key, name)
+        if not version.has_model:
+            return
         try:
             model = self._models.get(subject.key, version.id)
         except ArtifactRejected as exc:

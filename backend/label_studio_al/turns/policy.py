@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from label_studio_al.questions import LabelConfig, Question
 from label_studio_al.runtime.settings import ProjectSettings
@@ -26,7 +26,11 @@ TOP_UP_SHARE = 0.5
 
 def is_trainable(subject: Subject, question: Question) -> bool:
     """Whether a question has enough answers for its learner to make a model."""
-    learner, answers = subject.learner(question), subject.answers[question.name].values()
+    return _is_enough(subject, question, subject.answers[question.name].values())
+
+
+def _is_enough(subject: Subject, question: Question, answers: Collection[str]) -> bool:
+    learner = subject.learner(question)
     return not learner.trains or (len(answers) >= subject.settings.min_labels and learner.missing(answers) is None)
 
 
@@ -47,6 +51,11 @@ def training_reason(subject: Subject) -> str | None:
         return "too few labels are left" if version.has_model else None
     if not version.has_model:
         return f"{subject.n_labelled} labels"
+    for question in subject.config.questions:
+        if is_trainable(subject, question) and not _is_enough(
+            subject, question, version.questions[question.name].trained_on.values()
+        ):
+            return f"the first labels of {question.name}"
     n_changed = count_changed(version, subject.answers)
     if n_changed >= growth(subject.settings, len(version.trained_on)):
         return f"{n_changed} new or changed labels"

@@ -276,3 +276,67 @@ def test_page_of_a_question_whose_name_has_odd_characters(bench: Bench, settings
     page = web.get(f"/projects/{project.key}", headers={"Accept": "text/html"}).text
     links = [unescape(found) for found in re.findall(r'href="(/projects/[^"]*/questions/[^"]*)"', page)]
     assert [web.get(link).get_json()["name"] for link in links] == [first, second]
+
+
+def test_question_that_is_added_later_is_not_answered_by_what_was_there_before(bench: Bench) -> None:
+    first, rest = CONFIG.partition('<Choices name="traits"')[0], CONFIG.partition("<TextArea")[2]
+    project = bench.add(f"{first}<TextArea{rest}", texts(), window=60, retrain_growth=10.0)
+    bench.turn(project)
+    label(bench, project, 20, asked=["kind"])
+    bench.hear(bench.fake.change_config(project.id, CONFIG))
+    assert bench.settle(project).error is None
+    version = bench.version(project)
+    assert {name: len(one.trained_on) for name, one in version.questions.items()} == {"kind": 20, "traits": 0}
+    # The first answers to it train it, whatever the others' growth asks for.
+    asked = [one for one in project.queue() or [] if traits_of(project.tasks[one]["data"]["text"])][:8]
+    for task_id in asked:
+        text = project.tasks[task_id]["data"]["text"]
+        bench.hear(bench.fake.annotate(project.id, task_id, None, result=result(text)))
+    bench.turn(project)
+    version = bench.version(project)
+    assert {name: len(one.trained_on) for name, one in version.questions.items()} == {"kind": 28, "traits": 8}
+    assert "traits" in {name for one in pushed(project).values() for name in one}
+    # From then on nothing ticked is an answer.
+    empty = next(one for one in project.queue() or [] if not traits_of(project.tasks[one]["data"]["text"]))
+    text = project.tasks[empty]["data"]["text"]
+    bench.hear(bench.fake.annotate(project.id, empty, None, result=result(text)))
+    assert bench.turn(project).label_counts["traits"] == {
+        one: sum(one in traits_of(project.tasks[task_id]["data"]["text"]) for task_id in asked)
+        for one in ("loud", "old")
+    }
+    bench.store.projects.want_training(project.key, bench.clock.now())
+    bench.turn(project)
+    assert labels_of(bench.version(project).questions["traits"].trained_on[empty]) == []
+
+
+def test_question_that_is_dropped_and_comes_back_as_another_kind_is_measured_anew(
+    bench: Bench, project: FakeProject
+) -> None:
+    for n in (10, 20, 30):
+        label(bench, project, n)
+    assert bench.store.measurements.predictions(project.key, "kind")
+    without = CONFIG.partition('<Choices name="kind"')[0] + CONFIG.partition("</Choices>\n")[2]
+    bench.hear(bench.fake.change_config(project.id, without))
+    assert bench.settle(project).error is None
+    assert bench.store.measurements.predictions(project.key, "kind") == []
+    assert bench.store.measurements.predictions(project.key, "traits")
+    bench.hear(bench.fake.change_config(project.id, CONFIG.replace('name="kind"', 'name="kind" choice="multiple"')))
+    assert bench.settle(project).error is None
+    label(bench, project, 20)
+    assert all(
+        labels_of(one.predicted) is not None for one in bench.store.measurements.predictions(project.key, "kind")
+    )
+
+
+def test_audits_that_answer_a_part_of_the_questions_do_not_test_the_promise(bench: Bench, project: FakeProject) -> None:
+    for n in (10, 20, 30):
+        label(bench, project, n)
+    label(bench, project, 30, asked=["traits"])
+    bench.store.projects.want_training(project.key, bench.clock.now())
+    bench.turn(project)
+    version, kept = bench.version(project), bench.store.measurements.predictions(project.key)
+    audited = {one.task_id for one in kept if one.is_audit}
+    whole = audited & version.questions["kind"].trained_on.keys() & version.questions["traits"].trained_on.keys()
+    assert len(whole) < len(audited)
+    (group,) = plan(bench, project, max_error=0.4).report["audit"]
+    assert group["n_audited"] == len(whole)
