@@ -231,8 +231,11 @@ class _Labels:
         step = np.where(slope < 0, first, 0.0)
         loss, now, pull = line.at(step)
         left = np.flatnonzero((slope < 0) & ~is_enough(step, loss, now, self.losses, slope))
-        begins = np.column_stack([0 * first, self.losses, slope, first]).tolist()
-        searches = [Search(Point(*begin[:3]), begin[3]) for begin in begins]
+        begins = np.column_stack([self.losses, slope, first])[left].tolist()
+        searches = {
+            label: Search(Point(0.0, loss_there, slope_there), length)
+            for label, (loss_there, slope_there, length) in zip(left.tolist(), begins, strict=True)
+        }
         for _ in range(MOST_TRIES):
             if not len(left):
                 break
