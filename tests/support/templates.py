@@ -58,7 +58,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "natural-language-processing/named-entity-recognition": (),
     "natural-language-processing/question-answering": (),
     "natural-language-processing/relation-extraction": (),
-    "natural-language-processing/taxonomy": (),
+    "natural-language-processing/taxonomy": ("taxonomy",),
     "natural-language-processing/text-classification": ("sentiment",),
     "natural-language-processing/text-summarization": (),
     "ranking-and-scoring/asr-hypotheses": (),

@@ -29,11 +29,12 @@ from label_studio_al.learning.label_sets import SetClassifier, fit_sets
 from label_studio_al.learning.learner import Tuning, train
 from label_studio_al.learning.model import QuestionModel
 from label_studio_al.learning.ordered import ORDERED
+from label_studio_al.learning.paths import ONE_PATH, answer_of
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import read_data
 from label_studio_al.store import Signer, Store
-from tests.support import reviews, topics
+from tests.support import reviews, shop, topics
 from tests.support.bench import TEXTS, Bench, truth
 from tests.support.build import event, task
 from tests.support.clock import FakeClock
@@ -600,3 +601,53 @@ def test_exported_ratings_are_the_same_where_this_package_is_not(
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| audit: mean absolute error |" in card
     assert "| cross-validation: quadratic-weighted kappa |" in card
+
+
+# -- paths -------------------------------------------------
+
+
+def shop_project(bench: Bench, *, several: bool) -> FakeProject:
+    made = bench.add(shop.ANY, shop.texts(200, several=several), window=60)
+    bench.turn(made)
+    for _ in range(2):
+        for task_id in (made.queue() or [])[:50]:
+            paths = shop.truth(made.tasks[task_id]["data"]["text"])
+            bench.hear(bench.fake.annotate(made.id, task_id, None, result=shop.result(paths)))
+        bench.turn(made)
+    return made
+
+
+def test_exported_paths_are_the_same_where_this_package_is_not(
+    command: CliRunner, bench: Bench, signer: Signer, tmp_path: Path
+) -> None:
+    made = shop_project(bench, several=False)
+    done = export(command, made, tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    texts = [*shop.texts(40, seed=1), *ODD_TEXTS]
+    classes, proba, _ = json.loads(run_elsewhere(tmp_path / "out", ASK, json.dumps(texts)))
+    published = Models(bench.store, signer).get(made.key, bench.version(made).id)
+    assert published is not None
+    beliefs = published.of("reason").believe(texts)
+    assert classes == beliefs.classes.tolist()
+    np.testing.assert_allclose(proba, beliefs.wide, atol=1e-6)
+
+    run = "import runpy; sys.argv[1:] = {}; runpy.run_path('predict.py', run_name='__main__')"
+    plain = [text for text in texts if text.strip() and "\n" not in text and len(text) < 1000]
+    said = run_elsewhere(tmp_path / "out", run.format(plain), "").splitlines()
+    ours = ONE_PATH.decide(published.of("reason").believe(plain)).labels.tolist()
+    assert [answer_of([line.split("\t")[0]]) for line in said] == ours
+
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| order / late |" in card
+    assert "| cross-validation: accuracy of the top level |" in card
+    data = read_data(str(tmp_path / "out" / "tasks.csv"))
+    assert data.coding is ONE_PATH
+    assert dict(zip(data.texts, data.labels.tolist(), strict=True)) == {
+        made.tasks[task_id]["data"]["text"]: answer for task_id, answer in asked(bench.version(made)).trained_on.items()
+    }
+
+
+def test_model_of_several_paths_is_refused_with_a_sentence(command: CliRunner, bench: Bench, tmp_path: Path) -> None:
+    refused = export(command, shop_project(bench, several=True), tmp_path / "out")
+    assert (refused.exit_code, "models of several paths a task cannot be exported yet" in refused.output) == (1, True)
+    assert not (tmp_path / "out").exists()

@@ -87,6 +87,18 @@ def theirs(xml: str) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]
     )
 
 
+def test_labels_inside_each_other_are_paths() -> None:
+    inside = (
+        '<Choice value="A" alias="a"><Choice value="A1"/><View><Choice value="A2"><Choice value="A1"/></Choice></View></Choice>'
+        '<Choice value="B"/><Choice><Choice value="B"/><Choice value="A1"/></Choice><Choice value="A" alias="a"/>'
+    )
+    (control,), _ = read_tags(f'<View>{TEXT}<Taxonomy name="t" toName="text">{inside}</Taxonomy></View>')
+    assert control.paths == (("a",), ("a", "A1"), ("a", "A2"), ("a", "A2", "A1"), ("B",), ("A1",))
+    assert control.labels == ("a", "A1", "A2", "B")
+    (flat,), _ = read_tags(CONFIGS["sentiment"])
+    assert (flat.paths, flat.labels) == ((("A",), ("B",)), ("A", "B"))
+
+
 @pytest.mark.parametrize("xml", CONFIGS.values(), ids=CONFIGS)
 def test_tags_are_read_as_the_sdk_reads_them(xml: str) -> None:
     assert ours(xml) == theirs(xml)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from label_studio_al.cli import main
-from label_studio_al.learning.coding import ONE_LABEL
+from label_studio_al.learning.asking import COVERAGE, choose_order
+from label_studio_al.learning.coding import ONE_LABEL, group_counts
 from label_studio_al.learning.ordered import ORDERED
+from label_studio_al.learning.paths import ONE_PATH, PathSets
 from label_studio_al.questions import parse_config
 from label_studio_al.simulate.data import read_data
 from label_studio_al.simulate.experiment import Experiment, prepare
 from label_studio_al.simulate.replay import Options, Run, replay
 from label_studio_al.simulate.results import Results
 from label_studio_al.simulate.summary import curves_of, table
+from tests.support import shop
 from tests.support.data_files import refusal, said, write_csv, write_jsonl
 from tests.support.reviews import CONFIG, result, texts, truth
 
@@ -148,3 +153,100 @@ def test_labels_without_an_order_have_no_error(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     done = simulate(path, "--output", tmp_path / "out", "--metric", "mean_absolute_error")
     assert "metric must be one of accuracy, macro_f1, micro_f1, not 'mean_absolute_error'" in done.output
+
+
+# -- paths ----------------------------------------------------------------------------------------------------
+
+MESSAGES = [{"text": text, "path": shop.truth(text)[0]} for text in shop.texts(150)]
+
+
+def as_answers(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {row["text"]: json.dumps([row["path"]]) for row in rows}
+
+
+def test_column_of_paths_is_read_by_its_name(tmp_path: Path) -> None:
+    cells = [{**row, "path": json.dumps(row["path"])} for row in MESSAGES]
+    joined = [{**row, "path": " > ".join(row["path"])} for row in MESSAGES]
+    for path, given in (
+        (write_jsonl(tmp_path / "a.jsonl", MESSAGES), {}),
+        (write_csv(tmp_path / "a.csv", cells), {}),
+        (write_csv(tmp_path / "b.csv", joined), {"separator": ">"}),
+    ):
+        data = read_data(str(path), **given)
+        assert data.coding is ONE_PATH
+        assert dict(zip(data.texts, data.labels.tolist(), strict=True)) == as_answers(MESSAGES)
+
+
+def test_several_paths_in_any_row_make_decisions_of_each(tmp_path: Path) -> None:
+    rows = [{"text": text, "path": shop.truth(text)} for text in shop.texts(60, several=True)]
+    data = read_data(str(write_jsonl(tmp_path / "a.jsonl", rows)))
+    assert data.coding == PathSets()
+    assert dict(zip(data.texts, data.labels.tolist(), strict=True)) == {
+        str(row["text"]): json.dumps(sorted(row["path"])) for row in rows
+    }
+
+
+def test_cell_that_is_no_path_is_refused_with_what_separates_names(tmp_path: Path) -> None:
+    rows = [{**row, "path": " > ".join(row["path"])} for row in MESSAGES]
+    words = refusal(write_csv(tmp_path / "a.csv", rows))
+    assert 'path must be a path in JSON (["a", "b"]), or a list of paths, not ' in words
+    assert words.endswith("what separates labels in a cell is named with --separator")
+
+
+def test_paths_that_the_config_does_not_have_are_left_out(tmp_path: Path) -> None:
+    config = parse_config(shop.ANY.replace("<Choice value='late'/>", ""))
+    rows = [{"text": row["text"], "reason": row["path"]} for row in MESSAGES]
+    n_late = sum(row["path"] == ["order", "late"] for row in MESSAGES)
+    for column in ("reason", "path", "label"):
+        renamed = [{"text": row["text"], column: row["reason"]} for row in rows]
+        data = read_data(str(write_jsonl(tmp_path / "a.jsonl", renamed)), config=config)
+        assert said(data, "not in the label config").endswith(f"left out: 'order / late' ({n_late})")
+        assert len(data.texts) == len(MESSAGES) - n_late
+
+
+def test_exports_hold_paths(tmp_path: Path) -> None:
+    given = [*((row["text"], [row["path"]]) for row in MESSAGES), ("gone", [["gone"]]), ("odd", ["order", "late"])]
+    tasks = [
+        {"id": n, "data": {"text": text}, "annotations": [{"id": n, "result": shop.result(paths)}]}
+        for n, (text, paths) in enumerate(given)
+    ]
+    fixed = {"annotation_id": 1, "annotator": 1, "created_at": "", "updated_at": "", "lead_time": 2.5}
+    rows = [{**fixed, "text": text, "reason": json.dumps([{"taxonomy": paths}])} for text, paths in given]
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(tasks))
+    for source in (path, write_csv(tmp_path / "export.csv", rows)):
+        data = read_data(str(source), config=parse_config(shop.ANY))
+        assert dict(zip(data.texts, data.labels.tolist(), strict=True)) == as_answers(MESSAGES)
+        assert said(data, "hold something else").endswith("1 of 152")
+        assert said(data, "give a label").endswith("1 of 152")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_replay_measures_the_top_level(tmp_path: Path, several: bool) -> None:
+    rows = [{"text": text, "path": shop.truth(text)} for text in shop.texts(150, several=several)]
+    known = prepare(read_data(str(write_jsonl(tmp_path / "a.jsonl", rows))), None)
+    points = replay(known, Run("auto", 0), Options(budget=60, batch=20, features="tfidf"))
+    assert "top_level_accuracy" in points[-1].scores
+    assert points[-1].scores["top_level_accuracy"] >= points[-1].scores["accuracy"] > 0.1
+
+
+def test_cold_start_lasts_as_long_as_the_top_level_has_names(tmp_path: Path) -> None:
+    """Fifty paths under two names: three labels a name are fewer than twenty, three a path would be 150."""
+    rows = [{"text": f"word{n % 50} number {n}", "path": [f"top {n % 2}", f"path {n % 50}"]} for n in range(300)]
+    known = prepare(read_data(str(write_jsonl(tmp_path / "a.jsonl", rows))), None)
+    classes = group_counts(known.coding, known.coding.classes(known.y).tolist(), ())
+    assert classes == {"top 0": 0, "top 1": 0}
+    counts = group_counts(known.coding, classes, known.y[:40].tolist())
+    assert choose_order("auto", counts, 41, is_trained=True) != COVERAGE
+    by_path = {name: int(n) for name, n in known.coding.counts(known.y[:40].tolist()).items()}
+    assert choose_order("auto", by_path, 41, is_trained=True) == COVERAGE
+
+
+def test_command_compares_the_top_level(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", MESSAGES)
+    done = simulate(
+        path, "--output", tmp_path / "out", "--budget", "40", "--seeds", "2", "--metric", "top_level_accuracy",
+        "--strategies", "margin",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "top_level_accuracy with all labels" in done.output

@@ -221,14 +221,14 @@ def _is_right(basis: _Basis, said: Mapping[str, str], task_id: int) -> bool:
 
 
 def _labelling_model(case: Case, basis: _Basis, question: Question, pool: Pool, models: Models) -> Learned:
-    coding, settings = question.coding, case.settings
-    learner = find_learner(coding)
+    trained_on, settings = basis.trained_on[question.name], case.settings
+    coding, learner = question.coding.settled(trained_on.values()), find_learner(question.coding)
     if not (learner.trains and learner.refits):
         published = models.get(case.project.key, basis.version.id)
         if published is None or question.name not in published.trained:
             raise NotPossible(f"{basis.version.name} has no model for {question.name}: wait for the next version")
         return published.trained[question.name].classifier
-    labelled, choices = pool.labelled(basis.trained_on[question.name], coding), pool.features.choices()
+    labelled, choices = pool.labelled(trained_on, coding), pool.features.choices()
     missing = learner.missing(labelled.y.tolist())
     if missing is not None:
         raise NotPossible(f"need {missing} whose texts can be read, have {len(labelled.classes)} labels")

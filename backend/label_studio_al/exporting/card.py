@@ -21,11 +21,17 @@ from label_studio_al.store import Measurement, Project, Version, VersionQuestion
 # What makes links, images, code and cells of a table.
 _MARKDOWN = re.compile(r"[\\`*\[\]|!~]")
 _MICRO_F1 = "micro_f1"
+# Of more, only those that were given are listed.
+MOST_LABELS = 200
 # What a report measures, by its key.
 _OF_ONE_LABEL = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 _OF_SETS = {"accuracy": "exact match", _MICRO_F1: "micro-F1", "macro_f1": "macro-F1"}
 # Where a question has them.
-_MORE = {"mean_absolute_error": "mean absolute error", "quadratic_kappa": "quadratic-weighted kappa"}
+_MORE = {
+    "mean_absolute_error": "mean absolute error",
+    "quadratic_kappa": "quadratic-weighted kappa",
+    "top_level_accuracy": "accuracy of the top level",
+}
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,11 @@ def model_card(facts: Facts) -> str:
 
 def _labels(facts: Facts) -> list[str]:
     counts, thresholds = facts.label_counts, form_of(facts.model.classifier).thresholds(facts.model.classifier)
-    names = dict.fromkeys([*facts.asked.labels, *sorted(counts)])
+    names = list(dict.fromkeys([*facts.asked.labels, *sorted(counts)]))
     if thresholds is None:
-        return [_table(("label", "tasks trained on"), [(name, str(counts.get(name, 0))) for name in names])]
+        shown = names if len(names) <= MOST_LABELS else [name for name in names if name in counts]
+        table = _table(("label", "tasks trained on"), [(name, str(counts.get(name, 0))) for name in shown])
+        return [table, *([f"{len(names) - len(shown)} others were never given."] if len(shown) < len(names) else [])]
     cuts = {name: f"{threshold:.2f}" for name, threshold in thresholds.items()}
     rows = [(name, str(counts.get(name, 0)), cuts.get(name, "never predicted")) for name in names]
     return [

@@ -11,10 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
-from label_studio_al.exporting.tables import LABEL, LABELS
+from label_studio_al.exporting.tables import LABEL, LABELS, PATH
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.label_sets import SetClassifier
+from label_studio_al.learning.paths import PathClassifier, PathSetClassifier
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import NotExportable
 
@@ -44,6 +45,8 @@ class Form:
 
 def form_of(classifier: Learned) -> Form:
     """How this classifier is written. Raises NotExportable where scikit-learn has nothing like it."""
+    if isinstance(classifier, PathSetClassifier):
+        raise NotExportable("models of several paths a task cannot be exported yet, only those of one path")
     found = FORMS.get(type(classifier))
     if found is None:
         raise NotExportable("only linear classifiers can be written as parts of scikit-learn, which this model is not")
@@ -100,6 +103,18 @@ FORMS: Mapping[type, Form] = {
         example="predict.py",
         gives="label names and probabilities out",
         knows="It knows the labels above only, and always answers one of them, whatever the text.",
+    ),
+    PathClassifier: Form(
+        estimator=_one_label,
+        wide=np.asarray,
+        thresholds=lambda _: None,
+        column=PATH,
+        example="predict_paths.py",
+        gives="paths (names with ` / ` between them) and their probabilities out",
+        knows="It knows the paths above only, and always answers one of them, whatever the text. Its `predict` gives "
+        "the most probable path; `predict.py` goes down the tree as the backend does, at each node into the most "
+        "probable branch.",
+        cells="`path` and `predicted` are JSON lists of paths, each a list of names.",
     ),
     SetClassifier: Form(
         estimator=_label_sets,

@@ -15,8 +15,8 @@ from label_studio_al.runtime.errors import NotExportable
 
 CSV, PARQUET, NONE = "csv", "parquet", "none"
 FORMATS = (CSV, PARQUET, NONE)
-# Names of the column of people's answers: a label, or a JSON list of labels.
-LABEL, LABELS = "label", "labels"
+# Names of the column of people's answers: a label, a JSON list of labels, or a JSON list of paths.
+LABEL, LABELS, PATH = "label", "labels", "path"
 # What a spreadsheet takes for a formula when it opens a CSV file, and what would look as if it had been quoted.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 

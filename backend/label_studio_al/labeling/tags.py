@@ -23,13 +23,15 @@ _SELF_REFERENCING = {"chat": "ChatMessage", "reactcode": "ReactCode"}
 class Tag:
     """A control or an object of a label config. labels: what a control offers, each once.
 
-    around: the attributes of the tags that it lies in, the outermost first.
+    paths: the same with the labels that each lies in, the outermost first. around: the attributes of the tags that the
+    control lies in, the outermost first.
     """
 
     tag: str
     name: str
     attributes: Mapping[str, str]
     labels: tuple[str, ...] = ()
+    paths: tuple[tuple[str, ...], ...] = ()
     around: tuple[Mapping[str, str], ...] = ()
 
     @property
@@ -49,30 +51,35 @@ class _Reader:
     def __init__(self) -> None:
         self.controls: dict[str, Tag] = {}
         self.objects: dict[str, Tag] = {}
-        # By control; the keys keep the order and each label once.
-        self.labels: dict[str, dict[str, None]] = {}
+        # By control; the keys keep the order and each path once.
+        self.paths: dict[str, dict[tuple[str, ...], None]] = {}
         self._open: list[dict[str, str]] = []
+        # As long as `_open`: what of that is a label.
+        self._labels: list[str | None] = []
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """A tag begins."""
         if len(self._open) == MAX_DEPTH:
             raise ParseError(f"more than {MAX_DEPTH} tags inside each other")
-        name = attributes.get("name")
+        name, label = attributes.get("name"), None
         if name and attributes.get("toName") and tag != "Filter":
             self.controls[name] = Tag(tag, name, attributes, around=tuple(self._open))
         elif name and (attributes.get("value") or attributes.get("valueList") or tag.lower() in _SELF_REFERENCING):
             self.objects[name] = Tag(tag, name, attributes)
         elif tag in _LABEL_TAGS:
             label = attributes.get("alias") or attributes.get("value")
-            names = (above.get("name") for above in reversed(self._open))
-            parent = next((name for name in names if name in self.controls), None)
-            if label is not None and parent is not None:
-                self.labels.setdefault(parent, {})[label] = None
+            names = [above.get("name") for above in self._open]
+            place = next((place for place in reversed(range(len(names))) if names[place] in self.controls), None)
+            if label is not None and place is not None:
+                path = (*[one for one in self._labels[place + 1 :] if one is not None], label)
+                self.paths.setdefault(str(names[place]), {})[path] = None
         self._open.append(attributes)
+        self._labels.append(label)
 
     def end(self, tag: str) -> None:
         """A tag ends."""
         self._open.pop()
+        self._labels.pop()
 
     def tags(self) -> tuple[list[Tag], list[Tag]]:
         """The controls and the objects of a whole config."""
@@ -81,8 +88,12 @@ class _Reader:
             if answered:
                 self.controls.setdefault(name, Tag(answered, name, {"name": name, "toName": name}))
                 self.objects.setdefault(name, tag)
-        controls = [replace(tag, labels=tuple(self.labels.get(name, ()))) for name, tag in self.controls.items()]
+        controls = [self._offering(tag, tuple(self.paths.get(name, ()))) for name, tag in self.controls.items()]
         return controls, list(self.objects.values())
+
+    @staticmethod
+    def _offering(tag: Tag, paths: tuple[tuple[str, ...], ...]) -> Tag:
+        return replace(tag, labels=tuple(dict.fromkeys(path[-1] for path in paths)), paths=paths)
 
 
 def read_tags(xml: str) -> tuple[list[Tag], list[Tag]]:

@@ -57,4 +57,7 @@ def read_conditions(attributes: Iterable[Mapping[str, str]]) -> tuple[Condition,
 def _values(item: Mapping[str, Any]) -> list[str]:
     value, kind = item.get("value"), item.get("type")
     found = value.get(kind) if isinstance(value, Mapping) and isinstance(kind, str) else None
-    return [str(one) for one in found] if isinstance(found, list) else []
+    if not isinstance(found, list):
+        return []
+    # Of a path in a taxonomy, the page compares the last name (read: `hasChoiceSelection` of its editor, 1.23.2).
+    return [str(one[-1] if isinstance(one, list) and one else one) for one in found]

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit, log_softmax
 
 from label_studio_al.learning.beliefs import Beliefs, Measure, one_decision
-from label_studio_al.learning.classifier import Classifier, fit_classifier
+from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.label_sets import ABSENT_PRESENT, SetClassifier, fit_sets
 from label_studio_al.learning.predictions import Predictions, most_probable
 from label_studio_al.learning.rows import Matrix
@@ -53,11 +53,17 @@ class Coding(Protocol):
     def metrics(self) -> tuple[str, ...]:
         """The names of what `scores` measures, accuracy first; what ends in `_error` is the better the lower it is."""
 
+    def settled(self, y: Iterable[str]) -> Coding:
+        """That of answers like these, where it depends on what people gave: models and what measures them share it."""
+
     def classes(self, y: Array) -> Array:
         """The classes that occur, sorted."""
 
     def counts(self, y: Iterable[str]) -> Counter[str]:
         """In how many answers each class is."""
+
+    def group(self, name: str) -> str:
+        """As what a class counts where all must have been met: itself, or the branch of a tree that it is on."""
 
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """The answer with other names of its classes."""
@@ -116,6 +122,10 @@ class OneLabel:
     has_one_class = True
     metrics: tuple[str, ...] = METRICS
 
+    def settled(self, y: Iterable[str]) -> Coding:
+        """Itself."""
+        return self
+
     def classes(self, y: Array) -> Array:
         """As of the contract."""
         return np.unique(y)
@@ -123,6 +133,10 @@ class OneLabel:
     def counts(self, y: Iterable[str]) -> Counter[str]:
         """As of the contract."""
         return Counter(y)
+
+    def group(self, name: str) -> str:
+        """Itself."""
+        return name
 
     def renamed(self, answer: str, names: Mapping[str, str]) -> str:
         """As of the contract."""
@@ -172,7 +186,7 @@ class OneLabel:
 
     def fit(
         self, X: Matrix, y: Array, allowed: Array | None, temperature: float, thresholds: Mapping[str, float]
-    ) -> Classifier:
+    ) -> Learned:
         """As of the contract."""
         return fit_classifier(X, y, allowed, temperature)
 
@@ -189,34 +203,54 @@ class OneLabel:
         return {"accuracy": accuracy, "macro_f1": float(macro), "micro_f1": accuracy}
 
 
-class LabelSets:
+class SetAnswers:
+    """What holds of all answers that are made of labels."""
+
+    def labels(self, answer: str) -> list[str]:
+        """The labels of an answer."""
+        return labels_of(answer)
+
+    def answer(self, labels: Iterable[str]) -> str:
+        """The answer of labels."""
+        return text_of(labels)
+
+    def classes(self, y: Array) -> Array:
+        """As of the contract."""
+        return np.array(sorted({label for text in np.unique(y).tolist() for label in self.labels(text)}), dtype=str)
+
+    def counts(self, y: Iterable[str]) -> Counter[str]:
+        """As of the contract."""
+        return Counter(label for text, n in Counter(y).items() for label in self.labels(text) for _ in range(n))
+
+    def renamed(self, answer: str, names: Mapping[str, str]) -> str:
+        """As of the contract."""
+        return self.answer(names[label] for label in self.labels(answer))
+
+    def within(self, answer: str, classes: Container[str]) -> str | None:
+        """As of the contract: an empty set stays what it is."""
+        labels = self.labels(answer)
+        known = [label for label in labels if label in classes]
+        return self.answer(known) if known or not labels else None
+
+    def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
+        """Each label that was missed, with each that was predicted in vain."""
+        true, said = set(self.labels(truth)), set(self.labels(predicted))
+        return [(missed, vain) for missed in sorted(true - said) for vain in sorted(said - true)]
+
+
+class LabelSets(SetAnswers):
     """An answer is a set of labels, perhaps none: a decision of two classes for each label."""
 
     has_one_class = False
     metrics: tuple[str, ...] = METRICS
 
-    def classes(self, y: Array) -> Array:
-        """As of the contract."""
-        return np.array(sorted({label for text in np.unique(y) for label in labels_of(text)}), dtype=str)
+    def settled(self, y: Iterable[str]) -> Coding:
+        """Itself."""
+        return self
 
-    def counts(self, y: Iterable[str]) -> Counter[str]:
-        """As of the contract."""
-        return Counter(label for text, n in Counter(y).items() for label in labels_of(text) for _ in range(n))
-
-    def renamed(self, answer: str, names: Mapping[str, str]) -> str:
-        """As of the contract."""
-        return text_of(names[label] for label in labels_of(answer))
-
-    def within(self, answer: str, classes: Container[str]) -> str | None:
-        """As of the contract: an empty set stays what it is."""
-        labels = labels_of(answer)
-        known = [label for label in labels if label in classes]
-        return text_of(known) if known or not labels else None
-
-    def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
-        """Each label that was missed, with each that was predicted in vain."""
-        true, said = set(labels_of(truth)), set(labels_of(predicted))
-        return [(missed, vain) for missed in sorted(true - said) for vain in sorted(said - true)]
+    def group(self, name: str) -> str:
+        """Itself."""
+        return name
 
     def encode(self, y: Array, classes: Array) -> Array:
         """Which labels each answer has. Returns shape (n_tasks, n_labels), 0 or 1."""
@@ -224,7 +258,7 @@ class LabelSets:
         place_of = {name: place for place, name in enumerate(classes.tolist())}
         has = np.zeros((len(texts), len(classes)), dtype=np.int8)
         for row, text in enumerate(texts.tolist()):
-            has[row, [place_of[label] for label in labels_of(text)]] = 1
+            has[row, [place_of[label] for label in self.labels(text)]] = 1
         return np.asarray(has[places])
 
     def aligned(self, beliefs: Beliefs, classes: Array) -> Array:
@@ -244,7 +278,7 @@ class LabelSets:
 
     def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
         """With or without one label."""
-        return text_of(set(labels_of(answer)) ^ {str(classes[decision])})
+        return self.answer(set(self.labels(answer)) ^ {str(classes[decision])})
 
     def strata(self, y: Array) -> Array:
         """The rarest label of each answer, so that each fold gets its share of it; "" of an empty one."""
@@ -272,12 +306,23 @@ class LabelSets:
         model = fit_sets(X, self.encode(y, classes), classes, allowed)
         return replace(model, temperature=temperature, thresholds=cuts)
 
+    def chosen(self, beliefs: Beliefs) -> Array:
+        """Which labels are decided for. Returns shape (n_tasks, n_labels), bool."""
+        return np.asarray(beliefs.proba[:, :, 1] >= (0.5 if beliefs.thresholds is None else beliefs.thresholds))
+
     def decide(self, beliefs: Beliefs) -> Predictions:
         """Every label from its threshold on. Confidence: the product of what each decision says of what was decided."""
-        is_in = beliefs.proba[:, :, 1] >= (0.5 if beliefs.thresholds is None else beliefs.thresholds)
+        is_in = self.chosen(beliefs)
         chosen = np.where(is_in, beliefs.proba[:, :, 1], beliefs.proba[:, :, 0])
-        texts, places = _texts(is_in, beliefs.names)
+        texts, places = self._texts(is_in, beliefs.names)
         return Predictions(texts[places], np.clip(chosen.prod(axis=1), 0.0, 1.0))
+
+    def _texts(self, is_in: Array, names: Array) -> tuple[Array, Array]:
+        """The different sets as texts, and which of them each row is. is_in: shape (n_tasks, n_labels), bool."""
+        packed = np.packbits(is_in, axis=1) if is_in.shape[1] else np.zeros((len(is_in), 1), dtype=np.uint8)
+        _, first, places = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+        texts = [self.answer(names[is_in[row]].tolist()) for row in first.tolist()]
+        return np.array(texts, dtype=str), places.ravel()
 
     def scores(self, truth: Array, predicted: Array) -> dict[str, float]:
         """As of the contract: the share of sets that are exactly right, and F1 over the labels that occur in either."""
@@ -291,6 +336,15 @@ class LabelSets:
 
 ONE_LABEL = OneLabel()
 LABEL_SETS = LabelSets()
+
+
+def group_counts(coding: Coding, labels: Iterable[str], y: Iterable[str]) -> dict[str, int]:
+    """In how many answers each group of classes is (see `Coding.group`), those of `labels` first."""
+    found = dict.fromkeys(map(coding.group, labels), 0)
+    for answer, n in Counter(y).items():
+        for group in dict.fromkeys(map(coding.group, coding.counts([answer]))):
+            found[group] = found.get(group, 0) + n
+    return found
 
 
 def is_error(metric: str) -> bool:
@@ -327,11 +381,3 @@ def _best_threshold(probability: Array, has: Array) -> float:
     found = (probability[order[best]] + after) / 2
     weight = n_positive / (n_positive + THRESHOLD_FROM)
     return float(np.clip(weight * found + (1 - weight) * 0.5, *THRESHOLDS))
-
-
-def _texts(is_in: Array, names: Array) -> tuple[Array, Array]:
-    """The different sets as texts, and which of them each row is. is_in: shape (n_tasks, n_labels), bool."""
-    packed = np.packbits(is_in, axis=1) if is_in.shape[1] else np.zeros((len(is_in), 1), dtype=np.uint8)
-    _, first, places = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-    texts = [text_of(names[is_in[row]].tolist()) for row in first.tolist()]
-    return np.array(texts, dtype=str), places.ravel()

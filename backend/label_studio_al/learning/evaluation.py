@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +102,11 @@ class Evaluation:
     labels: tuple[LabelQuality, ...]
     confusions: tuple[Confusion, ...]
     calibration_error: float | None
+
+    @property
+    def recall(self) -> Mapping[str, float | None]:
+        """Of each group of labels that must be found before labelling may stop (see `Coding.group`)."""
+        return {one.label: one.recall for one in self.labels}
 
 
 def evaluate(outcomes: Sequence[Outcome], labels: Sequence[str], seed: int = 0) -> Evaluation:

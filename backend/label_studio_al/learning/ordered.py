@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy.linalg import cholesky
 
-from label_studio_al.learning.classifier import Classifier
-from label_studio_al.learning.coding import OneLabel
+from label_studio_al.learning.coding import Learned, OneLabel
 from label_studio_al.learning.evaluation import N_RESAMPLES, Estimate, Evaluation, Outcome, evaluate
 from label_studio_al.learning.related import fit_related
 from label_studio_al.learning.rows import Matrix
@@ -29,9 +29,9 @@ class OrderedLabels(OneLabel):
 
     def fit(
         self, X: Matrix, y: Array, allowed: Array | None, temperature: float, thresholds: Mapping[str, float]
-    ) -> Classifier:
+    ) -> Learned:
         """As of the contract: what a label teaches holds for its neighbours, too."""
-        return fit_related(X, y, neighbours, allowed, temperature)
+        return fit_related(X, y, _in_order, allowed, temperature)
 
     def scores(self, truth: Array, predicted: Array) -> dict[str, float]:
         """As of the contract. Where all is one label, the kappa is 0: agreement by chance."""
@@ -43,6 +43,10 @@ class OrderedLabels(OneLabel):
 
 
 ORDERED = OrderedLabels()
+
+
+def _in_order(classes: Array) -> Array:
+    return np.asarray(cholesky(neighbours(classes), lower=True))
 
 
 def neighbours(classes: Array) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from label_studio_al.learning.coding import LABEL_SETS
+from label_studio_al.learning.coding import LABEL_SETS, LabelSets
 from label_studio_al.learning.evaluation import (
     CALIBRATION_OUTCOMES,
     N_RESAMPLES,
@@ -33,12 +33,14 @@ class SetEvaluation(Evaluation):
     micro_f1: Estimate | None
 
 
-def evaluate_sets(outcomes: Sequence[Outcome], labels: Sequence[str], seed: int = 0) -> SetEvaluation:
+def evaluate_sets(
+    outcomes: Sequence[Outcome], labels: Sequence[str], seed: int = 0, coding: LabelSets = LABEL_SETS
+) -> SetEvaluation:
     """The quality of predicted label sets. labels: the project's label names, then any other that occurs."""
     truth = np.array([outcome.label for outcome in outcomes], dtype=str)
     predicted = np.array([outcome.predicted for outcome in outcomes], dtype=str)
-    found = LABEL_SETS.classes(np.concatenate([truth, predicted]))
-    has, said = (LABEL_SETS.encode(y, found).astype(bool) for y in (truth, predicted))
+    found = coding.classes(np.concatenate([truth, predicted]))
+    has, said = (coding.encode(y, found).astype(bool) for y in (truth, predicted))
     names = list(dict.fromkeys([*labels, *found.tolist()]))
     n_correct = sum(outcome.is_correct for outcome in outcomes)
     micro, macro = _f1(has, said, seed) if outcomes else (None, None)
@@ -46,18 +48,25 @@ def evaluate_sets(outcomes: Sequence[Outcome], labels: Sequence[str], seed: int 
         n=len(outcomes),
         accuracy=proportion(n_correct, len(outcomes)) if outcomes else None,
         macro_f1=macro,
-        labels=tuple(_quality(name, found, has, said) for name in names),
-        confusions=_confusions(outcomes),
+        labels=qualities(names, found.tolist(), has, said),
+        confusions=_confusions(outcomes, coding),
         calibration_error=calibration_error(outcomes) if len(outcomes) >= CALIBRATION_OUTCOMES else None,
         micro_f1=micro,
     )
 
 
-def _quality(name: str, found: Array, has: Array, said: Array) -> LabelQuality:
-    place = np.flatnonzero(found == name)
-    if not len(place):
-        return LabelQuality(name, 0, 0, None, None)
-    true, predicted = has[:, place[0]], said[:, place[0]]
+def qualities(names: Sequence[str], found: Sequence[str], has: Array, said: Array) -> tuple[LabelQuality, ...]:
+    """How well labels are found. has, said: shape (n_answers, n_labels), bool, of the labels that were found."""
+    place_of = {name: place for place, name in enumerate(found)}
+    return tuple(
+        _quality(name, has[:, place_of[name]], said[:, place_of[name]])
+        if name in place_of
+        else LabelQuality(name, 0, 0, None, None)
+        for name in names
+    )
+
+
+def _quality(name: str, true: Array, predicted: Array) -> LabelQuality:
     hits, n_true, n_predicted = int((true & predicted).sum()), int(true.sum()), int(predicted.sum())
     return LabelQuality(
         label=name,
@@ -68,10 +77,10 @@ def _quality(name: str, found: Array, has: Array, said: Array) -> LabelQuality:
     )
 
 
-def _confusions(outcomes: Sequence[Outcome]) -> tuple[Confusion, ...]:
+def _confusions(outcomes: Sequence[Outcome], coding: LabelSets) -> tuple[Confusion, ...]:
     counts = Counter[tuple[str, str]]()
     for outcome in outcomes:
-        counts.update(LABEL_SETS.confused(outcome.label, outcome.predicted))
+        counts.update(coding.confused(outcome.label, outcome.predicted))
     found = [Confusion(*pair, count) for pair, count in counts.items()]
     return tuple(sorted(found, key=lambda one: (-one.count, one.true, one.predicted)))
 

@@ -11,6 +11,7 @@ from label_studio_al.questions.exported import (
     tells_its_question,
 )
 from label_studio_al.questions.rating import Rating
+from label_studio_al.questions.taxonomy import Taxonomy
 from label_studio_al.questions.votes import answers, asked_since, label_counts, unread
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Rating",
     "Reading",
     "SingleChoice",
+    "Taxonomy",
     "answers",
     "asked_since",
     "column_question",

@@ -11,7 +11,7 @@ import numpy as np
 
 from label_studio_al.labeling.tags import VARIABLE, Tag
 from label_studio_al.learning.beliefs import Beliefs
-from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, Coding, labels_of, text_of
+from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, Coding, LabelSets, labels_of, text_of
 from label_studio_al.learning.evaluation import Evaluation, Outcome, evaluate
 from label_studio_al.learning.predictions import top_k
 from label_studio_al.learning.set_evaluation import evaluate_sets
@@ -100,7 +100,7 @@ class MultipleChoice:
     name: str
     object_name: str
     labels: tuple[str, ...]
-    coding: ClassVar[Coding] = LABEL_SETS
+    coding: ClassVar[LabelSets] = LABEL_SETS
     fingerprint: ClassVar[str] = "multiple choice"
 
     @classmethod
@@ -152,30 +152,8 @@ class MultipleChoice:
     def best(
         self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
     ) -> list[list[tuple[Answer, float]]]:
-        """As of the contract. The second best differs from the best in the decision that is the least certain."""
-        is_offered = np.isin(beliefs.names, self.labels)
-        cuts = None if beliefs.thresholds is None else beliefs.thresholds[is_offered]
-        offered = replace(beliefs, proba=beliefs.proba[:, is_offered], names=beliefs.names[is_offered], thresholds=cuts)
-        if not is_offered.any():
-            return [[] for _ in range(len(beliefs))]
-        first = self.coding.decide(offered)
-        found = [[pair] for pair in first.pairs()]
-        if k > 1:
-            certainty = offered.proba.max(axis=2)
-            least = certainty.argmin(axis=1)
-            for place, (answers, decision) in enumerate(zip(found, least.tolist(), strict=True)):
-                other = self.coding.changed(answers[0][0], offered.names, decision, 0)
-                share = certainty[place, decision]
-                answers.append((other, float(min(1.0, answers[0][1] * (1 - share) / max(share, 1e-12)))))
-        if given is not None:
-            for place, answer in enumerate(given):
-                if answer is not None and answer != found[place][0][0]:
-                    found[place] = [(answer, self._probability(offered, place, answer)), *found[place]][:k]
-        return found
-
-    def _probability(self, beliefs: Beliefs, place: int, answer: Answer) -> float:
-        chosen = np.isin(beliefs.names, labels_of(answer)).astype(int)
-        return float(beliefs.proba[place, np.arange(len(chosen)), chosen].prod())
+        """As of the contract."""
+        return best_sets(beliefs, self.labels, self.coding, k, given)
 
     def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
         """As of the contract, and micro-F1."""
@@ -212,6 +190,35 @@ def best_labels(
         return top_k(proba, classes, k)
     is_given = classes == np.array([label or "" for label in given], dtype=str)[:, None]
     return top_k(proba, classes, k, is_given)
+
+
+def best_sets(
+    beliefs: Beliefs, labels: Sequence[str], coding: LabelSets, k: int, given: Sequence[Answer | None] | None = None
+) -> list[list[tuple[Answer, float]]]:
+    """As of `Question.best`, where an answer is a set. labels: those that are offered.
+
+    The second best differs from the best in the decision that is the least certain.
+    """
+    is_offered = np.isin(beliefs.names, labels)
+    cuts = None if beliefs.thresholds is None else beliefs.thresholds[is_offered]
+    offered = replace(beliefs, proba=beliefs.proba[:, is_offered], names=beliefs.names[is_offered], thresholds=cuts)
+    if not is_offered.any():
+        return [[] for _ in range(len(beliefs))]
+    found = [[pair] for pair in coding.decide(offered).pairs()]
+    if k > 1:
+        certainty = offered.proba.max(axis=2)
+        least = certainty.argmin(axis=1)
+        for place, (answers, decision) in enumerate(zip(found, least.tolist(), strict=True)):
+            other = coding.changed(answers[0][0], offered.names, decision, 0)
+            share = certainty[place, decision]
+            answers.append((other, float(min(1.0, answers[0][1] * (1 - share) / max(share, 1e-12)))))
+    if given is not None:
+        for place, answer in enumerate(given):
+            if answer is not None and answer != found[place][0][0]:
+                chosen = np.isin(offered.names, coding.labels(answer)).astype(int)
+                share = float(offered.proba[place, np.arange(len(chosen)), chosen].prod())
+                found[place] = [(answer, share), *found[place]][:k]
+    return found
 
 
 def items_of(result: list[Any], name: str) -> list[dict[str, Any]]:

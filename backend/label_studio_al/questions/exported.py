@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from label_studio_al.questions.base import Question
 from label_studio_al.questions.choices import CHOICES, MultipleChoice, SingleChoice, choices_of
 from label_studio_al.questions.rating import Rating
+from label_studio_al.questions.taxonomy import Taxonomy
 
-_STATED: Mapping[str, Callable[[str, str, tuple[str, ...]], Question]] = MappingProxyType(
-    {"label": SingleChoice, "labels": MultipleChoice, "rating": Rating}
+_STATED: Mapping[str, type[SingleChoice | MultipleChoice | Rating | Taxonomy]] = MappingProxyType(
+    {"label": SingleChoice, "labels": MultipleChoice, "rating": Rating, "path": Taxonomy}
 )
 # Those that hold answers of every kind where a label config says which.
 _OF_ANY = ("label", "labels")
@@ -42,11 +43,7 @@ def column_question(name: str) -> Question:
 
 def stated_names(question: Question | None = None) -> list[str]:
     """The names of columns that say what they answer, the first of them first; those that may answer a question."""
-    return [
-        name
-        for name, kind in _STATED.items()
-        if question is None or name in _OF_ANY or kind(name, "", ()).coding is question.coding
-    ]
+    return [name for name, kind in _STATED.items() if question is None or name in _OF_ANY or isinstance(question, kind)]
 
 
 def items_in_cell(cell: object, control: str) -> list[dict[str, Any]]:

@@ -6,9 +6,10 @@ from label_studio_al.labeling.tags import Tag
 from label_studio_al.questions.base import Kind
 from label_studio_al.questions.choices import MultipleChoice, SingleChoice
 from label_studio_al.questions.rating import Rating
+from label_studio_al.questions.taxonomy import Taxonomy
 from label_studio_al.runtime.errors import UnsupportedConfig
 
-KINDS: list[Kind] = [SingleChoice, MultipleChoice, Rating]
+KINDS: list[Kind] = [SingleChoice, MultipleChoice, Rating, Taxonomy]
 
 
 def find_kind(control: Tag) -> Kind:

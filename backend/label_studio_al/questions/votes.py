@@ -60,8 +60,11 @@ def unread(annotations: Iterable[Annotation], config: LabelConfig) -> dict[str, 
 
 
 def label_counts(question: Question, answers: Iterable[Answer]) -> dict[str, int]:
-    """In how many answers each class is; the config's classes first."""
-    return dict.fromkeys(question.labels, 0) | question.coding.counts(answers)
+    """In how many answers each class is; the config's classes first, unless only groups of them must be met."""
+    counts, group = question.coding.counts(answers), question.coding.group
+    if any(group(label) != label for label in question.labels):
+        return dict(sorted(counts.items()))
+    return dict.fromkeys(question.labels, 0) | counts
 
 
 def _read(annotations: Iterable[Annotation], config: LabelConfig) -> Iterable[tuple[Annotation, Mapping[str, Reading]]]:

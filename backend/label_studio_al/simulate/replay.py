@@ -15,7 +15,7 @@ from label_studio_al.learners.base import Learner
 from label_studio_al.learners.registry import find_learner
 from label_studio_al.learning import draws
 from label_studio_al.learning.asking import AUTO, RANDOM, Asked, Situation, ask_and_audit, choose_order
-from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned
+from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned, group_counts
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.features import TextRows
@@ -172,7 +172,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
     after: where to go on from, maybe with another strategy or other options; from nothing otherwise.
     """
     X, Z, y, choices, learner = known.X, known.X.compact, known.y, known.choices, known.learner
-    classes = known.offered or known.coding.classes(y).tolist()
+    classes = group_counts(known.coding, known.offered or known.coding.classes(y).tolist(), ())
     coverage = cache(lambda n_groups: cover(Z, known.keys, n_groups, run.seed))
     labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
     is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit
@@ -213,7 +213,7 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
 def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_share: float, n: int) -> Asked:
     """The tasks of the next batch, as the live loop would choose them."""
     is_trained = situation.classifier is not None
-    counts = dict.fromkeys(classes, 0) | situation.coding.counts(situation.y.tolist())
+    counts = dict.fromkeys(classes, 0) | group_counts(situation.coding, (), situation.y.tolist())
     order = choose_order(strategy, counts, len(situation.y), is_trained=is_trained)
     return ask_and_audit(order, situation, n, audit_share)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from label_studio_al.learners.base import Fit, Learner
 from label_studio_al.learning import draws
-from label_studio_al.learning.coding import Learned
+from label_studio_al.learning.coding import Learned, group_counts
 from label_studio_al.learning.evaluation import (
     HeldOut,
     Outcome,
@@ -95,7 +95,7 @@ def measure(store: Store, subject: Subject, version: Version, of: Measured, now:
     key, question, answers = subject.key, of.question, of.asked.trained_on
     history = store.measurements.all(key, question.name)
     n_labels, counts = len(answers), label_counts(question, answers.values())
-    if history and not _is_due(history[-1], counts):
+    if history and not _is_due(history[-1], counts, question.coding.group):
         return None
     history = [one for one in history if one.n_labels <= n_labels]
     compared = next((one for one in reversed(history) if one.predictions is not None), None)
@@ -111,21 +111,22 @@ def measure(store: Store, subject: Subject, version: Version, of: Measured, now:
     return measurement
 
 
-def _is_due(last: Measurement, counts: Mapping[str, int]) -> bool:
+def _is_due(last: Measurement, counts: Mapping[str, int], group: Callable[[str], str]) -> bool:
     """Whether enough labels were added, deleted or changed since the last measurement, or the config's labels were."""
     then: Mapping[str, int] | None = last.report.get("labels")
     # Measurements of earlier releases do not say.
-    if then is None or then.keys() != counts.keys():
+    if then is None or set(map(group, then)) != set(map(group, counts)):
         return True
-    more = [counts[label] - then[label] for label in counts]
+    more = [counts.get(label, 0) - then.get(label, 0) for label in {**then, **counts}]
     n_changed = max(sum(n for n in more if n > 0), -sum(n for n in more if n < 0))
     return n_changed >= max(MEASURED_LABELS, MEASURED_GROWTH * last.n_labels)
 
 
 def _report(subject: Subject, of: Measured, kept: Sequence[Prediction], kappas: list[float]) -> dict[str, Any]:
     pool, question, seed, answers = subject.pool, of.question, subject.settings.seed, of.asked.trained_on
-    learner, fit = subject.learner(question), fitting(subject, question, of.trained.tuning)
-    counts, n_labels = label_counts(question, answers.values()), len(answers)
+    coding = question.coding.settled(answers.values())
+    learner, fit = subject.learner(question), fitting(subject, question, of.trained.tuning, coding)
+    n_labels = len(answers)
     # What a version of more labels predicted says nothing of the present one: labels were deleted since.
     kept = [one for one in kept if one.task_id in answers and one.n_labels <= n_labels]
     outcomes = [
@@ -133,14 +134,15 @@ def _report(subject: Subject, of: Measured, kept: Sequence[Prediction], kappas: 
     ]
     trained_on = {task_id: answers[task_id] for task_id in pool.having_rows(list(answers))}
     some = _some(list(trained_on), seed)
-    labelled = pool.labelled(trained_on, question.coding, some)
+    labelled = pool.labelled(trained_on, coding, some)
     held_out = _held_out(learner, fit, of.trained.classifier, labelled, seed)
     makes_others = learner.trains and learner.refits
     drawn = _some([one.task_id for one in kept if makes_others and one.is_audit and one.task_id in trained_on], seed)
-    baseline = random_baseline(fit, pool.labelled(trained_on, question.coding, drawn), seed)
+    baseline = random_baseline(fit, pool.labelled(trained_on, coding, drawn), seed)
     cross_validation = question.figures(held_out.outcomes(), held_out.classes.tolist(), seed)
     audit = question.figures(audit_outcomes(outcomes, n_labels), of.asked.labels, seed)
-    recall = {quality.label: quality.recall for quality in (cross_validation if cross_validation.n else audit).labels}
+    recall = (cross_validation if cross_validation.n else audit).recall
+    groups = group_counts(coding, question.labels, answers.values())
     n_audits = sum(outcome.is_audit for outcome in outcomes)
     return {
         "audit": asdict(audit),
@@ -150,7 +152,7 @@ def _report(subject: Subject, of: Measured, kept: Sequence[Prediction], kappas: 
         "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
         "random_baseline": [asdict(point) for point in baseline],
         "agreement": kappas,
-        "stop": asdict(when_to_stop(kappas, counts, recall, n_audits)),
+        "stop": asdict(when_to_stop(kappas, groups, recall, n_audits)),
         "forecast": asdict(next_labels(outcomes, n_labels)),
     }
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from label_studio_al.learning.asking import COVERAGE, MIXED, Beside, Situation, ask_and_audit, choose_order
+from label_studio_al.learning.coding import group_counts
 from label_studio_al.learning.model import Trained
 from label_studio_al.learning.strategies import MEASURES, by_position
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
-from label_studio_al.questions import Question, label_counts
+from label_studio_al.questions import Question
 from label_studio_al.store import WindowTask
 from label_studio_al.turns.subject import Subject
 from label_studio_al.turns.training import fitting
@@ -94,7 +95,7 @@ def rank(subject: Subject, trained_on: TrainedOn, wanted: Wanted) -> Window:
         pool=candidates,
         asked=pool.rows(wanted.asked),
         waiting=pool.rows(wanted.pushed),
-        n_classes=max(len(question.labels) for question in (first, *others)),
+        n_classes=max(len(group_counts(one.coding, one.labels, ())) for one in (first, *others)),
         coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
         batch=max(BATCH_AT_LEAST, wanted.batch),
         seed=settings.seed,
@@ -131,7 +132,7 @@ def choose_order_of_all(subject: Subject, trained: Collection[str]) -> str:
     orders = [
         choose_order(
             strategy,
-            label_counts(one, answers[one.name].values()),
+            group_counts(one.coding, one.labels, answers[one.name].values()),
             len(answers[one.name]),
             is_trained=one.name in trained,
         )
@@ -151,12 +152,13 @@ def _known(subject: Subject, trained_on: TrainedOn, question: Question) -> Besid
     pool, answers = subject.pool, trained_on.answers[question.name]
     known = {task_id: answers[task_id] for task_id in pool.having_rows(list(answers))}
     trained = trained_on.models.get(question.name)
+    coding = question.coding.settled(answers.values())
     return Beside(
         labelled=pool.rows(list(known)),
         y=np.array(list(known.values()), dtype=str),
-        coding=question.coding,
+        coding=coding,
         classifier=None if trained is None else trained.classifier,
-        fit=fitting(subject, question, None if trained is None else trained.tuning),
+        fit=fitting(subject, question, None if trained is None else trained.tuning, coding),
     )
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 
 from label_studio_al.learners.base import Fit
+from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, n_deciding
 from label_studio_al.learning.model import Trained
@@ -42,9 +43,9 @@ class Training:
             kept = self._store.measurements.predictions(subject.key, question.name)
             audited = {one.task_id for one in kept if one.is_audit}
             answers = {task_id: answer for task_id, answer in answers.items() if task_id not in audited}
-        labelled = subject.pool.labelled(answers, question.coding)
+        labelled = subject.pool.labelled(answers, question.coding.settled(answers.values()))
         tuning = self._tuning(subject, question, labelled)
-        return Trained(fitting(subject, question, tuning)(labelled.X, labelled.y), tuning)
+        return Trained(fitting(subject, question, tuning, labelled.coding)(labelled.X, labelled.y), tuning)
 
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Let go of projects that are not known any more."""
@@ -66,7 +67,7 @@ class Training:
         return known[1]
 
 
-def fitting(subject: Subject, question: Question, tuning: Tuning | None) -> Fit:
-    """How models are trained: the published one, and those beside it in the same way."""
+def fitting(subject: Subject, question: Question, tuning: Tuning | None, coding: Coding) -> Fit:
+    """How models are trained: the published one, and those beside it in the same way. coding: of the answers."""
     choices = subject.pool.features.choices()
-    return subject.learner(question).fitting(choices, tuning or Tuning(next(iter(choices))), question.coding)
+    return subject.learner(question).fitting(choices, tuning or Tuning(next(iter(choices))), coding)

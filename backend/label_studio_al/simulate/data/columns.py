@@ -23,7 +23,7 @@ CONFIG_OPTION, SEPARATOR_OPTION = "--config", "--separator"
 ANNOTATORS = ("annotator", "annotator_id", "worker", "worker_id")
 # `tasks.csv` of `label-studio-al export`. A text that a spreadsheet would take for a formula has an apostrophe in front
 # there, and so has one that begins with apostrophes and goes on like that.
-OWN_EXPORTS = tuple(map(tables.header, (tables.LABEL, tables.LABELS)))
+OWN_EXPORTS = tuple(map(tables.header, (tables.LABEL, tables.LABELS, tables.PATH)))
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _QUOTED = re.compile(r"'+[=+\-@\t\r]")
 

@@ -36,7 +36,8 @@ def split(name: str, found: Found) -> Dataset:
         raise InvalidRequest(f"need 2 labels in {TRAIN} and a text in {TEST}, have {n_train} and {n_test}")
     notes = (*found.notes, *how)
     texts = [row.text for row in rows]
-    return Dataset(name, texts, labels, is_test, notes, tuple(how), found.coding, found.question)
+    coding = found.coding.settled(labels.tolist())
+    return Dataset(name, texts, labels, is_test, notes, tuple(how), coding, found.question)
 
 
 def _held_out(rows: Sequence[Row], strata: Array) -> Array:
