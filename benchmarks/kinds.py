@@ -31,8 +31,9 @@ from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.coding import Coding, Learned, OneLabel
-from label_studio_al.learning.features import Encoder, Features
+from label_studio_al.learning.features import Features
 from label_studio_al.learning.labelled import Labelled
+from label_studio_al.learning.layouts import Encoder
 from label_studio_al.learning.learner import Tuning, train, tune
 from label_studio_al.learning.ordered import ORDERED, OrderedLabels
 from label_studio_al.learning.paths import ONE_PATH, TOP_LEVEL_ACCURACY, OnePath, answer_of

@@ -14,7 +14,7 @@ import click
 from threadpoolctl import threadpool_limits
 
 from label_studio_al.learners.encoders import find_encoder
-from label_studio_al.learning.features import BOTH, EMBEDDINGS, TFIDF
+from label_studio_al.learning.layouts import BOTH, EMBEDDINGS, TFIDF
 from label_studio_al.runtime.settings import read_settings
 from tests.support.languages import LANGUAGES, N_SENTENCES, accuracy
 

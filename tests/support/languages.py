@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from label_studio_al.learning.features import TFIDF, Encoder, Features
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.layouts import TFIDF, Encoder
 from label_studio_al.learning.learner import Tuning, train
 from tests.support.queries import labelled
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from label_studio_al.learners.encoders import ModelEncoder, find_encoder, load_encoder
-from label_studio_al.learning.features import Encoder
+from label_studio_al.learning.layouts import Encoder
 from label_studio_al.runtime.errors import InvalidSettings
 
 wordllama = pytest.importorskip("wordllama", reason="has no wheel for this machine")

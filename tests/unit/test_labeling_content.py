@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from label_studio_al.labeling.content import MAX_LINES
+from label_studio_al.learning.texts import joined
 from label_studio_al.questions import LabelConfig, parse_config
 
 CHOICES = '<Choices name="topic" toName="{about}"><Choice value="A"/><Choice value="B"/></Choices>'
@@ -24,8 +25,8 @@ def text(shown: str, **data: Any) -> str | None:
 def test_texts_that_stand_beside_each_other_are_all_read_in_their_order() -> None:
     found = config('<Text name="title" value="$title"/><Text name="text" value="$body"/>')
     assert found.content.fields == ("title", "body")
-    assert found.text_of({"title": "A cat", "body": "It sleeps."}) == "A cat\n\nIt sleeps."
-    assert found.text_of({"body": "It sleeps."}) == "It sleeps."
+    assert found.text_of({"title": "A cat", "body": "It sleeps."}) == joined(["A cat", "It sleeps."])
+    assert found.text_of({"body": "It sleeps."}) == joined(["", "It sleeps."])
     assert found.text_of({"other": "x"}) is None
 
 
@@ -39,7 +40,7 @@ def test_what_is_the_same_for_all_tasks_or_behind_an_address_is_not_read() -> No
 
 def test_control_that_asks_about_two_objects_is_learned_from_both() -> None:
     found = config('<Text name="a" value="$a"/><Text name="text" value="$b"/>', about="a,text")
-    assert found.text_of({"a": "one", "b": "two"}) == "one\n\ntwo"
+    assert found.text_of({"a": "one", "b": "two"}) == joined(["one", "two"])
 
 
 def test_several_fields_in_one_value_are_put_in() -> None:

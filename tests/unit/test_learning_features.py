@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.utils.extmath import randomized_svd
 
 from label_studio_al.learning import topics
-from label_studio_al.learning.features import BOTH, EMBEDDINGS, MAX_FITTED, TFIDF, Features, sample
+from label_studio_al.learning.features import MAX_FITTED, Features, sample
+from label_studio_al.learning.layouts import BOTH, EMBEDDINGS, TFIDF
 from label_studio_al.learning.rows import Rows, unit_rows
 from label_studio_al.learning.tfidf import Tfidf
 from label_studio_al.learning.topics import N_TOPICS, fit_topics

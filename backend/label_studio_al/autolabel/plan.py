@@ -228,7 +228,7 @@ def _labelling_model(case: Case, basis: _Basis, question: Question, pool: Pool, 
         if published is None or question.name not in published.trained:
             raise NotPossible(f"{basis.version.name} has no model for {question.name}: wait for the next version")
         return published.trained[question.name].classifier
-    labelled, choices = pool.labelled(trained_on, coding), pool.features.choices()
+    labelled, choices = pool.labelled(trained_on, coding), pool.features.choices(coding.of_sides)
     missing = learner.missing(labelled.y.tolist())
     if missing is not None:
         raise NotPossible(f"need {missing} whose texts can be read, have {len(labelled.classes)} labels")

@@ -17,7 +17,8 @@ from label_studio_al.exporting.forms import form_of
 from label_studio_al.learners.encoders import WordLlamaEncoder
 from label_studio_al.learning.classifier import Linear
 from label_studio_al.learning.coding import Learned
-from label_studio_al.learning.features import Encoder, Features
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.layouts import Encoder
 from label_studio_al.learning.model import QuestionModel
 from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS
 from label_studio_al.learning.tfidf import Tfidf
@@ -34,16 +35,17 @@ def as_pipeline(features: Features, classifier: Learned) -> Pipeline:
     own library; with embeddings also `tokenizers`, of the encoder. Nothing is fitted: the trained weights are set.
     """
     form = form_of(classifier)
-    known = np.array(list(features.tfidf.terms.values()))
+    tfidf = features.tfidf.words
+    known = np.array(list(tfidf.terms.values()))
     of_terms, of_topics, of_meaning = _weights(features, classifier)
     of_terms = of_terms[known]
     parts, kept = list[tuple[str, Any]](), list[Array]()
     if of_topics.any():
         both = FeatureUnion([("words", "passthrough"), ("topics", _topics(features.topics, known))])
-        parts.append(("lexical", Pipeline([("tfidf", _tfidf(features.tfidf)), ("both", both)])))
+        parts.append(("lexical", Pipeline([("tfidf", _tfidf(tfidf)), ("both", both)])))
         kept += [of_terms, of_topics]
     elif of_terms.any() or not of_meaning.any():
-        parts.append(("lexical", _tfidf(features.tfidf)))
+        parts.append(("lexical", _tfidf(tfidf)))
         kept.append(of_terms)
     if of_meaning.any():
         parts.append(("meaning", _meaning(features.encoder)))
@@ -64,12 +66,20 @@ def has_embeddings(model: QuestionModel) -> bool:
 
 
 def _weights(features: Features, classifier: Learned) -> list[Array]:
-    """The weights of all terms, topics and the embedding; each of shape (n_columns, n_outputs)."""
+    """The weights of all terms, topics and the embedding; each of shape (n_columns, n_outputs).
+
+    Raises NotExportable where there are others.
+    """
     linear = cast(Linear, classifier)
     weights = np.zeros((linear.n_features, linear.weights.shape[1]), dtype=np.float32)
     weights[linear.columns] = linear.weights
     n_terms = features.tfidf.n_terms
-    return np.split(weights, [n_terms, n_terms + features.topics.n_topics])
+    n_lexical = n_terms + features.topics.n_topics
+    ends = [features.tfidf.words.n_terms, n_terms, n_lexical, n_lexical + features.n_dimensions]
+    of_terms, comparing, of_topics, of_meaning, also_comparing = np.split(weights, ends)
+    if comparing.any() or also_comparing.any():
+        raise NotExportable("the model compares the texts of a task, which no part of scikit-learn does")
+    return [of_terms, of_topics, of_meaning]
 
 
 def _tfidf(tfidf: Tfidf) -> Pipeline:

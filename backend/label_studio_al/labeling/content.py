@@ -11,6 +11,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 from label_studio_al.labeling.tags import VARIABLE, Tag
+from label_studio_al.learning.comparison import COMPARED
+from label_studio_al.learning.layouts import WHOLE, Layout
+from label_studio_al.learning.sides import Sides
+from label_studio_al.learning.texts import joined
 from label_studio_al.runtime.errors import UnsupportedConfig
 
 # The steps of a path to a value in a task.
@@ -24,6 +28,8 @@ _HIDDEN = frozenset(("script", "style", "head", "template", "noscript"))
 # A dialogue or a table may have thousands of lines: only the beginning of a text is ever learned from.
 MAX_LINES = 2_000
 MAX_DEPTH = 8
+# Of more texts it is not known which belong together.
+N_COMPARED = 2
 # Tags take their part of a document, of which only the beginning is ever learned from.
 MAX_HTML_CHARACTERS = 200_000
 
@@ -61,9 +67,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Content:
-    """The texts of a task, one after the other."""
+    """The texts of a task. sides: places of the two of which a question asks to choose one; None without such a one."""
 
     parts: tuple[Part, ...]
+    sides: tuple[int, int] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -76,15 +83,25 @@ class Content:
         (first, *others) = self.parts
         if not others and first.tag == "Text" and VARIABLE.fullmatch(first.value):
             return first.value[1:]
-        return " + ".join(f"{part.tag} {part.value} {part.name_key} {part.text_key}" for part in self.parts)
+        named = [f"{part.tag} {part.value} {part.name_key} {part.text_key}" for part in self.parts]
+        return " + ".join(named if self.sides is None else [*named, f"sides {self.sides}"])
+
+    @property
+    def layout(self) -> Layout:
+        """Which columns the texts become."""
+        if self.sides is not None:
+            return Sides(*self.sides, len(self.parts))
+        return COMPARED if len(self.parts) == N_COMPARED else WHOLE
 
     def text_of(self, data: Mapping[str, Any]) -> str | None:
-        """The texts that the task has, a blank line between them; None if it has none.
+        """The texts that the task has as one (see learning.texts); None if it has none.
 
         A text is only ever read: an address or a path in it is never opened.
         """
-        found = [text for part in self.parts if (text := part.text_of(data)) is not None]
-        return "\n\n".join(found) if found else None
+        found = [part.text_of(data) for part in self.parts]
+        if all(text is None for text in found):
+            return None
+        return found[0] if len(found) == 1 else joined(text or "" for text in found)
 
 
 def field_content(path: str) -> Content:

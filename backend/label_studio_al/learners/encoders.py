@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
 
-from label_studio_al.learning.features import Encoder
+from label_studio_al.learning.layouts import Encoder
 from label_studio_al.learning.rows import unit_rows
 from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS
 from label_studio_al.learning.types import Array

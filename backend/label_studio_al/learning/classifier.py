@@ -97,20 +97,23 @@ def probabilities(decisions: Array) -> Array:
     return columns.T
 
 
-def fit_classifier(X: Matrix, y: Array, allowed: Array | None = None, temperature: float = 1.0) -> Classifier:
+def fit_classifier(
+    X: Matrix, y: Array, allowed: Array | None = None, temperature: float = 1.0, *, is_odd: bool = False
+) -> Classifier:
     """Fit on labelled rows. X: shape (n_examples, n_features); y: shape (n_examples,), label names.
 
-    allowed: sorted columns that may be used; None for all. Fitted on the columns that occur in X only: absent columns
-    have weight 0 at the L2 optimum, so the optimum is the same and the time much shorter. Deterministic.
-    Raises InvalidRequest with fewer than 2 labels.
+    allowed: sorted columns that may be used; None for all. is_odd: whether negated rows get the other of two labels
+    with the same probability: then there is no intercept, and no label counts more than the other. Fitted on the
+    columns that occur in X only: absent columns have weight 0 at the L2 optimum, so the optimum is the same and the
+    time much shorter. Deterministic. Raises InvalidRequest with fewer than 2 labels.
     """
     # Not at the top: scikit-learn weighs 100 MB, and who only predicts does without.
     from sklearn.linear_model import LogisticRegression
 
     found, _ = two_or_more(y)
     columns, design = active_columns(X, allowed)
-    model = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3)
-    design, labels, weights = _padded(design, y, balance(y), 2 * len(found))
+    model = LogisticRegression(C=REGULARISATION_C, max_iter=300, tol=1e-3, fit_intercept=not is_odd)
+    design, labels, weights = _padded(design, y, np.ones(len(y)) if is_odd else balance(y), 2 * len(found))
     model.fit(design, labels, sample_weight=weights)
     return Classifier(
         classes=model.classes_,

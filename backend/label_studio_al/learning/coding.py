@@ -50,6 +50,10 @@ class Coding(Protocol):
         """Whether an answer is one class."""
 
     @property
+    def of_sides(self) -> bool:
+        """Whether an answer says which of two texts: its model may only see how these differ."""
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The names of what `scores` measures, accuracy first; what ends in `_error` is the better the lower it is."""
 
@@ -120,6 +124,7 @@ class OneLabel:
     """An answer is one label: one decision of as many classes as there are."""
 
     has_one_class = True
+    of_sides = False
     metrics: tuple[str, ...] = METRICS
 
     def settled(self, y: Iterable[str]) -> Coding:
@@ -205,6 +210,8 @@ class OneLabel:
 
 class SetAnswers:
     """What holds of all answers that are made of labels."""
+
+    of_sides = False
 
     def labels(self, answer: str) -> list[str]:
         """The labels of an answer."""

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from label_studio_al.learning import draws
 from label_studio_al.learning.draws import text_hashes, text_keys
+from label_studio_al.learning.layouts import WHOLE, Encoder, Fitted, Layout, Terms
 from label_studio_al.learning.rows import Matrix, Rows, Weights, blocks, csr, is_cached, places, renumbered
-from label_studio_al.learning.tfidf import Tfidf
 from label_studio_al.learning.topics import Topics, fit_topics
 from label_studio_al.learning.types import Array
 
-BOTH = "both"
-TFIDF = "tfidf"
-EMBEDDINGS = "embeddings"
 # How many texts tell the terms, and how many the topics; more would take long and change little.
 MAX_FITTED = 50_000
 MAX_FITTED_TOPICS = 6_000
@@ -30,23 +27,13 @@ SUMS_AT_ONCE = 1 << 18
 ROWS_AT_LEAST = 512
 
 
-class Encoder(Protocol):
-    """Turns texts into pretrained sentence embeddings. Must pickle by reference, not by content."""
-
-    name: str
-    n_dimensions: int
-
-    def encode(self, texts: Sequence[str]) -> Array:
-        """Rows of unit length, zero for an empty text. Returns shape (n_texts, n_dimensions), float32."""
-        ...
-
-
 class TextRows(Rows):
-    """Texts as rows of two views: sparse TF-IDF, and a dense one that holds topics and (with an encoder) an embedding.
+    """Texts as rows of two views: sparse TF-IDF, and a dense one that holds topics and the layout's dense columns.
 
     terms: shape (n_texts, n_terms), CSR, float32. scales: shape (n_texts,), see Topics.scales. embedding: shape
-    (n_texts, n_dimensions), no columns without an encoder. Each of the three parts has unit length, so none outweighs
-    the others. Topics follow from the terms and are worked out where they are looked at.
+    (n_texts, n_dense), see Layout; of texts as one the encoder's embedding, no columns without one. Each of the three
+    parts has unit length then, so none outweighs the others. Topics follow from the terms and are worked out where they
+    are looked at.
     """
 
     is_checked = True
@@ -166,42 +153,58 @@ class Compact(Rows):
 class Features:
     """What turns a project's texts into rows; fitted once on a pool, then applied to each text once.
 
-    n_fitted: size of the pool that it was fitted for.
+    n_fitted: size of the pool that it was fitted for. layout: which columns the texts of a task become.
     """
 
-    tfidf: Tfidf
+    tfidf: Terms
     topics: Topics
     encoder: Encoder | None
     n_fitted: int
+    layout: Layout = WHOLE
 
     @classmethod
-    def fit(cls, texts: Sequence[str], encoder: Encoder | None, n_pool: int) -> Features:
+    def fit(cls, texts: Sequence[str], encoder: Encoder | None, n_pool: int, layout: Layout = WHOLE) -> Features:
         """Learn terms and topics of `texts` (any number, also none), which are a `sample` of a pool."""
-        tfidf = Tfidf.fit(texts)
+        terms = layout.fit(texts)
         some = [texts[place] for place in sample(text_keys(text_hashes(texts)), MAX_FITTED_TOPICS)]
-        return cls(tfidf, fit_topics(tfidf.transform(some)), encoder, n_pool)
+        return cls(terms, fit_topics(terms.words.transform(some)), encoder, n_pool, layout)
 
     @classmethod
-    def fit_transform(cls, texts: Sequence[str], encoder: Encoder | None) -> tuple[Features, TextRows]:
+    def fit_transform(
+        cls, texts: Sequence[str], encoder: Encoder | None, layout: Layout = WHOLE
+    ) -> tuple[Features, TextRows]:
         """Learn terms and topics of a whole pool; gives its rows too."""
-        features = cls.fit([texts[place] for place in sample(text_keys(text_hashes(texts)))], encoder, len(texts))
+        some = [texts[place] for place in sample(text_keys(text_hashes(texts)))]
+        features = cls.fit(some, encoder, len(texts), layout)
         return features, features.transform(texts)
 
     def transform(self, texts: Sequence[str]) -> TextRows:
         """Rows of texts. Returns rows of shape (n_texts, n_columns), float32."""
         terms = self.tfidf.transform(texts)
         scales = [self.topics.scales(_part(terms, block)) for block in blocks(len(texts))]
-        embedding = np.zeros((len(texts), 0), np.float32) if self.encoder is None else self.encoder.encode(texts)
-        return TextRows(terms, self.topics, np.concatenate([np.zeros(0, np.float32), *scales]), embedding)
+        dense = self.layout.dense(texts, self._fitted)
+        return TextRows(terms, self.topics, np.concatenate([np.zeros(0, np.float32), *scales]), dense)
 
-    def choices(self) -> dict[str, Array]:
-        """Which columns a classifier may use, by the name of the choice: all, words and topics, or embeddings."""
-        n_lexical = self.tfidf.n_terms + self.topics.n_topics
-        lexical = np.arange(n_lexical)
-        if self.encoder is None:
-            return {TFIDF: lexical}
-        everything = np.arange(n_lexical + self.encoder.n_dimensions)
-        return {BOTH: everything, TFIDF: lexical, EMBEDDINGS: everything[n_lexical:]}
+    @property
+    def n_dense(self) -> int:
+        """How many dense columns there are beside topics."""
+        return self.layout.n_dense(self._fitted)
+
+    @property
+    def n_dimensions(self) -> int:
+        """How many of these are the embedding of a task's texts as one; they come first."""
+        return self._fitted.n_dimensions
+
+    def choices(self, of_sides: bool = False) -> dict[str, Array]:
+        """Which columns a classifier may use, by the name of the choice, the default first.
+
+        of_sides: as of `Layout.choices_of_sides`.
+        """
+        return self.layout.choices_of_sides(self._fitted) if of_sides else self.layout.choices(self._fitted)
+
+    @property
+    def _fitted(self) -> Fitted:
+        return Fitted(self.tfidf, self.topics, self.encoder)
 
 
 def sample(keys: Array, size: int = MAX_FITTED) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any
 
@@ -37,15 +37,15 @@ class TermCounts:
     Python's memory that are never given back.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        """Count the terms of texts, any number of them."""
+    def __init__(self, texts: Sequence[str], words_in: Callable[[str], list[str]] = words_of) -> None:
+        """Count the terms of texts, any number of them. words_in: the words of a text."""
         none: Array = np.zeros(0, dtype=np.int64)
         self._number_of: dict[str, int] = {}
         self._n_texts_of_word = self._pairs = self._n_texts_of_pair = none
         numbers: list[int] = []
         lengths: list[int] = []
         for text in texts:
-            words = words_of(text)
+            words = words_in(text)
             numbers.extend(self._number_of.setdefault(word, len(self._number_of)) for word in words)
             lengths.append(len(words))
             if len(numbers) >= _WORDS_AT_ONCE:

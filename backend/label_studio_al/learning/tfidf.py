@@ -35,7 +35,7 @@ class Tfidf:
     def fit(cls, texts: Sequence[str]) -> Tfidf:
         """Learn the terms of `texts` (any number, also none)."""
         least = 2 if len(texts) >= LARGE_POOL else 1
-        n_texts_of = TermCounts(texts).most_frequent(MAX_TERMS, least) or _NO_TERMS
+        n_texts_of = TermCounts(texts, cls.words_in).most_frequent(MAX_TERMS, least) or _NO_TERMS
         terms = sorted(n_texts_of)
         n_texts = np.array([n_texts_of[term] for term in terms])
         idf = np.log((1 + len(texts)) / (1 + n_texts)) + 1
@@ -48,6 +48,16 @@ class Tfidf:
         if len(parts) == 1:
             return parts[0]
         return sp.vstack([sp.csr_matrix((0, self.n_terms), dtype=np.float32), *parts], format="csr")
+
+    @staticmethod
+    def words_in(text: str) -> list[str]:
+        """The words that count."""
+        return words_of(text)
+
+    @property
+    def words(self) -> Tfidf:
+        """Itself."""
+        return self
 
     @property
     def n_terms(self) -> int:
@@ -76,7 +86,7 @@ class Tfidf:
         found: list[int] = []
         ends = [0]
         for text in texts:
-            found.extend(map(column_of, terms_of(words_of(text)), unknown))
+            found.extend(map(column_of, terms_of(self.words_in(text)), unknown))
             ends.append(len(found))
         columns = np.array(found, dtype=np.int32)
         is_known = columns < self.n_terms

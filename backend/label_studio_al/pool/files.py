@@ -244,13 +244,12 @@ class FeatureFiles:
         self.tasks, self.states, self.contents = map(self._array, ("tasks", "states", "contents"))
         ends = np.zeros(len(self.tasks) + 1, dtype=np.int32)
         np.cumsum(self._array("counts"), out=ends[1:])
-        n_dimensions = 0 if self._features.encoder is None else self._features.encoder.n_dimensions
         terms = sp.csr_matrix(
             (self._array("values"), self._array("columns"), ends),
             shape=(len(self.tasks), self._features.tfidf.n_terms),
             copy=False,
         )
-        embedding = self._array("embedding").reshape(len(self.tasks), n_dimensions)
+        embedding = self._array("embedding").reshape(len(self.tasks), self._features.n_dense)
         self.rows = TextRows(terms, self._features.topics, self._array("scales"), embedding)
 
     def _array(self, name: str) -> Array:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from label_studio_al.learning.draws import text_hashes
-from label_studio_al.learning.features import Encoder, Features, sample
+from label_studio_al.learning.features import Features, sample
+from label_studio_al.learning.layouts import Encoder
 from label_studio_al.learning.rows import blocks
 from label_studio_al.pool.files import DELETED, HAS_FEATURES, WITHOUT_TEXT, FeatureFiles, folder_of, with_shared_topics
 from label_studio_al.questions import LabelConfig
@@ -79,7 +80,7 @@ class Fitting:
         except ArtifactRejected as exc:
             log.warning("project %s: features are made again: %s", self._key, exc)
             return None
-        if features.encoder is not self._means.encoder:
+        if features.encoder is not self._means.encoder or features.layout != self._config.content.layout:
             return None
         return features_id, self._fit_of(features, artifact)
 
@@ -92,7 +93,7 @@ class Fitting:
             tasks = self._store.tasks.some(self._key, sampled[block])
             texts += [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
         with self._means.computing.slot():
-            features = Features.fit(texts, self._means.encoder, len(task_ids))
+            features = Features.fit(texts, self._means.encoder, len(task_ids), self._config.content.layout)
         signed = self.sign(features)
         return self._fit_of(features, signed.artifact), signed
 

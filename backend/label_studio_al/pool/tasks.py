@@ -219,7 +219,7 @@ class Pool:
         fit.files.erase(dead)
         self._index()
         is_met = np.zeros(fit.features.tfidf.n_terms, dtype=bool)
-        is_met[self.X.terms.indices[self.X.terms.data > 0]] = True
+        is_met[self.X.terms.indices[self.X.terms.data != 0]] = True
         gone = np.unique(terms[~is_met[terms]])
         if not len(gone):
             return

@@ -117,7 +117,16 @@ class LabelConfig:
 def read_controls(xml: str) -> tuple[Control, ...]:
     """What becomes of each control of a label config, in its order. Raises UnsupportedConfig if it is none."""
     controls, objects = read_tags(xml)
-    return tuple(_control(control, objects) for control in controls)
+    found, sides = [], None
+    for control in controls:
+        made = _control(control, objects)
+        if made.question is not None and made.question.coding.of_sides:
+            sides = sides or control.to_name
+            if control.to_name != sides:
+                reason = f"another control chooses between {' and '.join(sides)}"
+                made = replace(made, question=None, reason=reason)
+        found.append(made)
+    return tuple(found)
 
 
 @lru_cache(maxsize=CACHED_CONFIGS)
@@ -136,7 +145,9 @@ def parse_config(xml: str) -> LabelConfig:
     # What is left to people may be shown of regions only.
     asked = [control for control in controls if control.name not in others]
     conditions = ((control.name, read_conditions((*control.around, control.attributes))) for control in asked)
-    return LabelConfig(questions, _content(objects), others, tuple(one for one in conditions if one[1]))
+    of_sides = {question.name for question in questions if question.coding.of_sides}
+    sides = next((control.to_name for control in controls if control.name in of_sides), [])
+    return LabelConfig(questions, _content(objects, sides), others, tuple(one for one in conditions if one[1]))
 
 
 def _control(control: Tag, objects: list[Tag]) -> Control:
@@ -144,7 +155,10 @@ def _control(control: Tag, objects: list[Tag]) -> Control:
         kind = find_kind(control)
         shown = _shown(control, objects)
         read_conditions((*control.around, control.attributes))
-        return Control(control.name, control.tag, kind.of(control, shown.name))
+        question = kind.of(control, shown.name)
+        if question.coding.of_sides:
+            _check_sides(control, objects)
+        return Control(control.name, control.tag, question)
     except UnsupportedConfig as exc:
         return Control(control.name, control.tag, reason=str(exc))
 
@@ -163,11 +177,25 @@ def _shown(control: Tag, objects: list[Tag]) -> Tag:
     return texts[0]
 
 
-def _content(objects: list[Tag]) -> Content:
-    """All texts that are shown: what stands beside the one that is asked about helps to answer, too."""
-    parts = []
+def _check_sides(control: Tag, objects: list[Tag]) -> None:
+    """Raises UnsupportedConfig where a control compares what is no text."""
+    by_name = {found.name: found for found in objects}
+    for name in control.to_name:
+        if name not in by_name:
+            raise UnsupportedConfig(f"<{control.tag}> must point to objects of the label config, not to {name}")
+        if not is_text(by_name[name]):
+            raise UnsupportedConfig(f"no model for a <{control.tag}> about <{by_name[name].tag}> is built in")
+
+
+def _content(objects: list[Tag], sides: Sequence[str]) -> Content:
+    """All texts that are shown: what stands beside the one that is asked about helps to answer, too.
+
+    sides: names of two of them, of which one is to be chosen; or none.
+    """
+    parts = {}
     for shown in filter(is_text, objects):
         # What cannot be read, or is the same for all tasks, tells nothing.
         with suppress(UnsupportedConfig):
-            parts.append(read_part(shown))
-    return Content(tuple(parts))
+            parts[shown.name] = read_part(shown)
+    names = list(parts)
+    return Content(tuple(parts.values()), (names.index(sides[0]), names.index(sides[1])) if sides else None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from label_studio_al.labeling.tags import Tag
 from label_studio_al.questions.base import Kind
 from label_studio_al.questions.choices import MultipleChoice, SingleChoice
+from label_studio_al.questions.pairwise import Pairwise
 from label_studio_al.questions.rating import Rating
 from label_studio_al.questions.taxonomy import Taxonomy
 from label_studio_al.runtime.errors import UnsupportedConfig
 
-KINDS: list[Kind] = [SingleChoice, MultipleChoice, Rating, Taxonomy]
+KINDS: list[Kind] = [SingleChoice, MultipleChoice, Rating, Taxonomy, Pairwise]
 
 
 def find_kind(control: Tag) -> Kind:

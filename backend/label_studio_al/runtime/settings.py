@@ -363,10 +363,10 @@ class ProjectSettings(BaseModel):
         description="What to ask first: `auto` covers the pool, then asks where the model is uncertain "
         "(all strategies: docs/strategies.md).",
     )
-    features: Literal["auto", "both", "tfidf", "embeddings"] = Field(
+    features: Literal["auto", "both", "tfidf", "embeddings", "texts", "comparison"] = Field(
         "auto",
         description="Input of the model: words and topics (`tfidf`), the encoder's `embeddings`, or `both`; "
-        "`auto` decides by cross-validation.",
+        "of two texts `texts` or their `comparison` alone; `auto` decides by cross-validation.",
     )
     audit_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Share of the asked tasks that are drawn at random, to measure the model."

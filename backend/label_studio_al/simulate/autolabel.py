@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from label_studio_al.learners.registry import check_strategy
 from label_studio_al.learning import draws
 from label_studio_al.learning.draws import text_hashes
-from label_studio_al.learning.features import Encoder, Features
+from label_studio_al.learning.features import Features
 from label_studio_al.learning.guarantee import Goal, guarantee, n_audits_needed
+from label_studio_al.learning.layouts import Encoder
 from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -92,9 +93,18 @@ def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
     """Turn texts into features. All texts are the pool: its true labels tell how wrong the automatic ones are."""
     data = in_order(data)
     with threadpool_limits(1):
-        features, X = Features.fit_transform(data.texts, encoder)
+        features, X = Features.fit_transform(data.texts, encoder, data.layout)
     contents = text_hashes(data.texts)
-    return Known(X, data.labels, X[:0], data.labels[:0], features.choices(), contents, data.coding, data.offered)
+    return Known(
+        X,
+        data.labels,
+        X[:0],
+        data.labels[:0],
+        features.choices(data.coding.of_sides),
+        contents,
+        data.coding,
+        data.offered,
+    )
 
 
 def labellers(known: Known, run: Run, options: Options, sizes: Sequence[int]) -> Iterator[Labeller]:

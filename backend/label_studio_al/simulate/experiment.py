@@ -14,7 +14,8 @@ from label_studio_al import learning
 from label_studio_al.learners import linear
 from label_studio_al.learners.registry import check_strategy
 from label_studio_al.learning.draws import text_hashes
-from label_studio_al.learning.features import Encoder, Features
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.layouts import Encoder
 from label_studio_al.simulate import replay as replaying
 from label_studio_al.simulate.data import Dataset
 from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, in_order, replay
@@ -101,11 +102,11 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
     data = in_order(data)
     train_texts, test_texts = ([data.texts[row] for row in rows] for rows in (data.train_rows, data.test_rows))
     with threadpool_limits(1):
-        features, X = Features.fit_transform(train_texts, encoder)
+        features, X = Features.fit_transform(train_texts, encoder, data.layout)
         X_test = features.transform(test_texts)
     y, y_test = data.labels[data.train_rows], data.labels[data.test_rows]
     contents = text_hashes(train_texts)
-    return Known(X, y, X_test, y_test, features.choices(), contents, data.coding, data.offered)
+    return Known(X, y, X_test, y_test, features.choices(data.coding.of_sides), contents, data.coding, data.offered)
 
 
 def _replayed(known: Known, run: Run, options: Options) -> tuple[Run, list[Point]]:

@@ -60,8 +60,8 @@ class Training:
         because = (pool.features_id, question.fingerprint, settings.features, settings.seed, deciding)
         known = self._tunings.get(of)
         if known is None or known[0] != because:
-            learner = subject.learner(question)
-            found = learner.tune(labelled, pool.features.choices(), settings.features, settings.seed)
+            choices = pool.features.choices(question.coding.of_sides)
+            found = subject.learner(question).tune(labelled, choices, settings.features, settings.seed)
             known = self._tunings[of] = (because, found)
             log.info("project %s: features for %s: %s", subject.key, question.name, found.sentence())
         return known[1]
@@ -69,5 +69,5 @@ class Training:
 
 def fitting(subject: Subject, question: Question, tuning: Tuning | None, coding: Coding) -> Fit:
     """How models are trained: the published one, and those beside it in the same way. coding: of the answers."""
-    choices = subject.pool.features.choices()
+    choices = subject.pool.features.choices(coding.of_sides)
     return subject.learner(question).fitting(choices, tuning or Tuning(next(iter(choices))), coding)

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from label_studio_al import __version__
 from label_studio_al.labeling import read_project_key
 from label_studio_al.learners.registry import check_settings
+from label_studio_al.learning.texts import readable
 from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import (
     BackendError,
@@ -227,7 +228,9 @@ def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
         config = parse_config(known.label_config)
     except UnsupportedConfig:
         return {}
-    found = {task.id: config.text_of(task.data) or "" for task in here.store.tasks.some(known.key, sorted(ids))}
+    found = {
+        task.id: readable(config.text_of(task.data) or "") for task in here.store.tasks.some(known.key, sorted(ids))
+    }
     return {
         task_id: text
         if len(text) <= EXCERPT_CHARACTERS

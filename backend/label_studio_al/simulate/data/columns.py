@@ -10,6 +10,7 @@ from typing import Any
 
 from label_studio_al.exporting import tables
 from label_studio_al.labeling.content import field_content
+from label_studio_al.learning.layouts import WHOLE, Layout
 from label_studio_al.questions import LabelConfig, Question, column_question, stated_names
 from label_studio_al.questions.choices import json_list
 from label_studio_al.runtime.errors import InvalidRequest
@@ -49,6 +50,11 @@ class Said:
         return {*texts, SPLIT, *([self.label] if self.label else self.labels)}
 
     @property
+    def layout(self) -> Layout:
+        """Which columns the texts become."""
+        return WHOLE if self.config is None or self.text is not None else self.config.content.layout
+
+    @property
     def labels(self) -> list[str]:
         """Names that the column of the answers may have where the user names none, the first of them first."""
         if self.config is None:
@@ -79,7 +85,7 @@ def rows_of(table: Table, said: Said) -> Found:
             row = replace(row, task=row.content)
         rows.append(row)
     notes = table.notes if said.config is None else (*table.notes, f"the text is {text}, the label {label}")
-    return Found(rows, notes, question.coding, said.config.question if said.config else None)
+    return Found(rows, notes, question.coding, said.config.question if said.config else None, said.layout)
 
 
 def text_reader(table: Table, said: Said) -> tuple[str, Callable[[Mapping[str, Any]], object]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from label_studio_al.learning.coding import ONE_LABEL, Coding
+from label_studio_al.learning.layouts import WHOLE, Layout
 from label_studio_al.learning.types import Array
 from label_studio_al.questions import Question
 
@@ -41,13 +42,15 @@ class Row:
 class Found:
     """Rows of a file or a name. notes: what a person should know of how they were read. coding: what labels are.
 
-    question: that of the label config; None where only the data tell what was asked, and every label counts.
+    question: that of the label config; None where only the data tell what was asked, and every label counts. layout:
+    of the texts.
     """
 
     rows: Sequence[Row]
     notes: tuple[str, ...] = ()
     coding: Coding = ONE_LABEL
     question: Question | None = None
+    layout: Layout = WHOLE
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -60,7 +63,7 @@ class Dataset:
     """Labelled texts. texts, labels: as long as each other; is_test: shape (n_texts,), what the loop never sees.
 
     notes: what a person should know of how it was read. split_notes: those of them that tell of the two parts. coding:
-    what the labels are. question: as of Found.
+    what the labels are. question, layout: as of Found.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Dataset:
     split_notes: tuple[str, ...] = ()
     coding: Coding = ONE_LABEL
     question: Question | None = None
+    layout: Layout = WHOLE
 
     @property
     def offered(self) -> tuple[str, ...]:

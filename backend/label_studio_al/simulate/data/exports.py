@@ -92,7 +92,7 @@ def rows_of_export(table: Table, said: Said) -> Found:
         notes.append(f"labels that autolabel set, left out: {n_automatic} (nobody checked them)")
     if said.config is None:
         return Found(rows, tuple(notes), config.question.coding)
-    return Found(rows, (*notes, *_unread(readings)), config.question.coding, config.question)
+    return Found(rows, (*notes, *_unread(readings)), config.question.coding, config.question, said.layout)
 
 
 def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]]) -> LabelConfig:
@@ -177,7 +177,7 @@ def rows_of_answers(table: Table, said: Said) -> Found:
         for (place, record), reading in zip(table.records, readings, strict=True)
     ]
     notes = [*table.notes, f"the text is {text}, the label {label}", *(_unread(readings) if said.config else ())]
-    found = Found(rows, tuple(notes), question.coding, question if said.config else None)
+    found = Found(rows, tuple(notes), question.coding, question if said.config else None, said.layout)
     by_people = [
         row for row, (_, record) in zip(rows, table.records, strict=True) if word(record.get(_LEAD)) or not row.label
     ]

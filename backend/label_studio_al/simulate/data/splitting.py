@@ -37,7 +37,7 @@ def split(name: str, found: Found) -> Dataset:
     notes = (*found.notes, *how)
     texts = [row.text for row in rows]
     coding = found.coding.settled(labels.tolist())
-    return Dataset(name, texts, labels, is_test, notes, tuple(how), coding, found.question)
+    return Dataset(name, texts, labels, is_test, notes, tuple(how), coding, found.question, found.layout)
 
 
 def _held_out(rows: Sequence[Row], strata: Array) -> Array:
