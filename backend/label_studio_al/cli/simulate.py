@@ -15,8 +15,8 @@ import click
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.asking import AUTO
 from label_studio_al.learning.coding import METRICS, is_error
-from label_studio_al.learning.guarantee import DELTA, MAX_ERROR, Goal
 from label_studio_al.learning.comparison import COMPARISON, TEXTS
+from label_studio_al.learning.guarantee import DELTA, MAX_ERROR, Goal
 from label_studio_al.learning.layouts import BOTH, EMBEDDINGS, TFIDF
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import InvalidRequest
@@ -76,7 +76,9 @@ from label_studio_al.wiring import say_errors
     help="Field of the label.  [default: the label config's control, or label, labels; in an export: the only control]",
 )
 @click.option("--separator", help="What separates several labels in a cell.  [default: cells are JSON lists]")
-@click.option("--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS, TEXTS, COMPARISON]), default=AUTO, show_default=True)
+@click.option(
+    "--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS, TEXTS, COMPARISON]), default=AUTO, show_default=True
+)
 @click.option("--encoder", help="Sentence embeddings.  [default: AL_ENCODER]")
 @click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
 @click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as CPUs]")
