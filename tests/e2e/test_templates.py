@@ -1,27 +1,47 @@
-"""Label Studio's own annotation templates: what is learned of each, and that it works live."""
+"""Label Studio's own annotation templates: what is learned of each, that it works live, and what the page shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from playwright.sync_api import Browser
 
 from label_studio_al.cli.local import LocalLabelStudio, environment_path
-from label_studio_al.labeling.content import Part
-from label_studio_al.labeling.tags import read_tags
 from label_studio_al.questions import LabelConfig, Question, parse_config, read_controls
 from label_studio_al.runtime.errors import InvalidRequest
+from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
+from tests.support.labelling_page import LabellingPage
 from tests.support.studio import Annotator, until
 from tests.support.templates import OUTCOMES
 
 pytestmark = pytest.mark.e2e
 
-N_TASKS, N_LABELLED = 21, 10
+N_MORE, N_LABELLED = 20, 10
 LEARNED = [name for name, controls in OUTCOMES.items() if controls]
+# One of each kind: a taxonomy, stars, two questions, a dialogue, eleven questions with round buttons, a table.
+SHOWN = [
+    "natural-language-processing/taxonomy",
+    "generative-ai/response-grading",
+    "ranking-and-scoring/serp-ranking",
+    "conversational-ai/intent-classification-and-slot-filling",
+    "generative-ai/chatbot-assessment",
+    "structured-data-parsing/tabular-data",
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A template's project. sample: the task that Label Studio made of the template; more: the others, ascending."""
+
+    project_id: int
+    sample: int
+    more: list[int]
 
 
 @pytest.fixture(scope="module")
@@ -50,43 +70,45 @@ def test_outcome_of_each_template_is_as_said(templates: dict[str, str]) -> None:
             assert "\n" not in control.reason
 
 
-def test_every_template_about_texts_has_a_live_loop(
-    admin: Annotator, backend: BackendProcess, templates: dict[str, str]
-) -> None:
-    projects = {}
-    for name in LEARNED:
-        xml = templates[name]
-        made = admin.call("POST", "/api/projects/", {"title": name[-50:], "label_config": xml})
-        admin.call("POST", f"/api/projects/{made['id']}/import", _tasks(xml))
-        backend.connect(int(made["id"]))
-        projects[name] = int(made["id"])
-    for name, project_id in projects.items():
-        until(lambda of=project_id: backend.is_at_rest(of, N_LABELLED), f"{name} is trained")
-        state = backend.project(project_id)
-        assert state["error"] is None, name
-        assert state["version"]["has_model"], name
-        assert tuple(one["name"] for one in state["controls"] if one["learned"]) == OUTCOMES[name]
-        task = admin.read(f"/api/projects/{project_id}/next")
-        prediction = task["predictions"][-1]
-        filled_in = {item["from_name"] for item in prediction["result"]}
-        assert filled_in <= set(OUTCOMES[name]), name
-        config = parse_config(templates[name])
-        # A question whose answer may be none of its labels writes nothing for that.
-        assert filled_in or not config.questions[0].coding.has_one_class, name
-        saved = admin.call("POST", f"/api/tasks/{task['id']}/annotations/", {"result": prediction["result"]})
-        assert {item["from_name"] for item in saved["result"]} == filled_in, name
+@pytest.fixture(scope="module")
+def projects(admin: Annotator, backend: BackendProcess, templates: dict[str, str]) -> dict[str, Made]:
+    """A trained project of each template that is learned: its sample task and twenty more, ten labelled."""
+    made = {name: _make(admin, name[-50:], templates[name]) for name in LEARNED}
+    for one in made.values():
+        backend.connect(one.project_id)
+    for name, one in made.items():
+        until(lambda of=one.project_id: backend.is_at_rest(of, N_LABELLED), f"{name} is trained")
+    return made
 
 
-def _tasks(xml: str) -> list[dict[str, Any]]:
-    """Tasks of which ten are labelled, with two answers whose texts differ."""
-    config = parse_config(xml)
-    return [
-        {
-            "data": _data(xml, ("cat", "engine")[n % 2], n),
-            "annotations": [{"result": _result(config, n % 2)}] if n < N_LABELLED else [],
-        }
-        for n in range(N_TASKS)
+def _make(admin: Annotator, title: str, xml: str) -> Made:
+    project_id = int(admin.call("POST", "/api/projects/", {"title": title, "label_config": xml})["id"])
+    path, config = f"/api/projects/{project_id}", parse_config(xml)
+    sample = admin.call("POST", f"{path}/sample-task/", {"label_config": xml})["sample_task"]
+    texts = [f"the {('engine', 'cat')[_which(n)]} number {n}" for n in range(N_MORE)]
+    more = [
+        {field: _with(text, value) if field in config.content.fields else value for field, value in sample.items()}
+        for text in texts
     ]
+    admin.call("POST", f"{path}/import", [sample, *more])
+    first, *others = sorted(admin.task_ids(project_id))
+    for n, task_id in enumerate(others[:N_LABELLED]):
+        admin.call("POST", f"/api/tasks/{task_id}/annotations/", {"result": _result(config, _which(n))})
+    return Made(project_id, first, others)
+
+
+def _which(n: int) -> int:
+    """Which of two answers the n-th task has; the first of them is more frequent."""
+    return int(n % 3 == 1)
+
+
+def _with(text: str, value: Any) -> Any:
+    """What a field of the sample task holds, with a text in place of its own: in dialogues and tables, of the last."""
+    if isinstance(value, list):
+        return [*value[:-1], _with(text, value[-1])]
+    if isinstance(value, dict):
+        return {**value, (last := list(value)[-1]): _with(text, value[last])}
+    return text
 
 
 def _result(config: LabelConfig, which: int) -> list[dict[str, Any]]:
@@ -102,21 +124,58 @@ def _answer(question: Question, which: int) -> str:
         return question.parse([label])
 
 
-def _data(xml: str, word: str, n: int) -> dict[str, Any]:
-    """A task for a label config: every object shows the word."""
-    shown: dict[str, Any] = {}
-    text = f"the {word} number {n}"
-    for tag in read_tags(xml)[1]:
-        part = Part(tag.tag, tag.value)
-        keys = tag.attributes.get("nameKey", "author"), tag.attributes.get("textKey", "text")
-        value: Any = {
-            "Paragraphs": [{keys[0]: "Ann", keys[1]: text}, {keys[0]: "Bob", keys[1]: "I see"}],
-            "Table": {"item": text, "price": n},
-            "List": [{"id": "1", "title": text, "body": "one"}],
-        }.get(tag.tag, text)
-        shown |= dict.fromkeys(part.fields, value)
-    for control in read_tags(xml)[0]:
-        field = control.attributes.get("value", "")
-        if field.startswith("$"):
-            shown[field[1:]] = [{"value": "one"}, {"value": "two"}]
-    return shown
+def test_every_template_about_texts_has_a_live_loop(
+    admin: Annotator, backend: BackendProcess, templates: dict[str, str], projects: dict[str, Made]
+) -> None:
+    for name, made in projects.items():
+        state = backend.project(made.project_id)
+        assert state["error"] is None, name
+        assert state["version"]["has_model"], name
+        assert tuple(one["name"] for one in state["controls"] if one["learned"]) == OUTCOMES[name]
+        task_id = made.more[-1]
+        result = _prediction(admin, made, task_id)
+        filled_in = {item["from_name"] for item in result}
+        assert filled_in <= set(OUTCOMES[name]), name
+        config = parse_config(templates[name])
+        # A question whose answer may be none of its labels writes nothing for that.
+        assert filled_in or not config.questions[0].coding.has_one_class, name
+        saved = admin.call("POST", f"/api/tasks/{task_id}/annotations/", {"result": result})
+        assert {item["from_name"] for item in saved["result"]} == filled_in, name
+    n_labels = N_LABELLED + 1
+    for name, made in projects.items():
+        until(lambda of=made.project_id: backend.project(of)["n_annotations"] == n_labels, f"{name}: it is heard")
+        assert backend.project(made.project_id)["unread"] == [], name
+
+
+def test_the_page_shows_what_was_predicted_of_the_sample_task(
+    browser: Browser, label_studio: LocalLabelStudio, admin: Annotator, projects: dict[str, Made]
+) -> None:
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = LabellingPage(context.new_page(), label_studio.url)
+    page.log_in(LOGIN)
+    for name in SHOWN:
+        made = projects[name]
+        predicted = _filled_in(_prediction(admin, made, made.sample))
+        assert predicted, name
+        page.open(made.project_id, made.sample)
+        until(
+            lambda wanted=predicted: page.filled_in() == wanted,
+            lambda of=name, wanted=predicted: f"{of} shows {wanted}: {page.filled_in()}",
+        )
+    assert page.errors == []
+    context.close()
+
+
+def _prediction(admin: Annotator, made: Made, task_id: int) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = admin.open(made.project_id, task_id)["predictions"][-1]["result"]
+    return result
+
+
+def _filled_in(result: list[dict[str, Any]]) -> Mapping[str, list[Any]]:
+    """What the page should show of a result: by type, what is chosen; of a path, its last name."""
+    found: dict[str, list[Any]] = {}
+    for item in result:
+        value = item["value"][item["type"]]
+        chosen = value if isinstance(value, list) else [value]
+        found.setdefault(item["type"], []).extend(one[-1] if isinstance(one, list) else one for one in chosen)
+    return found
