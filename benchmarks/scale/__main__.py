@@ -2,6 +2,7 @@
 
     python -m benchmarks.scale [--sections turn,scoring,...] [--sizes 10000,100000,1000000] [--plot FILE.svg]
     python -m benchmarks.scale --sections turn,scoring,predict --sizes 100000 --question multiple:20
+    python -m benchmarks.scale --sections questions --sizes 100000
 
 Prints Markdown tables. Everything at all three sizes takes about 40 minutes on two cores. All sections but `live`
 use a simulated Label Studio over HTTP (benchmarks/big_label_studio.py); the backend is always a real one, with
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.scale.bench import Bench, Options
 from benchmarks.scale.report import Report
-from benchmarks.scale.texts import TextFile
+from benchmarks.scale.texts import Asked, TextFile
 
 Section = Callable[[Bench], None]
 
@@ -31,6 +32,7 @@ def sections() -> dict[str, Section]:
     from benchmarks.scale.cluster import cluster_section
     from benchmarks.scale.fairness import fairness_section
     from benchmarks.scale.live import live_section
+    from benchmarks.scale.questions import questions_section
     from benchmarks.scale.scoring import scoring_section
     from benchmarks.scale.shed import shed_section
     from benchmarks.scale.turns import turn_section
@@ -38,6 +40,7 @@ def sections() -> dict[str, Section]:
     return {
         "turn": turn_section,
         "scoring": scoring_section,
+        "questions": questions_section,
         "predict": predict_section,
         "webhook": webhook_section,
         "shed": shed_section,
@@ -71,7 +74,10 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="SVG of turn time against size; measures further sizes for it")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument(
-        "--question", default="single", help="single: one of four labels (default); multiple:N: any of N labels"
+        "--question",
+        default="single",
+        help="single: one of four labels (default); single:N: one of N; multiple:N: any of N; two:N: two questions, each "
+        "with N labels of its own",
     )
     parser.add_argument("--labelled", type=int, default=500, help="tasks that have a label at first (default: 500)")
     parser.add_argument(
@@ -82,13 +88,16 @@ def main() -> None:
     if unknown := sorted(set(wanted) - set(names)):
         parser.error(f"no section {', '.join(unknown)}: use some of {', '.join(names)}")
     sizes = tuple(sorted(map(int, given.sizes.split(","))))
-    kind, _, offered = given.question.partition(":")
-    if (kind, bool(offered)) not in (("single", False), ("multiple", True)) or (offered and not offered.isdecimal()):
-        parser.error(f"--question is single or multiple:N, not {given.question}")
+    try:
+        asked = Asked.parse(given.question)
+    except ValueError as exc:
+        parser.error(str(exc))
+    if len(asked.questions) > 1 and "predict" in wanted:
+        parser.error("predict is compared with scikit-learn's, which answers one question: leave it out of --sections")
     options = Options(sizes, given.seconds, given.minutes, given.plot, given.fast_import, given.labelled)
     with tempfile.TemporaryDirectory(prefix="al-scale-") as name:
         folder = Path(name)
-        texts = TextFile.make(folder / "texts", max(*sizes, 50_000), int(offered or 0))
+        texts = TextFile.make(folder / "texts", max(*sizes, 50_000), asked)
         bench = Bench(folder, texts, options, Report())
         failed = run(bench, wanted)
     if given.json:

@@ -21,14 +21,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from benchmarks.scale.texts import TextFile
-from tests.support.studio import choices
+from tests.support.studio import CHOICES, choices
 
 
 def create_app(texts: TextFile, n_labelled: int) -> Flask:
     """A backend that only predicts."""
-    linear, chosen = LogisticRegression(C=10.0), [texts.chosen(row) for row in range(n_labelled)]
+    linear, chosen = LogisticRegression(C=10.0), [texts.chosen(row)[CHOICES] for row in range(n_labelled)]
     binarizer = MultiLabelBinarizer().fit(chosen)
-    if texts.offered:
+    if texts.asked.is_multiple:
         model = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(linear))
         model.fit(texts.texts(0, n_labelled), binarizer.transform(chosen))
     else:
@@ -42,7 +42,7 @@ def create_app(texts: TextFile, n_labelled: int) -> Flask:
     @app.post("/predict")
     def predict() -> dict[str, Any]:
         proba = model.predict_proba([task["data"]["text"] for task in request.get_json()["tasks"]])
-        if texts.offered:
+        if texts.asked.is_multiple:
             said, scores = binarizer.inverse_transform(proba >= 0.5), np.maximum(proba, 1 - proba).prod(axis=1)
         else:
             said, scores = model.classes_[proba.argmax(axis=1), None].tolist(), proba.max(axis=1)

@@ -31,24 +31,30 @@ LIMIT_SECONDS = 900
 def scoring_section(bench: Bench) -> None:
     """The ratio at every size, each in a process of its own."""
     for n_tasks in bench.options.sizes:
-        given = [str(bench.texts.folder), str(n_tasks), str(bench.options.n_labels(n_tasks))]
-        command = [sys.executable, "-m", "benchmarks.scale.scoring", *given]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
-        if done.returncode:
-            raise AssertionError(f"scoring {n_tasks} tasks failed: {done.stderr[-1000:]}")
-        seconds = json.loads(done.stdout.splitlines()[-1])
+        seconds = scored(bench, n_tasks)
         ratio = seconds["ours"] / seconds["bare"]
         more = f" ({1000 * seconds['ours']:.0f} against {1000 * seconds['bare']:.0f} ms)"
         what = f"scoring the pool, against a bare sparse product of {seconds['columns']} columns and partition"
         bench.report.at_most(what, n_tasks, ratio, RATIO, "times", more)
-        bench.report.at_most("training the model that scores", n_tasks, seconds["training"], None, "s")
+        bench.report.at_most("training the models that score", n_tasks, seconds["training"], None, "s")
+
+
+def scored(bench: Bench, n_tasks: int) -> dict[str, float]:
+    """What `measure` says, of a process of its own."""
+    given = [str(bench.texts.folder), str(n_tasks), str(bench.options.n_labels(n_tasks))]
+    command = [sys.executable, "-m", "benchmarks.scale.scoring", *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    if done.returncode:
+        raise AssertionError(f"scoring {n_tasks} tasks failed: {done.stderr[-1000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 # -- ADAPT HERE when learning's classes change: these two functions are all that knows them ---------------
 
 
-def build(texts: TextFile, n_tasks: int, n_labelled: int) -> tuple[Any, sp.csr_matrix, Callable[[], Any]]:
-    """The pool's rows as the backend holds them, their TF-IDF part as a plain matrix, and what trains a model.
+def build(texts: TextFile, n_tasks: int, n_labelled: int) -> tuple[Any, list[Any], Callable[[], list[Any]]]:
+    """The pool's rows as the backend holds them, each question's labelled tasks, and what trains their models.
 
     Of the first labels, with the features and the calibration that these decided on.
     """
@@ -58,21 +64,23 @@ def build(texts: TextFile, n_tasks: int, n_labelled: int) -> tuple[Any, sp.csr_m
     from label_studio_al.learning.learner import train, tune
 
     features, rows = Features.fit_transform(texts.texts(0, n_tasks), None)
-    coding = LABEL_SETS if texts.offered else ONE_LABEL
-    y = np.array(texts.answers(0, n_labelled))
-    labelled = Labelled(rows[:n_labelled], y, np.arange(n_labelled), coding)
-    tuning = tune(labelled, features.choices(), "auto", 0)
-    return rows, rows.terms, lambda: (train(labelled, features.choices(), tuning), labelled)
+    coding = LABEL_SETS if texts.asked.is_multiple else ONE_LABEL
+    answers = [np.array(texts.answers(0, n_labelled, name)) for name in texts.asked.questions]
+    known = [Labelled(rows[:n_labelled], y, np.arange(n_labelled), coding) for y in answers]
+    tunings = [tune(one, features.choices(), "auto", 0) for one in known]
+    pairs = list(zip(known, tunings, strict=True))
+    return rows, known, lambda: [train(one, features.choices(), tuning) for one, tuning in pairs]
 
 
-def scoring(rows: Any, classifier: Any, known: Any) -> Callable[[], Any]:
-    """Ranks all tasks by margin with a model of the first labels, as a turn does."""
-    from label_studio_al.learning.asking import Situation, ask
+def scoring(rows: Any, known: list[Any], models: list[Any]) -> Callable[[], Any]:
+    """Ranks all tasks by margin with the models of the first labels, as a turn does."""
+    from label_studio_al.learning.asking import Beside, Situation, ask
     from label_studio_al.learning.copies import Copies
     from label_studio_al.learning.coverage import cover
 
-    n_labelled, keys = len(known), np.arange(len(rows))
+    n_labelled, keys = len(known[0]), np.arange(len(rows))
     labelled = keys[:n_labelled]
+    (of_first, first), *others = zip(known, models, strict=True)
     situation = Situation(
         X=rows,
         Z=rows.compact,
@@ -80,16 +88,17 @@ def scoring(rows: Any, classifier: Any, known: Any) -> Callable[[], Any]:
         copies=Copies.among(keys, keys),
         pool=keys[n_labelled:],
         labelled=labelled,
-        coding=known.coding,
-        y=known.y,
+        coding=of_first.coding,
+        y=of_first.y,
         asked=labelled,
         waiting=labelled[:0],
-        n_classes=len(classifier.classes),
-        classifier=classifier,
+        n_classes=len(first.classes),
+        classifier=first,
         coverage=lambda n_groups: cover(rows.compact, keys, n_groups, 0),
-        fit=lambda X, y: classifier,
+        fit=lambda X, y: first,
         batch=WINDOW,
         seed=0,
+        beside=tuple(Beside(labelled, of.y, of.coding, model, lambda X, y: first) for of, model in others),
     )
     return partial(ask, "margin", situation, WINDOW)
 
@@ -104,13 +113,13 @@ def product_and_closest(X: sp.csr_matrix, weights: np.ndarray) -> np.ndarray:
 
 def measure(texts: TextFile, n_tasks: int, n_labelled: int) -> dict[str, float]:
     """Seconds of each, the best of several; they take turns, so that the machine's noise meets all."""
-    rows, tfidf, train = build(texts, n_tasks, n_labelled)
-    classifier, labelled = train()
-    n_columns = len(classifier.classes)
-    weights = np.random.default_rng(0).random((tfidf.shape[1], n_columns), dtype=np.float32)
+    rows, known, train = build(texts, n_tasks, n_labelled)
+    models = train()
+    n_columns = sum(len(model.classes) for model in models)
+    weights = np.random.default_rng(0).random((rows.terms.shape[1], n_columns), dtype=np.float32)
     runs: dict[str, Callable[[], Any]] = {
-        "ours": scoring(rows, classifier, labelled),
-        "bare": partial(product_and_closest if texts.offered else product_and_partition, tfidf, weights),
+        "ours": scoring(rows, known, models),
+        "bare": partial(product_and_closest if texts.asked.is_multiple else product_and_partition, rows.terms, weights),
         "training": train,
     }
     seconds = [{name: best_of(run, REPETITIONS) for name, run in runs.items()} for _ in range(ROUNDS)]

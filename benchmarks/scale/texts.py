@@ -1,14 +1,15 @@
 """Up to millions of the texts of `benchmarks.texts`, in a file: made in blocks, read one at a time.
 
-People give each text the one of four labels that it was made for. Of many labels that are offered they choose all whose
-words the text holds: about four, whatever their number.
+What people answer is said by `Asked`. Words have labels: a text holds about four such words, whatever the number of labels.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from benchmarks.texts import LABELS, N_WORDS, TOPIC_SHARE, WORDS_A_TEXT
 from label_studio_al.learning.coding import text_of
-from tests.support.studio import choices, label_config
+from tests.support.studio import CHOICES, TEXT, choices
 
 BLOCK = 50_000
 # Words with a topic, and those of them that have a label among many: frequent enough to be learned, and all different.
@@ -26,11 +27,47 @@ SEED = 1
 _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu")
 
 
-class TextFile:
-    """Texts with their labels. A task's text is found by its row, without reading the others.
+@dataclass(frozen=True)
+class Asked:
+    """What people are asked of each text.
 
-    offered: labels of which any number may be chosen; none where each text has one of `LABELS`.
+    kind: "single" (one label), "multiple" (any number), or "two" (one label, and one of as many others). n_labels: how
+    many labels a question offers. Where it is 0 the question is which of `LABELS` the text was made for. Otherwise
+    people choose the labels of the text's words: the most frequent one, of equals the first, or all of them.
     """
+
+    kind: str = "single"
+    n_labels: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Asked:
+        """From "single", "single:10", "multiple:20" or "two:5". Raises ValueError, which says what it may be."""
+        kind, _, number = text.partition(":")
+        is_known = kind in ("single", "multiple", "two") and number.isdecimal() and int(number) > 1
+        if not is_known and text != "single":
+            raise ValueError(f"a question is single, single:N, multiple:N or two:N with N of 2 or more, not {text}")
+        return cls(kind, int(number or 0))
+
+    @property
+    def is_multiple(self) -> bool:
+        """Whether any number of labels may be chosen."""
+        return self.kind == "multiple"
+
+    @property
+    def questions(self) -> dict[str, list[str]]:
+        """The labels by the question's name."""
+        if not self.n_labels:
+            return {CHOICES: list(LABELS)}
+        names = [CHOICES, "second"] if self.kind == "two" else [CHOICES]
+        numbers = iter(range(self.n_labels * len(names)))
+        return {name: [f"label {next(numbers):03}" for _ in range(self.n_labels)] for name in names}
+
+
+ONE_OF_FOUR = Asked()
+
+
+class TextFile:
+    """Texts with their labels. A task's text is found by its row, without reading the others."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,15 +75,14 @@ class TextFile:
             self._lines = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._starts = np.load(folder / "starts.npy", mmap_mode="r")
         self._labels = np.load(folder / "labels.npy", mmap_mode="r")
-        self.offered: list[str] = json.loads((folder / "offered.json").read_text(encoding="utf-8"))
-        self._label_of = _label_of_words(self.offered)
+        self.asked = Asked(**json.loads((folder / "asked.json").read_text(encoding="utf-8")))
+        self._label_of = _label_of_words(self.asked)
 
     @classmethod
-    def make(cls, folder: Path, n: int, n_offered: int = 0) -> TextFile:
-        """Write n texts; the first ones are the same whatever n is. n_offered: labels, where it is multiple choice."""
+    def make(cls, folder: Path, n: int, asked: Asked = ONE_OF_FOUR) -> TextFile:
+        """Write n texts; the first ones are the same whatever n is."""
         folder.mkdir(parents=True, exist_ok=True)
-        offered = [f"label {place:03}" for place in range(n_offered)]
-        (folder / "offered.json").write_text(json.dumps(offered), encoding="utf-8")
+        (folder / "asked.json").write_text(json.dumps(asdict(asked)), encoding="utf-8")
         starts, labels = np.zeros(n + 1, dtype=np.int64), np.zeros(n, dtype=np.uint8)
         with (folder / "texts.jsonl").open("wb") as file:
             for first, texts, codes in _blocks(n):
@@ -72,23 +108,36 @@ class TextFile:
     @property
     def label_config(self) -> str:
         """What a project asks about them."""
-        return label_config(self.offered, how_many="multiple") if self.offered else label_config(LABELS)
+        how_many = "multiple" if self.asked.is_multiple else "single"
+        controls = (
+            f'<Choices name="{name}" toName="{TEXT}" choice="{how_many}">'
+            + "".join(f'<Choice value="{label}"/>' for label in labels)
+            + "</Choices>"
+            for name, labels in self.asked.questions.items()
+        )
+        return f'<View><Text name="{TEXT}" value="$text"/>{"".join(controls)}</View>'
 
-    def chosen(self, row: int) -> list[str]:
-        """What people choose for a row."""
-        if not self.offered:
-            return [LABELS[self._labels[row]]]
-        words = self.texts(row, row + 1)[0].split()
-        return sorted({self._label_of[word] for word in words if word in self._label_of})
+    def chosen(self, row: int) -> dict[str, list[str]]:
+        """What people choose for a row, by question."""
+        if not self.asked.n_labels:
+            return {CHOICES: [LABELS[self._labels[row]]]}
+        words = Counter(self._label_of[word] for word in self.texts(row, row + 1)[0].split() if word in self._label_of)
+        return {name: self._chosen(words, labels) for name, labels in self.asked.questions.items()}
+
+    def _chosen(self, words: Counter[str], labels: Sequence[str]) -> list[str]:
+        if self.asked.is_multiple:
+            return [label for label in labels if words[label]]
+        return [max(labels, key=words.__getitem__)]
 
     def result(self, row: int) -> list[dict[str, Any]]:
         """The annotation that they make of it."""
-        return choices(self.chosen(row))
+        chosen = self.chosen(row)
+        return [item | {"from_name": name} for name, labels in chosen.items() for item in choices(labels)]
 
-    def answers(self, first: int, last: int) -> list[str]:
+    def answers(self, first: int, last: int, question: str = CHOICES) -> list[str]:
         """The same as the backend holds it, of the rows from `first` to before `last`."""
-        each = map(self.chosen, range(first, last))
-        return [text_of(labels) if self.offered else labels[0] for labels in each]
+        each = (self.chosen(row)[question] for row in range(first, last))
+        return [text_of(labels) if self.asked.is_multiple else labels[0] for labels in each]
 
 
 def _blocks(n: int) -> Iterator[tuple[int, list[str], np.ndarray]]:
@@ -110,11 +159,12 @@ def _words() -> list[str]:
     return ["".join(random.choice(_SYLLABLES, 1 + index % 4)) + str(index % 97) for index in range(N_WORDS)]
 
 
-def _label_of_words(offered: Sequence[str]) -> dict[str, str]:
+def _label_of_words(asked: Asked) -> dict[str, str]:
     """The label of each word that has one; every label has about as many."""
-    if not offered:
+    if not asked.n_labels:
         return {}
+    labels = [label for own in asked.questions.values() for label in own]
     places = range(FIRST_TOPIC_WORD, FIRST_TOPIC_WORD + len(LABELS) * TOPIC_WORDS)
     words = _words()
     long_enough = [words[place] for place in places if 1 + place % 4 >= LEAST_SYLLABLES]
-    return {word: offered[place % len(offered)] for place, word in enumerate(long_enough)}
+    return {word: labels[place % len(labels)] for place, word in enumerate(long_enough)}

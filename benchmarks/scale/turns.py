@@ -126,7 +126,7 @@ def _turns(
         f"one turn, our share, {n_labels} labels (median of {N_TURNS})",
         n_tasks,
         seconds,
-        limit(MULTIPLE_CHOICE_TURN_SECONDS if bench.texts.offered else TURN_SECONDS, n_tasks),
+        limit(MULTIPLE_CHOICE_TURN_SECONDS if bench.texts.asked.is_multiple else TURN_SECONDS, n_tasks),
         "s",
         f" ({_steps(turns)}; {own_seconds(first):.2f} s where features and calibration are decided anew)",
     )

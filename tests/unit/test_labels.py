@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from label_studio_al.labeling import Annotation
-from label_studio_al.questions import LabelConfig, answers, parse_config, unread
+from label_studio_al.questions import LabelConfig, Readings, answers, parse_config
 from label_studio_al.runtime.errors import UnknownProject
 from label_studio_al.store import Store
 from label_studio_al.turns.labels import TASKS_ONE_BY_ONE, Labels
@@ -37,7 +37,7 @@ def is_true(labels: Labels, store: Store, config: LabelConfig = CONFIG) -> bool:
     known = store.annotations.all(KEY)
     first = {one.task_id: one.id for one in sorted(known, key=lambda one: -one.id)}
     in_order = labels.in_order_of_arrival(among=list)
-    reasons = {reason: sorted(task_ids) for reason, task_ids in unread(known, config).items()}
+    reasons = {reason: sorted(task_ids) for reason, task_ids in Readings(known, config).unread().items()}
     return (
         in_order == answers(known, config)
         and all(list(own) == sorted(own, key=first.__getitem__) for own in in_order.values())

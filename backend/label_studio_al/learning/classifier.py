@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import scipy.sparse as sp
 from scipy.special import expit
 
 from label_studio_al.learning.beliefs import Beliefs, Measure, one_decision
-from label_studio_al.learning.rows import Matrix, Rows, Weights, views_of
+from label_studio_al.learning.rows import Matrix, Weights, product, views_of
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
@@ -23,7 +24,7 @@ BALANCE_UP_TO = 100
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(ABC):
     """Weighted sums of features, kept as the weights of the columns that occurred in training.
 
     classes: label names, sorted. columns: shape (n_active,), indices of features. weights: shape (n_active, n_outputs),
@@ -44,17 +45,23 @@ class Linear:
 
     def outputs(self, X: Matrix, work: Callable[[Array], Array]) -> Array:
         """What `work` makes of the sums without the intercept, a block of rows at a time where there are many."""
-        if X.shape[1] != self.n_features:
-            raise InvalidRequest(f"features must have {self.n_features} columns, not {X.shape[1]}")
-        rows = X if isinstance(X, Rows) else Rows((X,))
-        return rows.map_product(self._of_columns, work)
+        return product(X, self.of_columns, work)
+
+    @abstractmethod
+    def value(self, sums: Array, measure: Measure) -> Array:
+        """What a measure says of each row. sums: without the intercept; may be changed. Returns shape (n,)."""
+
+    def measured(self, X: Matrix, measure: Measure) -> Array:
+        """As of `Beliefs.measured`. Returns shape (n,)."""
+        return self.outputs(X, lambda sums: self.value(sums, measure)[:, None])[:, 0]
 
     @cached_property
-    def _of_columns(self) -> Weights:
+    def of_columns(self) -> Weights:
+        """The weights, as what rows are multiplied with."""
         return Weights(self.columns, self.weights, self.n_features)
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "_of_columns"}
+        return {name: value for name, value in self.__dict__.items() if name != "of_columns"}
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,9 @@ class Classifier(Linear):
         """The same as one decision a task."""
         return one_decision(self.predict_proba(X), self.classes)
 
-    def measured(self, X: Matrix, measure: Measure) -> Array:
-        """As of `Beliefs.measured`. Returns shape (n,)."""
-        return np.asarray(self.outputs(X, lambda sums: measure(self._probabilities(sums))[:, None])[:, 0])
+    def value(self, sums: Array, measure: Measure) -> Array:
+        """As of the probabilities."""
+        return measure(self._probabilities(sums))
 
     def _probabilities(self, sums: Array) -> Array:
         return probabilities((sums + self.intercept) / self.temperature)

@@ -40,16 +40,17 @@ class SetClassifier(Linear):
         np.subtract(1, present, out=proba[:, :, 0])
         return Beliefs(proba, ABSENT_PRESENT, self.classes, self.thresholds)
 
-    def measured(self, X: Matrix, measure: Measure) -> Array:
-        """As of `Beliefs.measured`: only the label that is closest to its threshold is measured. Returns shape (n,)."""
-        shift = (self.intercept - self.temperature * logit(self.thresholds)).astype(np.float32)
+    def value(self, sums: Array, measure: Measure) -> Array:
+        """Only the label that is closest to its threshold is measured."""
+        sums += self._shift
+        closest = np.abs(sums, out=sums).min(axis=1).astype(np.float64)
+        improbable = expit(-closest / self.temperature)
+        return measure(np.column_stack([1 - improbable, improbable]))
 
-        def closest(sums: Array) -> Array:
-            sums += shift
-            return np.asarray(np.abs(sums, out=sums).min(axis=1, keepdims=True))
-
-        improbable = expit(-self.outputs(X, closest)[:, 0].astype(np.float64) / self.temperature)
-        return np.asarray(measure(np.column_stack([1 - improbable, improbable])))
+    @property
+    def _shift(self) -> Array:
+        """What makes a sum 0 where a label is at its threshold. Returns shape (n_labels,), float32."""
+        return np.asarray(self.intercept - self.temperature * logit(self.thresholds), dtype=np.float32)
 
 
 def fit_sets(X: Matrix, has: Array, classes: Array, allowed: Array | None = None) -> SetClassifier:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from label_studio_al.learning.types import Array
+from label_studio_al.runtime.errors import InvalidRequest
 
 # Inner products kept at a time: 16 MB in single precision.
 MAX_PRODUCTS = 4_000_000
@@ -37,6 +38,19 @@ class Weights:
         wide = dense[:, None] if dense.ndim == 1 else dense
         columns = np.flatnonzero(wide.any(axis=1))
         return cls(columns, wide[columns].astype(np.float32, copy=False), len(dense))
+
+    @classmethod
+    def beside(cls, parts: Sequence[Weights]) -> Weights:
+        """The outputs of all parts, one after the other. parts: one or more. Raises InvalidRequest."""
+        if len(counts := {part.n_columns for part in parts}) > 1:
+            raise InvalidRequest(f"models need the same features, have {' and '.join(map(str, sorted(counts)))} columns")
+        columns = np.unique(np.concatenate([part.columns for part in parts]))
+        values = np.zeros((len(columns), sum(part.n_outputs for part in parts)), np.float32)
+        first = 0
+        for part in parts:
+            values[np.searchsorted(columns, part.columns), first : first + part.n_outputs] = part.values
+            first += part.n_outputs
+        return cls(columns, values, parts[0].n_columns)
 
     @property
     def n_outputs(self) -> int:
@@ -183,6 +197,14 @@ class Selection(Rows):
 
 # What strategies and classifiers take as X: shape (n_tasks, n_columns).
 Matrix: TypeAlias = "sp.csr_matrix | Array | Rows"
+
+
+def product(X: Matrix, weights: Weights, work: Callable[[Array], Array]) -> Array:
+    """As of `Rows.map_product`. Raises InvalidRequest where X has other columns."""
+    if X.shape[1] != weights.n_columns:
+        raise InvalidRequest(f"features must have {weights.n_columns} columns, not {X.shape[1]}")
+    rows = X if isinstance(X, Rows) else Rows((X,))
+    return rows.map_product(weights, work)
 
 
 def selected(X: Matrix, tasks: Array) -> Matrix:

@@ -86,26 +86,38 @@ def _confusions(outcomes: Sequence[Outcome], coding: LabelSets) -> tuple[Confusi
 
 
 def _f1(has: Array, said: Array, seed: int) -> tuple[Estimate, Estimate]:
-    """Micro- and macro-F1 with the percentiles of a Bayesian bootstrap over the answers. Source: Rubin 1981.
+    """Micro- and macro-F1 with the percentiles of a Bayesian bootstrap over the answers and one more, half of it right.
+
+    Without it, 7 right answers would mean no error for sure. It has as many labels as an answer has on average, for
+    macro-F1 as much of every label. Measured with 3, 10 and 25 labels, from 7 answers on: the interval of micro-F1 holds
+    the truth in 91 to 99 % of cases; that of macro-F1 in 87 to 98 % with 3 labels, 79 to 97 % with 10, 74 to 100 % with
+    25, of which few answers hold only some. Source: Rubin 1981.
 
     Empty sets that are predicted as empty count for neither. Without any label in truth and prediction both are 1.
     """
     hits, occurrences = (has & said).astype(float), has.astype(float) + said.astype(float)
+    size = max(1.0, float(occurrences.sum()) / len(has))
 
-    def scores(weights: Array) -> tuple[Array, Array]:
-        n_hits, n_all = 2 * (weights @ hits), weights @ occurrences
-        shares = np.divide(n_hits, n_all, out=np.ones_like(n_hits), where=n_all > 0)
-        total = n_all.sum(axis=-1)
-        micro = np.divide(n_hits.sum(axis=-1), total, out=np.ones_like(total), where=total > 0)
-        return micro, shares.mean(axis=-1) if shares.shape[-1] else np.ones_like(micro)
+    def scores(weights: Array, unseen: Array) -> tuple[Array, Array]:
+        n_hits, n_all, n_right, n_more = 2 * (weights @ hits), weights @ occurrences, unseen[:, 0], unseen.sum(axis=1)
+        micro = _shares(n_hits.sum(axis=1) + size * n_right, n_all.sum(axis=1) + size * n_more)
+        shares = _shares(n_hits + n_right[:, None], n_all + n_more[:, None])
+        return micro, shares.mean(axis=1) if shares.shape[1] else micro
 
-    values = scores(np.ones((1, len(has))))
-    resampled = scores(np.random.default_rng(seed).standard_gamma(1.0, size=(N_RESAMPLES, len(has))))
+    random = np.random.default_rng(seed)
+    values = scores(np.ones((1, len(has))), np.zeros((1, 2)))
+    resampled = scores(
+        random.standard_gamma(1.0, size=(N_RESAMPLES, len(has))), random.standard_gamma(0.5, size=(N_RESAMPLES, 2))
+    )
     micro, macro = (
         _estimate(float(value[0]), np.percentile(sample, [2.5, 97.5]))
         for value, sample in zip(values, resampled, strict=True)
     )
     return micro, macro
+
+
+def _shares(hits: Array, of: Array) -> Array:
+    return np.divide(hits, of, out=np.ones_like(hits), where=of > 0)
 
 
 def _estimate(value: float, interval: Array) -> Estimate:

@@ -12,7 +12,7 @@ from label_studio_al.questions.exported import (
 )
 from label_studio_al.questions.rating import Rating
 from label_studio_al.questions.taxonomy import Taxonomy
-from label_studio_al.questions.votes import answers, asked_since, label_counts, unread
+from label_studio_al.questions.votes import Readings, answers, label_counts
 
 __all__ = [
     "UNREAD",
@@ -23,10 +23,10 @@ __all__ = [
     "Question",
     "Rating",
     "Reading",
+    "Readings",
     "SingleChoice",
     "Taxonomy",
     "answers",
-    "asked_since",
     "column_question",
     "items_in_cell",
     "label_counts",
@@ -35,5 +35,4 @@ __all__ = [
     "read_controls",
     "stated_names",
     "tells_its_question",
-    "unread",
 ]

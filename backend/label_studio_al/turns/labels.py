@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from label_studio_al.labeling import Annotation
-from label_studio_al.questions import LabelConfig, answers, asked_since, unread
+from label_studio_al.questions import LabelConfig, Readings
 from label_studio_al.store import Store
 
 # More tasks than that are read together with all others.
@@ -46,7 +46,8 @@ class Labels:
         some = sorted(changed) if len(changed) <= TASKS_ONE_BY_ONE else None
         # Read before anything is taken over: should that fail, the next refresh finds all as it was.
         annotations = [one for one in self._store.annotations.all(self._key, some) if one.task_id in changed]
-        since = asked_since(annotations, config) if len(config.questions) > 1 else {}
+        readings = Readings(annotations, config)
+        since = readings.asked_since() if len(config.questions) > 1 else {}
         if any(moment < self._asked_since.get(name, moment) for name, moment in since.items()):
             # A question is older than it seemed: what holds nothing of it may be an answer.
             self._forget(config)
@@ -62,15 +63,15 @@ class Labels:
         for known in of_tasks:
             for task_id in changed & known.keys():
                 del known[task_id]
-        self._take_over(annotations, config)
+        self._take_over(annotations, readings)
         self._revision = revision
 
-    def _take_over(self, annotations: Sequence[Annotation], config: LabelConfig) -> None:
-        for name, found in answers(annotations, config, self._asked_since).items():
+    def _take_over(self, annotations: Sequence[Annotation], readings: Readings) -> None:
+        for name, found in readings.answers(self._asked_since).items():
             self._answers[name] |= found
         for one in annotations:
             self._first[one.task_id] = min(one.id, self._first.get(one.task_id, one.id))
-        for reason, task_ids in unread(annotations, config).items():
+        for reason, task_ids in readings.unread().items():
             for task_id in task_ids:
                 self._ignored.setdefault(task_id, []).append(reason)
 

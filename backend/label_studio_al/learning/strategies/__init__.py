@@ -96,7 +96,7 @@ def pick(name: str) -> Strategy:
 
 
 def _by_measure(measure: Measure) -> Callable[[Query], Ranking]:
-    return lambda query: by_value(query.gather(lambda one: one.measured(measure)), query)
+    return lambda query: by_value(query.measured(measure), query)
 
 
 def _by_committee(measure: Measure) -> Callable[[Query], Ranking]:
@@ -142,8 +142,7 @@ def _contrastive(query: Query) -> Ranking:
 
 
 def _density_weighted_margin(query: Query) -> Ranking:
-    uncertain = query.gather(lambda one: one.measured(margin))
-    return by_value(uncertain * density(query.Z), query)
+    return by_value(query.measured(margin) * density(query.Z), query)
 
 
 _ALL = (

@@ -27,8 +27,7 @@ def cluster_margin(query: Query) -> Array:
     """
     n, batch, seed = query.n, query.batch, query.seed
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
-    margins = query.gather(lambda one: one.measured(margin))
-    uncertain = highest(margins, query.keys, n + n_candidates, seed)
+    uncertain = highest(query.measured(margin), query.keys, n + n_candidates, seed)
     looked_at, looked_at_keys = query.Z[uncertain], query.keys[uncertain]
     chosen: Array = np.zeros(0, dtype=np.int64)
     left: Array = np.arange(len(uncertain))

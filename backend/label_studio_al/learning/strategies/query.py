@@ -13,6 +13,7 @@ from label_studio_al.learning.beliefs import Beliefs, Measure
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, is_finite
+from label_studio_al.learning.together import measured
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
@@ -80,9 +81,10 @@ class Query:
         return self.classifier.believe(self.X)
 
     def measured(self, measure: Measure) -> Array:
-        """What a measure says of each task of the pool. Returns shape (n_tasks,)."""
-        assert self.classifier
-        return self.classifier.measured(self.X, measure)
+        """What a measure says of each task of the pool, by all questions. Returns shape (n_tasks,)."""
+        models = [one.classifier for one in self.questions if one.classifier]
+        assert len(models) == len(self.questions)
+        return most_informative(measured(models, self.X, measure))
 
     @cached_property
     def beliefs_labelled(self) -> Beliefs:
