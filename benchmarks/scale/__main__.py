@@ -76,8 +76,8 @@ def main() -> None:
     parser.add_argument(
         "--question",
         default="single",
-        help="single: one of four labels (default); single:N: one of N; multiple:N: any of N; two:N: two questions, each "
-        "with N labels of its own",
+        help="single: one of four labels (default); single:N: one of N; multiple:N: any of N; two:N: two questions, "
+        "each with N labels of its own",
     )
     parser.add_argument("--labelled", type=int, default=500, help="tasks that have a label at first (default: 500)")
     parser.add_argument(

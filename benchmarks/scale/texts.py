@@ -1,6 +1,7 @@
 """Up to millions of the texts of `benchmarks.texts`, in a file: made in blocks, read one at a time.
 
-What people answer is said by `Asked`. Words have labels: a text holds about four such words, whatever the number of labels.
+What people answer is said by `Asked`. Words have labels: a text holds about four such words, whatever the number of
+labels.
 """
 
 from __future__ import annotations

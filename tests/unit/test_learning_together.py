@@ -51,7 +51,7 @@ class Counted(TextRows):
 
 
 @pytest.fixture(params=[0, 2_000], ids=["in blocks", "at once"])
-def X(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TextRows:
+def X(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TextRows:  # noqa: N802
     monkeypatch.setattr("label_studio_al.learning.features.LARGE", request.param)
     monkeypatch.setattr("label_studio_al.learning.features.SUMS_AT_ONCE", 640)
     monkeypatch.setattr("label_studio_al.learning.features.ROWS_AT_LEAST", 64)
@@ -86,7 +86,7 @@ def test_each_model_says_what_it_says_alone(X: TextRows, measure: Measure) -> No
 
 
 def test_models_share_a_pass_until_they_are_too_wide() -> None:
-    features, X = Features.fit_transform(TEXTS, None)
+    _, X = Features.fit_transform(TEXTS, None)
     rows, known = Counted(X.terms, X.topics, X.scales, X.embedding), X[:80]
     small, large = fit_classifier(known, classes(3)), fit_classifier(known, classes(40))
     for several, n_passes in (([small], 1), ([small, small, large], 1), ([large, small, large], 2), ([], 0)):

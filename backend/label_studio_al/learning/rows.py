@@ -43,7 +43,8 @@ class Weights:
     def beside(cls, parts: Sequence[Weights]) -> Weights:
         """The outputs of all parts, one after the other. parts: one or more. Raises InvalidRequest."""
         if len(counts := {part.n_columns for part in parts}) > 1:
-            raise InvalidRequest(f"models need the same features, have {' and '.join(map(str, sorted(counts)))} columns")
+            came = " and ".join(map(str, sorted(counts)))
+            raise InvalidRequest(f"models need the same features, have {came} columns")
         columns = np.unique(np.concatenate([part.columns for part in parts]))
         values = np.zeros((len(columns), sum(part.n_outputs for part in parts)), np.float32)
         first = 0

@@ -89,9 +89,9 @@ def _f1(has: Array, said: Array, seed: int) -> tuple[Estimate, Estimate]:
     """Micro- and macro-F1 with the percentiles of a Bayesian bootstrap over the answers and one more, half of it right.
 
     Without it, 7 right answers would mean no error for sure. It has as many labels as an answer has on average, for
-    macro-F1 as much of every label. Measured with 3, 10 and 25 labels, from 7 answers on: the interval of micro-F1 holds
-    the truth in 91 to 99 % of cases; that of macro-F1 in 87 to 98 % with 3 labels, 79 to 97 % with 10, 74 to 100 % with
-    25, of which few answers hold only some. Source: Rubin 1981.
+    macro-F1 as much of every label. Measured with 3, 10 and 25 labels, from 7 answers on: the interval of micro-F1
+    holds the truth in 91 to 99 % of cases; that of macro-F1 in 87 to 98 % with 3 labels, 79 to 97 % with 10, 74 to
+    100 % with 25, of which few answers hold only some. Source: Rubin 1981.
 
     Empty sets that are predicted as empty count for neither. Without any label in truth and prediction both are 1.
     """

@@ -47,7 +47,8 @@ class Readings:
         votes: dict[str, dict[int, list[Vote]]] = {name: {} for name in self._config.names}
         for annotation, readings in self._pairs:
             for name, reading in readings.items():
-                was_asked = is_only or not reading.is_implied or (name in asked and asked[name] <= annotation.updated_at)
+                is_since = name in asked and asked[name] <= annotation.updated_at
+                was_asked = is_only or not reading.is_implied or is_since
                 if reading.answer is not None and was_asked:
                     vote = annotation.updated_at, annotation.id, reading.answer
                     votes[name].setdefault(annotation.task_id, []).append(vote)
