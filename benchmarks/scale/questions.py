@@ -32,7 +32,8 @@ def _turns(benches: list[Bench], n_tasks: int) -> list[list[float]]:
     """Milliseconds of further turns, each with one more label: of the one question, then of the two."""
     with ExitStack() as stack:
         trained = [stack.enter_context(one.trained(f"{one.texts.folder.name}-{n_tasks}", n_tasks)) for one in benches]
-        n_labels, found = benches[0].options.n_labels(n_tasks), []
+        n_labels = benches[0].options.n_labels(n_tasks)
+        found: list[list[float]] = []
         for row in range(n_labels, n_labels + N_TURNS):
             found.append([])
             for one, (studio, backend, project_id) in zip(benches, trained, strict=True):
