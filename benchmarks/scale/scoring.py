@@ -98,7 +98,9 @@ def scoring(rows: Any, known: list[Any], models: list[Any]) -> Callable[[], Any]
         fit=lambda X, y: first,
         batch=WINDOW,
         seed=0,
-        beside=tuple(Beside(labelled, of.y, of.coding, model, lambda X, y: first) for of, model in others),
+        beside=tuple(
+            Beside(labelled, of.y, of.coding, len(of.classes), model, lambda X, y: first) for of, model in others
+        ),
     )
     return partial(ask, "margin", situation, WINDOW)
 

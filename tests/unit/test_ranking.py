@@ -11,7 +11,15 @@ import pytest
 from scipy.stats import chisquare
 
 from label_studio_al.labeling import score
-from label_studio_al.learning.asking import AUTO_ORDER, COVERAGE, MIXED, RANDOM, choose_order
+from label_studio_al.learning.asking import (
+    AUTO_ORDER,
+    COVERAGE,
+    MIXED,
+    RANDOM,
+    Standing,
+    choose_order,
+    choose_order_of_all,
+)
 from label_studio_al.learning.classifier import Classifier, fit_classifier
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.model import Trained
@@ -105,6 +113,31 @@ def test_unknown_strategy_is_refused_with_those_that_exist() -> None:
 )
 def test_auto_covers_the_pool_until_every_label_was_met_often_enough(classes: str, labels: str, expected: str) -> None:
     assert choose_order("auto", dict.fromkeys(classes, 0) | Counter(labels), len(labels), is_trained=True) == expected
+
+
+def standing(n_labels: int, is_trained: bool = True) -> Standing:
+    """Of a question with two labels, one of them rare."""
+    return Standing({"A": n_labels - n_labels // 10, "B": n_labels // 10}, n_labels, is_trained)
+
+
+@pytest.mark.parametrize(
+    ("standings", "expected"),
+    [
+        ([standing(50), standing(50)], AUTO_ORDER),
+        ([standing(50), standing(30)], AUTO_ORDER),
+        # Half of the tasks answer it, which the cold start waits for.
+        ([standing(38), standing(19)], COVERAGE),
+        # Not even half do: it would hold up the other.
+        ([standing(50), standing(19)], AUTO_ORDER),
+        ([standing(50), standing(50, is_trained=False)], AUTO_ORDER),
+        ([standing(50, is_trained=False), standing(50, is_trained=False)], COVERAGE),
+        ([standing(50), Standing({"A": 25, "B": 25}, 50, is_trained=True)], MIXED),
+    ],
+)
+def test_questions_are_asked_as_the_one_that_is_least_far(standings: list[Standing], expected: str) -> None:
+    n_labelled = max(one.n_labels for one in standings)
+    assert choose_order_of_all("auto", standings, n_labelled) == expected
+    assert choose_order_of_all("auto", standings[::-1], n_labelled) == expected
 
 
 def test_labels_that_left_the_config_do_not_count_as_met() -> None:

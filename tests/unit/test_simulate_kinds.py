@@ -14,8 +14,11 @@ from click.testing import CliRunner, Result
 from label_studio_al.cli import main
 from label_studio_al.learning.asking import COVERAGE, choose_order
 from label_studio_al.learning.coding import ONE_LABEL, group_counts
+from label_studio_al.learning.comparison import COMPARED
+from label_studio_al.learning.layouts import WHOLE
 from label_studio_al.learning.ordered import ORDERED
 from label_studio_al.learning.paths import ONE_PATH, PathSets
+from label_studio_al.learning.texts import joined
 from label_studio_al.questions import parse_config
 from label_studio_al.simulate.data import read_data
 from label_studio_al.simulate.experiment import Experiment, prepare
@@ -24,6 +27,7 @@ from label_studio_al.simulate.results import Results
 from label_studio_al.simulate.summary import curves_of, table
 from tests.support import shop
 from tests.support.data_files import refusal, said, write_csv, write_jsonl
+from tests.support.inference import PAIRS, relation
 from tests.support.reviews import CONFIG, result, texts, truth
 
 REVIEWS = [{"text": text, "rating": truth(text)} for text in texts(150)]
@@ -46,13 +50,12 @@ def test_column_of_ratings_is_read_by_its_name(tmp_path: Path) -> None:
         }
 
 
-def test_column_label_goes_before_that_of_ratings(tmp_path: Path) -> None:
+def test_ratings_beside_labels_are_a_question_of_their_own(tmp_path: Path) -> None:
     rows = [{**row, "label": "good" if int(row["rating"]) > 3 else "bad"} for row in REVIEWS]
     data = read_data(str(write_csv(tmp_path / "a.csv", rows)))
-    assert data.coding is ONE_LABEL
-    assert set(data.labels.tolist()) == {"good", "bad"}
+    assert [(one.asks, one.coding) for one in data.questions] == [("rating", ORDERED), ("label", ONE_LABEL)]
     rated = read_data(str(tmp_path / "a.csv"), label_field="rating")
-    assert rated.coding is ORDERED
+    assert (rated.coding, rated.asks, rated.beside) == (ORDERED, "", ())
 
 
 def test_half_stars_are_refused_with_the_place(tmp_path: Path) -> None:
@@ -250,3 +253,15 @@ def test_command_compares_the_top_level(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "top_level_accuracy with all labels" in done.output
+
+
+def test_columns_of_two_texts_are_compared(tmp_path: Path) -> None:
+    rows = [{"text_a": data["first"], "text_b": data["second"], "label": relation(data)} for data in PAIRS]
+    data = read_data(str(write_jsonl(tmp_path / "pairs.jsonl", rows)))
+    assert data.layout == COMPARED
+    assert set(data.texts) == {joined([data["first"], data["second"]]) for data in PAIRS}
+    one_text = read_data(
+        str(write_jsonl(tmp_path / "both.jsonl", [{"text": "a text", **row} for row in rows])), "text_a"
+    )
+    assert one_text.layout == WHOLE
+    assert one_text.texts[0] in {data["first"] for data in PAIRS}

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 
@@ -23,17 +23,20 @@ from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.logs import on_lines
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.autolabel import Finish, automate, finishes_csv, prepare_pool, summary
-from label_studio_al.simulate.data import Dataset, read_config, read_data
+from label_studio_al.simulate.data import Dataset, Said, read, read_config
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.plot import draw, draw_finishes
 from label_studio_al.simulate.replay import Options, plan
 from label_studio_al.simulate.results import Results, curves_csv, write_whole
 from label_studio_al.simulate.summary import (
+    Curve,
     as_csv,
     as_numbers,
     as_text,
+    by_question,
     curves_of,
     differences_table,
+    file_names,
     table,
     wide_table,
 )
@@ -67,7 +70,10 @@ from label_studio_al.wiring import say_errors
     metavar="FILE",
     help="Label config (XML): what is asked, about which field.  [default: as the columns label or labels state]",
 )
-@click.option("--question", help="Which question of the label config, by its control's name, where it asks several.")
+@click.option(
+    "--question",
+    help="The only question that counts, by its control's name, or by what a column states.  [default: all of them]",
+)
 @click.option(
     "--text-field", help="Field of the text.  [default: the label config's, or text; in an export: the only one]"
 )
@@ -136,7 +142,8 @@ def simulate(
     (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
     (20newsgroups:sci.med,sci.space takes other groups). A field labels instead of label holds JSON lists of labels.
     With --config, the project's label config says what is asked and where the text is. Rows that are not examples are
-    left out and reported.
+    left out and reported. Several questions (of a label config, or columns such as label:topic and rating:tone) are
+    replayed together, from one queue; each has its own table, and its name in front in curves.csv and summary.csv.
 
     Each seed has its own order of the data, which all strategies share. Below the table is the difference of each
     strategy to random, paired by seed, with its 95 % interval. If that contains 0, the two are not distinguishable.
@@ -156,9 +163,13 @@ def simulate(
     def say(text: str) -> None:
         click.echo(on_lines(text), err=as_json)
 
-    config = None if config_path is None else read_config(Path(config_path)).only(question)
-    dataset = read_data(data, text_field, label_field, config, separator)
-    _check_metric(metric, full, dataset)
+    config = None if config_path is None else read_config(Path(config_path))
+    if config is not None and question is not None:
+        config = config.only(question)
+    dataset = read(data, Said(text_field, label_field, config, separator, question))
+    _check_questions(dataset, full, autolabel=autolabel)
+    for one in dataset.questions:
+        _check_metric(metric, full, one)
     used_encoder = find_encoder(encoder or settings.encoder)
     if autolabel:
         goal = Goal(max_error, delta, per_label=per_label)
@@ -178,28 +189,71 @@ def simulate(
             Results.discard(output)
         experiment = Experiment.open(dataset, options, used_encoder, runs, output)
         _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
-    points = experiment.curves()
-    curves = curves_of(points, metric)
-    target = experiment.results.full()[metric] if full is None else full
-    experiment.results.write("curves.csv", curves_csv(points))
-    experiment.results.write("summary.csv", as_csv(wide_table(curves, target)))
-    say(f"\n{as_text(table(curves, target))}\n")
-    if len(curves) > 1:
-        say(f"{as_text(differences_table(curves))}\n")
-    say(f"{metric} with all labels: {target:.4f}; area and labels are of the mean over {n_seeds} seeds")
-    for kind, picture in draw(curves, target, metric, dataset.name).items():
-        experiment.results.write(f"curves.{kind}", picture)
-    say(f"Written to {output}: curves.csv, summary.csv, curves.svg, curves.png")
+    found = [_compare(experiment, one.asks, metric, full) for one in dataset.questions]
+    for compared in found:
+        _tell_curves(compared, metric, n_seeds, say)
+    say(f"Written to {output}: {', '.join(_write(experiment, found, metric))}")
     if as_json:
-        numbers = as_numbers(curves, target)
-        about = {"data": dataset.name, "notes": dataset.notes, "metric": metric, "with_all_labels": target}
-        click.echo(json.dumps({**about, "n_seeds": n_seeds, "strategies": numbers, "output": str(output)}, indent=2))
+        document: dict[str, object] = {"data": dataset.name, "notes": dataset.notes, "metric": metric}
+        numbers = [
+            {"with_all_labels": of.target, "n_seeds": n_seeds, "strategies": as_numbers(of.curves, of.target)}
+            for of in found
+        ]
+        named = [{"question": of.question} | own for of, own in zip(found, numbers, strict=True)]
+        document |= {"questions": named} if dataset.beside else numbers[0]
+        click.echo(json.dumps({**document, "output": str(output)}, indent=2))
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The curves of one question. target: the score that counts as 100 %."""
+
+    question: str
+    curves: list[Curve]
+    target: float
+
+
+def _compare(experiment: Experiment, question: str, metric: str, full: float | None) -> _Compared:
+    target = experiment.results.full(question)[metric] if full is None else full
+    return _Compared(question, curves_of(experiment.curves_of(question), metric), target)
+
+
+def _tell_curves(compared: _Compared, metric: str, n_seeds: int, say: Callable[[str], None]) -> None:
+    if compared.question:
+        say(f"\n{compared.question}")
+    say(f"\n{as_text(table(compared.curves, compared.target))}\n")
+    if len(compared.curves) > 1:
+        say(f"{as_text(differences_table(compared.curves))}\n")
+    say(f"{metric} with all labels: {compared.target:.4f}; area and labels are of the mean over {n_seeds} seeds")
+
+
+def _write(experiment: Experiment, found: Sequence[_Compared], metric: str) -> list[str]:
+    """Write tables, and a picture of each question. Returns the files' names."""
+    tables = {one.question: wide_table(one.curves, one.target) for one in found}
+    experiment.results.write("curves.csv", curves_csv(experiment.curves()))
+    experiment.results.write("summary.csv", as_csv(by_question(tables)))
+    written = ["curves.csv", "summary.csv"]
+    for one, name in zip(found, file_names([one.question for one in found]), strict=True):
+        title = f"{experiment.dataset.name}: {one.question}" if one.question else experiment.dataset.name
+        for kind, picture in draw(one.curves, one.target, metric, title).items():
+            written.append(f"curves-{name}.{kind}" if name else f"curves.{kind}")
+            experiment.results.write(written[-1], picture)
+    return written
+
+
+def _check_questions(dataset: Dataset, full: float | None, *, autolabel: bool) -> None:
+    """Raises InvalidRequest where what is wanted is about one question and there are several."""
+    option = "--autolabel" if autolabel else "--full" if full is not None else None
+    if option is not None and dataset.beside:
+        asked = ", ".join(one.asks for one in dataset.questions)
+        raise InvalidRequest(f"{option} is about one question: say which of {asked} with --question")
 
 
 def _check_metric(metric: str, full: float | None, dataset: Dataset) -> None:
     """Raises InvalidRequest where these answers have no such metric, or it has no such value."""
     if metric not in dataset.coding.metrics:
-        raise InvalidRequest(f"metric must be one of {', '.join(dataset.coding.metrics)}, not {metric[:40]!r}")
+        about = f"{dataset.asks}: " if dataset.asks else ""
+        raise InvalidRequest(f"{about}metric must be one of {', '.join(dataset.coding.metrics)}, not {metric[:40]!r}")
     most = inf if is_error(metric) else 1
     if full is not None and not (0 < full <= most and full < inf):
         raise InvalidRequest(f"the full score must be above 0{'' if most > 1 else ' and at most 1'}, not {full}")
@@ -221,8 +275,13 @@ def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path
 
 def _describe(dataset: Dataset, budget: int, say: Callable[[str], None]) -> None:
     n_train, n_test = len(dataset.train_rows), len(dataset.test_rows)
-    n_labels = len(dataset.offered or dataset.coding.classes(dataset.labels))
-    say(f"{dataset.name}: {n_labels} labels, {n_train} texts to label, {n_test} to test")
+    counts = [len(one.offered or one.coding.classes(one.labels[one.labels != ""])) for one in dataset.questions]
+    what = f"{len(counts)} questions" if dataset.beside else f"{counts[0]} labels"
+    say(f"{dataset.name}: {what}, {n_train} texts to label, {n_test} to test")
+    for one, n_labels in zip(dataset.questions, counts, strict=True):
+        if dataset.beside:
+            answered = (one.labels != "")[one.train_rows].sum(), (one.labels != "")[one.test_rows].sum()
+            say(f"  {one.asks}: {n_labels} labels, answered in {answered[0]} and {answered[1]} of them")
     for note in dataset.notes:
         say(f"  {note}")
     if budget > n_train:

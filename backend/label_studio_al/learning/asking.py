@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import entr
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.coding import Coding, Learned
+from label_studio_al.learning.coding import Coding, Learned, group_counts
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage
 from label_studio_al.learning.labelled import Labelled
@@ -40,11 +40,12 @@ def _no_tasks() -> Array:
 
 @dataclass(frozen=True)
 class Beside:
-    """What is known of a further question about the same tasks: as the fields of `Situation` with these names."""
+    """What is known of a question: as the fields of `Situation` with these names."""
 
     labelled: Array
     y: Array
     coding: Coding
+    n_classes: int
     classifier: Learned | None
     fit: Callable[[Matrix, Array], Learned]
 
@@ -115,6 +116,41 @@ def choose_order(strategy: str, counts: Mapping[str, int], n_labels: int, *, is_
     if n_labels < phase or (n_labels < 2 * phase and (is_even or not all(counts.values()))):
         return COVERAGE
     return MIXED if is_even and n_labels < MIXED_LABELS_A_CLASS * len(counts) else AUTO_ORDER
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a question is. counts, n_labels, is_trained: as of `choose_order`."""
+
+    counts: Mapping[str, int]
+    n_labels: int
+    is_trained: bool
+
+    @classmethod
+    def of(cls, coding: Coding, labels: Iterable[str], y: Sequence[str], *, is_trained: bool) -> Standing:
+        """That of a question with these answers. labels: those that may be given."""
+        return cls(group_counts(coding, labels, y), len(y), is_trained)
+
+
+def choose_order_of_all(strategy: str, standings: Sequence[Standing], n_labelled: int) -> str:
+    """The order in which questions are asked together (see `choose_order`). n_labelled: tasks with any answer.
+
+    That of the question that is least far, among those that people answer in half of the labelled tasks at least: what
+    is seldom asked would hold up all others.
+    """
+    asked = [one for one in standings if one.is_trained] or standings
+    often = [one for one in asked if 2 * one.n_labels >= n_labelled] or asked
+    orders = [choose_order(strategy, one.counts, one.n_labels, is_trained=one.is_trained) for one in often]
+    return next((order for order in (COVERAGE, MIXED) if order in orders), orders[0])
+
+
+def ordering(known: Sequence[Beside]) -> list[Beside]:
+    """The questions that order the queue: those with a model, the one with the most answers first.
+
+    Before the first model, only that one.
+    """
+    found = sorted(known, key=lambda one: -len(one.y))
+    return [one for one in found if one.classifier is not None] or found[:1]
 
 
 def ask(order: str, situation: Situation, n: int) -> Ranking:

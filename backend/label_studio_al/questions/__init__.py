@@ -7,6 +7,7 @@ from label_studio_al.questions.exported import (
     column_question,
     items_in_cell,
     question_of,
+    stated,
     stated_names,
     tells_its_question,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "parse_config",
     "question_of",
     "read_controls",
+    "stated",
     "stated_names",
     "tells_its_question",
 ]

@@ -35,10 +35,17 @@ def question_of(items: Sequence[dict[str, Any]]) -> Question:
     return kind(str(items[0]["from_name"]), str(items[0].get("to_name")), tuple(labels))
 
 
-def column_question(name: str) -> Question:
+def stated(column: str) -> tuple[str, str] | None:
+    """The kind of answers that a column's name states, and the question: `label:topic` both, `label` the kind alone."""
+    kind, colon, name = (part.strip() for part in column.partition(":"))
+    kind = kind.casefold()
+    return (kind, name or kind) if kind in _STATED and bool(colon) == bool(name) else None
+
+
+def column_question(column: str) -> Question:
     """What a column of a data file answers by its stated name; as `label`, one label, under every other."""
-    stated = name.casefold() if name.casefold() in _STATED else "label"
-    return _STATED[stated](stated, "text", ())
+    kind, name = stated(column) or ("label", "label")
+    return _STATED[kind](name, "text", ())
 
 
 def stated_names(question: Question | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
@@ -47,7 +48,8 @@ class Experiment:
         order of the data makes no other one.
         """
         for run in runs:
-            check_strategy(run.strategy, dataset.coding)
+            for one in dataset.questions:
+                check_strategy(run.strategy, one.coding)
         dataset = in_order(dataset)
         options = replace(options, budget=min(options.budget, dataset.n_train))
         identity = {
@@ -73,7 +75,7 @@ class Experiment:
             return
         known = prepare(self.dataset, self.encoder)
         if not self.results.has_full():
-            self.results.save_full(full_scores(known, self.options.features))
+            self.results.save_full({one.name: full_scores(one, self.options.features) for one in known.questions})
         n_jobs = min(n_jobs or effective_n_jobs(-1), max(1, len(missing)))
         jobs = (delayed(_replayed)(known, run, self.options) for run in missing)
         for run, points in Parallel(n_jobs, return_as="generator_unordered")(jobs):
@@ -83,6 +85,11 @@ class Experiment:
     def curves(self) -> dict[Run, list[Point]]:
         """The points of every run; all must be finished."""
         return {run: self.results.load(run) for run in self.runs}
+
+    def curves_of(self, question: str) -> dict[Run, list[Point]]:
+        """Those of one question."""
+        found = self.curves()
+        return {run: [point for point in points if point.question == question] for run, points in found.items()}
 
 
 def _code() -> str:
@@ -104,9 +111,25 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
     with threadpool_limits(1):
         features, X = Features.fit_transform(train_texts, encoder, data.layout)
         X_test = features.transform(test_texts)
-    y, y_test = data.labels[data.train_rows], data.labels[data.test_rows]
     contents = text_hashes(train_texts)
-    return Known(X, y, X_test, y_test, features.choices(data.coding.of_sides), contents, data.coding, data.offered)
+    known = []
+    for one in data.questions:
+        y_test = one.labels[data.test_rows]
+        tested = np.flatnonzero(y_test != "")
+        known.append(
+            Known(
+                X=X,
+                y=one.labels[data.train_rows],
+                X_test=X_test[tested],
+                y_test=y_test[tested],
+                choices=features.choices(one.coding.of_sides),
+                contents=contents,
+                coding=one.coding,
+                offered=one.offered,
+                name=one.asks,
+            )
+        )
+    return replace(known[0], beside=tuple(known[1:]))
 
 
 def _replayed(known: Known, run: Run, options: Options) -> tuple[Run, list[Point]]:

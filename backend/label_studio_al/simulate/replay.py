@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TypeAlias
@@ -14,13 +14,22 @@ from threadpoolctl import threadpool_limits
 from label_studio_al.learners.base import Learner
 from label_studio_al.learners.registry import find_learner
 from label_studio_al.learning import draws
-from label_studio_al.learning.asking import AUTO, RANDOM, Asked, Situation, ask_and_audit, choose_order
+from label_studio_al.learning.asking import (
+    AUTO,
+    RANDOM,
+    Beside,
+    Situation,
+    Standing,
+    ask_and_audit,
+    choose_order_of_all,
+    ordering,
+)
 from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned, group_counts
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.features import TextRows
 from label_studio_al.learning.labelled import Labelled
-from label_studio_al.learning.learner import n_deciding
+from label_studio_al.learning.learner import Tuning, n_deciding
 from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -48,8 +57,9 @@ class Known:
     """A data set as rows of features, fitted on its train split only.
 
     choices: see Features.choices. contents: shape (n_tasks,), see draws.text_hashes; of the tasks that may be labelled.
-    offered: the labels that may be given; empty where those are all that occur.
-    Rows lie in an order that follows from their content, until a seed shuffles them.
+    y: "" where the question was not answered. offered: the labels that may be given; empty where those are all that
+    occur. name: the question's. beside: the same tasks with the answers to further questions. Rows lie in an order that
+    follows from their content, until a seed shuffles them.
     """
 
     X: TextRows
@@ -60,6 +70,13 @@ class Known:
     contents: Array
     coding: Coding = ONE_LABEL
     offered: tuple[str, ...] = ()
+    name: str = ""
+    beside: tuple[Known, ...] = ()
+
+    @property
+    def questions(self) -> tuple[Known, ...]:
+        """What is known of each question."""
+        return (self, *self.beside)
 
     @cached_property
     def keys(self) -> Array:
@@ -71,14 +88,27 @@ class Known:
         """What makes models of them."""
         return find_learner(self.coding)
 
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that may be given, or else those that occur."""
+        return self.offered or tuple(self.coding.classes(self.y[self.y != ""]).tolist())
+
     def shuffled(self, seed: int) -> Known:
         """The rows that may be labelled in the order of a seed, which all strategies of that seed share."""
         order = draws.shuffled(self.keys, seed, "order of the data")
-        return replace(self, X=self.X[order], y=self.y[order], contents=self.contents[order])
+        X, contents = self.X[order], self.contents[order]
+        first, *others = (replace(one, X=X, y=one.y[order], contents=contents) for one in self.questions)
+        return replace(first, beside=tuple(others))
+
+    def answered(self, tasks: Array | slice) -> Array:
+        """Those of the tasks that answer the question, in their order."""
+        rows = np.arange(len(self.y))[tasks]
+        return np.asarray(rows[self.y[rows] != ""])
 
     def labelled(self, tasks: Array | slice) -> Labelled:
-        """Some of the tasks with their labels."""
-        return Labelled(self.X[tasks], self.y[tasks], self.keys[tasks], self.coding)
+        """Those of the tasks that answer the question, with their labels."""
+        rows = self.answered(tasks)
+        return Labelled(self.X[rows], self.y[rows], self.keys[rows], self.coding)
 
     @cached_property
     def copies(self) -> Copies:
@@ -99,12 +129,19 @@ class Turn:
     """What is labelled and trained on after a batch. labelled: rows in the order in which they were asked.
 
     is_audit: shape (n_labelled,), which of them were drawn at random. seconds: from choosing the batch to the model.
+    beside: the models of further questions.
     """
 
     labelled: Array
     is_audit: Array
     classifier: Learned | None
     seconds: float
+    beside: tuple[Learned | None, ...] = ()
+
+    @property
+    def classifiers(self) -> tuple[Learned | None, ...]:
+        """The model of each question."""
+        return (self.classifier, *self.beside)
 
 
 # How well the test split is predicted, by the metrics of its coding.
@@ -113,11 +150,15 @@ Scores: TypeAlias = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Point:
-    """The scores after so many labels. seconds: of the turn, from choosing the last batch to the trained model."""
+    """The scores after so many labels. seconds: of the turn, from choosing the last batch to the trained model.
+
+    question: its name, where several are asked; n_labels then counts the tasks.
+    """
 
     n_labels: int
     seconds: float
     scores: Scores
+    question: str = ""
 
 
 def in_order(data: Dataset) -> Dataset:
@@ -125,9 +166,9 @@ def in_order(data: Dataset) -> Dataset:
 
     Features and clusters are sums over rows, whose last bits depend on the order.
     """
-    rows = sorted(zip(data.texts, data.labels.tolist(), data.is_test.tolist(), strict=True))
-    texts, labels, is_test = zip(*rows, strict=True)
-    return replace(data, texts=list(texts), labels=np.array(labels), is_test=np.array(is_test))
+    labels = zip(*(one.labels.tolist() for one in data.questions), strict=True)
+    content = list(zip(data.texts, labels, data.is_test.tolist(), strict=True))
+    return data.at(sorted(range(len(content)), key=content.__getitem__))
 
 
 def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
@@ -145,7 +186,7 @@ def full_scores(known: Known, features: str) -> Scores:
     """What the same learner reaches with every label of the train split."""
     known = known.shuffled(seed=0)
     with threadpool_limits(1):
-        return _scores(known, made(known, known.labelled(slice(None)), features, seed=0), known.y)
+        return _scores(known, made(known, known.labelled(slice(None)), features, seed=0), known.y[:0])
 
 
 def made(known: Known, labelled: Labelled, features: str, seed: int) -> Learned:
@@ -159,11 +200,51 @@ def replay(known: Known, run: Run, options: Options) -> list[Point]:
     # One thread: several runs share the machine, and the last bits of sums depend on the number of threads.
     with threadpool_limits(1):
         known = known.shuffled(run.seed)
-        return [_point(known, turn) for turn in turns(known, run, options)]
+        return [point for turn in turns(known, run, options) for point in _points(known, turn)]
 
 
-def _point(known: Known, turn: Turn) -> Point:
-    return Point(len(turn.labelled), turn.seconds, _scores(known, turn.classifier, known.y[turn.labelled]))
+def _points(known: Known, turn: Turn) -> Iterator[Point]:
+    for one, classifier in zip(known.questions, turn.classifiers, strict=True):
+        met = one.y[one.answered(turn.labelled)]
+        yield Point(len(turn.labelled), turn.seconds, _scores(one, classifier, met), one.name)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What was decided and trained for one question."""
+
+    known: Known
+    tuning: Tuning
+    classifier: Learned | None
+
+    def after(self, tasks: Array, features: str, seed: int) -> _Trained:
+        """Trained on the answers of these tasks, if they are enough."""
+        met, learner, choices = self.known.labelled(tasks), self.known.learner, self.known.choices
+        if learner.missing(met.y.tolist()) is not None:
+            return self
+        tuning = self.tuning
+        if tuning.n_labels != n_deciding(len(met)):
+            tuning = learner.tune(met, choices, features, seed)
+        return replace(
+            self, tuning=tuning, classifier=learner.fitting(choices, tuning, self.known.coding)(met.X, met.y)
+        )
+
+    def known_of(self, tasks: Array) -> Beside:
+        """What is known once these tasks are labelled."""
+        known, rows = self.known, self.known.answered(tasks)
+        return Beside(
+            labelled=rows,
+            y=known.y[rows],
+            coding=known.coding,
+            n_classes=len(group_counts(known.coding, known.labels, ())),
+            classifier=self.classifier,
+            fit=known.learner.fitting(known.choices, self.tuning, known.coding),
+        )
+
+    def standing(self, tasks: Array) -> Standing:
+        """How far it is once these tasks are labelled."""
+        y = self.known.y[self.known.answered(tasks)].tolist()
+        return Standing.of(self.known.coding, self.known.labels, y, is_trained=self.classifier is not None)
 
 
 def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -> Iterator[Turn]:
@@ -171,57 +252,51 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
 
     after: where to go on from, maybe with another strategy or other options; from nothing otherwise.
     """
-    X, Z, y, choices, learner = known.X, known.X.compact, known.y, known.choices, known.learner
-    classes = group_counts(known.coding, known.offered or known.coding.classes(y).tolist(), ())
+    Z = known.X.compact
     coverage = cache(lambda n_groups: cover(Z, known.keys, n_groups, run.seed))
-    labelled: Array = np.zeros(0, dtype=np.int64) if after is None else after.labelled
-    is_audit: Array = np.zeros(0, dtype=bool) if after is None else after.is_audit
-    classifier: Learned | None = None if after is None else after.classifier
-    tuning = learner.tune(known.labelled(labelled), choices, options.features, run.seed)
-    while len(labelled) < min(options.budget, len(y)):
+    nothing: Array = np.zeros(0, dtype=np.int64)
+    turn = after or Turn(nothing, nothing.astype(bool), None, 0.0, (None,) * len(known.beside))
+    labelled, is_audit = turn.labelled, turn.is_audit
+    trained = [
+        _Trained(one, one.learner.tune(one.labelled(labelled), one.choices, options.features, run.seed), classifier)
+        for one, classifier in zip(known.questions, turn.classifiers, strict=True)
+    ]
+    while len(labelled) < min(options.budget, len(known.y)):
         began = time.perf_counter()
+        first, *others = ordering([one.known_of(labelled) for one in trained])
         situation = Situation(
-            X=X,
+            X=known.X,
             Z=Z,
             keys=known.keys,
             copies=known.copies,
-            pool=np.setdiff1d(np.arange(len(y)), labelled),
-            labelled=labelled,
-            y=y[labelled],
-            coding=known.coding,
+            pool=np.setdiff1d(np.arange(len(known.y)), labelled),
+            labelled=first.labelled,
+            y=first.y,
+            coding=first.coding,
             asked=labelled,
-            waiting=labelled[:0],
-            n_classes=len(classes),
-            classifier=classifier,
+            waiting=nothing,
+            n_classes=max(one.n_classes for one in (first, *others)),
+            classifier=first.classifier,
             coverage=coverage,
-            fit=learner.fitting(choices, tuning, known.coding),
+            fit=first.fit,
             batch=options.batch,
             seed=run.seed,
+            beside=tuple(others),
         )
         n = min(options.batch, options.budget - len(labelled))
-        asked = _asked(run.strategy, classes, situation, options.audit_share, n)
+        order = choose_order_of_all(run.strategy, [one.standing(labelled) for one in trained], len(labelled))
+        asked = ask_and_audit(order, situation, n, options.audit_share)
         labelled = np.concatenate([labelled, asked.tasks])
         is_audit = np.concatenate([is_audit, asked.is_audit])
-        met = known.labelled(labelled)
-        if learner.missing(met.y.tolist()) is None:
-            if tuning.n_labels != n_deciding(len(met)):
-                tuning = learner.tune(met, choices, options.features, run.seed)
-            classifier = learner.fitting(choices, tuning, known.coding)(met.X, met.y)
-        yield Turn(labelled, is_audit, classifier, time.perf_counter() - began)
-
-
-def _asked(strategy: str, classes: Collection[str], situation: Situation, audit_share: float, n: int) -> Asked:
-    """The tasks of the next batch, as the live loop would choose them."""
-    is_trained = situation.classifier is not None
-    counts = dict.fromkeys(classes, 0) | group_counts(situation.coding, (), situation.y.tolist())
-    order = choose_order(strategy, counts, len(situation.y), is_trained=is_trained)
-    return ask_and_audit(order, situation, n, audit_share)
+        trained = [one.after(labelled, options.features, run.seed) for one in trained]
+        classifier, *beside = (one.classifier for one in trained)
+        yield Turn(labelled, is_audit, classifier, time.perf_counter() - began, tuple(beside))
 
 
 def _scores(known: Known, classifier: Learned | None, met: Array) -> Scores:
-    """The test split's; without a model, everything is taken for the one label that was met."""
+    """The test split's; without a model, everything is taken for the one answer that was met, or could be."""
     if classifier is None:
-        predicted: Array = np.full(len(known.y_test), met[0])
+        predicted: Array = np.full(len(known.y_test), met[0] if len(met) else np.unique(known.y[known.y != ""])[0])
     else:
         predicted = known.coding.decide(classifier.believe(known.X_test)).labels
     return known.coding.scores(known.y_test, predicted)

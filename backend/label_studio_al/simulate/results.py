@@ -21,6 +21,8 @@ FULL = f"{RUNS}/full.json"
 # Of the table of curves, which scores that came later follow.
 COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds")
 _ABOUT = ("strategy", "seed", "n_labels", "seconds")
+# In front, where several are asked.
+QUESTION = "question"
 
 
 @contextmanager
@@ -90,7 +92,10 @@ class Results:
                 Point(
                     n_labels=int(row["n_labels"]),
                     seconds=float(row["seconds"]),
-                    scores={name: float(value) for name, value in row.items() if name not in _ABOUT},
+                    scores={
+                        name: float(value) for name, value in row.items() if value and name not in (*_ABOUT, QUESTION)
+                    },
+                    question=row.get(QUESTION, ""),
                 )
                 for row in csv.DictReader(file)
             ]
@@ -99,13 +104,13 @@ class Results:
         """Whether the scores with all labels are known."""
         return (self.folder / FULL).exists()
 
-    def save_full(self, scores: Scores) -> None:
-        """Keep the scores with all labels."""
+    def save_full(self, scores: Mapping[str, Scores]) -> None:
+        """Keep the scores with all labels, by question."""
         self.write(FULL, json.dumps(scores) + "\n")
 
-    def full(self) -> Scores:
+    def full(self, question: str = "") -> Scores:
         """The scores with all labels."""
-        return dict(json.loads((self.folder / FULL).read_text(encoding="utf-8")))
+        return dict(json.loads((self.folder / FULL).read_text(encoding="utf-8"))[question])
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file whole or not at all."""
@@ -129,15 +134,17 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def curves_csv(curves: Mapping[Run, Sequence[Point]]) -> str:
-    """One line a turn of each run."""
+    """One line a turn of each run, and of each question where there are several."""
     lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    scores = next(iter(curves.values()))[0].scores
+    scores = dict.fromkeys(name for points in curves.values() for point in points for name in point.scores)
     columns = [*COLUMNS, *(name for name in scores if name not in COLUMNS)]
-    writer.writerow(columns)
+    if any(point.question for points in curves.values() for point in points):
+        columns.insert(0, QUESTION)
+    writer = csv.DictWriter(lines, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for run, points in curves.items():
         for point in points:
             about = run.strategy, run.seed, point.n_labels, f"{point.seconds:.4f}"
             row = dict(zip(_ABOUT, about, strict=True)) | {name: f"{one:.6f}" for name, one in point.scores.items()}
-            writer.writerow([row[name] for name in columns])
+            writer.writerow({QUESTION: point.question} | row)
     return lines.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,7 @@ SHARES = (0.90, 0.95, 1.00)
 # Where strategies are compared beside the area, and at the budget.
 COMPARED_AT = (100, 200)
 CONFIDENCE = 0.95
+_NAME_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,22 @@ def wide_table(curves: Sequence[Curve], full: float) -> list[list[str]]:
     kinds = ("minus random", "minus random low", "minus random high", "verdict")
     header = [*header, *(f"{measure} {kind}" for measure in measures for kind in kinds)]
     return [header, *([*line, *_cells(by_strategy.get(line[0]), measures)] for line in lines)]
+
+
+def by_question(tables: Mapping[str, list[list[str]]]) -> list[list[str]]:
+    """The tables of several questions as one, with the question in front; that of one question as it is."""
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    header = next(iter(tables.values()))[0]
+    return [["question", *header], *([name, *line] for name, table in tables.items() for line in table[1:])]
+
+
+def file_names(questions: Sequence[str]) -> list[str]:
+    """What distinguishes the files of questions: their names as far as a file's name may hold them."""
+    names = [re.sub(r"[^\w.-]", "_", question)[:_NAME_CHARACTERS] for question in questions]
+    if len(set(map(str.casefold, names))) < len(names):
+        return [f"{number}-{name}" for number, name in enumerate(names, start=1)]
+    return names
 
 
 def _cells(found: Mapping[str, Difference] | None, measures: Sequence[str]) -> list[str]:

@@ -47,7 +47,7 @@ from label_studio_al.turns.policy import (
     training_reason,
     waiting_for,
 )
-from label_studio_al.turns.ranking import choose_order_of_all
+from label_studio_al.turns.ranking import choose_order_by_answers
 from label_studio_al.turns.studio_side import StudioSide
 from label_studio_al.turns.subject import Progress, Subject
 from label_studio_al.turns.training import Training
@@ -239,7 +239,7 @@ class Loop:
             with step("train", Activity(TRAINING, {"n": subject.n_labelled})), self._computing.slot():
                 trained = self._training.train(subject)
         with step("rank", Activity(RANKING)), self._computing.slot():
-            order = choose_order_of_all(subject, trained)
+            order = choose_order_by_answers(subject, trained)
             window = first_window(self._store, subject, trained, order)
         number = self._store.projects.reserve_number(key)
         pushed = None

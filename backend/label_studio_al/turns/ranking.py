@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from label_studio_al.learning.asking import COVERAGE, MIXED, Beside, Situation, ask_and_audit, choose_order
+from label_studio_al.learning.asking import (
+    Beside,
+    Situation,
+    Standing,
+    ask_and_audit,
+    choose_order_of_all,
+    ordering,
+)
 from label_studio_al.learning.coding import group_counts
 from label_studio_al.learning.model import Trained
 from label_studio_al.learning.strategies import MEASURES, by_position
@@ -85,8 +92,7 @@ def rank(subject: Subject, trained_on: TrainedOn, wanted: Wanted) -> Window:
     if not len(candidates):
         return Window([], [], [], frozenset())
     known = {question.name: _known(subject, trained_on, question) for question in subject.config.questions}
-    first, *others = _steering(subject, trained_on)
-    of_first = known[first.name]
+    first, *others = ordering([known[question.name] for question in subject.steering()])
     situation = Situation(
         X=pool.X,
         Z=pool.compact,
@@ -95,18 +101,18 @@ def rank(subject: Subject, trained_on: TrainedOn, wanted: Wanted) -> Window:
         pool=candidates,
         asked=pool.rows(wanted.asked),
         waiting=pool.rows(wanted.pushed),
-        n_classes=max(len(group_counts(one.coding, one.labels, ())) for one in (first, *others)),
+        n_classes=max(one.n_classes for one in (first, *others)),
         coverage=lambda n_groups: pool.coverage(n_groups, settings.seed),
         batch=max(BATCH_AT_LEAST, wanted.batch),
         seed=settings.seed,
         shown=pool.rows([one.task_id for one in wanted.shown]),
         shown_audits=pool.rows([one.task_id for one in wanted.shown if one.is_audit]),
-        labelled=of_first.labelled,
-        y=of_first.y,
-        coding=of_first.coding,
-        classifier=of_first.classifier,
-        fit=of_first.fit,
-        beside=tuple(known[question.name] for question in others),
+        labelled=first.labelled,
+        y=first.y,
+        coding=first.coding,
+        classifier=first.classifier,
+        fit=first.fit,
+        beside=tuple(others),
     )
     asked = ask_and_audit(trained_on.order, situation, wanted.n, settings.audit_share)
     worth = asked.informativeness
@@ -120,31 +126,17 @@ def rank(subject: Subject, trained_on: TrainedOn, wanted: Wanted) -> Window:
     return Window(task_ids, [float(value) for value in worth], _top_k(subject, known, asked.tasks), audits)
 
 
-def choose_order_of_all(subject: Subject, trained: Collection[str]) -> str:
-    """In which order the questions that steer are asked together (see `choose_order`). trained: those with a model.
+def choose_order_by_answers(subject: Subject, trained: Collection[str]) -> str:
+    """In which order the questions that steer are asked together (see `choose_order_of_all`).
 
-    That of the question that is least far, among those that people answer in half of the labelled tasks at least: what
-    is seldom asked would hold up all others.
+    trained: those with a model.
     """
-    answers, strategy = subject.answers, subject.settings.strategy
-    asked = [one for one in subject.steering() if one.name in trained] or subject.steering()
-    often = [one for one in asked if 2 * len(answers[one.name]) >= subject.n_labelled] or asked
-    orders = [
-        choose_order(
-            strategy,
-            group_counts(one.coding, one.labels, answers[one.name].values()),
-            len(answers[one.name]),
-            is_trained=one.name in trained,
-        )
-        for one in often
+    answers = {question.name: list(subject.answers[question.name].values()) for question in subject.steering()}
+    standings = [
+        Standing.of(one.coding, one.labels, answers[one.name], is_trained=one.name in trained)
+        for one in subject.steering()
     ]
-    return next((order for order in (COVERAGE, MIXED) if order in orders), orders[0])
-
-
-def _steering(subject: Subject, trained_on: TrainedOn) -> list[Question]:
-    """The questions that order the queue: those with a model, the one with the most answers first."""
-    found = sorted(subject.steering(), key=lambda one: -len(trained_on.answers[one.name]))
-    return [one for one in found if one.name in trained_on.models] or found[:1]
+    return choose_order_of_all(subject.settings.strategy, standings, subject.n_labelled)
 
 
 def _known(subject: Subject, trained_on: TrainedOn, question: Question) -> Beside:
@@ -157,6 +149,7 @@ def _known(subject: Subject, trained_on: TrainedOn, question: Question) -> Besid
         labelled=pool.rows(list(known)),
         y=np.array(list(known.values()), dtype=str),
         coding=coding,
+        n_classes=len(group_counts(coding, question.labels, ())),
         classifier=None if trained is None else trained.classifier,
         fit=fitting(subject, question, None if trained is None else trained.tuning, coding),
     )

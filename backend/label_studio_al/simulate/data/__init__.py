@@ -4,7 +4,8 @@
 answer, the question reads it, `cleaning` takes out what is no example, `splitting` holds the test out.
 """
 
+from label_studio_al.simulate.data.columns import Said
 from label_studio_al.simulate.data.dataset import Dataset
-from label_studio_al.simulate.data.sources import read_config, read_data
+from label_studio_al.simulate.data.sources import read, read_config, read_data
 
-__all__ = ["Dataset", "read_config", "read_data"]
+__all__ = ["Dataset", "Said", "read", "read_config", "read_data"]

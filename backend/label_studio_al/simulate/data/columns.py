@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from label_studio_al.exporting import tables
 from label_studio_al.labeling.content import field_content
+from label_studio_al.learning.comparison import COMPARED
 from label_studio_al.learning.layouts import WHOLE, Layout
-from label_studio_al.questions import LabelConfig, Question, column_question, stated_names
+from label_studio_al.learning.texts import joined
+from label_studio_al.questions import LabelConfig, Question, column_question, stated, stated_names
 from label_studio_al.questions.choices import json_list
 from label_studio_al.runtime.errors import InvalidRequest
-from label_studio_al.simulate.data.dataset import Found, Row
+from label_studio_al.simulate.data.dataset import Asked, Found, Row
 from label_studio_al.simulate.data.files import Table
 
 TEXT, LABEL, LABELS, SPLIT = "text", "label", "labels", "split"
-TEXT_OPTION, LABEL_OPTION = "--text-field", "--label-field"
+# Two texts, which are compared.
+PAIR = ("text_a", "text_b")
+TEXT_OPTION, LABEL_OPTION, QUESTION_OPTION = "--text-field", "--label-field", "--question"
 CONFIG_OPTION, SEPARATOR_OPTION = "--config", "--separator"
 # In whose presence rows of one text are several people's answers, not copies.
 ANNOTATORS = ("annotator", "annotator_id", "worker", "worker_id")
@@ -34,32 +38,51 @@ class Said:
     """What a user says of a file; None of what they do not.
 
     text, label: names of the fields; of an export of Label Studio, the task's field and the control. config: what is
-    asked, about which field. separator: what stands between several labels in a cell.
+    asked, about which field. separator: what stands between several labels in a cell. question: the only one that
+    counts of those that columns state.
     """
 
     text: str | None = None
     label: str | None = None
     config: LabelConfig | None = None
     separator: str | None = None
+    question: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label is not None and self.config is not None and len(self.config.questions) > 1:
+            asked = ", ".join(self.config.names)
+            raise InvalidRequest(
+                f"the label config asks {asked}: say which is in {self.label!r} with {QUESTION_OPTION}"
+            )
 
     @property
     def names(self) -> set[str]:
         """The names that a table may have, by which its columns are found."""
-        texts = self.config.content.fields if self.config else (TEXT,)
+        texts = self.config.content.fields if self.config else (TEXT, *PAIR)
         texts = texts if self.text is None else (self.text,)
         return {*texts, SPLIT, *([self.label] if self.label else self.labels)}
 
-    @property
-    def layout(self) -> Layout:
-        """Which columns the texts become."""
-        return WHOLE if self.config is None or self.text is not None else self.config.content.layout
+    def layout(self, table: Table) -> Layout:
+        """Which columns the texts of a table become."""
+        if self.config is None:
+            return COMPARED if self.text is None and _pair(table) else WHOLE
+        return WHOLE if self.text is not None else self.config.content.layout
 
     @property
     def labels(self) -> list[str]:
-        """Names that the column of the answers may have where the user names none, the first of them first."""
+        """Names that columns of answers may have where the user names none, the first of them first."""
         if self.config is None:
             return stated_names()
-        return [self.config.question.name, *stated_names(self.config.question)]
+        return [name for question in self.config.questions for name in (question.name, *stated_names(question))]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """A column of answers, what reads it, and what it answers."""
+
+    column: str
+    question: Question
+    asked: Asked
 
 
 def rows_of(table: Table, said: Said) -> Found:
@@ -67,30 +90,46 @@ def rows_of(table: Table, said: Said) -> Found:
     if table.names in OWN_EXPORTS:
         table = unquoted(table)
     text, text_of = text_reader(table, said)
-    label = _label(table, said, text)
-    question = _question(said.config, label)
+    answers = _answers(table, said, text)
     split = find(table, SPLIT)
     annotator = next((name for name in ANNOTATORS if name in table.names), None)
     rows = []
     for place, record in table.records:
-        value = _value(record.get(label), label, said.separator)
-        try:
-            answer = word(question.parse(value)) if value != "" else ""
-        except InvalidRequest as exc:
-            raise InvalidRequest(f"{place}: {label} {exc}{_advice(said, question, value)}") from exc
-        row = Row(word(text_of(record)), answer, place)
+        labels = tuple(_label(record, one, said, place, n_columns=len(answers)) for one in answers)
+        row = Row(word(text_of(record)), labels, place)
         if split is not None:
             row = replace(row, split=word(record.get(split)))
         if annotator is not None:
             row = replace(row, task=row.content)
         rows.append(row)
-    notes = table.notes if said.config is None else (*table.notes, f"the text is {text}, the label {label}")
-    return Found(rows, notes, question.coding, said.config.question if said.config else None, said.layout)
+    notes = table.notes
+    if said.config is not None:
+        columns = ", ".join(one.column for one in answers)
+        notes = (*notes, f"the text is {text}, the {'label' if len(answers) == 1 else 'labels'} {columns}")
+        absent = [name for name in said.config.names if all(one.asked.name != name for one in answers)]
+        if absent:
+            notes = (*notes, f"there is no column of {', '.join(absent)}: left out")
+    return Found(rows, tuple(one.asked for one in answers), notes, said.layout(table))
+
+
+def _label(record: Mapping[str, Any], of: _Answers, said: Said, place: str, *, n_columns: int) -> str:
+    """The answer in a cell, "" in an empty one. Raises InvalidRequest with its place."""
+    value = _value(record.get(of.column), of.column, said.separator)
+    try:
+        return word(of.question.parse(value)) if value != "" else ""
+    except InvalidRequest as exc:
+        advice = _advice(said, of.question, value)
+        if n_columns > 1 and said.config is None:
+            advice = f"{advice}; the only column that counts is named with {LABEL_OPTION}"
+        raise InvalidRequest(f"{place}: {of.column} {exc}{advice}") from exc
 
 
 def text_reader(table: Table, said: Said) -> tuple[str, Callable[[Mapping[str, Any]], object]]:
     """Where a record's text is, and what reads it: with a label config, as the live loop does."""
     if said.config is None:
+        pair = None if said.text else _pair(table)
+        if pair is not None:
+            return ", ".join(pair), lambda record: joined(word(record.get(name)) for name in pair)
         name = column(table, said.text or TEXT, TEXT_OPTION)
         return name, lambda record: record.get(name)
     content = said.config.content if said.text is None else field_content(said.text)
@@ -103,19 +142,67 @@ def text_reader(table: Table, said: Said) -> tuple[str, Callable[[Mapping[str, A
     return ", ".join(content.fields), content.text_of
 
 
-def _label(table: Table, said: Said, text: str) -> str:
-    """The column of the answers: the named one, the control's, or the first of the stated names."""
+def _answers(table: Table, said: Said, text: str) -> list[_Answers]:
+    """The columns of the answers: the named one, or one of each question. Raises InvalidRequest."""
     if said.label is not None:
-        return column(table, said.label, LABEL_OPTION)
-    found = [name for name in (find(table, name) for name in said.labels) if name is not None and name != text]
+        name = column(table, said.label, LABEL_OPTION)
+        return [_stated(name) if said.config is None else _of(said.config.question, name)]
+    found = _stated_columns(table, text) if said.config is None else _columns_of(said.config, table, text)
     if not found:
         *before, last = map(repr, dict.fromkeys(said.labels))
         raise InvalidRequest(_no_field(table, f"{', '.join(before)} or {last}", LABEL_OPTION))
-    return found[0]
+    if said.config is not None or said.question is None:
+        return found
+    asked = ", ".join(one.asked.name for one in found)
+    found = [one for one in found if one.asked.name == said.question]
+    if not found:
+        raise InvalidRequest(f"the columns answer {asked}, not {said.question!r}")
+    return found
 
 
-def _question(config: LabelConfig | None, label: str) -> Question:
-    return column_question(label) if config is None else config.question
+def _stated(column: str) -> _Answers:
+    question = column_question(column)
+    return _Answers(column, question, Asked(question.name, question.coding))
+
+
+def _of(question: Question, column: str) -> _Answers:
+    return _Answers(column, question, Asked(question.name, question.coding, question))
+
+
+def _stated_columns(table: Table, text: str) -> list[_Answers]:
+    """Those whose names state what they answer, in the order of the columns; `labels` is another form of `label`."""
+    plain = {kind: name for kind in stated_names() if (name := find(table, kind)) not in (None, text)}
+    if LABEL in plain:
+        plain.pop(LABELS, None)
+    names = {*plain.values(), *(name for name in table.names if ":" in name and stated(name))}
+    found = [_stated(name) for name in table.names if name in names and name != text]
+    for question, some in _by(found, lambda one: one.asked.name).items():
+        if len(some) > 1:
+            raise InvalidRequest(f"the columns {' and '.join(some)} answer the same question, {question}: rename one")
+    return found
+
+
+def _columns_of(config: LabelConfig, table: Table, text: str) -> list[_Answers]:
+    """Those of a label config's questions, as far as there are any: of a question's name, or of one that states it."""
+    found = []
+    for question in config.questions:
+        kinds = stated_names(question)
+        possible = [question.name, *(f"{kind}:{question.name}" for kind in kinds), *kinds]
+        names = [name for name in (find(table, name) for name in possible) if name is not None and name != text]
+        found += [_of(question, name) for name in names[:1]]
+    for name, some in _by(found, lambda one: one.column).items():
+        if len(some) > 1:
+            asked = " and ".join(one.asked.name for one in found if one.column == name)
+            raise InvalidRequest(f"{asked} have the one column {name}: name a column like each question")
+    return found
+
+
+def _by(answers: Sequence[_Answers], key: Callable[[_Answers], str]) -> dict[str, list[str]]:
+    """The columns by what they have in common."""
+    found: dict[str, list[str]] = {}
+    for one in answers:
+        found.setdefault(key(one), []).append(one.column)
+    return found
 
 
 def _value(cell: object, label: str, separator: str | None) -> object:
@@ -128,7 +215,8 @@ def _value(cell: object, label: str, separator: str | None) -> object:
     text = word(cell)
     if separator is not None and text.strip() != "[]":
         return [part.strip() for part in text.split(separator) if part.strip()] or ""
-    listed = json_list(text) if separator is not None or label.casefold() == LABELS else None
+    takes_lists = separator is not None or (stated(label) or ("", ""))[0] == LABELS
+    listed = json_list(text) if takes_lists else None
     return text if listed is None else listed
 
 
@@ -147,6 +235,12 @@ def _takes_lists(question: Question, text: str) -> bool:
     except InvalidRequest:
         return False
     return True
+
+
+def _pair(table: Table) -> tuple[str, ...] | None:
+    """The columns of two texts, in a table that has none of one."""
+    found = tuple(name for name in (find(table, one) for one in PAIR) if name is not None)
+    return found if len(found) == len(PAIR) and find(table, TEXT) is None else None
 
 
 def find(table: Table, wanted: str) -> str | None:

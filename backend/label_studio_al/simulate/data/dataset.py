@@ -6,7 +6,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,15 +18,15 @@ from label_studio_al.questions import Question
 
 @dataclass(frozen=True)
 class Row:
-    """One answer about one text, as a file has it. label: the answer as its question writes it, "" where there is none.
+    """Answers about one text, as a file has them. labels: to each question, as it writes them, "" where there is none.
 
     place: where in the file, in the file's own words ("line 7"). split: as the file calls it, None where it has no
     splits. task: rows of one task are several people's answers; None where every row is a task of its own.
-    time: of the answer, as texts that compare like times, or "".
+    time: of the answers, as texts that compare like times, or "".
     """
 
     text: str
-    label: str
+    labels: tuple[str, ...]
     place: str
     split: str | None = None
     task: str | None = None
@@ -39,18 +39,15 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Rows of a file or a name. notes: what a person should know of how they were read. coding: what labels are.
+class Asked:
+    """What a file answers. name: the control's, or what a column states. coding: what labels are.
 
-    question: that of the label config; None where only the data tell what was asked, and every label counts. layout:
-    of the texts.
+    question: that of the label config; None where only the data tell what was asked, and every label counts.
     """
 
-    rows: Sequence[Row]
-    notes: tuple[str, ...] = ()
+    name: str
     coding: Coding = ONE_LABEL
     question: Question | None = None
-    layout: Layout = WHOLE
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -59,11 +56,29 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Found:
+    """Rows of a file or a name. asked: what each of a row's labels answers. notes: what a person should know.
+
+    layout: which columns the texts become.
+    """
+
+    rows: Sequence[Row]
+    asked: tuple[Asked, ...]
+    notes: tuple[str, ...] = ()
+    layout: Layout = WHOLE
+
+    def about(self, asked: Asked, note: str) -> str:
+        """A note on one question, which is named where there are several."""
+        return note if len(self.asked) == 1 else f"{asked.name}: {note}"
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Labelled texts. texts, labels: as long as each other; is_test: shape (n_texts,), what the loop never sees.
 
-    notes: what a person should know of how it was read. split_notes: those of them that tell of the two parts. coding:
-    what the labels are. question, layout: as of Found.
+    labels: "" where the question is not answered. notes: what a person should know of how it was read. split_notes:
+    those of them that tell of the two parts. coding, question: as of Asked. layout: as of Found. asks: the
+    question's name, where there are several. beside: the same texts with the answers to further questions.
     """
 
     name: str
@@ -75,10 +90,17 @@ class Dataset:
     coding: Coding = ONE_LABEL
     question: Question | None = None
     layout: Layout = WHOLE
+    asks: str = ""
+    beside: tuple[Dataset, ...] = ()
+
+    @property
+    def questions(self) -> tuple[Dataset, ...]:
+        """The answers to each question."""
+        return (self, *self.beside)
 
     @property
     def offered(self) -> tuple[str, ...]:
-        """As of Found."""
+        """As of Asked."""
         return () if self.question is None else self.question.labels
 
     @property
@@ -101,14 +123,23 @@ class Dataset:
         """How many texts may be labelled."""
         return len(self.train_rows)
 
+    def at(self, rows: Sequence[int]) -> Dataset:
+        """These rows in their order."""
+        texts, is_test = [self.texts[row] for row in rows], self.is_test[rows]
+        first, *others = (replace(one, texts=texts, labels=one.labels[rows], is_test=is_test) for one in self.questions)
+        return replace(first, beside=tuple(others))
+
     def fingerprint(self) -> str:
         """Equal for equal texts, labels and splits in the same order."""
-        return _hash([self.texts, self.labels.tolist(), self.is_test.tolist()])
+        return _hash([self.texts, *(one.labels.tolist() for one in self.questions), self.is_test.tolist()])
 
     def asked(self) -> str:
         """Equal for answers of one kind, to questions that offer the same labels."""
-        question = None if self.question is None else [self.question.fingerprint, *self.question.labels]
-        return _hash([type(self.coding).__name__, question])
+        found: list[object] = []
+        for one in self.questions:
+            question = None if one.question is None else [one.question.fingerprint, *one.question.labels]
+            found += [type(one.coding).__name__, question, *([one.asks] if one.asks else [])]
+        return _hash(found)
 
 
 def _hash(content: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from label_studio_al.labeling import Task, read_annotation, read_task
 from label_studio_al.labeling.content import field_content
+from label_studio_al.learning.layouts import WHOLE
 from label_studio_al.questions import (
     UNREAD,
     LabelConfig,
@@ -31,10 +32,11 @@ from label_studio_al.simulate.data.columns import (
     TEXT_OPTION,
     Said,
     column,
+    find,
     text_reader,
     word,
 )
-from label_studio_al.simulate.data.dataset import Found, Row
+from label_studio_al.simulate.data.dataset import Asked, Found, Row
 from label_studio_al.simulate.data.files import Table
 
 # What every row of a table of answers has beside the task's own data and the answers.
@@ -73,26 +75,52 @@ def rows_of_export(table: Table, said: Said) -> Found:
     ]
     answers = [item for some in given for annotation in some for item in annotation.result]
     config = _asked(said, tasks, answers)
-    control = said.label or config.question.name
     rows: list[Row] = []
-    readings: list[Reading] = []
+    readings: list[Mapping[str, Reading]] = []
     for task, some in zip(tasks, given, strict=True):
-        unanswered = Row(word(config.text_of(task.data)), "", f"task {task.id}", task=str(task.id))
+        unanswered = Row(
+            word(config.text_of(task.data)), ("",) * len(config.names), f"task {task.id}", task=str(task.id)
+        )
         for one in some:
             if not one.is_automatic:
-                result = _of_control(one.result, control, config.question.name)
-                readings.append(NOT_ANSWERED if one.was_cancelled else config.question.read(result))
+                result = one.result if said.label is None else _of_control(one.result, said.label, config.question.name)
+                readings.append(_unanswered(config) if one.was_cancelled else config.read(result))
                 time = f"{one.updated_at} {one.id:020}"
-                rows.append(replace(unanswered, label=word(readings[-1].answer), time=time))
+                rows.append(replace(unanswered, labels=_labels(readings[-1], config), time=time))
         if not some:
             rows.append(unanswered)
     n_automatic = sum(one.is_automatic for some in given for one in some)
-    notes = [f"the text is {', '.join(config.content.fields)}, the label {control}"]
+    notes = [_where(", ".join(config.content.fields), config.names if said.label is None else [said.label])]
     if n_automatic:
         notes.append(f"labels that autolabel set, left out: {n_automatic} (nobody checked them)")
+    return _found(rows, notes, config, readings, said)
+
+
+def _found(
+    rows: list[Row], notes: Sequence[str], config: LabelConfig, readings: Sequence[Mapping[str, Reading]], said: Said
+) -> Found:
+    """Rows about what was asked, with notes on what annotations say that is no answer to a label config."""
+    layout = WHOLE if said.config is None or said.text else said.config.content.layout
     if said.config is None:
-        return Found(rows, tuple(notes), config.question.coding)
-    return Found(rows, (*notes, *_unread(readings)), config.question.coding, config.question, said.layout)
+        return Found(rows, (Asked(config.question.name, config.question.coding),), tuple(notes), layout)
+    asked = tuple(Asked(one.name, one.coding, one) for one in config.questions)
+    found = Found(rows, asked, tuple(notes), layout)
+    unread = [
+        found.about(asked, note) for asked in found.asked for note in _unread([one[asked.name] for one in readings])
+    ]
+    return replace(found, notes=(*notes, *unread))
+
+
+def _labels(readings: Mapping[str, Reading], config: LabelConfig) -> tuple[str, ...]:
+    return tuple(word(readings[name].answer) for name in config.names)
+
+
+def _unanswered(config: LabelConfig) -> Mapping[str, Reading]:
+    return dict.fromkeys(config.names, NOT_ANSWERED)
+
+
+def _where(text: str, labels: Sequence[str]) -> str:
+    return f"the text is {text}, the label{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
 
 
 def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]]) -> LabelConfig:
@@ -103,11 +131,12 @@ def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]])
         config = said.config if said.text is None else replace(said.config, content=field_content(said.text))
         if all(config.text_of(task.data) is None for task in tasks):
             _one_of(fields, config.content.fields[0], "text field", TEXT_OPTION)
-        if controls:
-            _one_of(controls, said.label or config.question.name, "control", LABEL_OPTION)
+        if controls and controls.isdisjoint(config.names if said.label is None else [said.label]):
+            _one_of(controls, said.label or config.names[0], "control", LABEL_OPTION)
         return config
     answers = _telling(answers)
-    control = _one_of({str(item["from_name"]) for item in answers}, said.label, "choices control", LABEL_OPTION)
+    wanted = said.label or said.question
+    control = _one_of({str(item["from_name"]) for item in answers}, wanted, "choices control", LABEL_OPTION)
     answers = [item for item in answers if item["from_name"] == control]
     # An object is often named like the field that it shows.
     shown = fields & {str(item["to_name"]) for item in answers}
@@ -168,29 +197,32 @@ def rows_of_answers(table: Table, said: Said) -> Found:
     labelling page.
     """
     _refuse_separator(said)
-    text, label = _columns(table, said)
+    text, columns = _columns(table, said)
     text, text_of = text_reader(table, replace(said, text=text))
-    question = said.config.question if said.config else _told(table, label)
-    readings = [_reading(record, label, question) for _, record in table.records]
+    config = said.config or LabelConfig((_told(table, columns[0]),), field_content(text))
+    column_of = {**{name: name for name in config.others}, **dict(zip(config.names, columns, strict=True))}
+    readings = [_readings(record, column_of, config) for _, record in table.records]
     rows = [
-        _answer(Row(word(text_of(record)), word(reading.answer), place), record)
+        _answer(Row(word(text_of(record)), _labels(reading, config), place), record)
         for (place, record), reading in zip(table.records, readings, strict=True)
     ]
-    notes = [*table.notes, f"the text is {text}, the label {label}", *(_unread(readings) if said.config else ())]
-    found = Found(rows, tuple(notes), question.coding, question if said.config else None, said.layout)
+    notes = [*table.notes, _where(text, columns)]
+    found = _found(rows, notes, config, readings, said)
     by_people = [
-        row for row, (_, record) in zip(rows, table.records, strict=True) if word(record.get(_LEAD)) or not row.label
+        row
+        for row, (_, record) in zip(rows, table.records, strict=True)
+        if word(record.get(_LEAD)) or not any(row.labels)
     ]
     if len(by_people) == len(rows):
         return found
-    if not any(row.label for row in by_people):
+    if not any(any(row.labels) for row in by_people):
         note = "no label has a lead_time, so nothing tells which autolabel set: if it set any, take the JSON export"
-        return replace(found, notes=(*notes, note))
+        return replace(found, notes=(*found.notes, note))
     note = (
         f"labels without a lead_time, which autolabel or an import set, left out: {len(rows) - len(by_people)} "
         "(to keep imported ones, take the JSON export, which tells them from automatic ones)"
     )
-    return replace(found, rows=by_people, notes=(*notes, note))
+    return replace(found, rows=by_people, notes=(*found.notes, note))
 
 
 def _told(table: Table, label: str) -> Question:
@@ -199,9 +231,10 @@ def _told(table: Table, label: str) -> Question:
     return question_of(_telling(answers)) if answers else column_question(LABEL)
 
 
-def _reading(record: Mapping[str, Any], label: str, question: Question) -> Reading:
-    items = items_in_cell(record.get(label), question.name)
-    return question.read(items) if items or word(record.get(_ANNOTATION)) else NOT_ANSWERED
+def _readings(record: Mapping[str, Any], column_of: Mapping[str, str], config: LabelConfig) -> Mapping[str, Reading]:
+    """What an annotation says of each question. column_of: by control."""
+    items = [item for name, column in column_of.items() for item in items_in_cell(record.get(column), name)]
+    return config.read(items) if items or word(record.get(_ANNOTATION)) else _unanswered(config)
 
 
 def _answer(row: Row, record: Mapping[str, Any]) -> Row:
@@ -209,13 +242,17 @@ def _answer(row: Row, record: Mapping[str, Any]) -> Row:
     return replace(row, task=f"{word(record.get(_TASK))} {row.content}", time=word(record.get(_TIME)))
 
 
-def _columns(table: Table, said: Said) -> tuple[str | None, str]:
-    """Where the text and the label are: under the names that the project gave them. No text: as the config says."""
+def _columns(table: Table, said: Said) -> tuple[str | None, list[str]]:
+    """Where the text and each answer are: under the names that the project gave them. No text: as the config says."""
     if said.config is not None:
-        return said.text or _collided(said.config, table), column(
-            table, said.label or said.config.question.name, LABEL_OPTION
-        )
-    text_field, label_field = said.text, said.label
+        names = said.config.names if said.label is None else [said.label]
+        found = [find(table, name) for name in names]
+        if not any(found):
+            column(table, names[0], LABEL_OPTION)
+        # A question without a column is answered in no row.
+        columns = [name or wanted for name, wanted in zip(found, names, strict=True)]
+        return said.text or _collided(said.config, table), columns
+    text_field, label_field = said.text, said.label or said.question
     free = [name for name in table.names if name not in (*FIXED, *_SOMETIMES)]
     collided = [name for name in free if name.startswith(_COLLIDED) and name.removeprefix(_COLLIDED) in free]
     if len(collided) == 1:
@@ -228,7 +265,7 @@ def _columns(table: Table, said: Said) -> tuple[str | None, str]:
         n_different = {name: len({word(record.get(name)) for _, record in table.records}) for name in free}
         label_field = min(free, key=lambda name: (n_different[name], name))
     label = _column_of([name for name in free if name != text_field], table, label_field, LABEL, LABEL_OPTION)
-    return _column_of([name for name in free if name != label], table, text_field, TEXT, TEXT_OPTION), label
+    return _column_of([name for name in free if name != label], table, text_field, TEXT, TEXT_OPTION), [label]
 
 
 def _collided(config: LabelConfig, table: Table) -> str | None:

@@ -42,15 +42,19 @@ def read_data(
     config: LabelConfig | None = None,
     separator: str | None = None,
 ) -> Dataset:
-    """The data set of a path or a name. Raises InvalidRequest with a sentence. The other parameters: as of Said."""
-    if separator == "":
+    """The data set of a path or a name, as `read`. The other parameters: as of Said."""
+    return read(source, Said(text_field, label_field, config, separator))
+
+
+def read(source: str, said: Said) -> Dataset:
+    """The data set of a path or a name. Raises InvalidRequest with a sentence."""
+    if said.separator == "":
         raise InvalidRequest("the separator must be one character or more, not none")
-    said = Said(text_field, label_field, config, separator)
     name, _, categories = source.partition(":")
     if name == NEWSGROUPS:
         return split(source, clean(rows_of(_newsgroups(categories or CATEGORIES), said)))
     if source == EXAMPLES:
-        return split(source, clean(rows_of(_examples(), replace(said, label=label_field or GOLD))))
+        return split(source, clean(rows_of(_examples(), replace(said, label=said.label or GOLD))))
     path = Path(source)
     try:
         return split(path.name.partition(".")[0], clean(_rows(path, said)))
