@@ -11,8 +11,9 @@ import pytest
 from label_studio_al.learning.beliefs import Beliefs, Measure
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.coding import Learned
-from label_studio_al.learning.features import EMBEDDINGS, TFIDF, Features, TextRows
+from label_studio_al.learning.features import Features, TextRows
 from label_studio_al.learning.label_sets import fit_sets
+from label_studio_al.learning.layouts import EMBEDDINGS, TFIDF
 from label_studio_al.learning.rows import Matrix, Weights, selected
 from label_studio_al.learning.strategies import MEASURES, entropy, margin
 from label_studio_al.learning.together import MAX_SUMS, measured
