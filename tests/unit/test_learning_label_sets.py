@@ -14,11 +14,12 @@ from sklearn.multiclass import OneVsRestClassifier
 from label_studio_al.learning.beliefs import Beliefs, Measure
 from label_studio_al.learning.classifier import REGULARISATION_C
 from label_studio_al.learning.coding import LABEL_SETS, text_of
-from label_studio_al.learning.evaluation import hold_out, suspects
+from label_studio_al.learning.evaluation import Outcome, hold_out, suspects
 from label_studio_al.learning.label_sets import ABSENT_PRESENT, fit_sets
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, fit_as, train, tune
 from label_studio_al.learning.rows import Rows
+from label_studio_al.learning.set_evaluation import evaluate_sets
 from label_studio_al.learning.strategies import MEASURES, STRATEGIES, margin
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -144,3 +145,17 @@ def test_what_lies_at_its_threshold_is_the_most_uncertain() -> None:
     assert int(centred.measured(margin).argmax()) == 0
     assert (centred.decided[:, 0] == [1, 1, 0]).all()
     np.testing.assert_allclose(centred.proba.sum(axis=2), 1)
+
+
+@pytest.mark.parametrize("n_right", [1, 7, 50])
+def test_few_right_sets_do_not_say_that_there_is_no_error(n_right: int) -> None:
+    outcomes = [
+        Outcome(label=said, predicted=said, probability=0.9, is_audit=True, n_labels=10)
+        for said in [text_of(["a"]), text_of(["a", "b"])] * n_right
+    ]
+    found = evaluate_sets(outcomes, ["a", "b"])
+    for estimate in (found.micro_f1, found.macro_f1):
+        assert estimate is not None
+        assert (estimate.value, estimate.high) == (1.0, 1.0)
+        # The more answers without an error, the nearer to none.
+        assert 1 - 4 / n_right < estimate.low < 1 - 0.1 / n_right

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,20 +94,19 @@ def _thresholds(classifier: SetClassifier) -> dict[str, float]:
     return dict(zip(classifier.classes.tolist(), classifier.thresholds.tolist(), strict=True))
 
 
+_ONE_LABEL = Form(
+    estimator=_one_label,
+    wide=np.asarray,
+    thresholds=lambda _: None,
+    column=LABEL,
+    example="predict.py",
+    gives="label names and probabilities out",
+    knows="It knows the labels above only, and always answers one of them, whatever the text.",
+)
 FORMS: Mapping[type, Form] = {
-    Classifier: Form(
-        estimator=_one_label,
-        wide=np.asarray,
-        thresholds=lambda _: None,
-        column=LABEL,
-        example="predict.py",
-        gives="label names and probabilities out",
-        knows="It knows the labels above only, and always answers one of them, whatever the text.",
-    ),
-    PathClassifier: Form(
-        estimator=_one_label,
-        wide=np.asarray,
-        thresholds=lambda _: None,
+    Classifier: _ONE_LABEL,
+    PathClassifier: replace(
+        _ONE_LABEL,
         column=PATH,
         example="predict_paths.py",
         gives="paths (names with ` / ` between them) and their probabilities out",

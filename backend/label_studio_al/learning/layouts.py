@@ -122,10 +122,7 @@ class Whole:
     def choices(self, fitted: Fitted) -> dict[str, Array]:
         """All, words and topics, or embeddings."""
         lexical = columns((0, fitted.n_words), (fitted.terms.n_terms, fitted.n_lexical))
-        if fitted.encoder is None:
-            return {TFIDF: lexical}
-        meaning = columns((fitted.n_lexical, fitted.n_lexical + fitted.n_dimensions))
-        return {BOTH: np.concatenate([lexical, meaning]), TFIDF: lexical, EMBEDDINGS: meaning}
+        return both_kinds(lexical, columns((fitted.n_lexical, fitted.n_lexical + fitted.n_dimensions)))
 
     def choices_of_sides(self, fitted: Fitted) -> dict[str, Array]:
         """As of the contract."""
@@ -133,6 +130,13 @@ class Whole:
 
 
 WHOLE = Whole()
+
+
+def both_kinds(lexical: Array, meaning: Array) -> dict[str, Array]:
+    """All columns, those of words and topics, and those of embeddings, as choices. meaning: none without an encoder."""
+    if not len(meaning):
+        return {TFIDF: lexical}
+    return {BOTH: np.concatenate([lexical, meaning]), TFIDF: lexical, EMBEDDINGS: meaning}
 
 
 def columns(*ranges: tuple[int, int]) -> Array:

@@ -9,7 +9,7 @@ from math import log1p
 import numpy as np
 import scipy.sparse as sp
 
-from label_studio_al.learning.layouts import BOTH, EMBEDDINGS, TFIDF, WHOLE, Fitted, columns
+from label_studio_al.learning.layouts import WHOLE, Fitted, both_kinds, columns
 from label_studio_al.learning.terms import words_of
 from label_studio_al.learning.texts import parts_of
 from label_studio_al.learning.tfidf import Tfidf
@@ -94,10 +94,7 @@ class Sides:
         first = fitted.n_lexical + fitted.n_dimensions
         middle, end = first + fitted.n_topics + _N_FIGURES, fitted.n_lexical + self.n_dense(fitted)
         lexical = columns((fitted.n_words, fitted.terms.n_terms), (first, middle))
-        if fitted.encoder is None:
-            return {TFIDF: lexical}
-        meaning = columns((middle, end))
-        return {BOTH: np.concatenate([lexical, meaning]), TFIDF: lexical, EMBEDDINGS: meaning}
+        return both_kinds(lexical, columns((middle, end)))
 
 
 def _figures(left: str, right: str, context: str) -> tuple[float, float]:

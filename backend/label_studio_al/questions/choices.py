@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,30 +11,21 @@ import numpy as np
 from label_studio_al.labeling.tags import VARIABLE, Tag
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, Coding, LabelSets, labels_of, text_of
-from label_studio_al.learning.evaluation import Evaluation, Outcome, evaluate
-from label_studio_al.learning.predictions import top_k
+from label_studio_al.learning.evaluation import Evaluation, Outcome
 from label_studio_al.learning.set_evaluation import evaluate_sets
-from label_studio_al.questions.base import (
-    NOT_ANSWERED,
-    OTHER_CONTROL,
-    OTHER_TYPE,
-    UNKNOWN_LABEL,
-    Answer,
-    Reading,
-)
+from label_studio_al.questions.base import OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
+from label_studio_al.questions.items import ItemsQuestion, LabelQuestion, agreed, came, json_list, refuse
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
 CHOICES = "choices"
-_CAME_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class SingleChoice:
+class SingleChoice(LabelQuestion):
     """Which one of the labels. An answer is a label."""
 
-    name: str
-    object_name: str
-    labels: tuple[str, ...]
+    item_type: ClassVar[str] = CHOICES
+    value_key: ClassVar[str] = CHOICES
     coding: ClassVar[Coding] = ONE_LABEL
     # As of all versions before there was another question.
     fingerprint: ClassVar[str] = ""
@@ -51,14 +41,9 @@ class SingleChoice:
         check_choices(control)
         return cls(control.name, object_name, control.labels)
 
-    def read(self, result: object) -> Reading:
-        """The one choice that the control's items agree on."""
-        if not isinstance(result, list) or not result:
-            return NOT_ANSWERED
-        items = items_of(result, self.name)
-        if not items:
-            return Reading(unread=OTHER_CONTROL)
-        chosen = choices_of(items)
+    def reading(self, value: object) -> Reading:
+        """The one choice."""
+        chosen = _texts(value)
         if chosen is None or len(chosen) != 1:
             return Reading(unread=OTHER_TYPE)
         return Reading(chosen[0]) if chosen[0] in self.labels else Reading(None, UNKNOWN_LABEL, (chosen[0],))
@@ -71,35 +56,20 @@ class SingleChoice:
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """One item."""
-        return [choices_item(self.name, self.object_name, [str(answer)], confidence)]
-
-    def best(
-        self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
-    ) -> list[list[tuple[Answer, float]]]:
-        """As of the contract."""
-        return best_labels(beliefs, self.labels, k, given)
-
-    def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
-        """As of the contract."""
-        return evaluate(outcomes, labels, seed)
+        return [self.item([str(answer)], confidence)]
 
     @property
     def summary(self) -> str:
         """As of the contract."""
         return f"one of {len(self.labels)} labels"
 
-    def show(self, answer: Answer) -> str:
-        """The label."""
-        return answer
-
 
 @dataclass(frozen=True)
-class MultipleChoice:
+class MultipleChoice(ItemsQuestion):
     """Which of the labels, perhaps none. An answer is a set of labels as one text (see learning.coding.text_of)."""
 
-    name: str
-    object_name: str
-    labels: tuple[str, ...]
+    item_type: ClassVar[str] = CHOICES
+    value_key: ClassVar[str] = CHOICES
     coding: ClassVar[LabelSets] = LABEL_SETS
     fingerprint: ClassVar[str] = "multiple choice"
 
@@ -118,18 +88,15 @@ class MultipleChoice:
         return cls(control.name, object_name, control.labels)
 
     def read(self, result: object) -> Reading:
-        """The choices that the config offers; an empty result is the answer that none of them applies.
+        """As of all questions; an empty result is the answer that no label applies.
 
         Measured on 1.23.2: nothing ticked is an annotation with an empty result.
         """
-        if not isinstance(result, list):
-            return NOT_ANSWERED
-        if not result:
-            return Reading(text_of(()))
-        items = items_of(result, self.name)
-        if not items:
-            return Reading(unread=OTHER_CONTROL)
-        chosen = choices_of(items)
+        return Reading(text_of(())) if isinstance(result, list) and not result else super().read(result)
+
+    def reading(self, value: object) -> Reading:
+        """The choices that the config offers."""
+        chosen = _texts(value)
         if chosen is None:
             return Reading(unread=OTHER_TYPE)
         answer = self.coding.within(text_of(chosen), self.labels)
@@ -147,7 +114,7 @@ class MultipleChoice:
         """One item with all labels, in the config's order; none where no label applies."""
         chosen = set(labels_of(answer))
         shown = [label for label in self.labels if label in chosen]
-        return [choices_item(self.name, self.object_name, shown, confidence)] if shown else []
+        return [self.item(shown, confidence)] if shown else []
 
     def best(
         self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
@@ -173,23 +140,9 @@ def check_choices(control: Tag) -> None:
     """Raises UnsupportedConfig unless the control offers plain labels about a whole task."""
     if control.attributes.get("value", "").startswith("$") or any(map(VARIABLE.search, control.labels)):
         raise UnsupportedConfig("the choices must stand in the label config, not come from the tasks")
-    for name in ("perRegion", "perItem", "allowNested"):
-        if control.attributes.get(name, "false").lower() == "true":
-            raise UnsupportedConfig(f"<Choices> must ask about the whole text with plain labels, not {name}")
+    refuse(control, ("perRegion", "perItem", "allowNested"), "ask about the whole text with plain labels")
     if len(control.labels) < 2:
         raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(control.labels)}")
-
-
-def best_labels(
-    beliefs: Beliefs, labels: Sequence[str], k: int, given: Sequence[Answer | None] | None = None
-) -> list[list[tuple[Answer, float]]]:
-    """As of `Question.best`, where an answer is one label. labels: those that are offered."""
-    is_offered = np.isin(beliefs.classes, labels)
-    proba, classes = beliefs.wide[:, is_offered], beliefs.classes[is_offered]
-    if given is None:
-        return top_k(proba, classes, k)
-    is_given = classes == np.array([label or "" for label in given], dtype=str)[:, None]
-    return top_k(proba, classes, k, is_given)
 
 
 def best_sets(
@@ -221,42 +174,10 @@ def best_sets(
     return found
 
 
-def items_of(result: list[Any], name: str) -> list[dict[str, Any]]:
-    """The items of a result that a control has."""
-    return [item for item in result if isinstance(item, dict) and item.get("from_name") == name]
-
-
 def choices_of(items: list[dict[str, Any]]) -> list[str] | None:
     """What the items of one control choose, in the config or not; None where they hold no texts, or contradict."""
-    values = [item.get("value") for item in items]
-    chosen = [value.get(CHOICES) if isinstance(value, dict) else None for value in values]
-    if any(one != chosen[0] for one in chosen):
-        return None
-    found = chosen[0]
-    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
+    return _texts(agreed(items, CHOICES))
 
 
-def choices_item(name: str, object_name: str, chosen: list[str], confidence: float) -> dict[str, Any]:
-    """A result item as Label Studio takes it."""
-    return {
-        "from_name": name,
-        "to_name": object_name,
-        "type": CHOICES,
-        "value": {CHOICES: chosen},
-        "score": round(float(confidence), 6),
-    }
-
-
-def json_list(text: str) -> list[Any] | None:
-    """The list that a text is in JSON; None for every other text."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, list) else None
-
-
-def came(value: object) -> str:
-    """A value of a data file for the end of a sentence."""
-    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _CAME_CHARACTERS else f"{text[:_CAME_CHARACTERS]}..."
+def _texts(value: object) -> list[str] | None:
+    return value if isinstance(value, list) and all(isinstance(one, str) for one in value) else None

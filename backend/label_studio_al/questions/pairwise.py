@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from label_studio_al.labeling.tags import Tag
-from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import Coding
-from label_studio_al.learning.evaluation import Evaluation, Outcome, evaluate
 from label_studio_al.learning.preference import PREFERENCE
-from label_studio_al.questions.base import NOT_ANSWERED, OTHER_CONTROL, OTHER_TYPE, Answer, Reading
-from label_studio_al.questions.choices import best_labels, came, items_of
+from label_studio_al.questions.base import NOT_ANSWERED, OTHER_TYPE, Answer, Reading
+from label_studio_al.questions.items import LabelQuestion, came
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
 LEFT, RIGHT = "left", "right"
@@ -21,12 +18,12 @@ _NEITHER = "none"
 
 
 @dataclass(frozen=True)
-class Pairwise:
+class Pairwise(LabelQuestion):
     """Which of two texts was chosen. An answer is its side."""
 
-    name: str
-    object_name: str
-    labels: ClassVar[tuple[str, ...]] = (LEFT, RIGHT)
+    labels: tuple[str, ...] = (LEFT, RIGHT)
+    item_type: ClassVar[str] = "pairwise"
+    value_key: ClassVar[str] = "selected"
     coding: ClassVar[Coding] = PREFERENCE
     fingerprint: ClassVar[str] = "pairwise"
 
@@ -39,24 +36,15 @@ class Pairwise:
     def of(cls, control: Tag, object_name: str) -> Pairwise:
         """Raises UnsupportedConfig with one sentence."""
         if len(control.to_name) != 2 or len(set(control.to_name)) != 2:
-            came = ",".join(control.to_name)[:60]
-            raise UnsupportedConfig(f'<Pairwise> must ask about two objects (toName="left,right"), not {came!r}')
+            given = ",".join(control.to_name)[:60]
+            raise UnsupportedConfig(f'<Pairwise> must ask about two objects (toName="left,right"), not {given!r}')
         return cls(control.name, object_name)
 
-    def read(self, result: object) -> Reading:
-        """The side that the control's items agree on."""
-        if not isinstance(result, list) or not result:
+    def reading(self, value: object) -> Reading:
+        """The side."""
+        if value == _NEITHER:
             return NOT_ANSWERED
-        items = items_of(result, self.name)
-        if not items:
-            return Reading(unread=OTHER_CONTROL)
-        values = [item.get("value") for item in items]
-        first, *others = [value.get("selected") if isinstance(value, dict) else None for value in values]
-        if any(other != first for other in others):
-            return Reading(unread=OTHER_TYPE)
-        if first == _NEITHER:
-            return NOT_ANSWERED
-        return Reading(str(first)) if first in self.labels else Reading(unread=OTHER_TYPE)
+        return Reading(str(value)) if value in self.labels else Reading(unread=OTHER_TYPE)
 
     def parse(self, value: object) -> Answer:
         """A side, in any case."""
@@ -67,24 +55,9 @@ class Pairwise:
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """One item."""
-        item = {"from_name": self.name, "to_name": self.object_name, "type": "pairwise", "value": {"selected": answer}}
-        return [item | {"score": round(float(confidence), 6)}]
-
-    def best(
-        self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
-    ) -> list[list[tuple[Answer, float]]]:
-        """As of the contract."""
-        return best_labels(beliefs, self.labels, k, given)
-
-    def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> Evaluation:
-        """As of the contract."""
-        return evaluate(outcomes, labels, seed)
+        return [self.item(answer, confidence)]
 
     @property
     def summary(self) -> str:
         """As of the contract."""
         return "which of two texts"
-
-    def show(self, answer: Answer) -> str:
-        """The side."""
-        return answer

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from label_studio_al.labeling.tags import Tag
-from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.evaluation import Outcome
 from label_studio_al.learning.ordered import ORDERED, OrderedEvaluation, evaluate_ordered
-from label_studio_al.questions.base import NOT_ANSWERED, OTHER_CONTROL, OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
-from label_studio_al.questions.choices import best_labels, came, items_of
+from label_studio_al.questions.base import OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
+from label_studio_al.questions.items import LabelQuestion, came, refuse
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
 RATING = "rating"
@@ -25,12 +24,11 @@ _WHOLE = re.compile(r"\s*\+?(-?\d{1,9})(\.0*)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Rating:
+class Rating(LabelQuestion):
     """How many stars, from 1 on. An answer is the number as text."""
 
-    name: str
-    object_name: str
-    labels: tuple[str, ...]
+    item_type: ClassVar[str] = RATING
+    value_key: ClassVar[str] = RATING
     coding: ClassVar[Coding] = ORDERED
     fingerprint: ClassVar[str] = "rating"
 
@@ -42,9 +40,7 @@ class Rating:
     @classmethod
     def of(cls, control: Tag, object_name: str) -> Rating:
         """Raises UnsupportedConfig with one sentence."""
-        for name in ("perRegion", "perItem"):
-            if control.attributes.get(name, "false").lower() == "true":
-                raise UnsupportedConfig(f"<Rating> must ask about the whole text, not {name}")
+        refuse(control, ("perRegion", "perItem"), "ask about the whole text")
         said = control.attributes.get("maxRating", _DEFAULT_MAXIMUM)
         found = _whole(said)
         if found is None or found not in _MAXIMUM:
@@ -52,18 +48,10 @@ class Rating:
             raise UnsupportedConfig(f"<Rating> must have a maxRating of {limits}, not {said[:20]!r}")
         return cls(control.name, object_name, tuple(map(str, range(1, found + 1))))
 
-    def read(self, result: object) -> Reading:
-        """The one rating that the control's items agree on."""
-        if not isinstance(result, list) or not result:
-            return NOT_ANSWERED
-        items = items_of(result, self.name)
-        if not items:
-            return Reading(unread=OTHER_CONTROL)
-        values = [item.get("value") for item in items]
-        ratings = [value.get(RATING) if isinstance(value, dict) else None for value in values]
-        first = ratings[0]
-        whole = int(first) if type(first) is float and first.is_integer() else first
-        if type(whole) is not int or any(one != first for one in ratings):
+    def reading(self, value: object) -> Reading:
+        """The one rating."""
+        whole = int(value) if type(value) is float and value.is_integer() else value
+        if type(whole) is not int:
             return Reading(unread=OTHER_TYPE)
         answer = str(whole)
         return Reading(answer) if answer in self.labels else Reading(None, UNKNOWN_LABEL, (answer,))
@@ -77,14 +65,7 @@ class Rating:
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:
         """One item."""
-        item = {"from_name": self.name, "to_name": self.object_name, "type": RATING, "value": {RATING: int(answer)}}
-        return [item | {"score": round(float(confidence), 6)}]
-
-    def best(
-        self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None
-    ) -> list[list[tuple[Answer, float]]]:
-        """As of the contract."""
-        return best_labels(beliefs, self.labels, k, given)
+        return [self.item(int(answer), confidence)]
 
     def figures(self, outcomes: Sequence[Outcome], labels: Sequence[str], seed: int) -> OrderedEvaluation:
         """As of the contract, with mean absolute error and kappa."""
@@ -94,10 +75,6 @@ class Rating:
     def summary(self) -> str:
         """As of the contract."""
         return f"a rating from 1 to {len(self.labels)}"
-
-    def show(self, answer: Answer) -> str:
-        """The number."""
-        return answer
 
 
 def _whole(text: str) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,24 +27,24 @@ from label_studio_al.learning.paths import (
     walked,
 )
 from label_studio_al.learning.predictions import top_k
-from label_studio_al.questions.base import NOT_ANSWERED, OTHER_CONTROL, OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
-from label_studio_al.questions.choices import best_sets, came, items_of, json_list
+from label_studio_al.questions.base import OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
+from label_studio_al.questions.choices import best_sets
+from label_studio_al.questions.items import ItemsQuestion, came, json_list, refuse
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
 TAXONOMY = "taxonomy"
 
 
 @dataclass(frozen=True)
-class Taxonomy:
+class Taxonomy(ItemsQuestion):
     """Which paths, one at least. An answer is a list of them as one text (see learning.paths).
 
     labels: the paths that may be answered, as people read them. at_most: how many of them; None for any number.
     """
 
-    name: str
-    object_name: str
-    labels: tuple[str, ...]
     at_most: int | None = None
+    item_type: ClassVar[str] = TAXONOMY
+    value_key: ClassVar[str] = TAXONOMY
 
     @property
     def coding(self) -> Coding:
@@ -68,9 +68,7 @@ class Taxonomy:
         is_dynamic = any(VARIABLE.search(name) for path in control.paths for name in path)
         if attributes.get("apiUrl") or attributes.get("value", "").startswith("$") or is_dynamic:
             raise UnsupportedConfig("the paths must stand in the label config, not come from the tasks or an address")
-        for name in ("perRegion", "perItem", "labeling"):
-            if attributes.get(name, "false").lower() == "true":
-                raise UnsupportedConfig(f"<Taxonomy> must ask about the whole text, not {name}")
+        refuse(control, ("perRegion", "perItem", "labeling"), "ask about the whole text")
         paths = control.paths
         if attributes.get("leafsOnly", "false").lower() == "true":
             inner = {path[:-1] for path in paths}
@@ -81,17 +79,10 @@ class Taxonomy:
         at_most = int(said) if said.isdecimal() and int(said) else None
         return cls(control.name, object_name, tuple(map(name_of, paths)), at_most)
 
-    def read(self, result: object) -> Reading:
-        """The paths that the control's items agree on, as far as the config offers them."""
-        if not isinstance(result, list) or not result:
-            return NOT_ANSWERED
-        items = items_of(result, self.name)
-        if not items:
-            return Reading(unread=OTHER_CONTROL)
-        values = [item.get("value") for item in items]
-        found = [value.get(TAXONOMY) if isinstance(value, dict) else None for value in values]
-        paths = _paths(found[0])
-        if not paths or any(one != found[0] for one in found):
+    def reading(self, value: object) -> Reading:
+        """The paths, as far as the config offers them."""
+        paths = _paths(value)
+        if not paths:
             return Reading(unread=OTHER_TYPE)
         names = list(dict.fromkeys(map(name_of, paths)))
         known = [name for name in names if name in self._offered]
@@ -120,8 +111,7 @@ class Taxonomy:
         """One item with all paths, in the config's order."""
         chosen = set(names_of(answer))
         paths = [list(path_of(name)) for name in self.labels if name in chosen]
-        item = {"from_name": self.name, "to_name": self.object_name, "type": TAXONOMY, "value": {TAXONOMY: paths}}
-        return [item | {"score": round(float(confidence), 6)}] if paths else []
+        return [self.item(paths, confidence)] if paths else []
 
     def best(
         self, beliefs: Beliefs, k: int, given: Sequence[Answer | None] | None = None

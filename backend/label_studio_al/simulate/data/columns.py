@@ -14,7 +14,7 @@ from label_studio_al.learning.comparison import COMPARED
 from label_studio_al.learning.layouts import WHOLE, Layout
 from label_studio_al.learning.texts import joined
 from label_studio_al.questions import LabelConfig, Question, column_question, stated, stated_names
-from label_studio_al.questions.choices import json_list
+from label_studio_al.questions.items import json_list
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.dataset import Asked, Found, Row
 from label_studio_al.simulate.data.files import Table
@@ -62,11 +62,17 @@ class Said:
         texts = texts if self.text is None else (self.text,)
         return {*texts, SPLIT, *([self.label] if self.label else self.labels)}
 
-    def layout(self, table: Table) -> Layout:
-        """Which columns the texts of a table become."""
-        if self.config is None:
-            return COMPARED if self.text is None and _pair(table) else WHOLE
-        return WHOLE if self.text is not None else self.config.content.layout
+    @property
+    def asked(self) -> LabelConfig | None:
+        """What is asked about what is read: the label config's text, or the named one; None without a label config."""
+        if self.config is None or self.text is None:
+            return self.config
+        return replace(self.config, content=field_content(self.text))
+
+    @property
+    def layout(self) -> Layout:
+        """Which columns texts become, unless a table's names say more."""
+        return WHOLE if self.asked is None else self.asked.content.layout
 
     @property
     def labels(self) -> list[str]:
@@ -109,7 +115,7 @@ def rows_of(table: Table, said: Said) -> Found:
         absent = [name for name in said.config.names if all(one.asked.name != name for one in answers)]
         if absent:
             notes = (*notes, f"there is no column of {', '.join(absent)}: left out")
-    return Found(rows, tuple(one.asked for one in answers), notes, said.layout(table))
+    return Found(rows, tuple(one.asked for one in answers), notes, COMPARED if _pair(table, said) else said.layout)
 
 
 def _label(record: Mapping[str, Any], of: _Answers, said: Said, place: str, *, n_columns: int) -> str:
@@ -126,13 +132,12 @@ def _label(record: Mapping[str, Any], of: _Answers, said: Said, place: str, *, n
 
 def text_reader(table: Table, said: Said) -> tuple[str, Callable[[Mapping[str, Any]], object]]:
     """Where a record's text is, and what reads it: with a label config, as the live loop does."""
-    if said.config is None:
-        pair = None if said.text else _pair(table)
-        if pair is not None:
-            return ", ".join(pair), lambda record: joined(word(record.get(name)) for name in pair)
+    if pair := _pair(table, said):
+        return ", ".join(pair), lambda record: joined(word(record.get(name)) for name in pair)
+    if said.asked is None:
         name = column(table, said.text or TEXT, TEXT_OPTION)
         return name, lambda record: record.get(name)
-    content = said.config.content if said.text is None else field_content(said.text)
+    content = said.asked.content
     wanted = content.fields[0]
     if content == field_content(wanted):
         wanted = find(table, wanted) or wanted
@@ -237,10 +242,12 @@ def _takes_lists(question: Question, text: str) -> bool:
     return True
 
 
-def _pair(table: Table) -> tuple[str, ...] | None:
-    """The columns of two texts, in a table that has none of one."""
+def _pair(table: Table, said: Said) -> tuple[str, ...]:
+    """The columns of two texts, where nothing says that there is one; none otherwise."""
+    if said.config is not None or said.text is not None or find(table, TEXT) is not None:
+        return ()
     found = tuple(name for name in (find(table, one) for one in PAIR) if name is not None)
-    return found if len(found) == len(PAIR) and find(table, TEXT) is None else None
+    return found if len(found) == len(PAIR) else ()
 
 
 def find(table: Table, wanted: str) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from label_studio_al.labeling import Task, read_annotation, read_task
 from label_studio_al.labeling.content import field_content
-from label_studio_al.learning.layouts import WHOLE
 from label_studio_al.questions import (
     UNREAD,
     LabelConfig,
@@ -100,11 +99,10 @@ def _found(
     rows: list[Row], notes: Sequence[str], config: LabelConfig, readings: Sequence[Mapping[str, Reading]], said: Said
 ) -> Found:
     """Rows about what was asked, with notes on what annotations say that is no answer to a label config."""
-    layout = WHOLE if said.config is None or said.text else said.config.content.layout
     if said.config is None:
-        return Found(rows, (Asked(config.question.name, config.question.coding),), tuple(notes), layout)
+        return Found(rows, (Asked(config.question.name, config.question.coding),), tuple(notes), said.layout)
     asked = tuple(Asked(one.name, one.coding, one) for one in config.questions)
-    found = Found(rows, asked, tuple(notes), layout)
+    found = Found(rows, asked, tuple(notes), said.layout)
     unread = [
         found.about(asked, note) for asked in found.asked for note in _unread([one[asked.name] for one in readings])
     ]
@@ -127,8 +125,8 @@ def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]])
     """What was asked about which field: as the label config says, or else as the answers tell."""
     fields = {field for task in tasks for field, value in task.data.items() if isinstance(value, str)}
     controls = {str(item["from_name"]) for item in answers}
-    if said.config is not None:
-        config = said.config if said.text is None else replace(said.config, content=field_content(said.text))
+    config = said.asked
+    if config is not None:
         if all(config.text_of(task.data) is None for task in tasks):
             _one_of(fields, config.content.fields[0], "text field", TEXT_OPTION)
         if controls and controls.isdisjoint(config.names if said.label is None else [said.label]):
