@@ -50,7 +50,7 @@ _UNREAD = _object(
 # Beside what docs/status.md tells of.
 _STATE = _object(("key", "unread"), key=_KEY, unread=_list(_UNREAD))
 _QUESTION_STATE = _object(("name", "labels"), name=_TEXT, labels=_OBJECT)
-_NAME_IN_PATH = {"name": "name", "in": "path", "required": True, "schema": _TEXT}
+_NAME_IN_QUERY = {"name": "name", "in": "query", "required": True, "schema": _TEXT}
 _JOB = _object(("status",), status=_TEXT, job=_TEXT, reason=_TEXT)
 _EVENT = webhook_schema()
 SCHEMAS = _EVENT.pop("$defs")
@@ -105,9 +105,9 @@ PATHS: dict[str, dict[str, Any]] = {
         "get": _page(_route("A project's page for browsers; otherwise, its state.", _STATE))
         | {"parameters": [_KEY_IN_PATH]}
     },
-    "/projects/{key}/questions/{name}": {
+    "/projects/{key}/questions": {
         "get": _page(_route("The same of one of several questions.", _QUESTION_STATE))
-        | {"parameters": [_KEY_IN_PATH, _NAME_IN_PATH]}
+        | {"parameters": [_KEY_IN_PATH, _NAME_IN_QUERY]}
     },
     "/projects/{key}/retrain": {"post": _action("Publish a new version whatever the growth.")},
     "/projects/{key}/pause": {"post": _action("Pause the project: no turns until somebody resumes it.")},

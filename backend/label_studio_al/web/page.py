@@ -62,9 +62,11 @@ def project(key: str) -> ResponseReturnValue:
     return _project_page(state) if _wants_html() else jsonify(state)
 
 
-@page.get("/projects/<key>/questions/<path:name>")
-def question(key: str, name: str) -> ResponseReturnValue:
+@page.get("/projects/<key>/questions")
+def question(key: str) -> ResponseReturnValue:
     """The same page with what is known of one of several questions; its part of /status for machines."""
+    # In a path, browsers take away a name that is `..`, and servers join slashes.
+    name = request.args.get("name", "")
     state = state_of(parts(), read_project_key(key))
     found = next((one for one in state.get("questions", []) if one["name"] == name), None)
     if found is None:

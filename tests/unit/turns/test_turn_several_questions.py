@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from html import unescape
+from html import escape, unescape
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -180,12 +181,12 @@ def test_status_has_the_figures_of_each_question(bench: Bench, settings: Setting
     assert [one["learned"] for one in state["controls"]] == [True, True, False]
     guesses = [guess for task in state["window"]["tasks"] for guess in task["guesses"]]
     assert {guess["question"] for guess in guesses} == {"kind", "traits"}
-    page = web.get(f"/projects/{project.key}/questions/traits", headers={"Accept": "text/html"})
+    page = web.get(f"/projects/{project.key}/questions?name=traits", headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert "loud" in page.text
     assert 'aria-current="page">traits' in page.text
-    assert web.get(f"/projects/{project.key}/questions/traits").get_json()["name"] == "traits"
-    assert web.get(f"/projects/{project.key}/questions/none").status_code == 404
+    assert web.get(f"/projects/{project.key}/questions?name=traits").get_json()["name"] == "traits"
+    assert web.get(f"/projects/{project.key}/questions?name=none").status_code == 404
 
 
 def plan(bench: Bench, project: FakeProject, **options: Any) -> Plan:
@@ -266,15 +267,19 @@ def test_setting_says_which_questions_order_the_queue(bench: Bench, settings: Se
     assert refused.get_json()["error"] == "questions: the label config asks 'kind, traits', not 'mood'"
 
 
-def test_page_of_a_question_whose_name_has_odd_characters(bench: Bench, settings: Settings) -> None:
-    first, second = "price/quality", 'x & "y" <z>'
+@pytest.mark.parametrize("names", [("price/quality", 'x & "y" <z>'), (".", ".."), ("/a//b/", " é?#%2e")])
+def test_page_of_a_question_whose_name_has_odd_characters(
+    bench: Bench, settings: Settings, names: tuple[str, str]
+) -> None:
+    first, second = names
     xml = CONFIG.replace('name="kind"', f'name="{first}"')
-    xml = xml.replace('name="traits"', 'name="x &amp; &quot;y&quot; &lt;z>"')
+    xml = xml.replace('name="traits"', f'name="{escape(second)}"')
     project = bench.add(xml, texts(40))
     bench.turn(project)
     web = client(bench, settings)
     page = web.get(f"/projects/{project.key}", headers={"Accept": "text/html"}).text
-    links = [unescape(found) for found in re.findall(r'href="(/projects/[^"]*/questions/[^"]*)"', page)]
+    links = [unescape(found) for found in re.findall(r'href="(/projects/[^"]*/questions[^"]*)"', page)]
+    assert [urljoin("http://localhost", link) for link in links] == [f"http://localhost{link}" for link in links]
     assert [web.get(link).get_json()["name"] for link in links] == [first, second]
 
 
