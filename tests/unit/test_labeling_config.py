@@ -12,7 +12,15 @@ import pytest
 from label_studio_al.labeling.content import field_content
 from label_studio_al.labeling.tags import MAX_CONFIG_CHARACTERS
 from label_studio_al.learning.coding import labels_of
-from label_studio_al.questions import UNREAD, LabelConfig, MultipleChoice, SingleChoice, parse_config, read_controls
+from label_studio_al.questions import (
+    UNREAD,
+    LabelConfig,
+    MultipleChoice,
+    Question,
+    SingleChoice,
+    parse_config,
+    read_controls,
+)
 from label_studio_al.questions.base import Reading
 from label_studio_al.questions.registry import KINDS
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
@@ -103,7 +111,16 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
         (config_xml(("A", "A")), "must offer 2 labels or more, not 1"),
         (
             about_text(f'<Choices name="topic" toName="elsewhere">{A_OR_B}</Choices>'),
-            "must point to an object of the label config, not to elsewhere",
+            "must point to objects of the label config, not to elsewhere",
+        ),
+        (
+            about_text(f'<Choices name="topic" toName="text,elsewhere">{A_OR_B}</Choices>'),
+            "must point to objects of the label config, not to elsewhere",
+        ),
+        *(
+            (about_text(f'<{tag} name="topic" toName="text">{A_OR_B}{empty}</{tag}>'), f"and {n} of {n + 2} have none")
+            for tag in ("Choices", "Taxonomy")
+            for empty, n in (("<Choice>C</Choice>", 1), ('<Choice value=" " alias=""><Choice value="C"/></Choice>', 2))
         ),
         (about('<Image name="text" value="$image"/>'), "no model for a <Choices> about <Image> is built in"),
         (about('<Text name="text" value="$text" valueType="url"/>'), "are not fetched"),
@@ -434,6 +451,59 @@ def test_control_about_regions_beside_a_question_is_left_to_people() -> None:
     notes = '<TextArea name="note" toName="text" perRegion="true" visibleWhen="region-selected"/>'
     config = parse_config(about_text(f'<Choices name="topic" toName="text">{A_OR_B}</Choices>{regions}{notes}'))
     assert (config.names, config.others) == (("topic",), {"spans", "note"})
+
+
+@pytest.mark.parametrize(
+    ("written", "as_in"),
+    [
+        ('<Choices {} allownested="true">', '<Choices {} allowNested="true">'),
+        ('<Choices {} perregion="true">', '<Choices {} perRegion="true">'),
+        ('<Choices {} CHOICE="multiple">', '<Choices {} choice="multiple">'),
+        ('<Taxonomy {} leafsonly="true" MaxUsages="1">', '<Taxonomy {} leafsOnly="true" maxUsages="1">'),
+        ('<Rating {} maxrating="7">', '<Rating {} maxRating="7">'),
+        ('<Choices {} visiblewhen="region-selected">', '<Choices {} visibleWhen="region-selected">'),
+    ],
+)
+def test_attributes_count_in_any_case_as_on_the_labelling_page(written: str, as_in: str) -> None:
+    """The ranking template for search results has `allownested`."""
+    nested = '<Choice value="A"><Choice value="A1"/></Choice><Choice value="B"/>'
+
+    def said(control: str) -> tuple[Question | None, str]:
+        tag = control[1:].split()[0]
+        (found,) = read_controls(about_text(control.format('name="topic" toName="text"') + f"{nested}</{tag}>"))
+        return found.question, found.reason
+
+    assert said(written) == said(as_in) != said(f"{as_in.split()[0]} {{}}>")
+
+
+def test_controls_and_objects_of_one_name_are_left_to_people() -> None:
+    """Label Studio refuses to save them, but not what an older one has saved."""
+    twice = f'<Choices name="topic" toName="text">{A_OR_B}</Choices><Rating name="topic" toName="text"/>'
+    again = '<Text name="other" value="$a"/><Text name="other" value="$b"/><Rating name="good" toName="other"/>'
+    itself = f'<Choices name="text" toName="other">{A_OR_B}</Choices>'
+    kept = f'<Choices name="kept" toName="text">{A_OR_B}</Choices>'
+    reasons = {one.name: one.reason for one in read_controls(about_text(twice + again + kept))}
+    assert reasons == {
+        "topic": "names must be unique, and several tags have the name 'topic'",
+        "good": "names must be unique, and several tags have the name 'other'",
+        "kept": "",
+    }
+    config = parse_config(about_text(twice + kept))
+    assert (config.names, config.others) == (("kept",), {"topic"})
+    assert config.read([choice("A"), choice("B", control="kept")])["kept"].answer == "B"
+    for xml in (twice, itself + again):
+        with pytest.raises(
+            UnsupportedConfig, match=r"nothing of the label config can be learned.*names must be unique"
+        ):
+            parse_config(about_text(xml))
+
+
+def test_taxonomy_with_an_endless_limit_has_none() -> None:
+    (found,) = read_controls(
+        about_text(f'<Taxonomy name="t" toName="text" maxUsages="{"9" * 5000}">{A_OR_B}</Taxonomy>')
+    )
+    assert found.question is not None
+    assert found.question.summary == "one or more of 2 paths"
 
 
 @pytest.mark.parametrize("odd", [[], {}, 1, None])

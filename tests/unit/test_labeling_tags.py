@@ -24,8 +24,6 @@ CONFIGS = {
     "alias": f'<View>{TEXT}<Choices name="c" toName="text"><Choice value="A" alias="a"/>{A_OR_B}</Choices></View>',
     "empty alias": f'<View>{TEXT}<Choices name="c" toName="text"><Choice value="A" alias=""/>{A_OR_B}</Choices></View>',
     "empty value": f'<View>{TEXT}<Choices name="c" toName="text"><Choice value=""/>{A_OR_B}</Choices></View>',
-    "choice without a value": f'<View>{TEXT}<Choices name="c" toName="text"><Choice/>{A_OR_B}</Choices></View>',
-    "choice of text": f'<View>{TEXT}<Choices name="c" toName="text"><Choice>A</Choice>{A_OR_B}</Choices></View>',
     "choice with a name": f'<View>{TEXT}<Choices name="c" toName="text"><Choice name="n" value="A"/>{A_OR_B}</Choices></View>',
     "header and style": f'<View><Style>.a > b {{ color: red }}</Style><Header value="What?"/>{TEXT}{CHOICES}</View>',
     "header with a name": f'<View><Header name="title" value="$title"/>{TEXT}{CHOICES}</View>',
@@ -93,8 +91,8 @@ def test_labels_inside_each_other_are_paths() -> None:
         '<Choice value="B"/><Choice><Choice value="B"/><Choice value="A1"/></Choice><Choice value="A" alias="a"/>'
     )
     (control,), _ = read_tags(f'<View>{TEXT}<Taxonomy name="t" toName="text">{inside}</Taxonomy></View>')
-    assert control.paths == (("a",), ("a", "A1"), ("a", "A2"), ("a", "A2", "A1"), ("B",), ("A1",))
-    assert control.labels == ("a", "A1", "A2", "B")
+    assert control.paths == (("a",), ("a", "A1"), ("a", "A2"), ("a", "A2", "A1"), ("B",), ("",), ("", "B"), ("", "A1"))
+    assert control.labels == ("a", "A1", "A2", "B", "")
     (flat,), _ = read_tags(CONFIGS["sentiment"])
     assert (flat.paths, flat.labels) == ((("A",), ("B",)), ("A", "B"))
 

@@ -29,7 +29,7 @@ def test_config_asks_which_of_two_texts() -> None:
         ("a,a", "must ask about two objects"),
         ("a,b,ask", "must ask about two objects"),
         ("a,gone", "must point to objects of the label config, not to gone"),
-        ("gone,lost", "must point to an object of the label config, not to gone, lost"),
+        ("gone,lost", "must point to objects of the label config, not to gone, lost"),
         ("a,shot", "no model for a <Pairwise> about <Image> is built in"),
     ],
 )

@@ -107,7 +107,9 @@ def test_cell_of_a_data_file_is_a_whole_number(value: str, answer: str) -> None:
     ],
 )
 def test_cell_that_holds_something_else_is_refused_with_what_came(value: object, came: str) -> None:
-    with pytest.raises(InvalidRequest, match=r"must be a whole number \(rating\), not ") as refused:
+    with pytest.raises(
+        InvalidRequest, match=r"must be a whole number of stars \(round decimals before\), not "
+    ) as refused:
         RATING.parse(value)
     assert came in str(refused.value)
 

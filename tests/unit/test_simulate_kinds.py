@@ -60,7 +60,7 @@ def test_ratings_beside_labels_are_a_question_of_their_own(tmp_path: Path) -> No
 
 def test_half_stars_are_refused_with_the_place(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [*REVIEWS, {"text": "another", "rating": 4.5}])
-    assert refusal(path).endswith("line 151: rating must be a whole number (rating), not '4.5'")
+    assert refusal(path).endswith("line 151: rating must be a whole number of stars (round decimals before), not '4.5'")
 
 
 def test_config_names_the_column_and_the_scale(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
-from label_studio_al.labeling.tags import VARIABLE, Tag
+from label_studio_al.labeling.tags import VARIABLE, Tag, option
 from label_studio_al.learning.comparison import COMPARED
 from label_studio_al.learning.layouts import WHOLE, Layout
 from label_studio_al.learning.sides import Sides
@@ -117,16 +117,17 @@ def is_text(shown: Tag) -> bool:
 def read_part(shown: Tag) -> Part:
     """How an object's text is read. Raises UnsupportedConfig with one sentence where it cannot be read."""
     attributes = shown.attributes
-    if attributes.get("valueType", attributes.get("valuetype", "text")) == "url":
+    if option(attributes, "valueType") == "url":
         raise UnsupportedConfig("the text must stand in the task: texts behind addresses are not fetched")
-    if attributes.get("encoding", "none") != "none":
-        raise UnsupportedConfig(f"the text must stand in the task as it is, not as {attributes['encoding'][:20]!r}")
+    encoding = option(attributes, "encoding", "none")
+    if encoding != "none":
+        raise UnsupportedConfig(f"the text must stand in the task as it is, not as {encoding[:20]!r}")
     if not VARIABLE.search(shown.value) or _ODD_NAME.search(shown.value):
         rule = "of letters, digits and _, or a path like $field.part[0]"
         raise UnsupportedConfig(
             f'<{shown.tag}> must take its text from the task (value="$field", {rule}), not {shown.value[:60]!r}'
         )
-    keys = attributes.get("nameKey", attributes.get("namekey")), attributes.get("textKey", attributes.get("textkey"))
+    keys = option(attributes, "nameKey"), option(attributes, "textKey")
     return Part(shown.tag, shown.value, keys[0] or Part.name_key, keys[1] or Part.text_key)
 
 

@@ -21,10 +21,10 @@ _SELF_REFERENCING = {"chat": "ChatMessage", "reactcode": "ReactCode"}
 
 @dataclass(frozen=True)
 class Tag:
-    """A control or an object of a label config. labels: what a control offers, each once.
+    """A control or an object of a label config. labels: what a control offers, each once; "" without a value.
 
     paths: the same with the labels that each lies in, the outermost first. around: the attributes of the tags that the
-    control lies in, the outermost first.
+    control lies in, the outermost first. shares_name: whether another control or object has its name, too.
     """
 
     tag: str
@@ -33,6 +33,7 @@ class Tag:
     labels: tuple[str, ...] = ()
     paths: tuple[tuple[str, ...], ...] = ()
     around: tuple[Mapping[str, str], ...] = ()
+    shares_name: bool = False
 
     @property
     def to_name(self) -> list[str]:
@@ -53,6 +54,7 @@ class _Reader:
         self.objects: dict[str, Tag] = {}
         # By control; the keys keep the order and each path once.
         self.paths: dict[str, dict[tuple[str, ...], None]] = {}
+        self._shared: set[str] = set()
         self._open: list[dict[str, str]] = []
         # As long as `_open`: what of that is a label.
         self._labels: list[str | None] = []
@@ -63,18 +65,24 @@ class _Reader:
             raise ParseError(f"more than {MAX_DEPTH} tags inside each other")
         name, label = attributes.get("name"), None
         if name and attributes.get("toName") and tag != "Filter":
+            self._take(name)
             self.controls[name] = Tag(tag, name, attributes, around=tuple(self._open))
         elif name and (attributes.get("value") or attributes.get("valueList") or tag.lower() in _SELF_REFERENCING):
+            self._take(name)
             self.objects[name] = Tag(tag, name, attributes)
         elif tag in _LABEL_TAGS:
-            label = attributes.get("alias") or attributes.get("value")
+            label = attributes.get("alias") or attributes.get("value", "")
             names = [above.get("name") for above in self._open]
             place = next((place for place in reversed(range(len(names))) if names[place] in self.controls), None)
-            if label is not None and place is not None:
+            if place is not None:
                 path = (*[one for one in self._labels[place + 1 :] if one is not None], label)
                 self.paths.setdefault(str(names[place]), {})[path] = None
         self._open.append(attributes)
         self._labels.append(label)
+
+    def _take(self, name: str) -> None:
+        if name in self.controls or name in self.objects:
+            self._shared.add(name)
 
     def end(self, tag: str) -> None:
         """A tag ends."""
@@ -89,11 +97,16 @@ class _Reader:
                 self.controls.setdefault(name, Tag(answered, name, {"name": name, "toName": name}))
                 self.objects.setdefault(name, tag)
         controls = [self._offering(tag, tuple(self.paths.get(name, ()))) for name, tag in self.controls.items()]
-        return controls, list(self.objects.values())
+        return controls, [replace(tag, shares_name=name in self._shared) for name, tag in self.objects.items()]
 
-    @staticmethod
-    def _offering(tag: Tag, paths: tuple[tuple[str, ...], ...]) -> Tag:
-        return replace(tag, labels=tuple(dict.fromkeys(path[-1] for path in paths)), paths=paths)
+    def _offering(self, tag: Tag, paths: tuple[tuple[str, ...], ...]) -> Tag:
+        labels = tuple(dict.fromkeys(path[-1] for path in paths))
+        return replace(tag, labels=labels, paths=paths, shares_name=tag.name in self._shared)
+
+
+def option(attributes: Mapping[str, str], name: str, default: str = "") -> str:
+    """What an attribute says to the labelling page, which takes its name in any case (read: its editor, 1.23.2)."""
+    return {one.lower(): value for one, value in attributes.items()}.get(name.lower(), default)
 
 
 def read_tags(xml: str) -> tuple[list[Tag], list[Tag]]:

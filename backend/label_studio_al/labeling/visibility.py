@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from label_studio_al.labeling.tags import option
 from label_studio_al.runtime.errors import UnsupportedConfig
 
 # Measured on 1.23.2: a control that is hidden is not in the annotation, and a prediction's item for it is dropped.
-_ALWAYS = (None, "no-region-selected")
+_ALWAYS = ("", "no-region-selected")
 _BY_CHOICE = {"choice-selected": True, "choice-unselected": False}
 
 
@@ -40,16 +41,16 @@ def read_conditions(attributes: Iterable[Mapping[str, str]]) -> tuple[Condition,
     """
     found = []
     for own in attributes:
-        when = own.get("visibleWhen", own.get("visiblewhen"))
+        when = option(own, "visibleWhen")
         if when in _ALWAYS:
             continue
         if when not in _BY_CHOICE:
-            raise UnsupportedConfig(f"it is asked of parts of a task only (visibleWhen={str(when)[:30]!r})")
-        control = own.get("whenTagName", own.get("whentagname"))
-        if control is None:
+            raise UnsupportedConfig(f"it is asked of parts of a task only (visibleWhen={when[:30]!r})")
+        control = option(own, "whenTagName")
+        if not control:
             raise UnsupportedConfig(f"visibleWhen={when!r} must name a control (whenTagName)")
-        values = own.get("whenChoiceValue", own.get("whenchoicevalue"))
-        wanted = None if values is None else frozenset(values.split(","))
+        values = option(own, "whenChoiceValue")
+        wanted = frozenset(values.split(",")) if values else None
         found.append(Condition(control, wanted, _BY_CHOICE[when]))
     return tuple(found)
 

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from label_studio_al.labeling.tags import VARIABLE, Tag
+from label_studio_al.labeling.tags import VARIABLE, Tag, option
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import LABEL_SETS, ONE_LABEL, Coding, LabelSets, labels_of, text_of
 from label_studio_al.learning.evaluation import Evaluation, Outcome
 from label_studio_al.learning.set_evaluation import evaluate_sets
 from label_studio_al.questions.base import OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
-from label_studio_al.questions.items import ItemsQuestion, LabelQuestion, agreed, came, json_list, refuse
+from label_studio_al.questions.items import ItemsQuestion, LabelQuestion, agreed, came, check_values, json_list, refuse
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
 CHOICES = "choices"
@@ -33,7 +33,7 @@ class SingleChoice(LabelQuestion):
     @classmethod
     def reads(cls, control: Tag) -> bool:
         """Whether a control asks for one label."""
-        return control.tag == "Choices" and control.attributes.get("choice", "single") in ("single", "single-radio")
+        return control.tag == "Choices" and option(control.attributes, "choice", "single") in ("single", "single-radio")
 
     @classmethod
     def of(cls, control: Tag, object_name: str) -> SingleChoice:
@@ -81,9 +81,9 @@ class MultipleChoice(ItemsQuestion):
     @classmethod
     def of(cls, control: Tag, object_name: str) -> MultipleChoice:
         """Raises UnsupportedConfig with one sentence."""
-        if control.attributes["choice"] != "multiple":
-            named = control.attributes["choice"][:20]
-            raise UnsupportedConfig(f"<Choices> must be single or multiple choice, not choice={named!r}")
+        choice = option(control.attributes, "choice")
+        if choice != "multiple":
+            raise UnsupportedConfig(f"<Choices> must be single or multiple choice, not choice={choice[:20]!r}")
         check_choices(control)
         return cls(control.name, object_name, control.labels)
 
@@ -138,9 +138,10 @@ class MultipleChoice(ItemsQuestion):
 
 def check_choices(control: Tag) -> None:
     """Raises UnsupportedConfig unless the control offers plain labels about a whole task."""
-    if control.attributes.get("value", "").startswith("$") or any(map(VARIABLE.search, control.labels)):
+    if option(control.attributes, "value").startswith("$") or any(map(VARIABLE.search, control.labels)):
         raise UnsupportedConfig("the choices must stand in the label config, not come from the tasks")
     refuse(control, ("perRegion", "perItem", "allowNested"), "ask about the whole text with plain labels")
+    check_values(control)
     if len(control.labels) < 2:
         raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(control.labels)}")
 

@@ -166,9 +166,12 @@ def _control(control: Tag, objects: list[Tag]) -> Control:
 def _shown(control: Tag, objects: list[Tag]) -> Tag:
     """The text that a control asks about. Raises UnsupportedConfig with one sentence."""
     asked_about = [found for found in objects if found.name in control.to_name]
-    if not asked_about:
-        named = ", ".join(control.to_name) or "none"
-        raise UnsupportedConfig(f"<{control.tag}> must point to an object of the label config, not to {named}")
+    if missing := set(control.to_name).difference(found.name for found in objects):
+        named = ", ".join(name[:40] for name in control.to_name if name in missing) or "none"
+        raise UnsupportedConfig(f"<{control.tag}> must point to objects of the label config, not to {named}")
+    shared = next((tag.name for tag in (control, *asked_about) if tag.shares_name), None)
+    if shared is not None:
+        raise UnsupportedConfig(f"names must be unique, and several tags have the name {shared[:40]!r}")
     texts = [found for found in asked_about if is_text(found)]
     if not texts:
         raise UnsupportedConfig(f"no model for a <{control.tag}> about <{asked_about[0].tag}> is built in")
@@ -179,12 +182,9 @@ def _shown(control: Tag, objects: list[Tag]) -> Tag:
 
 def _check_sides(control: Tag, objects: list[Tag]) -> None:
     """Raises UnsupportedConfig where a control compares what is no text."""
-    by_name = {found.name: found for found in objects}
-    for name in control.to_name:
-        if name not in by_name:
-            raise UnsupportedConfig(f"<{control.tag}> must point to objects of the label config, not to {name}")
-        if not is_text(by_name[name]):
-            raise UnsupportedConfig(f"no model for a <{control.tag}> about <{by_name[name].tag}> is built in")
+    for shown in objects:
+        if shown.name in control.to_name and not is_text(shown):
+            raise UnsupportedConfig(f"no model for a <{control.tag}> about <{shown.tag}> is built in")
 
 
 def _content(objects: list[Tag], sides: Sequence[str]) -> Content:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from label_studio_al.labeling.tags import Tag
+from label_studio_al.labeling.tags import Tag, option
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.evaluation import Evaluation, Outcome, evaluate
 from label_studio_al.learning.predictions import top_k
@@ -90,8 +90,15 @@ def agreed(items: list[dict[str, Any]], key: str) -> object:
 def refuse(control: Tag, attributes: Sequence[str], rule: str) -> None:
     """Raises UnsupportedConfig where one of these attributes is true. rule: what must be instead."""
     for name in attributes:
-        if control.attributes.get(name, "false").lower() == "true":
+        if option(control.attributes, name).lower() == "true":
             raise UnsupportedConfig(f"<{control.tag}> must {rule}, not {name}")
+
+
+def check_values(control: Tag) -> None:
+    """Raises UnsupportedConfig where a choice, or one that it lies in, has no value: its answers say nothing."""
+    n_empty = sum(not all(name.strip() for name in path) for path in control.paths)
+    if n_empty:
+        raise UnsupportedConfig(f"every <Choice> must have a value, and {n_empty} of {len(control.paths)} have none")
 
 
 def json_list(text: str) -> list[Any] | None:

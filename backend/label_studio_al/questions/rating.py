@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from label_studio_al.labeling.tags import Tag
+from label_studio_al.labeling.tags import Tag, option
 from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.evaluation import Outcome
 from label_studio_al.learning.ordered import ORDERED, OrderedEvaluation, evaluate_ordered
@@ -41,7 +41,7 @@ class Rating(LabelQuestion):
     def of(cls, control: Tag, object_name: str) -> Rating:
         """Raises UnsupportedConfig with one sentence."""
         refuse(control, ("perRegion", "perItem"), "ask about the whole text")
-        said = control.attributes.get("maxRating", _DEFAULT_MAXIMUM)
+        said = option(control.attributes, "maxRating", _DEFAULT_MAXIMUM)
         found = _whole(said)
         if found is None or found not in _MAXIMUM:
             limits = f"{_MAXIMUM.start} to {_MAXIMUM.stop - 1}"
@@ -60,7 +60,7 @@ class Rating(LabelQuestion):
         """A whole number, whatever the scale."""
         found = _whole(value) if isinstance(value, str) else None
         if found is None:
-            raise InvalidRequest(f"must be a whole number (rating), not {came(value)}")
+            raise InvalidRequest(f"must be a whole number of stars (round decimals before), not {came(value)}")
         return str(found)
 
     def write(self, answer: Answer, confidence: float) -> list[dict[str, Any]]:

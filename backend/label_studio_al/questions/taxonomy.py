@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from label_studio_al.labeling.tags import VARIABLE, Tag
+from label_studio_al.labeling.tags import VARIABLE, Tag, option
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.evaluation import Outcome
@@ -29,10 +29,12 @@ from label_studio_al.learning.paths import (
 from label_studio_al.learning.predictions import top_k
 from label_studio_al.questions.base import OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
 from label_studio_al.questions.choices import best_sets
-from label_studio_al.questions.items import ItemsQuestion, came, json_list, refuse
+from label_studio_al.questions.items import ItemsQuestion, came, check_values, json_list, refuse
 from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 
 TAXONOMY = "taxonomy"
+# Nobody ticks more, and Python refuses to read numbers of thousands of digits.
+_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,18 @@ class Taxonomy(ItemsQuestion):
         """Raises UnsupportedConfig with one sentence."""
         attributes = control.attributes
         is_dynamic = any(VARIABLE.search(name) for path in control.paths for name in path)
-        if attributes.get("apiUrl") or attributes.get("value", "").startswith("$") or is_dynamic:
+        if option(attributes, "apiUrl") or option(attributes, "value").startswith("$") or is_dynamic:
             raise UnsupportedConfig("the paths must stand in the label config, not come from the tasks or an address")
         refuse(control, ("perRegion", "perItem", "labeling"), "ask about the whole text")
+        check_values(control)
         paths = control.paths
-        if attributes.get("leafsOnly", "false").lower() == "true":
+        if option(attributes, "leafsOnly").lower() == "true":
             inner = {path[:-1] for path in paths}
             paths = tuple(path for path in paths if path not in inner)
         if len(paths) < 2:
             raise UnsupportedConfig(f"<Taxonomy> must offer 2 paths or more, not {len(paths)}")
-        said = attributes.get("maxUsages", "")
-        at_most = int(said) if said.isdecimal() and int(said) else None
+        said = option(attributes, "maxUsages")
+        at_most = int(said) if said.isdecimal() and len(said) < _DIGITS and int(said) else None
         return cls(control.name, object_name, tuple(map(name_of, paths)), at_most)
 
     def reading(self, value: object) -> Reading:
