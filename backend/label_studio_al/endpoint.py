@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from label_studio_al.labeling import NO_ANSWER_SCORE, prediction, read_project_key, score, version_name
-from label_studio_al.learners.registry import check_settings
+from label_studio_al.learners.registry import check_project
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.model import Model
-from label_studio_al.questions import Answer, LabelConfig, parse_config
+from label_studio_al.questions import NO_OFFERS, Answer, LabelConfig
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import InvalidRequest, Overloaded, TooManyProjects, TooMuch
@@ -23,6 +24,8 @@ FIRST_VERSION = 0
 PREDICT_SECONDS = 90.0
 TASKS_AT_ONCE = 2_000
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -34,7 +37,7 @@ class Setup:
 
 
 def read_setup(body: Mapping[str, Any]) -> Setup:
-    """What the body of /setup tells. Raises InvalidRequest, UnsupportedConfig, InvalidSettings."""
+    """What the body of /setup tells. Raises InvalidRequest, InvalidSettings."""
     key = read_project_key(body.get("project"))
     logs.add(project=key)
     config = body.get("schema")
@@ -42,13 +45,20 @@ def read_setup(body: Mapping[str, Any]) -> Setup:
         raise InvalidRequest(f"schema must be the label config's XML, not {type(config).__name__}")
     # Label Studio sends null while it validates a changed connection: that must not reset anything.
     extra_params = body.get("extra_params")
-    check_settings(read_project_settings(extra_params), parse_config(config))
+    read_project_settings(extra_params)
     return Setup(key, config, extra_params)
 
 
 def register(store: Store, settings: Settings, setup: Setup, now: float) -> tuple[Project, bool]:
-    """The project after the setup, and whether something changed. Raises TooManyProjects."""
+    """The project after the setup, and whether something changed.
+
+    Raises UnsupportedConfig, InvalidSettings, TooManyProjects.
+    """
     before = store.projects.find(setup.key)
+    offers = NO_OFFERS if before is None else before.offers
+    waits = check_project(read_project_settings(setup.extra_params), setup.label_config, offers)
+    if waits:
+        log.info("project %s: %s", setup.key, waits)
     if before is None:
         _make_room(store, settings)
     project = store.projects.register(setup.key, setup.label_config, setup.extra_params, now)

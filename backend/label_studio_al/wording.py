@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from label_studio_al.learners.registry import find_learner
-from label_studio_al.questions import Control, parse_config, read_controls
+from label_studio_al.questions import NO_OFFERS, Control, parse_config, read_controls
 from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.store.activity import (
     CHECKING,
@@ -25,6 +25,7 @@ from label_studio_al.store.activity import (
     WAITING_FOR_FIRST_LABELS,
     WAITING_FOR_LABELS,
     WAITING_FOR_OTHER_LABELS,
+    WAITING_FOR_TASKS,
     WAITING_FOR_THE_NEXT_TRY,
     WRITING_SETTINGS,
     Activity,
@@ -49,6 +50,7 @@ _ACTIVITIES: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
         f"waiting for a second label: all {of['n']} labelled tasks are {of['label']!r}"
     ),
     WAITING_FOR_OTHER_LABELS: lambda of: f"waiting for labels: the model needs {of['missing']}",
+    WAITING_FOR_TASKS: "waiting for tasks, which say what is offered",
     WAITING_FOR_A_CHANGE: "waiting for a change",
     WAITING_FOR_THE_NEXT_TRY: "waiting for the next try",
 }
@@ -60,26 +62,29 @@ def activity_sentence(activity: Activity) -> str:
     return found if isinstance(found, str) else found(activity.of)
 
 
-def controls_of(label_config: str) -> Sequence[Control]:
-    """What becomes of each control of a label config; of none where it is no label config."""
+def controls_of(label_config: str, offers: str = NO_OFFERS) -> Sequence[Control]:
+    """What becomes of each control of a label config; of none where it is no label config.
+
+    offers: what the project's tasks offer (see questions.offers).
+    """
     try:
-        return read_controls(label_config)
+        return read_controls(label_config, offers)
     except UnsupportedConfig:
         return ()
 
 
-def fields_of(label_config: str) -> list[str]:
-    """The fields of a task that are read; none where nothing is learned."""
+def fields_of(label_config: str, offers: str = NO_OFFERS) -> list[str]:
+    """The fields of a task that are read; none where nothing is learned. offers: as of `controls_of`."""
     try:
-        return list(parse_config(label_config).content.fields)
+        return list(parse_config(label_config, offers).content.fields)
     except UnsupportedConfig:
         return []
 
 
-def config_lines(label_config: str) -> list[str]:
-    """What becomes of each control, and what is read of a task."""
-    fields = fields_of(label_config)
-    lines = [control_sentence(control) for control in controls_of(label_config)]
+def config_lines(label_config: str, offers: str = NO_OFFERS) -> list[str]:
+    """What becomes of each control, and what is read of a task. offers: as of `controls_of`."""
+    fields = fields_of(label_config, offers)
+    lines = [control_sentence(control) for control in controls_of(label_config, offers)]
     return [*lines, f"reads: {', '.join(fields)}"] if fields else lines
 
 

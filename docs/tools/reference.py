@@ -15,11 +15,12 @@ from pydantic.fields import FieldInfo
 
 from label_studio_al.runtime.settings import ProjectSettings, Settings
 from label_studio_al.web.openapi import PATHS, SCHEMAS
-from tests.support.templates import OUTCOMES
+from tests.support.templates import OFFERED, OUTCOMES
 
 DOCS = Path(__file__).parents[1]
 # So many names are not listed in a cell: the meaning says where they stand.
 MANY = 8
+_IF_OFFERED = ", if all tasks offer the same choices"
 MADE = "<!-- Made by `make reference` from {}: change that. -->"
 
 _SETTINGS = """\
@@ -91,10 +92,8 @@ def api_page() -> str:
 def projects_page() -> str:
     """docs/projects.md."""
     made = MADE.format("docs/tools/reference.py and tests/support/templates.py")
-    rows = [
-        f"| {name} | {', '.join(f'`{control}`' for control in controls) or 'nothing yet'} |"
-        for name, controls in OUTCOMES.items()
-    ]
+    cells = {name: ", ".join(f"`{control}`" for control in controls) for name, controls in OUTCOMES.items()}
+    rows = [f"| {name} | {cell or 'nothing yet'}{_IF_OFFERED * (name in OFFERED)} |" for name, cell in cells.items()]
     n_learned = sum(map(bool, OUTCOMES.values()))
     template = Path(__file__).with_name("projects.txt").read_text(encoding="utf-8")
     return template.format(made=made, rows="\n".join(rows), n=len(OUTCOMES), n_learned=n_learned)

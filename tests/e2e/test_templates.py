@@ -12,19 +12,28 @@ import yaml
 from playwright.sync_api import Browser
 
 from label_studio_al.cli.local import LocalLabelStudio, environment_path
-from label_studio_al.questions import LabelConfig, Question, parse_config, read_controls
+from label_studio_al.questions import (
+    LabelConfig,
+    Offer,
+    Question,
+    awaited_fields,
+    parse_config,
+    read_controls,
+    write_offers,
+)
 from label_studio_al.runtime.errors import InvalidRequest
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.labelling_page import LabellingPage
 from tests.support.studio import Annotator, until
-from tests.support.templates import OUTCOMES
+from tests.support.templates import OFFERED, OUTCOMES
 
 pytestmark = pytest.mark.e2e
 
 N_MORE, N_LABELLED = 20, 10
 LEARNED = [name for name, controls in OUTCOMES.items() if controls]
-# One of each kind: a taxonomy, stars, two questions, a dialogue, eleven questions with round buttons, a table.
+# One of each kind: a taxonomy, stars, two questions, a dialogue, eleven questions with round buttons, a table, choices
+# that come from the tasks.
 SHOWN = [
     "natural-language-processing/taxonomy",
     "generative-ai/response-grading",
@@ -32,6 +41,7 @@ SHOWN = [
     "conversational-ai/intent-classification-and-slot-filling",
     "generative-ai/chatbot-assessment",
     "structured-data-parsing/tabular-data",
+    "ranking-and-scoring/text-to-image",
 ]
 
 
@@ -39,6 +49,7 @@ SHOWN = [
 class Made:
     """A template's project. sample: the task that Label Studio made of the template; more: the others, ascending."""
 
+    config: LabelConfig
     project_id: int
     sample: int
     more: list[int]
@@ -59,11 +70,12 @@ def _read(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_outcome_of_each_template_is_as_said(templates: dict[str, str]) -> None:
-    learned = {
-        name: tuple(control.name for control in read_controls(config) if control.question is not None)
+    may_be_learned = {
+        name: tuple(one.name for one in read_controls(config) if one.question is not None or one.awaits)
         for name, config in templates.items()
     }
-    assert learned == OUTCOMES
+    assert may_be_learned == OUTCOMES
+    assert tuple(name for name, config in templates.items() if awaited_fields(config)) == OFFERED
     for config in templates.values():
         for control in read_controls(config):
             assert (control.question is None) == bool(control.reason)
@@ -83,8 +95,9 @@ def projects(admin: Annotator, backend: BackendProcess, templates: dict[str, str
 
 def _make(admin: Annotator, title: str, xml: str) -> Made:
     project_id = int(admin.call("POST", "/api/projects/", {"title": title, "label_config": xml})["id"])
-    path, config = f"/api/projects/{project_id}", parse_config(xml)
+    path = f"/api/projects/{project_id}"
     sample = admin.call("POST", f"{path}/sample-task/", {"label_config": xml})["sample_task"]
+    config = _parsed(xml, sample)
     texts = [f"the {('engine', 'cat')[_which(n)]} number {n}" for n in range(N_MORE)]
     more = [
         {field: _with(text, value) if field in config.content.fields else value for field, value in sample.items()}
@@ -94,7 +107,15 @@ def _make(admin: Annotator, title: str, xml: str) -> Made:
     first, *others = sorted(admin.task_ids(project_id))
     for n, task_id in enumerate(others[:N_LABELLED]):
         admin.call("POST", f"/api/tasks/{task_id}/annotations/", {"result": _result(config, _which(n))})
-    return Made(project_id, first, others)
+    return Made(config, project_id, first, others)
+
+
+def _parsed(xml: str, task: Mapping[str, Any]) -> LabelConfig:
+    """What is asked where all tasks offer what this one does."""
+    offers = {field: Offer(field) for field in awaited_fields(xml)}
+    for offer in offers.values():
+        offer.tell(0, task)
+    return parse_config(xml, write_offers(offers))
 
 
 def _which(n: int) -> int:
@@ -125,7 +146,7 @@ def _answer(question: Question, which: int) -> str:
 
 
 def test_every_template_about_texts_has_a_live_loop(
-    admin: Annotator, backend: BackendProcess, templates: dict[str, str], projects: dict[str, Made]
+    admin: Annotator, backend: BackendProcess, projects: dict[str, Made]
 ) -> None:
     for name, made in projects.items():
         state = backend.project(made.project_id)
@@ -136,7 +157,7 @@ def test_every_template_about_texts_has_a_live_loop(
         result = _prediction(admin, made, task_id)
         filled_in = {item["from_name"] for item in result}
         assert filled_in <= set(OUTCOMES[name]), name
-        config = parse_config(templates[name])
+        config = made.config
         # A question whose answer may be none of its labels writes nothing for that.
         assert filled_in or not config.questions[0].coding.has_one_class, name
         saved = admin.call("POST", f"/api/tasks/{task_id}/annotations/", {"result": result})

@@ -1,10 +1,12 @@
 """What becomes of Label Studio's own annotation templates: by template, the controls that are learned.
 
-Of the 69 templates of Label Studio 1.23.2, without the six of its Enterprise edition.
+Of the 69 templates of Label Studio 1.23.2, without the six of its Enterprise edition. OFFERED: those whose choices come
+from the tasks, which are learned if all tasks offer the same.
 """
 
 from __future__ import annotations
 
+OFFERED = ("ranking-and-scoring/text-to-image",)
 OUTCOMES: dict[str, tuple[str, ...]] = {
     "audio-speech-processing/automatic-speech-recognition": (),
     "audio-speech-processing/automatic-speech-recognition-using-segments": (),
@@ -67,7 +69,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "ranking-and-scoring/pairwise-classification": ("pw",),
     "ranking-and-scoring/pairwise-regression": (),
     "ranking-and-scoring/serp-ranking": ("relevance", "confidence"),
-    "ranking-and-scoring/text-to-image": (),
+    "ranking-and-scoring/text-to-image": ("images",),
     "structured-data-parsing/freeform-metadata": (),
     "structured-data-parsing/html-entity-recognition": (),
     "structured-data-parsing/pdf-classification": (),

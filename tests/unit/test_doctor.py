@@ -333,6 +333,11 @@ def free_text(ward: Ward) -> None:
     ward.project.label_config = '<View><Text name="t" value="$text"/><TextArea name="a" toName="t"/></View>'
 
 
+def from_tasks(ward: Ward) -> None:
+    choices = '<Choices name="topic" toName="text" value="$options"/>'
+    ward.project.label_config = f'<View><Text name="text" value="$text"/>{choices}</View>'
+
+
 def no_labels(ward: Ward) -> None:
     ward.project.annotations.clear()
 
@@ -405,6 +410,8 @@ SAID = [
     (recreated, "project", FAILURE, "created at another time"),
     (no_right, "rights", FAILURE, "give them the right to change the project"),
     (free_text, "label config", FAILURE, "a, because no model for <TextArea> is built in"),
+    (from_tasks, "label config", WARNING, "waits for tasks: topic, because its choices come from the tasks"),
+    (from_tasks, "labels", WARNING, "waits for tasks"),
     (no_labels, "labels", WARNING, "nobody has labelled a task yet: the first model needs 5 labels"),
     (foreign_labels, "labels", FAILURE, "none of 10 annotations teaches; 0 annotations are skips, 10 hold no label"),
     (one_kind, "labels", WARNING, "a model needs 5 labelled tasks of at least 2 kinds, there are 10 of 1"),

@@ -106,7 +106,12 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
             about_text(f'<Choices name="topic" toName="text" choice="several">{A_OR_B}</Choices>'),
             "must be single or multiple choice, not choice='several'",
         ),
-        (about_text('<Choices name="topic" toName="text" value="$options"/>'), "must stand in the label config"),
+        (about_text('<Choices name="topic" toName="text" value="$options"/>'), "waits for tasks: topic, because"),
+        (about_text('<Choices name="topic" toName="text" value="$a-b"/>'), "must name one field of the tasks"),
+        (
+            about_text('<Choices name="topic" toName="text" value="$options" allownested="true"/>'),
+            "with plain labels, not allowNested",
+        ),
         (config_xml(("A",)), "must offer 2 labels or more, not 1"),
         (config_xml(("A", "A")), "must offer 2 labels or more, not 1"),
         (

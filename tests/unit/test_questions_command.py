@@ -87,3 +87,10 @@ def test_missing_file_is_said(tmp_path: Path) -> None:
 def test_standard_input_is_read() -> None:
     done = CliRunner().invoke(main, ["questions", "-"], input=BESIDE)
     assert (done.exit_code, len(done.stdout.splitlines())) == (0, 3)
+
+
+def test_choices_that_come_from_the_tasks_are_said(tmp_path: Path) -> None:
+    choices = '<Choices name="topic" toName="text" value="$options"/>'
+    done = questions(tmp_path, f'<View><Text name="text" value="$text"/>{choices}</View>')
+    reason = "its choices come from the tasks ('options'): learned if all offer the same"
+    assert (done.exit_code, done.stdout) == (1, f"topic: left to people, because {reason}\n")

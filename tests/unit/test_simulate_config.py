@@ -358,6 +358,15 @@ def test_refused_config_is_refused_as_connect_refuses_it(tmp_path: Path, content
     assert not (tmp_path / "new").exists()
 
 
+def test_choices_that_come_from_the_tasks_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.xml"
+    choices = '<Choices name="topic" toName="body" value="$options"/>'
+    path.write_text(f'<View><Text name="body" value="$body"/>{choices}</View>')
+    result = simulate(write_csv(tmp_path / "a.csv", one_label_rows()), tmp_path / "new", "--config", path)
+    assert result.exit_code == 1
+    assert result.output == f"Error: {path}: the choices must stand in the label config, not come from the tasks\n"
+
+
 def test_config_that_is_no_file_is_a_sentence(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", one_label_rows())
     for config in (tmp_path / "none.xml", tmp_path):

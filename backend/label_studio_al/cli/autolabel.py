@@ -20,7 +20,7 @@ from label_studio_al.learners.published import Models
 from label_studio_al.learning.guarantee import DELTA, MAX_ERROR
 from label_studio_al.pool.fitting import PoolMeans
 from label_studio_al.pool.tasks import Pool
-from label_studio_al.questions import LabelConfig, parse_config
+from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import InvalidSettings, NotPossible, PlanOutdated, TurnRunning, UnknownProject
@@ -77,7 +77,7 @@ class _Parts:
     @property
     def config(self) -> LabelConfig:
         """What the project asks."""
-        return parse_config(self.project.label_config)
+        return self.project.config
 
     def case(self, goal: _Goal) -> Case:
         """The project as it stands, and the goal."""

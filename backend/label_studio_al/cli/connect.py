@@ -14,8 +14,7 @@ import httpx
 
 from label_studio_al.cli.progress import Bar
 from label_studio_al.examples import example_config, example_tasks
-from label_studio_al.learners.registry import check_settings
-from label_studio_al.questions import parse_config
+from label_studio_al.learners.registry import check_project
 from label_studio_al.runtime.errors import InvalidSettings, StudioError, StudioRefused
 from label_studio_al.runtime.logs import on_one_line
 from label_studio_al.runtime.redaction import hide
@@ -95,7 +94,7 @@ def connect_project(
     studio = _open_studio(settings)
     wanted = read_project_settings(extra_params)
     project = studio.projects.get(project_id)
-    check_settings(wanted, parse_config(project.label_config))
+    check_project(wanted, project.label_config)
     say(f'Project {project_id} "{on_one_line(project.title)}" of {settings.label_studio_url}')
     for line in config_lines(project.label_config):
         say(f"  {on_one_line(line)}")

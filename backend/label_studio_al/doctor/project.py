@@ -10,8 +10,8 @@ from functools import partial
 from label_studio_al.doctor.findings import Finding, failure, ok, skipped, warning
 from label_studio_al.doctor.setup import ProjectLook, Setup
 from label_studio_al.labeling import ACTIONS, project_id_of
-from label_studio_al.questions import answers, parse_config
-from label_studio_al.runtime.errors import AddressRefused, StudioRefused, TurnRunning, UnknownProject
+from label_studio_al.questions import NO_OFFERS, answers, parse_config
+from label_studio_al.runtime.errors import AddressRefused, AwaitsTasks, StudioRefused, TurnRunning, UnknownProject
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.studio.connections import Connection
 from label_studio_al.studio.projects import SAMPLING
@@ -55,13 +55,24 @@ def rights(look: ProjectLook) -> Finding:
 
 def config(look: ProjectLook) -> Finding:
     """What of the label config is learned. Raises UnsupportedConfig where nothing is."""
-    parse_config(look.theirs.label_config)
-    return ok("; ".join(config_lines(look.theirs.label_config)))
+    offers = _offers(look)
+    try:
+        parse_config(look.theirs.label_config, offers)
+    except AwaitsTasks as exc:
+        return warning(f"{exc}. Import tasks, and let a turn read them")
+    return ok("; ".join(config_lines(look.theirs.label_config, offers)))
+
+
+def _offers(look: ProjectLook) -> str:
+    return NO_OFFERS if look.ours is None else look.ours.offers
 
 
 def labels(look: ProjectLook) -> Finding:
     """What of the annotations teaches."""
-    config = parse_config(look.theirs.label_config)
+    try:
+        config = parse_config(look.theirs.label_config, _offers(look))
+    except AwaitsTasks as exc:
+        return warning(str(exc))
     annotations = look.setup.studio.tasks.annotations(look.id)
     by_question = answers(annotations, config)
     # The question with the most answers is the nearest to a model.

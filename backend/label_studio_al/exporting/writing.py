@@ -23,7 +23,7 @@ from label_studio_al.exporting.tables import Row, open_table
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.model import QuestionModel
 from label_studio_al.learning.rows import blocks
-from label_studio_al.questions import LabelConfig, Question, answers, parse_config
+from label_studio_al.questions import LabelConfig, Question, answers
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.store import Project, Signer, Store, Version, VersionQuestion
@@ -88,7 +88,7 @@ def read_current(store: Store, signer: Signer, key: str, name: str | None = None
         if version is not None and model is not None:
             break
         # A turn has replaced the version meanwhile: the next one is there.
-    config = parse_config(project.label_config)
+    config = project.config
     question = config.only(name).question
     asked = version.questions.get(question.name)
     if asked is None or asked.fingerprint != question.fingerprint:

@@ -77,7 +77,7 @@ class Hosted:
             project = self._store.projects.get(key)
             version, model = self._current(project)
             xml = body.get("label_config")
-            config = parse_config(xml if isinstance(xml, str) else project.label_config)
+            config = parse_config(xml, project.offers) if isinstance(xml, str) else project.config
             current = Current(config, version, model, self._store.automation.checks(key))
             return answer(self._store, self._clock, current, tasks)
 

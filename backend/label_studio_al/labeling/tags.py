@@ -24,7 +24,8 @@ class Tag:
     """A control or an object of a label config. labels: what a control offers, each once; "" without a value.
 
     paths: the same with the labels that each lies in, the outermost first. around: the attributes of the tags that the
-    control lies in, the outermost first. shares_name: whether another control or object has its name, too.
+    control lies in, the outermost first. shares_name: whether another control or object has its name, too. offered: the
+    labels that all tasks offer besides, or why there are none; None where no task is read.
     """
 
     tag: str
@@ -34,11 +35,18 @@ class Tag:
     paths: tuple[tuple[str, ...], ...] = ()
     around: tuple[Mapping[str, str], ...] = ()
     shares_name: bool = False
+    offered: tuple[str, ...] | str | None = None
 
     @property
     def to_name(self) -> list[str]:
         """Names of the objects that a control asks about."""
         return self.attributes.get("toName", "").split(",")
+
+    @property
+    def field(self) -> str | None:
+        """The field of a task that holds what a control offers (value="$options"); None where none does."""
+        value = self.attributes.get("value", "")
+        return value[1:] if VARIABLE.fullmatch(value) else None
 
     @property
     def value(self) -> str:

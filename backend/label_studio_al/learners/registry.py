@@ -7,8 +7,8 @@ from label_studio_al.learners.linear import Linear
 from label_studio_al.learning.asking import AUTO
 from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.strategies import pick
-from label_studio_al.questions import LabelConfig
-from label_studio_al.runtime.errors import InvalidSettings, NotPossible
+from label_studio_al.questions import NO_OFFERS, LabelConfig, parse_config
+from label_studio_al.runtime.errors import AwaitsTasks, InvalidSettings, NotPossible
 from label_studio_al.runtime.settings import ProjectSettings
 
 # The first that serves a question is taken.
@@ -30,6 +30,18 @@ def check_settings(settings: ProjectSettings, config: LabelConfig) -> None:
             raise InvalidSettings(f"questions: the label config asks {', '.join(config.names)!a}, not {name[:60]!a}")
     for question in config.questions:
         check_strategy(settings.strategy, question.coding)
+
+
+def check_project(settings: ProjectSettings, label_config: str, offers: str = NO_OFFERS) -> str:
+    """As `check_settings`, of what the label config asks. Gives what that waits for, a sentence; mostly nothing.
+
+    offers: what the project's tasks offer (see questions.offers). Raises UnsupportedConfig, too.
+    """
+    try:
+        check_settings(settings, parse_config(label_config, offers))
+    except AwaitsTasks as exc:
+        return str(exc)
+    return ""
 
 
 def check_strategy(strategy: str, coding: Coding) -> None:

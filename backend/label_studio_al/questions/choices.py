@@ -15,7 +15,7 @@ from label_studio_al.learning.evaluation import Evaluation, Outcome
 from label_studio_al.learning.set_evaluation import evaluate_sets
 from label_studio_al.questions.base import OTHER_TYPE, UNKNOWN_LABEL, Answer, Reading
 from label_studio_al.questions.items import ItemsQuestion, LabelQuestion, agreed, came, check_values, json_list, refuse
-from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
+from label_studio_al.runtime.errors import AwaitsTasks, InvalidRequest, UnsupportedConfig
 
 CHOICES = "choices"
 
@@ -38,8 +38,7 @@ class SingleChoice(LabelQuestion):
     @classmethod
     def of(cls, control: Tag, object_name: str) -> SingleChoice:
         """Raises UnsupportedConfig with one sentence."""
-        check_choices(control)
-        return cls(control.name, object_name, control.labels)
+        return cls(control.name, object_name, choices_offered(control))
 
     def reading(self, value: object) -> Reading:
         """The one choice."""
@@ -84,8 +83,7 @@ class MultipleChoice(ItemsQuestion):
         choice = option(control.attributes, "choice")
         if choice != "multiple":
             raise UnsupportedConfig(f"<Choices> must be single or multiple choice, not choice={choice[:20]!r}")
-        check_choices(control)
-        return cls(control.name, object_name, control.labels)
+        return cls(control.name, object_name, choices_offered(control))
 
     def read(self, result: object) -> Reading:
         """As of all questions; an empty result is the answer that no label applies.
@@ -136,14 +134,27 @@ class MultipleChoice(ItemsQuestion):
         return ", ".join(labels_of(answer)) or "none of them"
 
 
-def check_choices(control: Tag) -> None:
-    """Raises UnsupportedConfig unless the control offers plain labels about a whole task."""
-    if option(control.attributes, "value").startswith("$") or any(map(VARIABLE.search, control.labels)):
-        raise UnsupportedConfig("the choices must stand in the label config, not come from the tasks")
+def choices_offered(control: Tag) -> tuple[str, ...]:
+    """The labels that a control offers, the tasks' after the label config's.
+
+    Raises UnsupportedConfig unless they are plain and about a whole task, AwaitsTasks where the tasks are to be read.
+    """
     refuse(control, ("perRegion", "perItem", "allowNested"), "ask about the whole text with plain labels")
+    if any(map(VARIABLE.search, control.labels)):
+        raise UnsupportedConfig("the choices must stand in the label config as they are")
     check_values(control)
-    if len(control.labels) < 2:
-        raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(control.labels)}")
+    labels, value = control.labels, option(control.attributes, "value")
+    if value.startswith("$"):
+        if control.field is None:
+            raise UnsupportedConfig(f'<Choices> must name one field of the tasks (value="$field"), not {value[:60]!r}')
+        if control.offered is None:
+            raise AwaitsTasks(f"its choices come from the tasks ({control.field!a}): learned if all offer the same")
+        if isinstance(control.offered, str):
+            raise UnsupportedConfig(control.offered)
+        labels = tuple(dict.fromkeys((*labels, *control.offered)))
+    if len(labels) < 2:
+        raise UnsupportedConfig(f"<Choices> must offer 2 labels or more, not {len(labels)}")
+    return labels
 
 
 def best_sets(

@@ -12,8 +12,9 @@ from label_studio_al.labeling.content import Content, is_text, read_part
 from label_studio_al.labeling.tags import Tag, read_tags
 from label_studio_al.labeling.visibility import Condition, read_conditions
 from label_studio_al.questions.base import NOT_ANSWERED, Answer, Question, Reading
+from label_studio_al.questions.offers import NO_OFFERS, read_offers
 from label_studio_al.questions.registry import find_kind
-from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
+from label_studio_al.runtime.errors import AwaitsTasks, InvalidRequest, UnsupportedConfig
 
 # As many projects as a status page may have.
 CACHED_CONFIGS = 2_048
@@ -23,12 +24,16 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a label config, and what becomes of it: the question that it asks, or why that is not learned."""
+    """A control of a label config, and what becomes of it: the question that it asks, or why that is not learned.
+
+    awaits: the field of the tasks that says what it offers, of a control that may be learned once they are read.
+    """
 
     name: str
     tag: str
     question: Question | None = None
     reason: str = ""
+    awaits: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,16 @@ class LabelConfig:
 
 
 @lru_cache(maxsize=CACHED_CONFIGS)
-def read_controls(xml: str) -> tuple[Control, ...]:
-    """What becomes of each control of a label config, in its order. Raises UnsupportedConfig if it is none."""
+def read_controls(xml: str, offers: str = NO_OFFERS) -> tuple[Control, ...]:
+    """What becomes of each control of a label config, in its order. Raises UnsupportedConfig if it is none.
+
+    offers: what the project's tasks offer (see questions.offers).
+    """
     controls, objects = read_tags(xml)
+    offered = read_offers(offers)
     found, sides = [], None
     for control in controls:
-        made = _control(control, objects)
+        made = _control(replace(control, offered=offered.get(control.field or "")), objects)
         if made.question is not None and made.question.coding.of_sides:
             sides = sides or control.to_name
             if control.to_name != sides:
@@ -130,14 +139,19 @@ def read_controls(xml: str) -> tuple[Control, ...]:
 
 
 @lru_cache(maxsize=CACHED_CONFIGS)
-def parse_config(xml: str) -> LabelConfig:
-    """The questions that a label config asks. Raises UnsupportedConfig with one sentence if none can be learned."""
-    found = read_controls(xml)
+def parse_config(xml: str, offers: str = NO_OFFERS) -> LabelConfig:
+    """The questions that a label config asks. Raises UnsupportedConfig with one sentence if none can be learned.
+
+    offers: as of `read_controls`. Raises AwaitsTasks where one may be learned once tasks are read.
+    """
+    found = read_controls(xml, offers)
     if not found:
         raise UnsupportedConfig("the label config has no control, such as <Choices>")
     learned = [control for control in found if control.question is not None]
     if not learned:
         reasons = "; ".join(f"{control.name}, because {control.reason}" for control in found[:_SHOWN])
+        if any(control.awaits for control in found):
+            raise AwaitsTasks(f"the label config waits for tasks: {reasons}")
         raise UnsupportedConfig(f"nothing of the label config can be learned: {reasons}")
     controls, objects = read_tags(xml)
     questions = tuple(control.question for control in learned if control.question is not None)
@@ -150,6 +164,14 @@ def parse_config(xml: str) -> LabelConfig:
     return LabelConfig(questions, _content(objects, sides), others, tuple(one for one in conditions if one[1]))
 
 
+def awaited_fields(xml: str) -> list[str]:
+    """The fields of the tasks that say what a label config offers; none where it is no label config."""
+    try:
+        return list(dict.fromkeys(control.awaits for control in read_controls(xml) if control.awaits))
+    except UnsupportedConfig:
+        return []
+
+
 def _control(control: Tag, objects: list[Tag]) -> Control:
     try:
         kind = find_kind(control)
@@ -159,6 +181,8 @@ def _control(control: Tag, objects: list[Tag]) -> Control:
         if question.coding.of_sides:
             _check_sides(control, objects)
         return Control(control.name, control.tag, question)
+    except AwaitsTasks as exc:
+        return Control(control.name, control.tag, reason=str(exc), awaits=control.field)
     except UnsupportedConfig as exc:
         return Control(control.name, control.tag, reason=str(exc))
 

@@ -3,6 +3,7 @@
 BackendError
 ├── InvalidRequest          what came is not what the protocol asks for
 │   ├── UnsupportedConfig   the label config has nothing that can be learned
+│   │   └── AwaitsTasks     the tasks say what can be learned, and none is read yet
 │   └── InvalidSettings     an environment variable or an extra param is wrong
 ├── TooMuch                 a request is larger than a limit
 ├── TooManyProjects         too many projects use this backend
@@ -60,6 +61,10 @@ class UnsupportedConfig(InvalidRequest):
     """Use a label config with a control that is learned (label-studio-al questions says which)."""
 
     status = 422
+
+
+class AwaitsTasks(UnsupportedConfig):
+    """Import tasks: what the label config offers comes from them."""
 
 
 class InvalidSettings(InvalidRequest):

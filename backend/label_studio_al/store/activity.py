@@ -23,6 +23,7 @@ WAITING_FOR_LABELS = "waiting_for_labels"
 WAITING_FOR_FIRST_LABELS = "waiting_for_first_labels"
 WAITING_FOR_A_SECOND_LABEL = "waiting_for_a_second_label"
 WAITING_FOR_OTHER_LABELS = "waiting_for_other_labels"
+WAITING_FOR_TASKS = "waiting_for_tasks"
 WAITING_FOR_A_CHANGE = "waiting_for_a_change"
 WAITING_FOR_THE_NEXT_TRY = "waiting_for_the_next_try"
 

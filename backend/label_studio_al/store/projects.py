@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.errors import UnknownProject
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.runtime.waking import tell_at_commit
@@ -52,6 +53,7 @@ class Project(Standing):
 
     title: str | None
     label_config: str
+    offers: str
     extra_params: dict[str, Any]
     changed_through: str | None
     compared_at: float | None
@@ -74,6 +76,11 @@ class Project(Standing):
     unreachable_since: float | None
     n_failures: int
     wanted_params: dict[str, Any] | None
+
+    @property
+    def config(self) -> LabelConfig:
+        """What is asked. Raises UnsupportedConfig, AwaitsTasks."""
+        return parse_config(self.label_config, self.offers)
 
     @property
     def is_confirmed(self) -> bool:
@@ -319,6 +326,10 @@ class Projects(Part):
             n_fresh=content.n_fresh,
             n_due=content.n_due,
         )
+
+    def note_offers(self, key: str, offers: str) -> None:
+        """Say what the tasks offer (see questions.offers)."""
+        self._note(key, offers=offers)
 
     def note_fresh(self, key: str, n_fresh: int, n_due: int) -> None:
         """Say the same of another version (see Content)."""

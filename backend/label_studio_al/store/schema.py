@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from label_studio_al.questions import NO_OFFERS
 from label_studio_al.store.activity import STARTING, Activity
 
 metadata = sa.MetaData()
@@ -20,6 +21,8 @@ projects = sa.Table(
     # As Label Studio's API gave it; none without a token.
     sa.Column("title", sa.Text),
     sa.Column("label_config", sa.Text, nullable=False),
+    # What all tasks offer where the label config leaves it to them, by field (questions/offers.py).
+    sa.Column("offers", sa.Text, nullable=False, server_default=NO_OFFERS),
     sa.Column("extra_params", sa.Text, nullable=False, default="{}"),
     sa.Column("revision", sa.BigInteger, nullable=False, default=0),
     sa.Column("seen_revision", sa.BigInteger, nullable=False, default=-1),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from label_studio_al.pool.tasks import Pool, PoolChanges
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.counting import Counts
 from label_studio_al.runtime.errors import StudioUnreachable
@@ -37,6 +38,18 @@ class Accounts:
             self._counts.observe("label_studio_al_queue_delay_seconds", delay)
         self.heard_at[project.key] = project.heard_at
         return progress
+
+    def show_features(self, project: Project, pool: Pool, changes: PoolChanges) -> None:
+        """Say how many texts are features; once all are, nothing."""
+        if changes.is_complete:
+            if project.progress is not None:
+                self._store.projects.hide_progress(project.key)
+            return
+        shown = project.progress or {}
+        # Counted once: that takes a tenth of a second for a million.
+        is_counted = shown.get("what") == "features"
+        total = shown["total"] if is_counted else self._store.tasks.counts(project.key)["tasks"]
+        self._store.projects.show_progress(project.key, "features", pool.n_tasks, total)
 
     @contextmanager
     def step(self, key: str, progress: Progress, name: str, activity: Activity | None = None) -> Iterator[None]:

@@ -18,11 +18,11 @@ from label_studio_al.learners.published import Models
 from label_studio_al.learners.registry import check_settings
 from label_studio_al.learning.model import Model, Trained
 from label_studio_al.learning.types import Array
-from label_studio_al.pool.tasks import Pool, PoolChanges
-from label_studio_al.questions import UNREAD, LabelConfig, label_counts, parse_config
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import UNREAD, LabelConfig, label_counts
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.database import UNAVAILABLE
-from label_studio_al.runtime.errors import ArtifactRejected, TurnOvertaken
+from label_studio_al.runtime.errors import ArtifactRejected, AwaitsTasks, TurnOvertaken
 from label_studio_al.runtime.memory import give_back, let_go_of_files
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.store import NewVersion, Project, Version, VersionQuestion, model_kind
@@ -32,6 +32,7 @@ from label_studio_al.store.activity import (
     RANKING,
     READING,
     TRAINING,
+    WAITING_FOR_TASKS,
     Activity,
 )
 from label_studio_al.store.projects import Content
@@ -41,6 +42,7 @@ from label_studio_al.turns.choosing import TopUp, first_window
 from label_studio_al.turns.labels import Labels
 from label_studio_al.turns.means import Means
 from label_studio_al.turns.measuring import Measured, keep_predictions, measure
+from label_studio_al.turns.offers import Offers
 from label_studio_al.turns.policy import (
     fresh_and_due,
     is_trainable,
@@ -73,6 +75,7 @@ class Loop:
         self._computing = means.computing
         self._models = Models(store, means.signer)
         self._training = Training(store)
+        self._offers = Offers(store)
         self._accounts = Accounts(store, means.clock, means.counts)
         self._studio_side = None if studio is None else StudioSide(means, studio, self._accounts)
         self._publishing = None if self._studio_side is None else self._studio_side.publishing
@@ -104,6 +107,7 @@ class Loop:
             if project.is_parked:
                 self._store.projects.note_unfinished(key, 0)
                 return progress.is_complete
+            project = self._offers.refresh(project)
             if self._studio_side is not None:
                 self._studio_side.write_settings(project, progress)
             # Unless Label Studio was asked what changed, and nothing did.
@@ -149,6 +153,7 @@ class Loop:
             for key in kept.keys() - keys:
                 del kept[key]
         self._training.forget_all_but(keys)
+        self._offers.forget_all_but(keys)
         self._models.forget(keys)
 
     def _check_endings(self, project: Project) -> None:
@@ -169,7 +174,10 @@ class Loop:
         if project.compared_at is None and self._studio is not None:
             # Which texts there are decides on the features: nothing is trained on the first half of a pool.
             return Activity(READING)
-        subject = self._look(project, progress, until)
+        try:
+            subject = self._look(project, progress, until)
+        except AwaitsTasks:
+            return Activity(WAITING_FOR_TASKS)
         if subject is None:
             return Activity(FITTING)
         version = self._publish_if_due(subject, progress)
@@ -188,7 +196,7 @@ class Loop:
     def _look(self, project: Project, progress: Progress, until: float) -> Subject | None:
         """What the turn is about; None while the first texts are being turned into features."""
         key = project.key
-        config, settings = parse_config(project.label_config), read_project_settings(project.extra_params)
+        config, settings = project.config, read_project_settings(project.extra_params)
         check_settings(settings, config)
         is_first = project.version_id is None
         with self._accounts.step(key, progress, "features", Activity(FITTING) if is_first else None):
@@ -196,7 +204,7 @@ class Loop:
             changes = pool.refresh(until)
             progress.is_complete &= changes.is_complete
             self._models.know(key, pool.features_id, pool.features)
-            self._show_features(project, pool, changes)
+            self._accounts.show_features(project, pool, changes)
         if not changes.is_complete and is_first:
             return None
         with self._accounts.step(key, progress, "labels"):
@@ -345,18 +353,6 @@ class Loop:
             pool = Pool(key, config, self._means.of_pools())
             self._pools[key] = pool
         return pool
-
-    def _show_features(self, project: Project, pool: Pool, changes: PoolChanges) -> None:
-        """Say how many texts are features; once all are, nothing."""
-        if changes.is_complete:
-            if project.progress is not None:
-                self._store.projects.hide_progress(project.key)
-            return
-        shown = project.progress or {}
-        # Counted once: that takes a tenth of a second for a million.
-        is_counted = shown.get("what") == "features"
-        total = shown["total"] if is_counted else self._store.tasks.counts(project.key)["tasks"]
-        self._store.projects.show_progress(project.key, "features", pool.n_tasks, total)
 
 
 def _label_counts(subject: Subject) -> dict[str, dict[str, int]]:

@@ -11,9 +11,8 @@ from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
 from label_studio_al.labeling import read_project_key
-from label_studio_al.learners.registry import check_settings
+from label_studio_al.learners.registry import check_project
 from label_studio_al.learning.texts import readable
-from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import (
     BackendError,
     InvalidRequest,
@@ -128,7 +127,7 @@ def settings(key: str) -> ResponseReturnValue:
         )
     sent = {name: value for name, value in request.form.items() if name != FIELD}
     wanted = read_project_settings({**known.extra_params, **sent})
-    check_settings(wanted, parse_config(known.label_config))
+    check_project(wanted, known.label_config, known.offers)
     chosen = wanted.model_dump()
     # What nobody chose stays as this release, or the next one, has it by default.
     default = ProjectSettings().model_dump()
@@ -227,7 +226,7 @@ def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
     ids |= {task_id for pair in quality.get("confusing_pairs", []) for task_id in pair["task_ids"]}
     known = here.store.projects.get(state["key"])
     try:
-        config = parse_config(known.label_config)
+        config = known.config
     except UnsupportedConfig:
         return {}
     found = {

@@ -67,7 +67,7 @@ def predict() -> ResponseReturnValue:
     known, model = _known_model(here, key)
     logs.add(version=_version_name(known))
     config_xml = body.get("label_config")
-    config = parse_config(config_xml if isinstance(config_xml, str) else known.project.label_config)
+    config = parse_config(config_xml, known.project.offers) if isinstance(config_xml, str) else known.project.config
     current = Current(config, known.version, model, known.checks)
     return jsonify(results=answer(here.store, here.clock, current, tasks))
 

@@ -13,7 +13,6 @@ from flask.typing import ResponseReturnValue
 from label_studio_al import __version__
 from label_studio_al.labeling import project_id_of, score, version_name
 from label_studio_al.learning.reasons import CHECK, why_asked
-from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
@@ -96,8 +95,8 @@ def brief_state(
         # Turns failed again and again: only news, or a restart of the worker, start another one.
         "is_parked": project.is_parked,
         "is_paused": project.is_paused,
-        "controls": [control_facts(control) for control in controls_of(project.label_config)],
-        "reads": fields_of(project.label_config),
+        "controls": [control_facts(control) for control in controls_of(project.label_config, project.offers)],
+        "reads": fields_of(project.label_config, project.offers),
         # As of the last turn.
         "n_tasks": project.n_tasks,
         "n_annotations": project.n_annotations,
@@ -176,7 +175,7 @@ def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, An
 def _for_people(project: Project, tasks: list[WindowTask]) -> list[WindowTask]:
     """The tasks with their answers as people read them."""
     try:
-        show = {question.name: question.show for question in parse_config(project.label_config).questions}
+        show = {question.name: question.show for question in project.config.questions}
     except UnsupportedConfig:
         return tasks
     return [

@@ -114,6 +114,14 @@ def test_predict_uses_the_requests_config_names(connected: FlaskClient, store: S
     assert results[0]["result"][0]["from_name"] == "subject"
 
 
+def test_choices_that_the_tasks_offer_are_predicted(connected: FlaskClient, store: Store, signer: Signer) -> None:
+    publish(store, signer, trained_on=TEXTS)
+    dynamic = config().replace('toName="text"', 'toName="text" value="$options"')
+    set_columns(store, KEY, label_config=dynamic, offers='{"options": ["B", "C"]}')
+    for more in ({}, {"label_config": dynamic}):
+        assert labels_of(ask(connected, [task(1, "the cat")], **more)) == ["B"]
+
+
 BROKEN_TASKS: list[Any] = [
     {"id": 1, "data": {"other": "x"}},
     {"id": 2, "data": None},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,8 @@ from label_studio_al.store import Signer, Store
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
 from tests.support.protocol import KEY, TWO, assert_sentence, config, project, publish
+
+DYNAMIC = '<View><Text name="text" value="$text"/><Choices name="topic" toName="text" value="$options"/></View>'
 
 
 def test_health_is_up(client: FlaskClient) -> None:
@@ -66,6 +69,26 @@ def test_setup_with_changed_settings_or_config_is_news(connected: FlaskClient, s
     connected.post("/setup", json={"project": KEY, "schema": config("A", "B", "C")})
     assert project(store).label_config == config("A", "B", "C")
     assert project(store).revision == before.revision + 2
+
+
+def test_setup_whose_choices_come_from_the_tasks_waits_for_them(
+    client: FlaskClient, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"project": KEY, "schema": DYNAMIC, "extra_params": None}
+    with caplog.at_level(logging.INFO):
+        assert client.post("/setup", json=body).get_json() == {"model_version": "al-0"}
+    assert "the label config waits for tasks: topic, because its choices come from the tasks" in caplog.text
+    assert_sentence(client.post("/setup", json=body | {"extra_params": {"window": -1}}), 422)
+
+    set_columns(store, KEY, offers=json.dumps({"options": ["A", "B"]}))
+    assert client.post("/setup", json=body).status_code == 200
+    (control,) = client.get("/status").get_json()["projects"][0]["controls"]
+    assert (control["learned"], control["labels"]) == (True, ["A", "B"])
+
+    set_columns(store, KEY, offers=json.dumps({"options": "the tasks offer different choices"}))
+    assert "the tasks offer different choices" in assert_sentence(client.post("/setup", json=body), 422)
+    (control,) = client.get("/status").get_json()["projects"][0]["controls"]
+    assert control["reason"] == "the tasks offer different choices"
 
 
 def test_task_opened_in_a_quiet_project_has_label_studio_asked(

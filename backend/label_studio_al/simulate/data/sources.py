@@ -12,7 +12,7 @@ from sklearn.datasets import fetch_20newsgroups
 
 from label_studio_al.examples import example_tasks
 from label_studio_al.questions import LabelConfig, parse_config
-from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.runtime.errors import AwaitsTasks, InvalidRequest
 from label_studio_al.simulate.data.cleaning import TEST, TRAIN, clean
 from label_studio_al.simulate.data.columns import LABEL, SPLIT, TEXT, Said, rows_of
 from label_studio_al.simulate.data.dataset import Dataset, Found
@@ -32,7 +32,10 @@ def read_config(path: Path) -> LabelConfig:
         xml = read_text(path)
     except InvalidRequest as exc:
         raise InvalidRequest(f"{path}: {exc}") from exc
-    return parse_config(xml)
+    try:
+        return parse_config(xml)
+    except AwaitsTasks as exc:
+        raise InvalidRequest(f"{path}: the choices must stand in the label config, not come from the tasks") from exc
 
 
 def read_data(
