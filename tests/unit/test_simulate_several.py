@@ -89,7 +89,7 @@ def test_one_of_the_questions_is_replayed_alone(tmp_path: Path, question: str, l
         ({"label:tone": "a", "rating:tone": 3}, "the columns label:tone and rating:tone answer the same question, ton"),
         (
             {"label": "a", "rating": 4.5},
-            "number (rating), not '4.5'; the only column that counts is named with --label",
+            "number of stars (round decimals before), not '4.5'; the only column that counts is named with --label",
         ),
         ({"label:": "a"}, "there is no field 'label', 'labels', 'rating' or 'path' but text, label:: name one"),
     ],
@@ -183,8 +183,21 @@ def test_question_that_nobody_answers_is_left_out(tmp_path: Path) -> None:
     assert said(data, "not answered in any row") == "not answered in any row, left out: tone"
 
 
-def test_question_with_one_label_is_refused_by_its_name(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", [{**row, "label:tone": "calm"} for row in ROWS])
+def test_question_with_too_few_answers_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    alone = {"text": "only the tone is known", "label:tone": "calm"}
+    data = data_of(tmp_path, [*({**row, "label:tone": "calm"} for row in ROWS), alone])
+    assert [one.asks for one in data.questions] == ["topic", "size"]
+    assert said(data, "tone") == "tone is left out: need 2 labels to learn from, have 1 ('calm')"
+    assert len(data.texts) == len(ROWS), "a text that answers nothing else is no task"
+    tones = {0: "calm", 1: "loud"}
+    data = data_of(tmp_path, [{**row, "label:tone": tones.get(place, "")} for place, row in enumerate(ROWS)])
+    assert said(data, "tone is left out: need 2 labels in train and a text in test, have ")
+    assert data_of(tmp_path, ROWS).is_test.tolist() == data.is_test.tolist()
+
+
+def test_questions_with_one_label_each_are_refused_by_the_first_ones_name(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "label:tone": "calm", "label:mood": "low"} for row in ROWS]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
     assert refusal(path).endswith("tone: need 2 labels to learn from, have 1 ('calm')")
 
 

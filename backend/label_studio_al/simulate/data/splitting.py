@@ -18,27 +18,25 @@ SPLIT_SEED = 0
 
 
 def split(name: str, found: Found) -> Dataset:
-    """A data set of clean rows. Raises InvalidRequest where too few labels are left to learn from, or to test with."""
+    """A data set of clean rows. Raises InvalidRequest where too few labels are left to learn from, or to test with.
+
+    Of several questions, those of which too few are left are left out.
+    """
     rows = found.rows
     if not rows:
         raise InvalidRequest("; ".join(["there are no labelled texts in it", *found.notes]))
     labels = np.array([row.labels for row in rows])
-    for place, asked in enumerate(found.asked):
-        if len(set(labels[:, place].tolist()) - {""}) < 2:
-            label = next(row.labels[place] for row in rows if row.labels[place])
-            raise InvalidRequest(found.about(asked, f"need 2 labels to learn from, have 1 ({label!r})"))
     if rows[0].split is None:
         is_test = _held_out(rows, _strata(found, labels))
         how = _how_held_out(found, is_test)
     else:
         is_test = np.array([row.split == TEST for row in rows])
         how = ["split as the data says"]
-    for place, asked in enumerate(found.asked):
-        given = labels[:, place]
-        n_train, n_test = len({*given[~is_test].tolist()} - {""}), int((given[is_test] != "").sum())
-        if not n_test or n_train < 2:
-            came = f"need 2 labels in {TRAIN} and a text in {TEST}, have {n_train} and {n_test}"
-            raise InvalidRequest(found.about(asked, came))
+    missing = [_missing(labels[:, place], is_test) for place in range(len(found.asked))]
+    if not all(missing) and any(missing):
+        return split(name, _without(found, missing))
+    if missing[0]:
+        raise InvalidRequest(found.about(found.asked[0], missing[0]))
     notes, texts = (*found.notes, *how), [row.text for row in rows]
     first, *others = (
         Dataset(
@@ -56,6 +54,30 @@ def split(name: str, found: Found) -> Dataset:
         for place, asked in enumerate(found.asked)
     )
     return replace(first, beside=tuple(others))
+
+
+def _missing(labels: Array, is_test: Array) -> str:
+    """What answers to a question lack, shape (n_rows,), to learn from and to test with; "" where nothing."""
+    found = sorted({*labels.tolist()} - {""})
+    if len(found) < 2:
+        return f"need 2 labels to learn from, have 1 ({found[0]!r})"
+    n_train, n_test = len({*labels[~is_test].tolist()} - {""}), int((labels[is_test] != "").sum())
+    if n_test and n_train > 1:
+        return ""
+    return f"need 2 labels in {TRAIN} and a text in {TEST}, have {n_train} and {n_test}"
+
+
+def _without(found: Found, missing: Sequence[str]) -> Found:
+    """Only the questions that miss nothing, and the rows that answer them."""
+    kept = [place for place, lack in enumerate(missing) if not lack]
+    rows = [replace(row, labels=tuple(row.labels[place] for place in kept)) for row in found.rows]
+    notes = [f"{asked.name} is left out: {lack}" for asked, lack in zip(found.asked, missing, strict=True) if lack]
+    return replace(
+        found,
+        rows=[row for row in rows if any(row.labels)],
+        asked=tuple(found.asked[place] for place in kept),
+        notes=(*found.notes, *notes),
+    )
 
 
 def _strata(found: Found, labels: Array) -> Array:
