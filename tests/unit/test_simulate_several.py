@@ -183,6 +183,37 @@ def test_question_that_nobody_answers_is_left_out(tmp_path: Path) -> None:
     assert said(data, "not answered in any row") == "not answered in any row, left out: tone"
 
 
+def test_answers_to_controls_that_are_not_replayed_are_told(tmp_path: Path) -> None:
+    xml = """<View><Text name="text" value="$text"/><TextArea name="why" toName="text"/>
+    <Rating name="size" toName="gone"/><Choices name="topic" toName="text"><Choice value="animal"/><Choice value="machine"/></Choices></View>"""
+    rows = [{"text": row["text"], "topic": row["label:topic"], "size": row["rating:size"], "why": "so"} for row in ROWS]
+    fixed = {"annotation_id": 1, "annotator": 1, "created_at": "", "updated_at": "", "lead_time": 2.5}
+    types = {"topic": "choices", "size": "rating", "why": "textarea"}
+    tasks = [
+        {
+            "id": n,
+            "data": {"text": row["text"]},
+            "annotations": [
+                {
+                    "id": n,
+                    "result": [
+                        {"from_name": name, "to_name": "text", "type": kind, "value": {kind: [row[name]]}}
+                        for name, kind in types.items()
+                    ],
+                }
+            ],
+        }
+        for n, row in enumerate(rows)
+    ]
+    export = tmp_path / "export.json"
+    export.write_text(json.dumps(tasks))
+    answers = write_csv(tmp_path / "answers.csv", [{**fixed, **row} for row in rows])
+    for path in (write_jsonl(tmp_path / "a.jsonl", rows), export, answers):
+        data = read_data(str(path), config=parse_config(xml))
+        assert data.beside == ()
+        assert said(data, "not replayed") == "not replayed: size, why (label-studio-al questions says what is learned)"
+
+
 def test_question_with_too_few_answers_is_left_out_with_the_reason(tmp_path: Path) -> None:
     alone = {"text": "only the tone is known", "label:tone": "calm"}
     data = data_of(tmp_path, [*({**row, "label:tone": "calm"} for row in ROWS), alone])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,7 +115,14 @@ def rows_of(table: Table, said: Said) -> Found:
         absent = [name for name in said.config.names if all(one.asked.name != name for one in answers)]
         if absent:
             notes = (*notes, f"there is no column of {', '.join(absent)}: left out")
+        notes = (*notes, *beside(said.config, set(table.names) - {text, *(one.column for one in answers)}))
     return Found(rows, tuple(one.asked for one in answers), notes, COMPARED if _pair(table, said) else said.layout)
+
+
+def beside(config: LabelConfig, names: Collection[str]) -> list[str]:
+    """A note where controls that are not replayed have answers, too. names: of what has answers."""
+    found = ", ".join(sorted(config.others.intersection(names)))
+    return [f"not replayed: {found} (label-studio-al questions says what is learned)"] if found else []
 
 
 def _label(record: Mapping[str, Any], of: _Answers, said: Said, place: str, *, n_columns: int) -> str:

@@ -30,6 +30,7 @@ from label_studio_al.simulate.data.columns import (
     TEXT,
     TEXT_OPTION,
     Said,
+    beside,
     column,
     find,
     text_reader,
@@ -90,6 +91,8 @@ def rows_of_export(table: Table, said: Said) -> Found:
             rows.append(unanswered)
     n_automatic = sum(one.is_automatic for some in given for one in some)
     notes = [_where(", ".join(config.content.fields), config.names if said.label is None else [said.label])]
+    if said.config is not None:
+        notes += beside(said.config, {str(item["from_name"]) for item in answers} - {said.label})
     if n_automatic:
         notes.append(f"labels that autolabel set, left out: {n_automatic} (nobody checked them)")
     return _found(rows, notes, config, readings, said)
@@ -205,6 +208,8 @@ def rows_of_answers(table: Table, said: Said) -> Found:
         for (place, record), reading in zip(table.records, readings, strict=True)
     ]
     notes = [*table.notes, _where(text, columns)]
+    if said.config is not None:
+        notes += beside(said.config, set(table.names) - {text, *columns})
     found = _found(rows, notes, config, readings, said)
     by_people = [
         row
