@@ -185,7 +185,8 @@ def test_question_that_nobody_answers_is_left_out(tmp_path: Path) -> None:
 
 def test_answers_to_controls_that_are_not_replayed_are_told(tmp_path: Path) -> None:
     xml = """<View><Text name="text" value="$text"/><TextArea name="why" toName="text"/>
-    <Rating name="size" toName="gone"/><Choices name="topic" toName="text"><Choice value="animal"/><Choice value="machine"/></Choices></View>"""
+    <Rating name="size" toName="gone"/>
+    <Choices name="topic" toName="text"><Choice value="animal"/><Choice value="machine"/></Choices></View>"""
     rows = [{"text": row["text"], "topic": row["label:topic"], "size": row["rating:size"], "why": "so"} for row in ROWS]
     fixed = {"annotation_id": 1, "annotator": 1, "created_at": "", "updated_at": "", "lead_time": 2.5}
     types = {"topic": "choices", "size": "rating", "why": "textarea"}

@@ -173,6 +173,9 @@ def test_settings_that_are_not_finite_are_refused(client: FlaskClient) -> None:
         TWO.replace('toName="text"', 'toName="elsewhere"'),
         TWO.replace('toName="text"', ""),
         TWO.replace('name="topic"', ""),
+        TWO.replace('name="topic"', 'name="text"'),
+        config("A", "B", ""),
+        TWO.replace('name="topic"', 'name="topic" allownested="true"'),
     ],
     ids=lambda schema: str(schema[:40]).encode("ascii", "replace").decode(),
 )
