@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from label_studio_al.cli.local import free_port
-from label_studio_al.questions import parse_config
+from label_studio_al.questions import NO_OFFERS, parse_config
 from label_studio_al.runtime.database import open_engine
 from label_studio_al.runtime.errors import SchemaTooNew
 from label_studio_al.store import Store, migrations, schema
@@ -103,7 +103,7 @@ def the_project_is_whole(url: str) -> None:
     project = store.projects.get(KEY)
     assert (project.extra_params, project.revision, project.n_turns) == ({"seed": 1}, 7, 3)
     assert (project.compared_at, project.compared_through, project.purged_revision) == (None, 0, -1)
-    assert (project.n_tasks, project.n_annotations) == (0, 0)
+    assert (project.n_tasks, project.n_annotations, project.offers) == (0, 0, NO_OFFERS)
     assert store.tasks.ids(KEY) == [1]
     store.close()
 

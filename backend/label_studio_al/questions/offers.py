@@ -18,19 +18,19 @@ NO_OFFERS = "{}"
 class Offer:
     """What tasks offer in one field, as they are told one after another.
 
-    one: a task, and what stands in its field, as JSON. other: a task where something else stands.
+    one: a task, and what stands in its field. other: a task where something else stands.
     """
 
     field: str
-    one: tuple[int, str] | None = None
+    one: tuple[int, object] | None = None
     other: int | None = None
 
     def tell(self, task_id: int, data: Mapping[str, Any]) -> None:
         """A task has these fields."""
-        text = json.dumps(value_at(data, self.field), sort_keys=True)
+        value = value_at(data, self.field)
         if self.one is None:
-            self.one = task_id, text
-        elif text != self.one[1]:
+            self.one = task_id, value
+        elif value != self.one[1]:
             self.other = task_id
 
     @property
@@ -43,10 +43,10 @@ class Offer:
         """The labels that all offer, or why there are none; None before the first task."""
         if self.one is None:
             return None
-        task_id, text = self.one
+        task_id, value = self.one
         if self.other is not None:
             return f"the tasks offer different choices in {self.field!a}, {task_id} and {self.other} for example"
-        labels = offered(json.loads(text))
+        labels = offered(value)
         if labels is None:
             rule = 'hold a list of choices like {"value": "A"}'
             return f"{self.field!a} must {rule} in the tasks, which {task_id}, for example, does not"

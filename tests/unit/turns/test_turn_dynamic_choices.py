@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from label_studio_al.questions import Offer
 from label_studio_al.runtime.errors import AwaitsTasks
 from label_studio_al.store import Project
 from label_studio_al.store.activity import WAITING_FOR_A_CHANGE, WAITING_FOR_TASKS
@@ -149,17 +150,37 @@ def test_thousand_options(bench: Bench) -> None:
     assert bench.version(project).has_model
 
 
-def test_tasks_are_read_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tasks whose options were looked at."""
+    found: list[int] = []
+    tell = Offer.tell
+
+    def look(offer: Offer, task_id: int, data: dict[str, Any]) -> None:
+        found.append(task_id)
+        tell(offer, task_id, data)
+
+    monkeypatch.setattr(Offer, "tell", look)
+    return found
+
+
+def test_tasks_are_read_once(bench: Bench, read: list[int]) -> None:
     project = add(bench)
     bench.settle(project)
-    read: list[int] = []
-    tell = type(next(iter(bench.loop._offers._read[project.key].values()))[1]).tell
-    monkeypatch.setattr(
-        "label_studio_al.questions.offers.Offer.tell",
-        lambda offer, task_id, data: (read.append(task_id), tell(offer, task_id, data))[1],
-    )
+    read.clear()
     bench.label(project, 3)
     bench.turn(project)
     bench.hear(bench.fake.add_tasks(project.id, [data("a new text", ANIMAL_MACHINE)]))
     bench.settle(project)
     assert set(read) == {max(project.tasks)}
+
+
+def test_two_tasks_tell_that_a_difference_has_not_ended(bench: Bench, read: list[int]) -> None:
+    project = add(bench)
+    bench.fake.add_tasks(project.id, [data("the odd one", None)])
+    assert bench.turn(project).error is not None
+    read.clear()
+    bench.hear(bench.fake.add_tasks(project.id, [data("a new text", ANIMAL_MACHINE)]))
+    assert bench.turn(project).error is not None
+    first, *_, odd, _ = project.tasks
+    assert read == [first, odd]
