@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.strategies import Query, hybrid, margin
 from label_studio_al.learning.strategies.clusters import spread
 from label_studio_al.learning.strategies.hybrid import contrastive, density
+from label_studio_al.learning.strategies.query import in_turns
 from label_studio_al.learning.types import Array
 from tests.support.queries import FORMS, Answers, beliefs, features, labelled, probabilities
 
@@ -114,6 +116,22 @@ def test_batch_of_one_is_margin() -> None:
     Z, _ = features(200)
     proba = probabilities(200, 3)
     assert cluster_margin(proba, Z, 15, 1, 0).tolist() == np.argsort(-margin(proba))[:15].tolist()
+
+
+def test_questions_choose_in_turns_though_one_is_surer_of_all_tasks() -> None:
+    Z, _ = features(200)
+    unsure, sure = probabilities(200, 3), probabilities(200, 3, seed=1) / 10 + np.array([0.9, 0.0, 0.0])
+    assert margin(sure).max() < margin(unsure).max()
+    nobody = labelled(Z[:0], np.zeros(0, dtype=str))
+    first, other = (
+        Query(Z, Z, np.arange(200), nobody, Z[:0], Answers((Z, proba)), 16, 8, 0, fit_classifier)
+        for proba in (unsure, sure)
+    )
+    chosen = hybrid.cluster_margin(replace(first, beside=(other,)))
+    alone = [hybrid.cluster_margin(query) for query in (first, other)]
+    assert set(chosen.tolist()) == set(in_turns(alone, 16).tolist())
+    assert all(len(np.intersect1d(chosen, own)) >= 8 for own in alone)
+    assert len(set(chosen.tolist())) == 16
 
 
 # -- BADGE ----------------------------------------------------------------------------------------------------

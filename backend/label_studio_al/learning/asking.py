@@ -15,7 +15,7 @@ from label_studio_al.learning.coverage import Coverage
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix, selected
 from label_studio_al.learning.strategies import STRATEGIES, Query, Ranking, pick
-from label_studio_al.learning.strategies.query import by_order
+from label_studio_al.learning.strategies.query import by_order, in_turns
 from label_studio_al.learning.types import Array
 
 AUTO = "auto"
@@ -178,8 +178,7 @@ def _ranked(order: str, situation: Situation, n: int) -> Ranking:
         return by_order(_covering(situation)[:n])
     if order == MIXED:
         uncertain = _ranked(AUTO_ORDER, situation, n).tasks
-        both = np.column_stack([uncertain, _covering(situation)[: len(uncertain)]]).ravel()
-        return by_order(both[np.sort(np.unique(both, return_index=True)[1])][:n])
+        return by_order(in_turns([uncertain, _covering(situation)[: len(uncertain)]], n))
     pool = selected(situation.X, situation.pool), selected(situation.Z, situation.pool)
     beside = tuple(_query(situation, one, pool, n) for one in situation.beside)
     ranking = STRATEGIES[order].choose(replace(_query(situation, situation, pool, n), beside=beside))

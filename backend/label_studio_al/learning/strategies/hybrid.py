@@ -9,7 +9,7 @@ from label_studio_al.learning import draws
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.rows import Matrix, dense_row, inner_blocks, squared_norms, weighted_sum
 from label_studio_al.learning.strategies.clusters import compact, k_means_centres, nearest, spread
-from label_studio_al.learning.strategies.query import Query, highest
+from label_studio_al.learning.strategies.query import Query, highest, in_turns
 from label_studio_al.learning.strategies.uncertainty import margin
 from label_studio_al.learning.types import Array
 
@@ -22,12 +22,18 @@ def cluster_margin(query: Query) -> Array:
     """Uncertain tasks of many kinds: the most uncertain ones, taken in turns from clusters, smallest cluster first.
 
     Returns min(n, n_tasks) indices, batch after batch. Each batch is chosen among the 20 times as many tasks of the
-    highest margin that are left, 100 at least, in as many k-means clusters as the batch has tasks. Source: Citovsky et
-    al. 2021, who cluster the whole pool once and agglomeratively.
+    highest margin that are left, 100 at least, in as many k-means clusters as the batch has tasks. Several questions
+    choose in turns: the one that is least sure of all would choose alone otherwise, and the others learn little.
+    Source: Citovsky et al. 2021, who cluster the whole pool once and agglomeratively.
     """
+    return in_turns([_cluster_margin(values, query) for values in query.measured_each(margin)], query.n)
+
+
+def _cluster_margin(values: Array, query: Query) -> Array:
+    """As `cluster_margin` for one question. values: shape (n_tasks,), the uncertainty of each task."""
     n, batch, seed = query.n, query.batch, query.seed
     n_candidates = max(MIN_CANDIDATES, CANDIDATES_A_TASK * batch)
-    uncertain = highest(query.measured(margin), query.keys, n + n_candidates, seed)
+    uncertain = highest(values, query.keys, n + n_candidates, seed)
     looked_at, looked_at_keys = query.Z[uncertain], query.keys[uncertain]
     chosen: Array = np.zeros(0, dtype=np.int64)
     left: Array = np.arange(len(uncertain))

@@ -82,9 +82,13 @@ class Query:
 
     def measured(self, measure: Measure) -> Array:
         """What a measure says of each task of the pool, by all questions. Returns shape (n_tasks,)."""
+        return most_informative(self.measured_each(measure))
+
+    def measured_each(self, measure: Measure) -> list[Array]:
+        """The same by each question. Each of shape (n_tasks,)."""
         models = [one.classifier for one in self.questions if one.classifier]
         assert len(models) == len(self.questions)
-        return most_informative(measured(models, self.X, measure))
+        return measured(models, self.X, measure)
 
     @cached_property
     def beliefs_labelled(self) -> Beliefs:
@@ -113,6 +117,12 @@ class Ranking:
 def most_informative(values: Sequence[Array]) -> Array:
     """A value of each task from those of its questions: the highest. values: each of shape (n_tasks,)."""
     return np.asarray(np.maximum.reduce(values))
+
+
+def in_turns(orders: Sequence[Array], n: int) -> Array:
+    """The n first of what several orders ask in turns, each task once. orders: indices, of one length, one or more."""
+    tasks = np.column_stack(orders).ravel()
+    return np.asarray(tasks[np.sort(np.unique(tasks, return_index=True)[1])][:n])
 
 
 def by_value(values: Array, query: Query) -> Ranking:
