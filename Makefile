@@ -17,6 +17,8 @@ demo: $(VENV)/.run  ## Label Studio with the loop connected, ready to label
 serve: $(VENV)/.run  ## The backend for your own Label Studio
 	@$(BIN)/label-studio-al serve $(ARGS)
 
+# Where the shell says that compiled modules are not to be kept, each of some hundred processes compiles the package anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev  ## Every test, with a real Label Studio
 	@$(BIN)/python -m pytest --numprocesses 3 --no-loadscope-reorder $(ARGS)
 

@@ -106,7 +106,7 @@ class Bench:
                     before = self.truth.queue(project_id, people[annotator])
                     served = annotator.next(project_id)
                     after = self.truth.queue(project_id, people[annotator])
-                hits.append(is_lowest(served, before, after))
+                hits.append(is_lowest(served.task_id, before, after))
                 if not hits[-1]:
                     print("not the lowest:", served, before[0], after[0], file=sys.stderr)
                 self.label(annotator, served)

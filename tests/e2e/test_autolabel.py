@@ -17,7 +17,7 @@ from tests.support.studio import Annotator, Truth, choice, until
 
 pytestmark = pytest.mark.e2e
 
-TEXTS = [f"{text} number {n}" for n in range(30) for pair in zip(ANIMALS, MACHINES, strict=True) for text in pair]
+TEXTS = [f"{text} number {n}" for n in range(20) for pair in zip(ANIMALS, MACHINES, strict=True) for text in pair]
 GOAL = ("--max-error", "0.2", "--delta", "0.1")
 N_LABELS = 40
 ROWS = "SELECT id, task_id, result, completed_by_id, updated_by_id, was_cancelled FROM task_completion"
@@ -25,7 +25,7 @@ ROWS = "SELECT id, task_id, result, completed_by_id, updated_by_id, was_cancelle
 
 @pytest.fixture
 def project(admin: Annotator, backend: BackendProcess, truth_: Truth) -> int:
-    """Three hundred tasks; forty labels, more than half of them of tasks drawn at random, are learnt."""
+    """Two hundred tasks; forty labels, more than half of them of tasks drawn at random, are learnt."""
     project_id = admin.create_project("automatic labels", ["animal", "machine"], TEXTS)
     settings = ("audit_share=0.6", "retrain_growth=0.5", "verify_share=0.02", "window=25")
     backend.connect(project_id, *(part for setting in settings for part in ("--set", setting)))
@@ -55,8 +55,8 @@ def annotations(truth: Truth, project_id: int) -> set[tuple[Any, ...]]:
 
 
 def autolabel(backend: BackendProcess, project_id: int, *arguments: str) -> dict[str, Any]:
-    done = backend.command("autolabel", "--project", str(project_id), *GOAL, "--json", *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = backend.run("autolabel", "--project", str(project_id), *GOAL, "--json", *arguments)
+    assert done.exit_code == 0, done.output
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 

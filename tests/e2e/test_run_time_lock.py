@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.backend_process import BackendProcess
-from tests.support.examples import GOLD, LABELS
+from tests.support.examples import GOLD, LABELS, TEXTS
 from tests.support.run_environment import make_run_environment
 from tests.support.studio import Annotator, until
 
 pytestmark = pytest.mark.e2e
 
-N_LABELS = 12
+N_LABELS = 6
 
 
 def test_the_whole_loop_runs_without_what_the_lock_leaves_out(
@@ -26,7 +26,7 @@ def test_the_whole_loop_runs_without_what_the_lock_leaves_out(
         tried = subprocess.run([python, "-c", f"import {left_out}"], capture_output=True, text=True, check=False)
         assert "ModuleNotFoundError" in tried.stderr, left_out
     backend = make_backend(python=python)
-    project_id = admin.create_project("Only the lock", LABELS, list(GOLD))
+    project_id = admin.create_project("Only the lock", LABELS, TEXTS[:60])
     connected = backend.command("connect", "--project", str(project_id), "--set", "retrain_growth=0")
     assert connected.returncode == 0, connected.stderr
     for _ in range(N_LABELS):

@@ -30,7 +30,7 @@ from tests.support.templates import OFFERED, OUTCOMES
 
 pytestmark = pytest.mark.e2e
 
-N_MORE, N_LABELLED = 20, 10
+N_MORE, N_LABELLED = 14, 10
 LEARNED = [name for name, controls in OUTCOMES.items() if controls]
 # One of each kind: a taxonomy, stars, two questions, a dialogue, eleven questions with round buttons, a table, choices
 # that come from the tasks.
@@ -84,7 +84,7 @@ def test_outcome_of_each_template_is_as_said(templates: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def projects(admin: Annotator, backend: BackendProcess, templates: dict[str, str]) -> dict[str, Made]:
-    """A trained project of each template that is learned: its sample task and twenty more, ten labelled."""
+    """A trained project of each template that is learned: its sample task and others, ten labelled."""
     made = {name: _make(admin, name[-50:], templates[name]) for name in LEARNED}
     for one in made.values():
         backend.connect(one.project_id)
@@ -103,10 +103,11 @@ def _make(admin: Annotator, title: str, xml: str) -> Made:
         {field: _with(text, value) if field in config.content.fields else value for field, value in sample.items()}
         for text in texts
     ]
-    admin.call("POST", f"{path}/import", [sample, *more])
+    tasks: list[dict[str, Any]] = [{"data": data} for data in (sample, *more)]
+    for n, task in enumerate(tasks[1 : N_LABELLED + 1]):
+        task["annotations"] = [{"result": _result(config, _which(n))}]
+    admin.call("POST", f"{path}/import", tasks)
     first, *others = sorted(admin.task_ids(project_id))
-    for n, task_id in enumerate(others[:N_LABELLED]):
-        admin.call("POST", f"/api/tasks/{task_id}/annotations/", {"result": _result(config, _which(n))})
     return Made(config, project_id, first, others)
 
 

@@ -204,10 +204,10 @@ class Truth:
         return int(self.ask(sql, project_id)[0][0])
 
 
-def is_lowest(served: Served, before: tuple[str | None, dict[int, float]], after: tuple[str | None, dict[int, float]]):
+def is_lowest(task_id: int, before: tuple[str | None, dict[int, float]], after: tuple[str | None, dict[int, float]]):
     """Whether the served task had the lowest score of the current version, before or (a switch in between) after."""
     return any(
-        served.task_id in scores and scores[served.task_id] <= min(scores.values()) + 1e-12
+        task_id in scores and scores[task_id] <= min(scores.values()) + 1e-12
         for _, scores in (before, after)
     )
 
