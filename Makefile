@@ -8,6 +8,9 @@ LOCK := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test chaos fuzz soak soak-labels lint docs reference screenshots bench lock docker-check release-check clean
 
+# Else each of some hundred processes compiles the package and its environment anew.
+test chaos fuzz soak soak-labels release-check: export PYTHONDONTWRITEBYTECODE =
+
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -17,8 +20,6 @@ demo: $(VENV)/.run  ## Label Studio with the loop connected, ready to label
 serve: $(VENV)/.run  ## The backend for your own Label Studio
 	@$(BIN)/label-studio-al serve $(ARGS)
 
-# Where the shell says that compiled modules are not to be kept, each of some hundred processes compiles the package anew.
-test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev  ## Every test, with a real Label Studio
 	@$(BIN)/python -m pytest --numprocesses 3 --no-loadscope-reorder $(ARGS)
 

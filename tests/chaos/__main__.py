@@ -9,25 +9,25 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 import click
 
 from tests.chaos.run import Outcome, run
-from tests.chaos.schedule import draw
+from tests.chaos.schedule import Schedule, at_each_step, draw
 from tests.support.postgres import Postgres
 
 
-def run_seeds(seeds: list[int], database: str) -> list[Outcome]:
-    """Several schedules one after the other, on one server."""
-    postgres = Postgres() if database == "postgresql" else None
+def run_alone(schedule: Schedule) -> Outcome:
+    """One schedule, on a server of its own."""
+    postgres = Postgres() if schedule.database == "postgresql" else None
     try:
-        return [run(draw(seed, database), postgres) for seed in seeds]
+        return run(schedule, postgres)
     finally:
         if postgres is not None:
             postgres.close()
 
 
-def outcomes(seeds: list[int], database: str, at_once: int) -> Iterator[Outcome]:
+def outcomes(schedules: list[Schedule], at_once: int) -> Iterator[Outcome]:
     """The outcomes as they come."""
     with ProcessPoolExecutor(at_once) as pool:
-        for done in as_completed([pool.submit(run_seeds, [seed], database) for seed in seeds]):
-            yield from done.result()
+        for done in as_completed([pool.submit(run_alone, schedule) for schedule in schedules]):
+            yield done.result()
 
 
 @click.command()
@@ -39,9 +39,10 @@ def outcomes(seeds: list[int], database: str, at_once: int) -> Iterator[Outcome]
 @click.option("--log", "with_log", is_flag=True, help="Also print the log of what failed.")
 def main(seeds: tuple[int, ...], schedules: int, first_seed: int, database: str, at_once: int, with_log: bool) -> None:
     """Label under faults and see whether everything converges."""
-    wanted = list(seeds) or list(range(first_seed, first_seed + schedules))
+    drawn = [draw(seed, database) for seed in seeds or range(first_seed, first_seed + schedules)]
+    wanted = drawn if seeds else [at_each_step("before", database), at_each_step("after", database), *drawn]
     done: list[Outcome] = []
-    for outcome in outcomes(wanted, database, at_once):
+    for outcome in outcomes(wanted, at_once):
         done.append(outcome)
         click.echo(outcome)
         if with_log and not outcome.has_converged:

@@ -73,6 +73,11 @@ class Schedule:
         return f"seed {self.seed} on {self.database}: {people}: {faults}"
 
 
+def at_each_step(when: str, database: str) -> Schedule:
+    """Kills at all steps of a turn, one after the other. when: "before" or "after"."""
+    return Schedule(1000 + (when == "after"), database, 400, 1, (), tuple(f"{when} {step}" for step in STEPS))
+
+
 def draw(seed: int, database: str) -> Schedule:
     """The schedule of a seed."""
     rng = random.Random(f"{database} {seed}")

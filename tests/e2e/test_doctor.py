@@ -43,6 +43,7 @@ def examine(backend: BackendProcess, project_id: int, *options: str, **environme
     finally:
         backend.environment.clear()
         backend.environment.update(before)
+    assert done.stdout, (done.output, done.exception)
     document = json.loads(done.stdout)
     assert done.exit_code == (0 if document["ok"] else 1)
     return {finding["check"]: finding for finding in document["findings"]}

@@ -34,9 +34,7 @@ def labels_in(result: list[dict[str, Any]]) -> list[str]:
     return [label for item in result for label in item["value"]["choices"]]
 
 
-def test_sets_are_labelled_in_order_and_none_is_lost(
-    admin: Annotator, backend: BackendProcess, truth: Truth
-) -> None:
+def test_sets_are_labelled_in_order_and_none_is_lost(admin: Annotator, backend: BackendProcess, truth: Truth) -> None:
     made = admin.call("POST", "/api/projects/", {"title": "multiple choice", "label_config": CONFIG})
     project_id = int(made["id"])
     admin.import_texts(project_id, texts(N_TASKS))

@@ -25,7 +25,7 @@ from tests.chaos.worker import STEPS
 from tests.support.fake_label_studio import TOKEN, FakeLabelStudio
 from tests.support.studio import until
 
-N_SUBMITS = int(os.environ.get("AL_SOAK_SUBMITS", "150"))
+N_SUBMITS = int(os.environ.get("AL_SOAK_SUBMITS", "100"))
 N_ANNOTATORS = 3
 # A worker is killed so often: at each step of a turn by turns, and in between at any line.
 SUBMITS_A_KILL = 50

@@ -206,10 +206,7 @@ class Truth:
 
 def is_lowest(task_id: int, before: tuple[str | None, dict[int, float]], after: tuple[str | None, dict[int, float]]):
     """Whether the served task had the lowest score of the current version, before or (a switch in between) after."""
-    return any(
-        task_id in scores and scores[task_id] <= min(scores.values()) + 1e-12
-        for _, scores in (before, after)
-    )
+    return any(task_id in scores and scores[task_id] <= min(scores.values()) + 1e-12 for _, scores in (before, after))
 
 
 # Of a wait, how exactly its end is seen.

@@ -31,7 +31,7 @@ from label_studio_al.studio.client import Studio
 from label_studio_al.turns.due import ROUTINE_SECONDS_AT_MOST
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import Parts
-from tests.support.bench import Bench
+from tests.support.bench import TEXTS, Bench
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
@@ -125,7 +125,7 @@ def ward(store: Store, signer: Signer, settings: Settings, monkeypatch: pytest.M
     fake.caller = http
     fake.now = clock.now
     bench = Bench(fake, store, signer, clock, settings)
-    ward = Ward(bench, bench.add(), settings, http, [SECRET], serve)
+    ward = Ward(bench, bench.add(texts=TEXTS[:24]), settings, http, [SECRET], serve)
     fake.connections.clear()
     monkeypatch.setattr(connect_module, "make_studio", ward.studio)
     monkeypatch.setattr(connect_module, "webhook_keys", lambda _settings: ward.keys)

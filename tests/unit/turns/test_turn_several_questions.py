@@ -38,7 +38,7 @@ KINDS = {"cat": "animal", "engine": "machine"}
 TRAITS = {"roars": "loud", "rusty": "old"}
 
 
-def texts(n: int = 160) -> list[str]:
+def texts(n: int = 100) -> list[str]:
     random = np.random.default_rng(0)
     found = []
     for place in range(n):
@@ -70,7 +70,7 @@ def result(text: str, asked: Collection[str] = ("kind", "traits")) -> list[dict[
 
 @pytest.fixture
 def project(bench: Bench) -> FakeProject:
-    found = bench.add(CONFIG, texts(), window=60, audit_share=0.5, retrain_growth=1.0)
+    found = bench.add(CONFIG, texts(), window=36, audit_share=0.5, retrain_growth=1.0)
     bench.turn(found)
     return found
 
@@ -142,7 +142,7 @@ def margins(bench: Bench, project: FakeProject) -> tuple[list[float], Any, Any]:
 
 
 def test_task_that_either_question_is_unsure_of_comes_first(bench: Bench) -> None:
-    project = bench.add(CONFIG, texts(), window=60, strategy="margin", audit_share=0.0, retrain_growth=1.0)
+    project = bench.add(CONFIG, texts(), window=36, strategy="margin", audit_share=0.0, retrain_growth=1.0)
     bench.turn(project)
     for n in (10, 20):
         label(bench, project, n)
@@ -205,7 +205,7 @@ def test_automatic_labels_answer_all_questions_and_touch_nothing_that_people_gav
     bench.turn(project)
     before = {one: dict(found) for one, found in project.annotations.items()}
     found = plan(bench, project)
-    assert len(found.labels) > 40
+    assert len(found.labels) > 30
     assert {tuple(one.answers) for one in found.labels} == {("kind", "traits")}
     studio = Studio(Api(URL, TOKEN, bench.fake.client(), bench.clock), bench.store.installation)
     promise = Promise(0.3, 0.1, found.report, found.covered_audits)
@@ -254,7 +254,7 @@ def test_question_that_is_added_or_dropped_makes_a_new_version(bench: Bench, pro
 
 def test_setting_says_which_questions_order_the_queue(bench: Bench, settings: Settings) -> None:
     options = {"strategy": "margin", "audit_share": 0.0, "retrain_growth": 1.0, "questions": " kind "}
-    project = bench.add(CONFIG, texts(), window=60, **options)
+    project = bench.add(CONFIG, texts(), window=36, **options)
     bench.turn(project)
     for n in (10, 20):
         label(bench, project, n)
@@ -285,7 +285,7 @@ def test_page_of_a_question_whose_name_has_odd_characters(
 
 def test_question_that_is_added_later_is_not_answered_by_what_was_there_before(bench: Bench) -> None:
     first, rest = CONFIG.partition('<Choices name="traits"')[0], CONFIG.partition("<TextArea")[2]
-    project = bench.add(f"{first}<TextArea{rest}", texts(), window=60, retrain_growth=10.0)
+    project = bench.add(f"{first}<TextArea{rest}", texts(), window=36, retrain_growth=10.0)
     bench.turn(project)
     label(bench, project, 20, asked=["kind"])
     bench.hear(bench.fake.change_config(project.id, CONFIG))

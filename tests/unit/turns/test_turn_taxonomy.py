@@ -25,8 +25,8 @@ from tests.support.versions import asked
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def add(bench: Bench, config: str = ANY, *, several: bool = False, n: int = 160) -> FakeProject:
-    found = bench.add(config, texts(n, several=several), window=60, audit_share=0.5)
+def add(bench: Bench, config: str = ANY, *, several: bool = False, n: int = 120) -> FakeProject:
+    found = bench.add(config, texts(n, several=several), window=30, audit_share=0.5)
     bench.turn(found)
     return found
 
