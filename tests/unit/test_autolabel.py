@@ -27,6 +27,7 @@ from label_studio_al.web.parts import Parts
 from tests.support.bench import ANIMALS, MACHINES, TWO, Bench, config, truth
 from tests.support.build import KEY, LABELS, annotation, choice, config_xml, event
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeProject
+from tests.support.saved_bench import Saved, bench_to_save, saved
 from tests.support.versions import asked
 
 TEXTS = [f"{text} number {n}" for n in range(20) for pair in zip(ANIMALS, MACHINES, strict=True) for text in pair]
@@ -39,22 +40,34 @@ class KilledError(BaseException):
     """`kill -9` at this very call."""
 
 
+def settings_in(folder: Path) -> Settings:
+    return read_settings(model_dir=folder, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
+    return settings_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """Forty labels, about half of them of tasks drawn at random, are learnt; 160 tasks are open."""
+    with bench_to_save(settings_in(tmp_path_factory.mktemp("learnt"))) as bench:
+        made = bench.add(texts=TEXTS, audit_share=0.5, retrain_growth=1.0, verify_share=0.02, window=40)
+        bench.turn(made)
+        for n in (10, 10, 20):
+            bench.label(made, n)
+            bench.turn(made)
+        # What is learnt last is the audit's, too, once a version has learnt it.
+        bench.store.projects.want_training(made.key, bench.clock.now())
+        bench.turn(made)
+    return saved(bench)
 
 
 @pytest.fixture
-def project(bench: Bench) -> FakeProject:
-    """Forty labels, about half of them of tasks drawn at random, are learnt; 160 tasks are open."""
-    made = bench.add(texts=TEXTS, audit_share=0.5, retrain_growth=1.0, verify_share=0.02, window=40)
-    bench.turn(made)
-    for n in (10, 10, 20):
-        bench.label(made, n)
-        bench.turn(made)
-    # What is learnt last is the audit's, too, once a version has learnt it.
-    bench.store.projects.want_training(made.key, bench.clock.now())
-    bench.turn(made)
+def project(bench: Bench, learnt: Saved) -> FakeProject:
+    learnt.put_into(bench)
+    (made,) = bench.fake.projects.values()
     return made
 
 
