@@ -96,6 +96,8 @@ class BackendProcess:
             with warnings.catch_warnings():
                 # What a command leaves open its process closes.
                 warnings.simplefilter("ignore", ResourceWarning)
+                # And says nothing of these.
+                warnings.simplefilter("ignore", DeprecationWarning)
                 done = CliRunner(env={**self.environment, **left_out}).invoke(main, arguments)
                 gc.collect()
         finally:

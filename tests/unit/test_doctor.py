@@ -35,6 +35,7 @@ from tests.support.bench import TEXTS, Bench
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
+from tests.support.saved_bench import Saved, bench_to_save, saved
 
 BACKEND_URL = "http://localhost:9090"
 SECRET = "a secret that only tests know"  # pragma: allowlist secret
@@ -94,10 +95,9 @@ class Ward:
         return connection
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings_in(folder: Path) -> Settings:
     return read_settings(
-        model_dir=tmp_path,
+        model_dir=folder,
         label_studio_url=URL,
         label_studio_api_key=TOKEN,
         backend_url=BACKEND_URL,
@@ -106,33 +106,56 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def ward(store: Store, signer: Signer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
-    clock, fake = FakeClock(), FakeLabelStudio()
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """A connected project with two trained versions."""
+    settings = settings_in(tmp_path_factory.mktemp("published"))
+    with bench_to_save(settings) as bench, pytest.MonkeyPatch.context() as monkeypatch:
+        project = bench.add(texts=TEXTS[:24])
+        bench.fake.connections.clear()
+        with _opened(bench, project, monkeypatch):
+            connect_project(settings, project.id, BACKEND_URL, None, lambda _: None)
+            bench.publish(project, 2)
+        bench.fake.caller, bench.fake.now = None, time.time
+    return saved(bench)
+
+
+@pytest.fixture
+def ward(
+    store: Store, signer: Signer, settings: Settings, published: Saved, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ward]:
+    bench = Bench(FakeLabelStudio(), store, signer, FakeClock(), settings)
+    published.put_into(bench)
+    (project,) = bench.fake.projects.values()
+    with _opened(bench, project, monkeypatch) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(bench: Bench, project: FakeProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
     apps: dict[str, Any] = {}
 
     def serve(served: Settings) -> None:
-        apps["backend"] = create_app(Parts(served, store, signer, clock), [SECRET])
+        apps["backend"] = create_app(Parts(served, bench.store, bench.signer, bench.clock), [SECRET])
 
     def answer(environ: Any, start: Any) -> Any:
         return apps["backend"](environ, start)
 
-    serve(settings)
+    serve(bench.settings)
     mounts = {
-        URL: httpx.MockTransport(fake.handle),
+        URL: httpx.MockTransport(bench.fake.handle),
         BACKEND_URL: httpx.WSGITransport(answer, raise_app_exceptions=False),
     }
-    http = httpx.Client(mounts=mounts, transport=httpx.MockTransport(_nobody))
-    fake.caller = http
-    fake.now = clock.now
-    bench = Bench(fake, store, signer, clock, settings)
-    ward = Ward(bench, bench.add(texts=TEXTS[:24]), settings, http, [SECRET], serve)
-    fake.connections.clear()
-    monkeypatch.setattr(connect_module, "make_studio", ward.studio)
-    monkeypatch.setattr(connect_module, "webhook_keys", lambda _settings: ward.keys)
-    connect_project(settings, ward.project.id, BACKEND_URL, None, lambda _: None)
-    bench.publish(ward.project, 2)
-    yield ward
-    http.close()
+    with httpx.Client(mounts=mounts, transport=httpx.MockTransport(_nobody)) as http:
+        bench.fake.caller, bench.fake.now = http, bench.clock.now
+        ward = Ward(bench, project, bench.settings, http, [SECRET], serve)
+        monkeypatch.setattr(connect_module, "make_studio", ward.studio)
+        monkeypatch.setattr(connect_module, "webhook_keys", lambda _settings: ward.keys)
+        yield ward
 
 
 def _nobody(request: httpx.Request) -> httpx.Response:
