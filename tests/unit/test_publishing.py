@@ -345,7 +345,7 @@ def test_comparison_does_not_miss_what_is_not_pushed_yet(bench: Bench) -> None:
 
 # -- faults ----------------------------------------
 
-KILLED_AT = [1, 2, READY_AT_LEAST, READY_AT_LEAST + 1, READY_AT_LEAST + 2, READY_AT_LEAST + 5]
+KILLED_AT = [1, READY_AT_LEAST, READY_AT_LEAST + 1, READY_AT_LEAST + 5]
 
 
 @pytest.mark.parametrize("takes_effect", [False, True])
