@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from label_studio_al.labeling import version_number
+from label_studio_al.runtime.settings import Settings, read_settings
 from tests.support.bench import Bench, truth
-from tests.support.fake_label_studio import FakeProject
+from tests.support.fake_label_studio import TOKEN, URL, FakeProject
 from tests.support.versions import asked
 
 # Calls of Label Studio in a turn.
@@ -25,6 +27,11 @@ WRITES = [
     ("PATCH", r"/api/projects/\d+"),
     ("DELETE", r"/api/projects/\d+/model-versions"),
 ]
+
+
+def settings_in(folder: Path) -> Settings:
+    """Of a worker with a token and without an encoder."""
+    return read_settings(model_dir=folder, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
 
 
 class Killed(BaseException):

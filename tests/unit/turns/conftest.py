@@ -11,13 +11,13 @@ from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Signer, Store
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
-from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio
-from tests.support.turns import prepared, state_of
+from tests.support.fake_label_studio import FakeLabelStudio
+from tests.support.turns import prepared, settings_in, state_of
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return read_settings(model_dir=tmp_path, label_studio_url=URL, label_studio_api_key=TOKEN, encoder="none")
+    return settings_in(tmp_path)
 
 
 @pytest.fixture(scope="module")

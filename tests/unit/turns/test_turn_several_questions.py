@@ -27,6 +27,8 @@ from label_studio_al.web import create_app
 from label_studio_al.web.parts import Parts
 from tests.support.bench import Bench
 from tests.support.fake_label_studio import TOKEN, URL, FakeProject
+from tests.support.saved_bench import Saved, bench_to_save, saved
+from tests.support.turns import settings_in
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,7 +40,7 @@ KINDS = {"cat": "animal", "engine": "machine"}
 TRAITS = {"roars": "loud", "rusty": "old"}
 
 
-def texts(n: int = 100) -> list[str]:
+def texts(n: int = 160) -> list[str]:
     random = np.random.default_rng(0)
     found = []
     for place in range(n):
@@ -75,6 +77,24 @@ def project(bench: Bench) -> FakeProject:
     return found
 
 
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """The project with sixty labels, of which each question has learnt."""
+    with bench_to_save(settings_in(tmp_path_factory.mktemp("learnt"))) as bench:
+        found = bench.add(CONFIG, texts(), window=36, audit_share=0.5, retrain_growth=1.0)
+        bench.turn(found)
+        for n in (10, 20, 30):
+            label(bench, found, n)
+    return saved(bench)
+
+
+@pytest.fixture
+def learnt_project(bench: Bench, learnt: Saved) -> FakeProject:
+    learnt.put_into(bench)
+    (found,) = bench.fake.projects.values()
+    return found
+
+
 def label(bench: Bench, project: FakeProject, n: int, asked: Collection[str] = ("kind", "traits")) -> None:
     for task_id in (project.queue() or [])[:n]:
         text = project.tasks[task_id]["data"]["text"]
@@ -95,9 +115,10 @@ def client(bench: Bench, settings: Settings) -> FlaskClient:
     return create_app(Parts(settings, bench.store, bench.signer, bench.clock), []).test_client()
 
 
-def test_each_question_is_trained_and_filled_in_and_the_comment_left_empty(bench: Bench, project: FakeProject) -> None:
-    for n in (10, 20, 30):
-        label(bench, project, n)
+def test_each_question_is_trained_and_filled_in_and_the_comment_left_empty(
+    bench: Bench, learnt_project: FakeProject
+) -> None:
+    project = learnt_project
     version = bench.version(project)
     assert {name: len(one.trained_on) for name, one in version.questions.items()} == {"kind": 60, "traits": 60}
     assert version.questions["kind"].trained_on == {
@@ -152,9 +173,8 @@ def test_task_that_either_question_is_unsure_of_comes_first(bench: Bench) -> Non
     assert (of_kind < of_traits).any()
 
 
-def test_predict_answers_all_questions(bench: Bench, settings: Settings, project: FakeProject) -> None:
-    for n in (10, 20, 30):
-        label(bench, project, n)
+def test_predict_answers_all_questions(bench: Bench, settings: Settings, learnt_project: FakeProject) -> None:
+    project = learnt_project
     body = {"tasks": [{"id": None, "data": {"text": "cat roars rusty"}}], "project": project.key}
     (found,) = client(bench, settings).post("/predict", json=body).get_json()["results"]
     assert {one["from_name"]: one["value"]["choices"] for one in found["result"]} == {
@@ -164,9 +184,8 @@ def test_predict_answers_all_questions(bench: Bench, settings: Settings, project
     assert 0 <= found["score"] <= 1
 
 
-def test_status_has_the_figures_of_each_question(bench: Bench, settings: Settings, project: FakeProject) -> None:
-    for n in (10, 20, 30):
-        label(bench, project, n)
+def test_status_has_the_figures_of_each_question(bench: Bench, settings: Settings, learnt_project: FakeProject) -> None:
+    project = learnt_project
     bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
     web = client(bench, settings)
@@ -197,15 +216,14 @@ def plan(bench: Bench, project: FakeProject, **options: Any) -> Plan:
 
 
 def test_automatic_labels_answer_all_questions_and_touch_nothing_that_people_gave(
-    bench: Bench, project: FakeProject
+    bench: Bench, learnt_project: FakeProject
 ) -> None:
-    for n in (10, 20, 30):
-        label(bench, project, n)
+    project = learnt_project
     bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)
     before = {one: dict(found) for one, found in project.annotations.items()}
     found = plan(bench, project)
-    assert len(found.labels) > 30
+    assert len(found.labels) > 40
     assert {tuple(one.answers) for one in found.labels} == {("kind", "traits")}
     studio = Studio(Api(URL, TOKEN, bench.fake.client(), bench.clock), bench.store.installation)
     promise = Promise(0.3, 0.1, found.report, found.covered_audits)
@@ -315,10 +333,9 @@ def test_question_that_is_added_later_is_not_answered_by_what_was_there_before(b
 
 
 def test_question_that_is_dropped_and_comes_back_as_another_kind_is_measured_anew(
-    bench: Bench, project: FakeProject
+    bench: Bench, learnt_project: FakeProject
 ) -> None:
-    for n in (10, 20, 30):
-        label(bench, project, n)
+    project = learnt_project
     assert bench.store.measurements.predictions(project.key, "kind")
     without = CONFIG.partition('<Choices name="kind"')[0] + CONFIG.partition("</Choices>\n")[2]
     bench.hear(bench.fake.change_config(project.id, without))
@@ -333,9 +350,10 @@ def test_question_that_is_dropped_and_comes_back_as_another_kind_is_measured_ane
     )
 
 
-def test_audits_that_answer_a_part_of_the_questions_do_not_test_the_promise(bench: Bench, project: FakeProject) -> None:
-    for n in (10, 20, 30):
-        label(bench, project, n)
+def test_audits_that_answer_a_part_of_the_questions_do_not_test_the_promise(
+    bench: Bench, learnt_project: FakeProject
+) -> None:
+    project = learnt_project
     label(bench, project, 30, asked=["traits"])
     bench.store.projects.want_training(project.key, bench.clock.now())
     bench.turn(project)

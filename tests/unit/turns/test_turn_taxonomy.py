@@ -19,7 +19,9 @@ from label_studio_al.web import create_app
 from label_studio_al.web.parts import Parts
 from tests.support.bench import Bench
 from tests.support.fake_label_studio import FakeProject
+from tests.support.saved_bench import Saved, bench_to_save, saved
 from tests.support.shop import ANY, ONE, PATHS, result, texts, truth
+from tests.support.turns import settings_in
 from tests.support.versions import asked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,6 +45,21 @@ def label(bench: Bench, project: FakeProject, n: int) -> None:
         bench.turn(project)
 
 
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """A project of any number of paths, whose answers were one each: 72 of them."""
+    with bench_to_save(settings_in(tmp_path_factory.mktemp("learnt"))) as bench:
+        label(bench, add(bench), 6)
+    return saved(bench)
+
+
+@pytest.fixture
+def project(bench: Bench, learnt: Saved) -> FakeProject:
+    learnt.put_into(bench)
+    (found,) = bench.fake.projects.values()
+    return found
+
+
 def pushed(project: FakeProject) -> dict[int, dict[str, Any]]:
     return {one["task"]: one for one in project.predictions.values() if one["model_version"] == project.model_version}
 
@@ -61,9 +78,7 @@ def classifier_of(bench: Bench, project: FakeProject) -> Any:
     return model.of("reason").classifier
 
 
-def test_paths_train_a_model_that_fills_in_paths_and_orders_the_queue(bench: Bench) -> None:
-    project = add(bench)
-    label(bench, project, 5)
+def test_paths_train_a_model_that_fills_in_paths_and_orders_the_queue(bench: Bench, project: FakeProject) -> None:
     version = bench.version(project)
     assert type(classifier_of(bench, project)) is PathClassifier
     assert set(map(len, map(names_of, asked(version).trained_on.values()))) == {1}
@@ -101,9 +116,7 @@ def test_config_of_one_path_is_answered_with_one(bench: Bench) -> None:
     assert all(len(one["result"][0]["value"]["taxonomy"]) == 1 for one in pushed(project).values())
 
 
-def test_predict_gives_paths(bench: Bench) -> None:
-    project = add(bench)
-    label(bench, project, 5)
+def test_predict_gives_paths(bench: Bench, project: FakeProject) -> None:
     version = bench.version(project)
     model = Models(bench.store, bench.signer).get(project.key, version.id)
     current = Current(parse_config(ANY), (version.id, version.name), model)
@@ -112,9 +125,9 @@ def test_predict_gives_paths(bench: Bench) -> None:
     assert 0 <= found["score"] <= 1
 
 
-def test_status_has_counts_by_path_and_figures_of_the_top_level(bench: Bench, settings: Settings) -> None:
-    project = add(bench)
-    label(bench, project, 6)
+def test_status_has_counts_by_path_and_figures_of_the_top_level(
+    bench: Bench, settings: Settings, project: FakeProject
+) -> None:
     client: FlaskClient = create_app(Parts(settings, bench.store, bench.signer, bench.clock), []).test_client()
     (state,) = client.get("/status").get_json()["projects"]
     assert set(state["labels"]) <= set(map(name_of, PATHS))
@@ -142,9 +155,8 @@ def test_path_that_is_gone_leaves_the_rest(bench: Bench) -> None:
     assert "order / late" not in names
 
 
-def test_automatic_labels_are_paths(bench: Bench) -> None:
-    project = add(bench)
-    label(bench, project, 6)
+def test_automatic_labels_are_paths(bench: Bench, project: FakeProject) -> None:
+    bench.turn(project)
     row = bench.store.projects.get(project.key)
     case = Case(bench.store, row, parse_config(ANY), read_project_settings(row.extra_params), 0.3, 0.1)
     found = make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
