@@ -135,7 +135,7 @@ BODIES = JSON | strategies.fixed_dictionaries(
 
 @pytest.mark.parametrize("path", POSTS)
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -152,9 +152,7 @@ def test_no_body_makes_an_internal_error(
     assert answer.is_json
 
 
-@settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=strategies.binary(max_size=200), content_type=strategies.sampled_from(["application/json", "text/plain"]))
 def test_no_bytes_make_an_internal_error(client: FlaskClient, body: bytes, content_type: str) -> None:
     for path in POSTS:
