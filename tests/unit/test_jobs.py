@@ -328,7 +328,7 @@ def test_job_whose_turn_is_taken_elsewhere_gives_up_quietly(jobs: Jobs) -> None:
 
 
 def test_projects_that_always_have_news_share_one_thread(start_jobs: Callable[..., Jobs]) -> None:
-    n_projects, n_turns = 6, 60
+    n_projects, n_turns = 10, 100
     jobs = start_jobs(n_threads=1)
     keys = [f"{number}.1" for number in range(n_projects)]
     for key in keys:
