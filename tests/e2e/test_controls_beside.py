@@ -14,13 +14,14 @@ from tests.support.studio import Annotator, Truth, until
 pytestmark = pytest.mark.e2e
 
 CONFIG = """<View>
-  <Labels name="who" toName="text"><Label value="PER"/><Label value="ORG"/></Labels>
+  <Labels name="who" toName="far"><Label value="PER"/><Label value="ORG"/></Labels>
   <Relations><Relation value="of"/></Relations>
   <Text name="text" value="$text"/>
+  <Text name="far" value="$text" valueType="url"/>
   <Choices name="topic" toName="text"><Choice value="animal"/><Choice value="machine"/></Choices>
   <Rating name="stars" toName="text" maxRating="3"/>
   <TextArea name="why" toName="text"/>
-  <TextArea name="about" toName="text" perRegion="true"/>
+  <TextArea name="about" toName="far" perRegion="true"/>
   <Number name="age" toName="text"/>
 </View>"""
 LEARNED = {"topic", "stars"}
@@ -41,11 +42,12 @@ def answers_of(text: str) -> list[dict[str, Any]]:
 
 def rest_of(n: int) -> list[dict[str, Any]]:
     """What a person says by the other controls: two related spans, one with a remark, and more."""
-    first, second = f"per-{n}", f"org-{n}"
+    first, second, far = f"per-{n}", f"org-{n}", {"to_name": "far"}
     return [
-        {"id": first, "from_name": "who", "type": "labels", "value": {"start": 0, "end": 3, "labels": ["PER"]}},
-        {"id": first, "from_name": "about", "type": "textarea", "value": {"start": 0, "end": 3, "text": [f"a {n}"]}},
-        {"id": second, "from_name": "who", "type": "labels", "value": {"start": 4, "end": 7, "labels": ["ORG"]}},
+        {"id": first, "from_name": "who", "type": "labels", "value": {"start": 0, "end": 3, "labels": ["PER"]}} | far,
+        {"id": first, "from_name": "about", "type": "textarea", "value": {"start": 0, "end": 3, "text": [f"a {n}"]}}
+        | far,
+        {"id": second, "from_name": "who", "type": "labels", "value": {"start": 4, "end": 7, "labels": ["ORG"]}} | far,
         {"from_id": first, "to_id": second, "type": "relation", "direction": "right", "labels": ["of"]},
         {"from_name": "why", "type": "textarea", "value": {"text": [f"because {n} 🦊", "  and\nmore  "]}},
         {"from_name": "age", "type": "number", "value": {"number": n + 0.5}},

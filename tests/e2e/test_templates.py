@@ -21,6 +21,7 @@ from label_studio_al.questions import (
     read_controls,
     write_offers,
 )
+from label_studio_al.questions.spans import Spans
 from label_studio_al.runtime.errors import InvalidRequest
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
@@ -42,6 +43,14 @@ SHOWN = [
     "generative-ai/chatbot-assessment",
     "structured-data-parsing/tabular-data",
     "ranking-and-scoring/text-to-image",
+]
+WORDS = ("engine", "cat")
+# Each way to mark spans: of texts, of HTML, of dialogues, of dialogues that the page sorts by time.
+MARKED = [
+    "natural-language-processing/named-entity-recognition",
+    "structured-data-parsing/html-entity-recognition",
+    "conversational-ai/intent-classification-and-slot-filling",
+    "audio-speech-processing/conversational-analysis",
 ]
 
 
@@ -98,14 +107,14 @@ def _make(admin: Annotator, title: str, xml: str) -> Made:
     path = f"/api/projects/{project_id}"
     sample = admin.call("POST", f"{path}/sample-task/", {"label_config": xml})["sample_task"]
     config = _parsed(xml, sample)
-    texts = [f"the {('engine', 'cat')[_which(n)]} number {n}" for n in range(N_MORE)]
+    texts = [f"the {WORDS[_which(n)]} number {n}" for n in range(N_MORE)]
     more = [
         {field: _with(text, value) if field in config.content.fields else value for field, value in sample.items()}
         for text in texts
     ]
     tasks: list[dict[str, Any]] = [{"data": data} for data in (sample, *more)]
     for n, task in enumerate(tasks[1 : N_LABELLED + 1]):
-        task["annotations"] = [{"result": _result(config, _which(n))}]
+        task["annotations"] = [{"result": _result(config, task["data"], _which(n))}]
     admin.call("POST", f"{path}/import", tasks)
     first, *others = sorted(admin.task_ids(project_id))
     return Made(config, project_id, first, others)
@@ -125,16 +134,24 @@ def _which(n: int) -> int:
 
 
 def _with(text: str, value: Any) -> Any:
-    """What a field of the sample task holds, with a text in place of its own: in dialogues and tables, of the last."""
+    """What a field of the sample task holds, with a text in place of its own: in dialogues and tables, of the last.
+
+    In dialogues, it is what is said.
+    """
     if isinstance(value, list):
         return [*value[:-1], _with(text, value[-1])]
     if isinstance(value, dict):
-        return {**value, (last := list(value)[-1]): _with(text, value[last])}
+        place = "text" if "text" in value else list(value)[-1]
+        return {**value, place: _with(text, value[place])}
     return text
 
 
-def _result(config: LabelConfig, which: int) -> list[dict[str, Any]]:
-    items = config.write({question.name: (_answer(question, which), 1.0) for question in config.questions})
+def _result(config: LabelConfig, task: Mapping[str, Any], which: int) -> list[dict[str, Any]]:
+    answers = {
+        question.name: _span(config, question, task, which) if isinstance(question, Spans) else _answer(question, which)
+        for question in config.questions
+    }
+    items = config.write({name: (answer, 1.0) for name, answer in answers.items()})
     return [{name: value for name, value in item.items() if name != "score"} for item in items]
 
 
@@ -144,6 +161,16 @@ def _answer(question: Question, which: int) -> str:
         return question.parse(label)
     except InvalidRequest:
         return question.parse([label])
+
+
+def _span(config: LabelConfig, question: Spans, task: Mapping[str, Any], which: int) -> str:
+    """One of two words, each with a label of its own if there are two."""
+    word, label = WORDS[which], question.labels[min(which, len(question.labels) - 1)]
+    passages = config.content.markings[question.object_name].passages(config.text_of(task) or "")
+    (passage,) = (one for one in passages if word in one.text)
+    place = passage.text.index(word)
+    start, end = (passage.positions[one] for one in (place, place + len(word)))
+    return question.parse([[start, end, label]])
 
 
 def test_every_template_about_texts_has_a_live_loop(
@@ -188,15 +215,39 @@ def test_the_page_shows_what_was_predicted_of_the_sample_task(
     context.close()
 
 
+def test_the_page_draws_the_spans_that_were_predicted(
+    browser: Browser, label_studio: LocalLabelStudio, admin: Annotator, projects: dict[str, Made]
+) -> None:
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = LabellingPage(context.new_page(), label_studio.url)
+    page.log_in(LOGIN)
+    for name in MARKED:
+        made = projects[name]
+        place = len(made.more) - 2
+        task_id, which = made.more[place], _which(place)
+        labels = [item["value"][item["type"]] for item in _prediction(admin, made, task_id) if "labels" in item["type"]]
+        (question,) = (one for one in made.config.questions if isinstance(one, Spans))
+        assert labels == [[question.labels[which]]], name
+        page.open(made.project_id, task_id)
+        until(
+            lambda wanted=[WORDS[which]]: page.marked() == wanted,
+            lambda of=name: f"{of} shows the word: {page.marked()}",
+        )
+    assert page.errors == []
+    context.close()
+
+
 def _prediction(admin: Annotator, made: Made, task_id: int) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = admin.open(made.project_id, task_id)["predictions"][-1]["result"]
     return result
 
 
 def _filled_in(result: list[dict[str, Any]]) -> Mapping[str, list[Any]]:
-    """What the page should show of a result: by type, what is chosen; of a path, its last name."""
+    """What the page's controls should show of a result: by type, what is chosen; of a path, its last name."""
     found: dict[str, list[Any]] = {}
     for item in result:
+        if item["type"].endswith("labels"):
+            continue
         value = item["value"][item["type"]]
         chosen = value if isinstance(value, list) else [value]
         found.setdefault(item["type"], []).extend(one[-1] if isinstance(one, list) else one for one in chosen)

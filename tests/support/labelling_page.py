@@ -23,6 +23,11 @@ FILLED_IN = """() => {
   return Object.fromEntries(Object.entries(found).filter(([, chosen]) => chosen.length));
 }"""
 
+# What is marked in texts; of a span that lies in several elements, what is in each of them.
+MARKED = """() => [document, ...[...document.querySelectorAll("iframe")].map(frame => frame.contentDocument)]
+  .flatMap(page => page ? [...page.querySelectorAll(".htx-highlight")] : [])
+  .map(mark => mark.textContent)"""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -73,6 +78,11 @@ class LabellingPage:
     def filled_in(self) -> dict[str, list[Any]]:
         """By type, the answers that the page's controls show, in its order: choices, stars, last names of paths."""
         found: dict[str, list[Any]] = self._page.evaluate(FILLED_IN)
+        return found
+
+    def marked(self) -> list[str]:
+        """What the spans hold that are drawn in texts."""
+        found: list[str] = self._page.evaluate(MARKED)
         return found
 
     def choose(self, label: str, shown: Shown) -> None:

@@ -63,8 +63,8 @@ class TrafficLight:
         return control.tag == "TrafficLight"
 
     @classmethod
-    def of(cls, control: Tag, object_name: str) -> TrafficLight:
-        return cls(control.name, object_name)
+    def of(cls, control: Tag, shown: Tag) -> TrafficLight:
+        return cls(control.name, shown.name)
 
     def read(self, result: object) -> Reading:
         if not isinstance(result, list) or not result:

@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from label_studio_al.cli import main
-from label_studio_al.examples import example_tasks
+from label_studio_al.cli.connect import make_example_project
+from label_studio_al.examples import EXAMPLES, example_config, example_tasks
+from label_studio_al.runtime.settings import read_settings
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
@@ -91,6 +93,20 @@ def test_example_is_made_once_and_found_again(fake: FakeLabelStudio) -> None:
     (project,) = fake.projects.values()
     assert [task["data"]["text"] for task in project.tasks.values()] == [task["text"] for task in example_tasks()]
     assert [one["url"] for one in fake.connections.values()] == [BACKEND_URL]
+
+
+def test_each_example_is_a_project_of_its_own(fake: FakeLabelStudio) -> None:
+    numbers = {
+        name: [make_example_project(read_settings(), lambda _: None, name) for _ in range(2)] for name in EXAMPLES
+    }
+    assert len(fake.projects) == len(EXAMPLES)
+    for name, (number, again) in numbers.items():
+        assert number == again
+        project = fake.projects[number]
+        assert project.label_config == example_config(name)
+        assert [task["data"] for task in project.tasks.values()] == [
+            {"text": task["text"]} for task in example_tasks(name)
+        ]
 
 
 def test_example_is_not_made_beside_other_projects(fake: FakeLabelStudio) -> None:

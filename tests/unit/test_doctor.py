@@ -34,6 +34,8 @@ from label_studio_al.web.parts import Parts
 from tests.support.bench import TEXTS, Bench
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
+from tests.support.entities import CONFIG as ENTITIES
+from tests.support.entities import items
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
 from tests.support.saved_bench import Saved, bench_to_save, saved
 
@@ -463,6 +465,15 @@ def test_doctor_finds_it_and_says_what_to_do(
     found = ward.results()[check]
     assert found.state == state, found
     assert words in found.sentence
+
+
+def test_labels_of_spans_are_counted_and_not_every_way_to_mark_a_text(ward: Ward) -> None:
+    ward.project.label_config = ENTITIES
+    for number, annotation in enumerate(ward.project.annotations.values()):
+        annotation["result"] = items("Anna in Oslo", [(0, 1 + number, "Person"), (8, 12, "Place")][: number % 3])
+    assert ward.results()["label config"].sentence == "entity: spans of 3 labels, learned (spans); reads: text"
+    found = ward.results()["labels"]
+    assert (found.state, found.sentence.partition(";")[0]) == (OK, "10 tasks are labelled, with 2 different labels")
 
 
 def test_what_depends_on_a_failure_is_not_looked_at(ward: Ward) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
-import sysconfig
 import unicodedata
 from dataclasses import replace
 from importlib.metadata import version
@@ -38,6 +36,7 @@ from tests.support import reviews, shop, topics
 from tests.support.bench import TEXTS, Bench, truth
 from tests.support.build import event, task
 from tests.support.clock import FakeClock
+from tests.support.elsewhere import run_elsewhere
 from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
 from tests.support.languages import LANGUAGES
 from tests.support.queries import labelled
@@ -54,17 +53,6 @@ ODD_TEXTS = [
     "x" * 19_997 + " cat sleeps",
 ]
 FILES = ["README.md", "model.joblib", "predict.py", "requirements.txt"]
-# Without `site` and PYTHONPATH, so without a path to this package: as where it was never installed.
-ELSEWHERE = f"""
-import sys
-sys.path.append({sysconfig.get_path("purelib")!r})
-try:
-    import label_studio_al
-except ImportError:
-    pass
-else:
-    raise SystemExit("this package can be imported")
-"""
 ASK = """
 import json, joblib
 model = joblib.load("model.joblib")
@@ -80,13 +68,6 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "label_stu
 classes, proba = [of_label.tolist() for of_label in model.classes_], [p.tolist() for p in model.predict_proba(texts)]
 print(json.dumps([classes, proba, model.predict(texts).tolist()]))
 """
-
-
-def run_elsewhere(folder: Path, code: str, sent: str) -> str:
-    command = [sys.executable, "-E", "-W", "error", "-S", "-c", ELSEWHERE + code]
-    done = subprocess.run(command, cwd=folder, input=sent, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 # -- the pipeline ------------------------------------------

@@ -99,8 +99,15 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
         (about_text(""), "has no control"),
         (about_text('<Number name="topic" toName="text"/>'), "topic, because no model for <Number> is built in"),
         (
-            about_text('<Labels name="topic" toName="text"><Label value="A"/></Labels>'),
-            "no model for <Labels> is built in",
+            view(
+                '<Paragraphs name="text" value="$text"/><Labels name="topic" toName="text"><Label value="A"/></Labels>'
+            ),
+            "<Labels> must mark <Text> or <HyperText>, not <Paragraphs>",
+        ),
+        (about_text('<Labels name="topic" toName="text"/>'), "<Labels> must offer a label"),
+        (
+            about_text('<Labels name="topic" toName="text" value="$options"><Label value="A"/></Labels>'),
+            "must stand in the label config",
         ),
         (
             about_text(f'<Choices name="topic" toName="text" choice="several">{A_OR_B}</Choices>'),
@@ -455,7 +462,7 @@ def test_control_about_regions_beside_a_question_is_left_to_people() -> None:
     regions = '<Labels name="spans" toName="text"><Label value="X"/></Labels>'
     notes = '<TextArea name="note" toName="text" perRegion="true" visibleWhen="region-selected"/>'
     config = parse_config(about_text(f'<Choices name="topic" toName="text">{A_OR_B}</Choices>{regions}{notes}'))
-    assert (config.names, config.others) == (("topic",), {"spans", "note"})
+    assert (config.names, config.others) == (("topic", "spans"), {"note"})
 
 
 @pytest.mark.parametrize(

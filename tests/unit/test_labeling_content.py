@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from label_studio_al.labeling.content import MAX_LINES
-from label_studio_al.learning.texts import joined
+from label_studio_al.learning.texts import joined, said_in
 from label_studio_al.questions import LabelConfig, parse_config
 
 CHOICES = '<Choices name="topic" toName="{about}"><Choice value="A"/><Choice value="B"/></Choices>'
@@ -143,3 +143,36 @@ def test_content_that_is_read_otherwise_has_another_key() -> None:
     }
     assert len(keys) == 5
     assert config('<Text name="text" value="$a"/>').content.key == "a", "as releases before named it"
+
+
+MARKED = '<ParagraphLabels name="who" toName="text"><Label value="A"/></ParagraphLabels><Paragraphs name="text" {}/>'
+
+
+def marked(attributes: str) -> LabelConfig:
+    return parse_config(f"<View>{MARKED.format(attributes)}</View>")
+
+
+def test_lines_of_a_dialogue_in_which_spans_are_marked_keep_their_places() -> None:
+    talk = [{"author": "Ann", "text": "Hi"}, {"author": "Bob"}, 3, {"text": ""}, {"author": "Cid", "text": "Oslo\r\n"}]
+    assert said_in(marked('value="$talk"').text_of({"talk": talk}) or "") == ["Hi", "", "", "", "Oslo\r\n"]
+    assert marked('value="$talk"').text_of({"talk": [{"author": "Ann"}]}) is None
+
+
+def test_lines_that_the_page_sorts_by_time_are_counted_in_its_order() -> None:
+    """As Label Studio 1.23.2 showed these: what begins at 0, or at no time, stands last."""
+    times = {"A": (0, 1), "B": (5, 6), "C": (2, 3), "D": (None, None), "E": (1, 2), "F": (2, 2.5)}
+    talk = [{"author": name, "text": name, "start": start, "end": end} for name, (start, end) in times.items()]
+    sorted_ = marked('value="$talk" contextScroll="true"')
+    assert "".join(said_in(sorted_.text_of({"talk": talk}) or "")) == "EFCBAD"
+    unsorted = marked('value="$talk" contextScroll="false"')
+    assert "".join(said_in(unsorted.text_of({"talk": talk}) or "")) == "ABCDEF"
+    assert sorted_.content.key != unsorted.content.key
+    assert sorted_.text_of({"talk": [{"text": "a", "start": 10**400}, {"text": "b", "start": "1", "end": True}]})
+
+
+def test_html_in_the_labelling_page_itself_keeps_its_first_blanks_where_spans_are_marked() -> None:
+    labels = '<Labels name="who" toName="text"><Label value="A"/></Labels>'
+    xml = f'<View>{labels}<HyperText name="text" value="$x" {{}}/></View>'
+    own, apart = (parse_config(xml.format(attribute)) for attribute in ('inline="true"', ""))
+    assert (own.text_of({"x": " \na"}), apart.text_of({"x": " \na"})) == (" \na", "a")
+    assert own.content.key != apart.content.key

@@ -27,7 +27,6 @@ from label_studio_al.learning.evaluation import (
     hold_out,
     proportion,
     random_baseline,
-    suspects,
 )
 from label_studio_al.learning.rows import Matrix, Rows
 from label_studio_al.learning.types import Array
@@ -404,18 +403,18 @@ def two_groups(n: int, seed: int = 0) -> tuple[Array, Array]:
 
 def test_slips_are_found_and_nothing_else() -> None:
     X, y = two_groups(100)
-    assert suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 10) == []
+    assert hold_out(fit_classifier, labelled(X, y), seed=0).suspects(10) == []
     y[[6, 51]] = ["B", "A"]
-    found = suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 10)
+    found = hold_out(fit_classifier, labelled(X, y), seed=0).suspects(10)
     assert {one.example for one in found} == {6, 51}
     assert all(one.predicted != one.label and one.probability > one.label_probability for one in found)
-    assert len(suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 1)) == 1
+    assert len(hold_out(fit_classifier, labelled(X, y), seed=0).suspects(1)) == 1
 
 
 def test_few_labels_suspect_nobody() -> None:
     X, y = two_groups(30)
     y[6] = "B"
-    assert suspects(hold_out(fit_classifier, labelled(X, y), seed=0), 10) == []
+    assert hold_out(fit_classifier, labelled(X, y), seed=0).suspects(10) == []
 
 
 def test_random_baseline_grows_to_the_truth_of_its_labels() -> None:

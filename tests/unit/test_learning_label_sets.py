@@ -14,7 +14,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from label_studio_al.learning.beliefs import Beliefs, Measure
 from label_studio_al.learning.classifier import REGULARISATION_C
 from label_studio_al.learning.coding import LABEL_SETS, text_of
-from label_studio_al.learning.evaluation import Outcome, hold_out, suspects
+from label_studio_al.learning.evaluation import Outcome, hold_out
 from label_studio_al.learning.label_sets import ABSENT_PRESENT, fit_sets
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, fit_as, train, tune
@@ -106,7 +106,7 @@ def test_slips_in_one_label_of_a_set_are_found() -> None:
     wrong = has.copy()
     wrong[[5, 77], [0, 2]] ^= 1
     fit = fit_as({"all": np.arange(8)}, Tuning("all"), LABEL_SETS)
-    found = suspects(hold_out(fit, labelled(X, wrong), seed=0), 10)
+    found = hold_out(fit, labelled(X, wrong), seed=0).suspects(10)
     assert {one.example for one in found} == {5, 77}
     assert {one.example: one.predicted for one in found} == {5: texts_of(has)[5], 77: texts_of(has)[77]}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from label_studio_al.learning.beliefs import Beliefs, one_decision
 from label_studio_al.learning.classifier import fit_classifier
 from label_studio_al.learning.coding import LABEL_SETS, text_of
-from label_studio_al.learning.evaluation import hold_out, suspects
+from label_studio_al.learning.evaluation import hold_out
 from label_studio_al.learning.label_sets import ABSENT_PRESENT, SetClassifier
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, fit_as, train, tune
@@ -208,7 +208,7 @@ def test_answers_go_through_tuning_cross_validation_and_suspects(make: Callable[
     said = held_out.outcomes()
     assert np.mean([one.is_correct for one in said]) > 0.1
     assert all(names_of(one.predicted) for one in said)
-    assert len(suspects(held_out, 5)) <= 5
+    assert len(held_out.suspects(5)) <= 5
     assert tuple(coding.scores(y, coding.decide(model.believe(X)).labels)) == coding.metrics
 
 

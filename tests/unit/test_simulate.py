@@ -124,8 +124,8 @@ def test_all_labels_give_the_full_score(known: Known, strategy: str) -> None:
 
 def test_with_one_label_met_everything_is_taken_for_it(known: Known) -> None:
     sport = np.flatnonzero(known.y == "sport")
-    X, y, contents = (part[sport[:5]] for part in (known.X, known.y, known.contents))
-    few = Known(X, y, known.X_test, known.y_test, known.choices, contents)
+    X, y, contents, lengths = (part[sport[:5]] for part in (known.X, known.y, known.contents, known.lengths))
+    few = Known(X, y, known.X_test, known.y_test, known.choices, contents, lengths)
     points = replay(few, Run("margin", 0), Options(budget=4, batch=2))
     share = float((known.y_test == "sport").mean())
     macro_f1 = f1_score(known.y_test, np.full(len(known.y_test), "sport"), average="macro")
@@ -156,11 +156,11 @@ def test_test_split_is_not_seen_by_features(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_test_split_changes_scores_only(known: Known) -> None:
-    other = Known(known.X, known.y, known.X_test[:20], known.y_test[:20], known.choices, known.contents)
+    other = replace(known, X_test=known.X_test[:20], y_test=known.y_test[:20])
     asked = [point.n_labels for point in replay(other, Run("auto", 0), OPTIONS)]
     assert asked == [10, 20, 30, 40]
-    whole = Known(known.X, known.y, known.X, known.y, known.choices, known.contents)
-    reversed_test = Known(known.X, known.y, known.X_test[::-1], known.y_test[::-1], known.choices, known.contents)
+    whole = replace(known, X_test=known.X, y_test=known.y)
+    reversed_test = replace(known, X_test=known.X_test[::-1], y_test=known.y_test[::-1])
     assert scores(replay(reversed_test, Run("auto", 0), OPTIONS)) == scores(replay(known, Run("auto", 0), OPTIONS))
     assert scores(replay(whole, Run("auto", 0), OPTIONS)) != scores(replay(known, Run("auto", 0), OPTIONS))
 
@@ -416,7 +416,9 @@ def test_command_gives_machines_one_json_document(finished: tuple[Result, Path],
 def test_command_writes_the_numbers(finished: tuple[Result, Path]) -> None:
     with (finished[1] / "curves.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds", "micro_f1"]
+    assert list(rows[0]) == [
+        "strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds", "micro_f1", "n_characters"
+    ]  # fmt: skip
     assert len(rows) == 3 * 2 * 4
     with (finished[1] / "summary.csv").open() as file:
         assert [row["strategy"] for row in csv.DictReader(file)] == ["auto", "margin", "random"]

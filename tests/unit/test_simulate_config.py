@@ -395,7 +395,7 @@ class TrafficLight:
         return control.tag == "TrafficLight"
 
     @classmethod
-    def of(cls, control: Tag, object_name: str) -> TrafficLight:
+    def of(cls, control: Tag, shown: Tag) -> TrafficLight:
         return cls(control.name)
 
     def read(self, result: object) -> Reading:

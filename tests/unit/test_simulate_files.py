@@ -162,7 +162,7 @@ def test_field_that_only_later_rows_have_is_found(tmp_path: Path) -> None:
         ("a.csv", b"\xff\xfet\0e\0x", "not UTF-16"),
         ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "zero bytes, as UTF-16 without its mark does: save"),
         ("a.csv", b"texts;label\na;b\n", "there is no field 'text' but texts, label: name one with --text-field"),
-        ("a.csv", b"text,topic\na,b\n", "there is no field 'label', 'labels', 'rating' or 'path' but text, topic"),
+        ("a.csv", b"text,topic\na,b\n", "no field 'label', 'labels', 'rating', 'path' or 'spans' but text, topic"),
         ("a.tsv", b"ham\tHello there\nspam\tBuy\n", "there is no field 'text' but ham, Hello there: name one"),
         ("a.csv", b"text,label,label\na,b,c\n", "two columns are named 'label': rename one, or take it out"),
         ("a.csv", b"text;text ;label\na;b;c\n", "two columns are named 'text'"),

@@ -128,7 +128,7 @@ def test_command_compares_errors_and_writes_them_behind_the_other_scores(tmp_pat
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds", "micro_f1",
-        "mean_absolute_error", "quadratic_kappa",
+        "mean_absolute_error", "quadratic_kappa", "n_characters",
     ]  # fmt: skip
     assert "Mean absolute error" in (tmp_path / "out" / "curves.svg").read_text()
     again = simulate(path, "--output", tmp_path / "out", "--budget", "40", "--seeds", "2", "--strategies", "margin")

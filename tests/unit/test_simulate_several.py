@@ -91,7 +91,10 @@ def test_one_of_the_questions_is_replayed_alone(tmp_path: Path, question: str, l
             {"label": "a", "rating": 4.5},
             "number of stars (round decimals before), not '4.5'; the only column that counts is named with --label",
         ),
-        ({"label:": "a"}, "there is no field 'label', 'labels', 'rating' or 'path' but text, label:: name one"),
+        (
+            {"label:": "a"},
+            "there is no field 'label', 'labels', 'rating', 'path' or 'spans' but text, label:: name one",
+        ),
     ],
 )
 def test_columns_that_cannot_be_told_apart_or_read_are_refused(

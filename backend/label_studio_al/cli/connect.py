@@ -13,7 +13,7 @@ import click
 import httpx
 
 from label_studio_al.cli.progress import Bar
-from label_studio_al.examples import example_config, example_tasks
+from label_studio_al.examples import EXAMPLES, TOPICS, example_config, example_tasks
 from label_studio_al.learners.registry import check_project
 from label_studio_al.runtime.errors import InvalidSettings, StudioError, StudioRefused
 from label_studio_al.runtime.logs import on_one_line
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.3
 STATE_LIMITS = Limits(read_seconds=5, seconds=15)
-EXAMPLE_TITLE = "Customer messages"
 
 
 @click.command()
@@ -190,15 +189,15 @@ def _state(settings: Settings, project_id: int, backend_url: str) -> dict[str, A
     return states[-1] if states else {}
 
 
-def make_example_project(settings: Settings, say: Callable[[str], None]) -> int:
-    """The number of the project of example messages: made on the first call, found again on the next."""
-    studio = _open_studio(settings)
-    project = studio.projects.find(EXAMPLE_TITLE)
+def make_example_project(settings: Settings, say: Callable[[str], None], name: str = TOPICS) -> int:
+    """The number of the project of one of the examples: made on the first call, found again on the next."""
+    studio, title = _open_studio(settings), EXAMPLES[name].title
+    project = studio.projects.find(title)
     if project is None:
-        say(f'Making the project "{EXAMPLE_TITLE}"')
-        project = studio.projects.create(EXAMPLE_TITLE, example_config())
+        say(f'Making the project "{title}"')
+        project = studio.projects.create(title, example_config(name))
     if not next(iter(studio.tasks.pages(project.id)), []):
-        tasks = [{"text": task["text"]} for task in example_tasks()]
+        tasks = [{"text": task["text"]} for task in example_tasks(name)]
         studio.tasks.add(project.id, tasks)
         say(f"  {len(tasks)} example tasks imported")
     return project.id
@@ -206,9 +205,9 @@ def make_example_project(settings: Settings, say: Callable[[str], None]) -> int:
 
 def _find_or_make_example(settings: Settings, say: Callable[[str], None]) -> int | None:
     """None where it was removed: whoever has projects of their own need not delete it again and again."""
-    studio = _open_studio(settings)
-    if studio.projects.find(EXAMPLE_TITLE) is None and studio.projects.has_any():
-        say(f'There are projects, and "{EXAMPLE_TITLE}" is not one of them: nothing to connect.')
+    studio, title = _open_studio(settings), EXAMPLES[TOPICS].title
+    if studio.projects.find(title) is None and studio.projects.has_any():
+        say(f'There are projects, and "{title}" is not one of them: nothing to connect.')
         return None
     return make_example_project(settings, say)
 

@@ -18,6 +18,7 @@ from platformdirs import user_data_path
 
 from label_studio_al.cli.connect import connect_project, make_example_project, wait_until_ordered
 from label_studio_al.cli.local import FAST_IMPORT, LocalLabelStudio, Login, environment_path, install, port_is_free
+from label_studio_al.examples import ENTITIES, EXAMPLES, TOPICS
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.errors import BackendError, PortInUse, ProcessFailed, StudioUnreachable
 from label_studio_al.runtime.keeping import make_processes, watch
@@ -35,14 +36,21 @@ START_SECONDS = 60.0
     default=lambda: user_data_path("label-studio-active-learning", appauthor=False) / "demo",
     help="Folder for the demo's data.  [default: in the user's data folder]",
 )
+@click.option(
+    "--example",
+    type=click.Choice([*EXAMPLES]),
+    default=TOPICS,
+    show_default=True,
+    help=f"What is asked: the topic of 400 messages ({TOPICS}), or the names and dates in 300 others ({ENTITIES}).",
+)
 @click.option("--label-studio-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Port of the backend.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON when it is ready, messages on standard error."
 )
 @say_errors
-def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> None:
-    """Start Label Studio and this backend, with 400 example tasks. Ctrl-C stops both; the next run resumes."""
+def demo(data_dir: Path, example: str, label_studio_port: int, port: int, as_json: bool) -> None:
+    """Start Label Studio and this backend, with example tasks. Ctrl-C stops both; the next run resumes."""
     # The demo says itself what happens; its processes speak up only when something is wrong.
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     logs.set_up(os.environ["LOG_LEVEL"].upper())
@@ -78,7 +86,7 @@ def demo(data_dir: Path, label_studio_port: int, port: int, as_json: bool) -> No
             if stop.is_set():
                 return
             settings = read_settings()
-            project_id = make_example_project(settings, say)
+            project_id = make_example_project(settings, say, example)
             connect_project(settings, project_id, backend_url, None, say)
             ordered = wait_until_ordered(settings, project_id, backend_url, say)
             version = None if ordered is None else ordered["version"]["name"]

@@ -42,9 +42,11 @@ from label_studio_al.wiring import keep_files_private, make_signer, open_store, 
 def export(
     project_id: int, folder: Path, table: str, quote_formulas: bool, name: str | None, overwrite: bool, as_json: bool
 ) -> None:
-    """Write the current model as a scikit-learn pipeline that does not need this package, and the tasks.
+    """Write the current model so that it does not need this package, and the tasks.
 
-    The folder gets model.joblib, README.md (the model card), predict.py (an example), requirements.txt and tasks.csv.
+    The folder gets model.joblib, a scikit-learn pipeline (of spans span_model.py, which needs NumPy alone), README.md
+    (the model card), predict.py (an example), requirements.txt and tasks.csv. Texts with spans also go to conll (BIO
+    tags), spacy (JSON lines with entities) and docbin (for spacy train).
     """
     settings = read_settings()
     check_format(table)

@@ -42,6 +42,9 @@ from label_studio_al.simulate.summary import (
 )
 from label_studio_al.wiring import say_errors
 
+# By what spans are compared mostly: F1 of exact spans.
+OF_SPANS = "micro_f1"
+
 
 @click.command()
 @click.argument("data")
@@ -59,9 +62,8 @@ from label_studio_al.wiring import say_errors
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option(
     "--metric",
-    default=METRICS[0],
-    show_default=True,
-    help=f"What is compared: {', '.join(METRICS)}, or another one of the question's, such as mean_absolute_error.",
+    help=f"What is compared: {', '.join(METRICS)}, or another one of the question's, such as mean_absolute_error.  "
+    f"[default: {METRICS[0]}; of spans {OF_SPANS}]",
 )
 @click.option("--full", type=float, help="Score that counts as 100 %.  [default: the learner's with all labels]")
 @click.option(
@@ -117,7 +119,7 @@ def simulate(
     budget: int,
     batch: int,
     output: Path,
-    metric: str,
+    metric: str | None,
     full: float | None,
     config_path: str | None,
     question: str | None,
@@ -142,7 +144,8 @@ def simulate(
     (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
     (20newsgroups:sci.med,sci.space takes other groups). A field labels instead of label holds JSON lists of labels.
     With --config, the project's label config says what is asked and where the text is. Rows that are not examples are
-    left out and reported. Several questions (of a label config, or columns such as label:topic and rating:tone) are
+    left out and reported. A field spans holds lists of [start, end, label]; .conll, .bio and .iob files hold tagged
+    tokens. Several questions (of a label config, or columns such as label:topic and rating:tone) are
     replayed together, from one queue; each has its own table, and its name in front in curves.csv and summary.csv.
 
     Each seed has its own order of the data, which all strategies share. Below the table is the difference of each
@@ -168,8 +171,9 @@ def simulate(
         config = config.only(question)
     dataset = read(data, Said(text_field, label_field, config, separator, question))
     _check_questions(dataset, full, autolabel=autolabel)
+    metrics = {one.asks: metric or _usual_metric(one) for one in dataset.questions}
     for one in dataset.questions:
-        _check_metric(metric, full, one)
+        _check_metric(metrics[one.asks], full, one)
     used_encoder = find_encoder(encoder or settings.encoder)
     if autolabel:
         goal = Goal(max_error, delta, per_label=per_label)
@@ -189,14 +193,21 @@ def simulate(
             Results.discard(output)
         experiment = Experiment.open(dataset, options, used_encoder, runs, output)
         _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
-    found = [_compare(experiment, one.asks, metric, full) for one in dataset.questions]
+    found = [_compare(experiment, one, metrics[one.asks], full) for one in dataset.questions]
     for compared in found:
-        _tell_curves(compared, metric, n_seeds, say)
-    say(f"Written to {output}: {', '.join(_write(experiment, found, metric))}")
+        _tell_curves(compared, n_seeds, say)
+    say(f"Written to {output}: {', '.join(_write(experiment, found))}")
     if as_json:
-        document: dict[str, object] = {"data": dataset.name, "notes": dataset.notes, "metric": metric}
+        document: dict[str, object] = {"data": dataset.name, "notes": dataset.notes}
+        if len(set(metrics.values())) == 1:
+            document["metric"] = found[0].metric
         numbers = [
-            {"with_all_labels": of.target, "n_seeds": n_seeds, "strategies": as_numbers(of.curves, of.target)}
+            {
+                "metric": of.metric,
+                "with_all_labels": of.target,
+                "n_seeds": n_seeds,
+                "strategies": as_numbers(of.curves, of.target),
+            }
             for of in found
         ]
         named = [{"question": of.question} | own for of, own in zip(found, numbers, strict=True)]
@@ -209,25 +220,30 @@ class _Compared:
     """The curves of one question. target: the score that counts as 100 %."""
 
     question: str
+    metric: str
     curves: list[Curve]
     target: float
 
 
-def _compare(experiment: Experiment, question: str, metric: str, full: float | None) -> _Compared:
-    target = experiment.results.full(question)[metric] if full is None else full
-    return _Compared(question, curves_of(experiment.curves_of(question), metric), target)
+def _compare(experiment: Experiment, one: Dataset, metric: str, full: float | None) -> _Compared:
+    target = experiment.results.full(one.asks)[metric] if full is None else full
+    # Spans are looked for word by word, so how long a text is says what it costs.
+    by_characters = one.coding.marks is not None
+    curves = curves_of(experiment.curves_of(one.asks), metric, by_characters=by_characters)
+    return _Compared(one.asks, metric, curves, target)
 
 
-def _tell_curves(compared: _Compared, metric: str, n_seeds: int, say: Callable[[str], None]) -> None:
+def _tell_curves(compared: _Compared, n_seeds: int, say: Callable[[str], None]) -> None:
     if compared.question:
         say(f"\n{compared.question}")
     say(f"\n{as_text(table(compared.curves, compared.target))}\n")
     if len(compared.curves) > 1:
         say(f"{as_text(differences_table(compared.curves))}\n")
-    say(f"{metric} with all labels: {compared.target:.4f}; area and labels are of the mean over {n_seeds} seeds")
+    full = f"{compared.metric} with all labels: {compared.target:.4f}"
+    say(f"{full}; area and labels are of the mean over {n_seeds} seeds")
 
 
-def _write(experiment: Experiment, found: Sequence[_Compared], metric: str) -> list[str]:
+def _write(experiment: Experiment, found: Sequence[_Compared]) -> list[str]:
     """Write tables, and a picture of each question. Returns the files' names."""
     tables = {one.question: wide_table(one.curves, one.target) for one in found}
     experiment.results.write("curves.csv", curves_csv(experiment.curves()))
@@ -235,7 +251,7 @@ def _write(experiment: Experiment, found: Sequence[_Compared], metric: str) -> l
     written = ["curves.csv", "summary.csv"]
     for one, name in zip(found, file_names([one.question for one in found]), strict=True):
         title = f"{experiment.dataset.name}: {one.question}" if one.question else experiment.dataset.name
-        for kind, picture in draw(one.curves, one.target, metric, title).items():
+        for kind, picture in draw(one.curves, one.target, one.metric, title).items():
             written.append(f"curves-{name}.{kind}" if name else f"curves.{kind}")
             experiment.results.write(written[-1], picture)
     return written
@@ -247,6 +263,10 @@ def _check_questions(dataset: Dataset, full: float | None, *, autolabel: bool) -
     if option is not None and dataset.beside:
         asked = ", ".join(one.asks for one in dataset.questions)
         raise InvalidRequest(f"{option} is about one question: say which of {asked} with --question")
+
+
+def _usual_metric(dataset: Dataset) -> str:
+    return METRICS[0] if dataset.coding.marks is None else OF_SPANS
 
 
 def _check_metric(metric: str, full: float | None, dataset: Dataset) -> None:

@@ -76,7 +76,8 @@ def labels(look: ProjectLook) -> Finding:
     annotations = look.setup.studio.tasks.annotations(look.id)
     by_question = answers(annotations, config)
     # The question with the most answers is the nearest to a model.
-    taught = max(by_question.values(), key=len)
+    question = max(config.questions, key=lambda one: len(by_question[one.name]))
+    taught = by_question[question.name]
     wanted = read_project_settings(None if look.ours is None else look.ours.extra_params).min_labels
     if not annotations:
         return warning(f"nobody has labelled a task yet: the first model needs {wanted} labels of at least 2 kinds")
@@ -97,7 +98,8 @@ def labels(look: ProjectLook) -> Finding:
             f"a model needs {wanted} labelled tasks of at least 2 kinds, there are {sum(kinds.values())} of "
             f"{len(kinds)}: label more{rest}"
         )
-    return ok(f"{sum(kinds.values())} tasks have a label, of {len(kinds)} kinds{rest}")
+    n_labels = len(question.coding.counts(kinds))
+    return ok(f"{len(taught)} tasks are labelled, with {n_labels} different label{'s' * (n_labels != 1)}{rest}")
 
 
 def address(look: ProjectLook) -> Finding:

@@ -11,7 +11,6 @@ from typing import Any
 
 from label_studio_al import __version__
 from label_studio_al.exporting.forms import form_of
-from label_studio_al.exporting.pipeline import has_embeddings
 from label_studio_al.labeling import project_id_of, version_name
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.model import QuestionModel
@@ -47,7 +46,8 @@ class Facts:
     """What a card tells.
 
     label_counts: how many tasks it was trained on have each label. table: name of the file of tasks, if there is one.
-    libraries: releases by name. compared: the file's probabilities with the backend's. now: seconds since 1970.
+    libraries: releases by name. embeddings: name of the encoder that it uses, if it does. compared: the file's
+    probabilities with the backend's. now: seconds since 1970.
     """
 
     project: Project
@@ -61,24 +61,25 @@ class Facts:
     table: str | None
     python: str
     libraries: Mapping[str, str]
+    embeddings: str | None
     compared: Compared
     now: float
 
 
 def model_card(facts: Facts) -> str:
     """The card, in Markdown."""
-    version = facts.version
+    version, form = facts.version, form_of(facts.model.classifier)
     sections = [
         f"# {version.name} of project {project_id_of(facts.project.key)}",
-        "A text classifier, trained on labels that people gave in Label Studio and exported by "
-        f"label-studio-active-learning {__version__} on {_day(facts.now)}. It is a scikit-learn pipeline: texts in, "
-        f"{form_of(facts.model.classifier).gives}. It needs the packages of `requirements.txt` and nothing else.",
+        f"{form.what}, trained on labels that people gave in Label Studio and exported by "
+        f"label-studio-active-learning {__version__} on {_day(facts.now)}. It is {form.is_made_of}: texts in, "
+        f"{form.gives}. It needs the packages of `requirements.txt` and nothing else.",
         '```sh\npip install -r requirements.txt\npython predict.py "a text"\n```',
         "## Labels",
         *_labels(facts),
         f"{len(facts.asked.trained_on)} of {facts.n_tasks} tasks trained it, on {_day(version.created_at)}.",
         "## How good it is",
-        *_quality(facts.measurement),
+        *_quality(facts.measurement, "spans" if form.marks_spans else "labels"),
         "## How it was made",
         _table(("what", "value"), _making(facts)),
         "## What it is not",
@@ -102,7 +103,7 @@ def _labels(facts: Facts) -> list[str]:
     ]
 
 
-def _quality(measurement: Measurement | None) -> list[str]:
+def _quality(measurement: Measurement | None, answers: str) -> list[str]:
     report = {} if measurement is None else measurement.report
     if measurement is None or not report:
         return ["It was not measured yet: measurements come after the first trainings."]
@@ -120,7 +121,7 @@ def _quality(measurement: Measurement | None) -> list[str]:
         f"Measured on {_day(measurement.created_at)}, of {version} with "
         f"{measurement.n_labels} labels. Intervals are 95 %.",
         _table(("measure", "value", "tasks"), rows),
-        *(["Exact match is the share of tasks whose labels are all right, with none too many."] if is_of_sets else []),
+        *([f"Exact match is the share of tasks whose {answers} are all right, with none too many."] * is_of_sets),
         "The audit is of tasks that were drawn at random and predicted before somebody labelled them: an unbiased "
         "estimate for the tasks that nobody had labelled. Cross-validation is on all labels, most of which the "
         "strategy chose, since they are hard: for comparing only.",
@@ -134,10 +135,10 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 
 def _making(facts: Facts) -> list[tuple[str, str]]:
-    tuning, encoder, compared = facts.model.tuning, facts.model.features.encoder, facts.compared
+    tuning, compared = facts.model.tuning, facts.compared
     return [
         ("features", tuning.sentence()),
-        ("embeddings", encoder.name if encoder is not None and has_embeddings(facts.model) else "none"),
+        ("embeddings", facts.embeddings or "none"),
         ("calibration", _calibration(tuning)),
         *((name, str(value)) for name, value in facts.settings.model_dump().items() if name != "features"),
         ("Python", facts.python),
@@ -161,9 +162,7 @@ def _limits(facts: Facts) -> list[str]:
         f"- {form.knows}",
         "- It was measured on this project's tasks. Texts of another kind, language or time may be answered wrongly "
         "with a high probability.",
-        "- It is a file of joblib, which runs code when it is loaded: load it only if you trust where it comes from, "
-        "and with the releases of `requirements.txt`.",
-        "- It holds words and word pairs of the project's texts.",
+        *(f"- {one}" for one in form.holds),
     ]
     if facts.table:
         limits.append(

@@ -11,11 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
-from label_studio_al.exporting.tables import LABEL, LABELS, PATH
+from label_studio_al.exporting.tables import LABEL, LABELS, PATH, SPANS
 from label_studio_al.learning.classifier import Classifier
 from label_studio_al.learning.coding import Learned
 from label_studio_al.learning.label_sets import SetClassifier
 from label_studio_al.learning.paths import PathClassifier, PathSetClassifier
+from label_studio_al.learning.sequences.classifier import SpanClassifier
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import NotExportable
 
@@ -30,7 +31,8 @@ class Form:
     estimator: the same classifier in scikit-learn's classes, given the weights of the columns that are kept, shape
     (n_columns, n_outputs). wide: what its `predict_proba` gives, as `Beliefs.wide`. thresholds: by label, from which
     probability on a text has it; None where the most probable label is answered. column: of people's answers in the
-    table. example: the file of this folder that becomes `predict.py`. gives, knows, cells: for the card.
+    table. example: the file of this folder that becomes `predict.py`. what, is_made_of, gives, knows, holds, cells: for
+    the card.
     """
 
     estimator: Callable[[Any, Array], Any]
@@ -41,6 +43,18 @@ class Form:
     gives: str
     knows: str
     cells: str = ""
+    what: str = "A text classifier"
+    is_made_of: str = "a scikit-learn pipeline"
+    holds: tuple[str, ...] = (
+        "It is a file of joblib, which runs code when it is loaded: load it only if you trust where it comes from, and "
+        "with the releases of `requirements.txt`.",
+        "It holds words and word pairs of the project's texts.",
+    )
+
+    @property
+    def marks_spans(self) -> bool:
+        """Whether it marks spans: then files of its own are written (see span_files), and no pipeline."""
+        return self.column == SPANS
 
 
 def form_of(classifier: Learned) -> Form:
@@ -90,6 +104,10 @@ def _regression(classes: Array, weights: Array, intercept: Array) -> LogisticReg
     return regression
 
 
+def _no_estimator(classifier: Learned, weights: Array) -> Any:
+    raise NotExportable("no part of scikit-learn marks spans")
+
+
 def _thresholds(classifier: SetClassifier) -> dict[str, float]:
     return dict(zip(classifier.classes.tolist(), classifier.thresholds.tolist(), strict=True))
 
@@ -126,5 +144,19 @@ FORMS: Mapping[type, Form] = {
         knows="It knows the labels above only, and gives a text any number of them, or none. It decides on each by "
         "itself: that two labels go together or exclude each other, it does not know.",
         cells="`labels` and `predicted` are JSON lists, `[]` for none of the labels.",
+    ),
+    SpanClassifier: Form(
+        estimator=_no_estimator,
+        wide=np.asarray,
+        thresholds=lambda _: None,
+        column=SPANS,
+        example="predict_spans.py",
+        gives="spans with their labels and probabilities out (`SpanModel.load(folder).mark(text)`)",
+        knows="It knows the labels above only. Spans begin and end where words do, and never overlap.",
+        cells="`spans` and `predicted` are lists of `[start, end, label]`, `[]` if there is none (in CSV as JSON); "
+        "positions count the characters (code points) of `text`.",
+        what="A model that marks spans",
+        is_made_of="one module, `span_model.py`, with its weights in files of numbers",
+        holds=("It holds words of the project's texts.",),
     ),
 }

@@ -1,22 +1,41 @@
-"""Tasks with their labels and predictions as CSV or Parquet, written a batch at a time."""
+"""Tasks with their labels and predictions in files for other programs, written a batch at a time."""
 
 from __future__ import annotations
 
 import csv
 import importlib
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from label_studio_al.exporting.marked import apart, tagged
+from label_studio_al.learning.spans import Span, spans_of
 from label_studio_al.runtime.errors import NotExportable
 
-CSV, PARQUET, NONE = "csv", "parquet", "none"
-FORMATS = (CSV, PARQUET, NONE)
-# Names of the column of people's answers: a label, a JSON list of labels, or a JSON list of paths.
-LABEL, LABELS, PATH = "label", "labels", "path"
+CSV, PARQUET, JSONL, CONLL, SPACY, DOCBIN, NONE = "csv", "parquet", "jsonl", "conll", "spacy", "docbin", "none"
+FORMATS = (CSV, PARQUET, JSONL, CONLL, SPACY, DOCBIN, NONE)
+# Names of their files.
+FILES = MappingProxyType(
+    {
+        CSV: "tasks.csv",
+        PARQUET: "tasks.parquet",
+        JSONL: "tasks.jsonl",
+        CONLL: "tasks.conll",
+        SPACY: "tasks.spacy.jsonl",
+        DOCBIN: "tasks.spacy",
+    }
+)
+# Names of the column of people's answers: a label, or a JSON list of labels, of paths or of spans.
+LABEL, LABELS, PATH, SPANS = "label", "labels", "path", "spans"
+# Packages that formats need, and how they are installed.
+_NEEDED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {PARQUET: ("pyarrow", "label-studio-active-learning[parquet]"), DOCBIN: ("spacy", "spacy")}
+)
 # What a spreadsheet takes for a formula when it opens a CSV file, and what would look as if it had been quoted.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -46,32 +65,38 @@ def header(column: str) -> tuple[str, ...]:
 
 def check_format(wanted: str) -> None:
     """Raises NotExportable if it needs a package that is missing."""
-    if wanted == PARQUET:
+    if wanted in _NEEDED:
+        package, installed = _NEEDED[wanted]
         try:
-            importlib.import_module("pyarrow")
+            importlib.import_module(package)
         except ImportError as exc:
             raise NotExportable(
-                "Parquet needs pyarrow, which is not installed: pip install 'label-studio-active-learning[parquet]', "
+                f"{wanted.capitalize()} needs {package}, which is not installed: pip install {installed!r}, "
                 "or ask for --data csv"
             ) from exc
 
 
 @contextmanager
 def open_table(folder: Path, wanted: str, column: str = LABEL, *, quotes_formulas: bool = True) -> Iterator[Write]:
-    """Takes rows for the file `tasks.csv` or `tasks.parquet`; nothing is written for `none`.
+    """Takes rows for the file of `FILES`; nothing is written for `none`.
 
     column: that of people's answers. quotes_formulas: put an apostrophe before texts of the CSV file that a spreadsheet
-    would compute.
+    would compute. Raises NotExportable where the format is for spans, and the answers are none.
     """
+    if wanted in _OF_SPANS and column != SPANS:
+        raise NotExportable(f"{wanted} holds texts with spans, and this question asks for none: ask for --data jsonl")
     if wanted == CSV:
         # With what marks it as UTF-8 for spreadsheets.
-        with (folder / "tasks.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        with (folder / FILES[CSV]).open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(header(column))
             cell = quoted if quotes_formulas else _as_it_is
             yield lambda rows: writer.writerows([cell(value) for value in astuple(row)] for row in rows)
     elif wanted == PARQUET:
-        with _open_parquet(folder / "tasks.parquet", header(column)) as write:
+        with _open_parquet(folder / FILES[PARQUET], header(column)) as write:
+            yield write
+    elif wanted in _WRITERS:
+        with _WRITERS[wanted](folder / FILES[wanted], column) as write:
             yield write
     else:
         yield lambda _: None
@@ -99,3 +124,77 @@ def _open_parquet(path: Path, names: tuple[str, ...]) -> Iterator[Write]:
 
     with parquet.ParquetWriter(path, schema) as writer:
         yield write
+
+
+@contextmanager
+def _open_lines(path: Path, column: str) -> Iterator[Write]:
+    """An object a task, with lists where other files have JSON."""
+    names, holds_lists = header(column), column != LABEL
+
+    def line(row: Row) -> str:
+        values: Sequence[Any] = astuple(row)
+        if holds_lists:
+            answers = [None if one is None else json.loads(one) for one in (row.label, row.predicted)]
+            values = [row.task_id, row.text, *answers, row.probability, row.is_learnt]
+        return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False) + "\n"
+
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield lambda rows: file.writelines(map(line, rows))
+
+
+@contextmanager
+def _open_tagged(path: Path, _: str) -> Iterator[Write]:
+    """A token a line with its BIO tag, an empty line behind each line of a text."""
+
+    def lines(row: Row) -> str:
+        sentences = tagged(row.text or "", _marked(row))
+        return "".join("".join(f"{token} {tag}\n" for token, tag in sentence) + "\n" for sentence in sentences)
+
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield lambda rows: file.writelines(lines(row) for row in rows)
+
+
+@contextmanager
+def _open_entities(path: Path, _: str) -> Iterator[Write]:
+    """A text a line with its entities, as spaCy's examples have them, and whose they are."""
+
+    def line(row: Row) -> str:
+        entities = {"text": row.text, "entities": apart(_marked(row)), "by_people": row.label is not None}
+        return json.dumps(entities, ensure_ascii=False) + "\n"
+
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield lambda rows: file.writelines(line(row) for row in rows if row.text is not None)
+
+
+@contextmanager
+def _open_docbin(path: Path, _: str) -> Iterator[Write]:
+    """What `spacy train` takes: documents whose entities are set; they end where spaCy's tokens do."""
+    spacy: Any = importlib.import_module("spacy")
+    of_no_language = spacy.blank("xx")
+    docs = importlib.import_module("spacy.tokens").DocBin()
+
+    def add(row: Row) -> None:
+        doc = of_no_language.make_doc(row.text)
+        found = [doc.char_span(start, end, label, alignment_mode="expand") for start, end, label in _marked(row)]
+        doc.ents = spacy.util.filter_spans([one for one in found if one is not None])
+        docs.add(doc)
+
+    def write(rows: Sequence[Row]) -> None:
+        for row in rows:
+            if row.text is not None:
+                add(row)
+
+    yield write
+    docs.to_disk(path)
+
+
+def _marked(row: Row) -> Sequence[Span]:
+    """People's spans, or else the model's."""
+    answer = row.predicted if row.label is None else row.label
+    return () if answer is None else spans_of(answer)
+
+
+_OF_SPANS = (CONLL, SPACY, DOCBIN)
+_WRITERS: Mapping[str, Callable[[Path, str], AbstractContextManager[Write]]] = MappingProxyType(
+    {JSONL: _open_lines, CONLL: _open_tagged, SPACY: _open_entities, DOCBIN: _open_docbin}
+)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as release_of
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,16 @@ import numpy as np
 
 from label_studio_al.exporting.card import Compared, Facts, model_card
 from label_studio_al.exporting.forms import form_of
+from label_studio_al.exporting.marked import in_text, text_of
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
-from label_studio_al.exporting.tables import Row, open_table
+from label_studio_al.exporting.span_files import MODULE, compared_texts, has_vectors, largest_difference, write_spans
+from label_studio_al.exporting.span_model import ABOUT, ARRAYS, TOKENIZER
+from label_studio_al.exporting.tables import FILES, Row, open_table
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.model import QuestionModel
+from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.rows import blocks
+from label_studio_al.learning.spans import answer_of, spans_of
 from label_studio_al.questions import LabelConfig, Question, answers
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_project_settings
@@ -34,8 +39,11 @@ COMPARED_TEXTS = 200
 # Ours computes in single precision.
 LARGEST_DIFFERENCE = 1e-4
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
+_LIBRARIES_OF_SPANS = ("numpy",)
 _ENCODER_LIBRARY = "tokenizers"
-_WRITTEN = ("model.joblib", "README.md", "predict.py", "requirements.txt", "tasks.csv", "tasks.parquet")
+_PIPELINE = "model.joblib"
+_ANY = ("README.md", "predict.py", "requirements.txt", *FILES.values())
+_WRITTEN = (_PIPELINE, ARRAYS, ABOUT, TOKENIZER, MODULE, *_ANY)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,12 @@ class Current:
     def asked(self) -> VersionQuestion:
         """What the model was trained on."""
         return self.version.questions[self.question.name]
+
+    @property
+    def marking(self) -> Marking | None:
+        """Where in a task's text the question's spans are; None if it asks for none."""
+        marks = self.question.coding.marks
+        return None if marks is None else self.config.content.markings[marks]
 
 
 @dataclass(frozen=True)
@@ -124,9 +138,8 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
     advance: called with the number of tasks just done. Raises NotExportable.
     """
     form = form_of(current.model.classifier)
-    pipeline = as_pipeline(current.model.features, current.model.classifier)
     with _appearing(target.folder) as made:
-        joblib.dump(pipeline, made / "model.joblib", compress=3)
+        _write_model(made, current.model)
         shutil.copyfile(Path(__file__).with_name(form.example), made / "predict.py")
         n_predicted, some = 0, list[str]()
         with open_table(made, target.table, form.column, quotes_formulas=target.quotes_formulas) as write:
@@ -135,7 +148,7 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
                 some += texts[: COMPARED_TEXTS - len(some)]
                 n_predicted += len(texts)
                 advance(len(rows))
-        compared = compare(joblib.load(made / "model.joblib"), current.model, some)
+        compared = _compared(made, current.model, some)
         _describe(store, current, made, compared, now)
         files = tuple(sorted(path.name for path in made.iterdir()))
     return Export(
@@ -153,15 +166,34 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
     )
 
 
+def _write_model(folder: Path, model: QuestionModel) -> None:
+    if form_of(model.classifier).marks_spans:
+        write_spans(folder, model)
+    else:
+        joblib.dump(as_pipeline(model.features, model.classifier), folder / _PIPELINE, compress=3)
+
+
+def _compared(folder: Path, model: QuestionModel, texts: Sequence[str]) -> Compared:
+    """What the written files say beside the model. Raises NotExportable if they differ much."""
+    if not form_of(model.classifier).marks_spans:
+        return compare(joblib.load(folder / _PIPELINE), model, texts)
+    some = compared_texts(model, texts)[:COMPARED_TEXTS]
+    return _accepted(len(some), largest_difference(folder, model, some))
+
+
+def _accepted(n_texts: int, difference: float) -> Compared:
+    """Raises NotExportable if probabilities differ much."""
+    if difference > LARGEST_DIFFERENCE:
+        raise NotExportable(f"the exported model answers otherwise than this one, by {difference:.1e}: it is not kept")
+    return Compared(n_texts, difference)
+
+
 def compare(pipeline: Any, model: QuestionModel, texts: Sequence[str]) -> Compared:
     """The pipeline's probabilities with the model's. Raises NotExportable if they differ much."""
     if not texts:
         return Compared(0, 0.0)
     found = form_of(model.classifier).wide(pipeline.predict_proba(texts))
-    difference = float(np.abs(found - model.believe(texts).wide).max())
-    if difference > LARGEST_DIFFERENCE:
-        raise NotExportable(f"the exported model answers otherwise than this one, by {difference:.1e}: it is not kept")
-    return Compared(len(texts), difference)
+    return _accepted(len(texts), float(np.abs(found - model.believe(texts).wide).max()))
 
 
 def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]]]:
@@ -173,6 +205,7 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
         known = {task_id: text for task_id, text in texts.items() if text is not None}
         said = current.question.coding.decide(current.model.believe(list(known.values())))
         predicted = dict(zip(known, said.pairs(), strict=True))
+        marking = current.marking
         rows = [
             Row(
                 task_id=task_id,
@@ -184,11 +217,26 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
             )
             for task_id, text in texts.items()
         ]
-        yield list(known.values()), rows
+        yield list(known.values()), rows if marking is None else [_in_plain_text(row, marking) for row in rows]
+
+
+def _in_plain_text(row: Row, marking: Marking) -> Row:
+    """With the text that spans are marked in, and their places in it."""
+    if row.text is None:
+        return row
+    passages = marking.passages(row.text)
+
+    def placed(answer: str | None) -> str | None:
+        return None if answer is None else answer_of(in_text(spans_of(answer), passages))
+
+    return replace(row, text=text_of(passages), label=placed(row.label), predicted=placed(row.predicted))
 
 
 def _describe(store: Store, current: Current, folder: Path, compared: Compared, now: float) -> None:
-    names = (*_LIBRARIES, *([_ENCODER_LIBRARY] if has_embeddings(current.model) else []))
+    model = current.model
+    marks_spans = form_of(model.classifier).marks_spans
+    embeds = has_vectors(model) if marks_spans else has_embeddings(model)
+    names = (*(_LIBRARIES_OF_SPANS if marks_spans else _LIBRARIES), *([_ENCODER_LIBRARY] if embeds else []))
     libraries = {name: release_of(name) for name in names}
     pinned = [f"{name}=={release}\n" for name, release in libraries.items()]
     (folder / "requirements.txt").write_text("".join(pinned), encoding="utf-8")
@@ -198,12 +246,13 @@ def _describe(store: Store, current: Current, folder: Path, compared: Compared, 
         settings=read_project_settings(current.project.extra_params),
         asked=current.asked,
         measurement=store.measurements.newest(current.project.key, current.question.name),
-        model=current.model,
+        model=model,
         label_counts=current.question.coding.counts(current.asked.trained_on.values()),
         n_tasks=len(current.task_ids),
         table=next((path.name for path in folder.glob("tasks.*")), None),
         python=platform.python_version(),
         libraries=libraries,
+        embeddings=model.features.encoder.name if embeds and model.features.encoder is not None else None,
         compared=compared,
         now=now,
     )

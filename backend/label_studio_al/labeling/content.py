@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from html import unescape
-from html.parser import HTMLParser
 from typing import Any
 
+from label_studio_al.labeling.hypertext import body_text, shown_text
 from label_studio_al.labeling.tags import VARIABLE, Tag, option
 from label_studio_al.learning.comparison import COMPARED
 from label_studio_al.learning.layouts import WHOLE, Layout
+from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.sides import Sides
-from label_studio_al.learning.texts import joined
+from label_studio_al.learning.texts import dialogue, joined
 from label_studio_al.runtime.errors import UnsupportedConfig
 
 # The steps of a path to a value in a task.
@@ -23,28 +23,29 @@ _STEP = re.compile(r"[^.[\]]+")
 _DIGITS = 10
 # The labelling page takes the name to end before the hyphen.
 _ODD_NAME = re.compile(VARIABLE.pattern + r"-\w", re.ASCII)
-# Of HTML, what is no text that a page shows.
-_HIDDEN = frozenset(("script", "style", "head", "template", "noscript"))
 # A dialogue or a table may have thousands of lines: only the beginning of a text is ever learned from.
 MAX_LINES = 2_000
 MAX_DEPTH = 8
 # Of more texts it is not known which belong together.
 N_COMPARED = 2
-# Tags take their part of a document, of which only the beginning is ever learned from.
-MAX_HTML_CHARACTERS = 200_000
 
 
 @dataclass(frozen=True)
 class Part:
     """One object of the label config that shows a text. value: what it shows, such as `$text` or `$title: $body`.
 
-    name_key, text_key: of a dialogue, which fields of a line hold the speaker and the words.
+    name_key, text_key: of a dialogue, which fields of a line hold the speaker and the words. is_exact: whether spans
+    are marked in it, so that places in the text must be those that Label Studio counts. is_inline: of HTML, as of
+    `body_text`. by_time: of a dialogue, whether the page sorts its lines.
     """
 
     tag: str
     value: str
     name_key: str = "author"
     text_key: str = "text"
+    is_exact: bool = False
+    is_inline: bool = False
+    by_time: bool = False
 
     @property
     def fields(self) -> list[str]:
@@ -67,10 +68,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Content:
-    """The texts of a task. sides: places of the two of which a question asks to choose one; None without such a one."""
+    """The texts of a task. sides: places of the two of which a question asks to choose one; None without such a one.
+
+    marked: names of the objects in which spans are marked, with their places.
+    """
 
     parts: tuple[Part, ...]
     sides: tuple[int, int] | None = None
+    marked: tuple[tuple[str, int], ...] = ()
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -81,10 +86,15 @@ class Content:
     def key(self) -> str:
         """The same for the same content: what was made of another one is made anew. Of one field, its name."""
         (first, *others) = self.parts
-        if not others and first.tag == "Text" and VARIABLE.fullmatch(first.value):
+        if not others and not self.marked and first.tag == "Text" and VARIABLE.fullmatch(first.value):
             return first.value[1:]
         named = [f"{part.tag} {part.value} {part.name_key} {part.text_key}" for part in self.parts]
-        return " + ".join(named if self.sides is None else [*named, f"sides {self.sides}"])
+        sides = [] if self.sides is None else [f"sides {self.sides}"]
+        return " + ".join([*named, *sides, *(self._marked(name, self.parts[place]) for name, place in self.marked)])
+
+    @staticmethod
+    def _marked(name: str, part: Part) -> str:
+        return f"spans in {name}{' inline' * part.is_inline}{' by time' * part.by_time}"
 
     @property
     def layout(self) -> Layout:
@@ -92,6 +102,12 @@ class Content:
         if self.sides is not None:
             return Sides(*self.sides, len(self.parts))
         return COMPARED if len(self.parts) == N_COMPARED else WHOLE
+
+    @property
+    def markings(self) -> dict[str, Marking]:
+        """Of each object in which spans are marked, where it is in the text of a task."""
+        n = len(self.parts)
+        return {name: Marking(place, n, self.parts[place].tag == "Paragraphs") for name, place in self.marked}
 
     def text_of(self, data: Mapping[str, Any]) -> str | None:
         """The texts that the task has as one (see learning.texts); None if it has none.
@@ -128,7 +144,9 @@ def read_part(shown: Tag) -> Part:
             f'<{shown.tag}> must take its text from the task (value="$field", {rule}), not {shown.value[:60]!r}'
         )
     keys = option(attributes, "nameKey"), option(attributes, "textKey")
-    return Part(shown.tag, shown.value, keys[0] or Part.name_key, keys[1] or Part.text_key)
+    is_inline, by_time = (option(attributes, name).lower() == "true" for name in ("inline", "contextScroll"))
+    names = keys[0] or Part.name_key, keys[1] or Part.text_key
+    return Part(shown.tag, shown.value, *names, is_inline=is_inline, by_time=by_time)
 
 
 def value_at(data: Mapping[str, Any], path: str) -> object:
@@ -163,55 +181,44 @@ def _text(value: object) -> str | None:
     return None
 
 
-class _Words(HTMLParser):
-    """The text of an HTML document, without tags, scripts and comments."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.found: list[str] = []
-        self._hidden = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A tag parts words."""
-        # A head may end without a tag.
-        self._hidden = 0 if tag == "body" else self._hidden + (tag in _HIDDEN)
-        self.found.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        """As the beginning."""
-        self._hidden = max(0, self._hidden - (tag in _HIDDEN))
-        self.found.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        """What is shown."""
-        if not self._hidden:
-            self.found.append(data)
-
-    def parse_marked_section(self, i: int, report: int = 1) -> int:
-        """`<![if ...]>` is a comment to pages, whatever its word; other words raise AssertionError before 3.14."""
-        return self.rawdata.find(">", i) + 1 or -1
-
-    def finish(self) -> None:
-        """The end, with a tag or a comment that does not end as it is: `close` looks for its end again and again."""
-        if not self._hidden:
-            self.found.append(unescape(self.rawdata))
-
-
-def _hypertext(_: Part, value: object) -> str | None:
+def _hypertext(part: Part, value: object) -> str | None:
     text = plain_text(value)
-    if text is None or ("<" not in text and "&" not in text):
-        return text
-    reader = _Words()
-    reader.feed(text[:MAX_HTML_CHARACTERS])
-    reader.finish()
-    return " ".join("".join(reader.found).split())
+    return text if text is None else body_text(text, part.is_inline) if part.is_exact else shown_text(text)
 
 
 def _dialogue(part: Part, value: object) -> str | None:
     """A line for each thing that was said, with the speaker before it."""
     if not isinstance(value, list):
         return plain_text(value)
+    if part.is_exact:
+        return _exact_dialogue(part, value)
     return _joined(_line(part, one) for one in value[:MAX_LINES])
+
+
+def _exact_dialogue(part: Part, value: list[Any]) -> str | None:
+    """With every line in its place, empty ones too."""
+    lines = [one if isinstance(one, Mapping) else {} for one in value]
+    if part.by_time:
+        lines.sort(key=_time)
+    keys = part.name_key, part.text_key
+    said = [tuple(plain_text(line.get(key)) or "" for key in keys) for line in lines[:MAX_LINES]]
+    return (
+        dialogue((f"{name}: " if name else "", words) for name, words in said)
+        if any(said_ for _, said_ in said)
+        else None
+    )
+
+
+def _time(line: Mapping[str, Any]) -> tuple[bool, float, float]:
+    """By which the page sorts lines: those that begin at 0, or at no time, stand last (measured on 1.23.2)."""
+    start, end, duration = (_seconds(line.get(name)) for name in ("start", "end", "duration"))
+    return (False, start, end or start + duration) if start else (True, 0.0, 0.0)
+
+
+def _seconds(value: object) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A number may be too large for `float`, but not its digits.
+    return float(str(value)) if is_number else 0.0
 
 
 def _line(part: Part, said: object) -> str | None:

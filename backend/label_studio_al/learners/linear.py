@@ -19,8 +19,8 @@ class Linear:
     refits = True
 
     def serves(self, coding: Coding) -> bool:
-        """Yes."""
-        return True
+        """Where decisions are made on whole tasks."""
+        return coding.marks is None
 
     def missing(self, answers: Collection[str]) -> str | None:
         """A second answer, where all are the same."""

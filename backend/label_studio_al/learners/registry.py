@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from label_studio_al.learners.base import Learner
 from label_studio_al.learners.linear import Linear
+from label_studio_al.learners.spans import Spans
 from label_studio_al.learning.asking import AUTO
 from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.strategies import pick
@@ -12,7 +13,7 @@ from label_studio_al.runtime.errors import AwaitsTasks, InvalidSettings, NotPoss
 from label_studio_al.runtime.settings import ProjectSettings
 
 # The first that serves a question is taken.
-LEARNERS: list[Learner] = [Linear()]
+LEARNERS: list[Learner] = [Linear(), Spans()]
 
 
 def find_learner(coding: Coding) -> Learner:
@@ -49,6 +50,8 @@ def check_strategy(strategy: str, coding: Coding) -> None:
     if strategy == AUTO:
         return
     learner = find_learner(coding)
-    unsuitable = pick(strategy).unsuitable(has_one_class=coding.has_one_class, refits=learner.refits)
+    unsuitable = pick(strategy).unsuitable(
+        has_one_class=coding.has_one_class, marks=coding.marks is not None, refits=learner.refits
+    )
     if unsuitable is not None:
         raise InvalidSettings(f"strategy: {unsuitable}; choose margin, for example")

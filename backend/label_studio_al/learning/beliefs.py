@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +32,14 @@ class Beliefs:
 
     def __len__(self) -> int:
         return len(self.proba)
+
+    def __getitem__(self, tasks: Array) -> Beliefs:
+        """Of some tasks (indices)."""
+        return replace(self, proba=self.proba[tasks])
+
+    def followed_by(self, others: Sequence[Beliefs]) -> Beliefs:
+        """Of these tasks, then of those of others, which tell the same classes apart."""
+        return replace(self, proba=np.concatenate([self.proba, *(one.proba for one in others)]))
 
     @property
     def rows(self) -> Array:

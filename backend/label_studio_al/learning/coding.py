@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ from scipy.special import expit, log_softmax
 
 from label_studio_al.learning.beliefs import Beliefs, Measure, one_decision
 from label_studio_al.learning.classifier import fit_classifier
+from label_studio_al.learning.contradictions import Suspect, contradicted
 from label_studio_al.learning.label_sets import ABSENT_PRESENT, SetClassifier, fit_sets
 from label_studio_al.learning.predictions import Predictions, most_probable
 from label_studio_al.learning.rows import Matrix
@@ -54,6 +56,10 @@ class Coding(Protocol):
         """Whether an answer says which of two texts: its model may only see how these differ."""
 
     @property
+    def marks(self) -> str | None:
+        """The object in whose text an answer marks spans; None where it does not."""
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The names of what `scores` measures, accuracy first; what ends in `_error` is the better the lower it is."""
 
@@ -78,35 +84,17 @@ class Coding(Protocol):
     def confused(self, truth: str, predicted: str) -> list[tuple[str, str]]:
         """Which class was taken for which other one."""
 
-    def encode(self, y: Array, classes: Array) -> Array:
-        """What each decision's truth is, as its column. classes: sorted, all that occur.
+    def aligned(self, beliefs: Beliefs, classes: Array) -> Beliefs:
+        """As of a model that knows all these classes; probability 0 for those that this one does not."""
 
-        Returns shape (n_tasks, n_decisions).
-        """
+    def sure(self, answer: str, n: int, classes: Array) -> Beliefs:
+        """What a model would say of n tasks that knows this answer only. classes: as of `aligned`."""
 
-    def aligned(self, beliefs: Beliefs, classes: Array) -> Array:
-        """Probabilities as of a model that knows all these classes; 0 for those that this one does not.
-
-        Returns shape (n_tasks, n_decisions, n_columns).
-        """
-
-    def beliefs(self, proba: Array, classes: Array) -> Beliefs:
-        """What `aligned` gave, as a model says it."""
-
-    def n_columns(self, classes: Array) -> int:
-        """How many columns a decision has."""
-
-    def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
-        """The answer, had one decision gone otherwise."""
+    def contradicted(self, y: Array, beliefs: Beliefs, classes: Array) -> list[Suspect]:
+        """Which answers beliefs contradict, those most contradicted first. classes: as of `aligned`."""
 
     def strata(self, y: Array) -> Array:
         """By what folds are balanced. Returns shape (n_tasks,), sortable."""
-
-    def losses(self, decisions: Array, truth: Array) -> Array:
-        """Negative log-likelihood of each task. truth: of `encode`. Returns shape (n_tasks,)."""
-
-    def thresholds(self, decisions: Array, truth: Array) -> Array | None:
-        """From which probability on each class is decided for, chosen on held-out decisions; None where that is not."""
 
     def fit(
         self, X: Matrix, y: Array, allowed: Array | None, temperature: float, thresholds: Mapping[str, float]
@@ -120,7 +108,47 @@ class Coding(Protocol):
         """How good predicted answers are, by each of `metrics`."""
 
 
-class OneLabel:
+class Decided(ABC):
+    """What holds of all answers whose decisions are the same for each task."""
+
+    marks: str | None = None
+
+    @abstractmethod
+    def encode(self, y: Array, classes: Array) -> Array:
+        """What each decision's truth is, as its column. classes: sorted, all that occur.
+
+        Returns shape (n_tasks, n_decisions).
+        """
+
+    @abstractmethod
+    def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
+        """The answer, had one decision gone otherwise."""
+
+    @abstractmethod
+    def losses(self, decisions: Array, truth: Array) -> Array:
+        """Negative log-likelihood of each task. truth: of `encode`. Returns shape (n_tasks,)."""
+
+    @abstractmethod
+    def thresholds(self, decisions: Array, truth: Array) -> Array | None:
+        """From which probability on each class is decided for, chosen on held-out decisions; None where that is not."""
+
+    def contradicted(self, y: Array, beliefs: Beliefs, classes: Array) -> list[Suspect]:
+        """As of the contract, by decisions."""
+
+        def changed(example: int, decision: int, column: int) -> str:
+            return self.changed(str(y[example]), classes, decision, column)
+
+        return contradicted(y, beliefs.proba, self.encode(y, classes).astype(int), changed)
+
+
+def decided(coding: Coding) -> Decided:
+    """The coding of answers whose decisions are the same for each task. Raises InvalidRequest for all others."""
+    if not isinstance(coding, Decided):
+        raise InvalidRequest("this works where the same is decided on each task")
+    return coding
+
+
+class OneLabel(Decided):
     """An answer is one label: one decision of as many classes as there are."""
 
     has_one_class = True
@@ -159,19 +187,16 @@ class OneLabel:
         """The place of each label. Returns shape (n_tasks, 1)."""
         return np.searchsorted(classes, y)[:, None]
 
-    def aligned(self, beliefs: Beliefs, classes: Array) -> Array:
+    def aligned(self, beliefs: Beliefs, classes: Array) -> Beliefs:
         """As of the contract, with one decision."""
-        proba = np.zeros((len(beliefs), 1, len(classes)))
-        proba[:, 0, np.searchsorted(classes, beliefs.classes)] = beliefs.wide
-        return proba
+        proba = np.zeros((len(beliefs), len(classes)))
+        proba[:, np.searchsorted(classes, beliefs.classes)] = beliefs.wide
+        return one_decision(proba, classes)
 
-    def beliefs(self, proba: Array, classes: Array) -> Beliefs:
+    def sure(self, answer: str, n: int, classes: Array) -> Beliefs:
         """As of the contract."""
-        return one_decision(proba[:, 0], classes)
-
-    def n_columns(self, classes: Array) -> int:
-        """As of the contract."""
-        return len(classes)
+        column = self.encode(np.array([answer]), classes)[0]
+        return one_decision(np.repeat(np.eye(len(classes))[column], n, axis=0), classes)
 
     def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
         """The other label."""
@@ -245,7 +270,7 @@ class SetAnswers:
         return [(missed, vain) for missed in sorted(true - said) for vain in sorted(said - true)]
 
 
-class LabelSets(SetAnswers):
+class LabelSets(SetAnswers, Decided):
     """An answer is a set of labels, perhaps none: a decision of two classes for each label."""
 
     has_one_class = False
@@ -268,20 +293,17 @@ class LabelSets(SetAnswers):
             has[row, [place_of[label] for label in self.labels(text)]] = 1
         return np.asarray(has[places])
 
-    def aligned(self, beliefs: Beliefs, classes: Array) -> Array:
+    def aligned(self, beliefs: Beliefs, classes: Array) -> Beliefs:
         """As of the contract, with a decision a label."""
         proba = np.zeros((len(beliefs), len(classes), 2))
         proba[:, :, 0] = 1.0
         proba[:, np.searchsorted(classes, beliefs.names)] = beliefs.proba
-        return proba
-
-    def beliefs(self, proba: Array, classes: Array) -> Beliefs:
-        """As of the contract."""
         return Beliefs(proba, ABSENT_PRESENT, classes)
 
-    def n_columns(self, classes: Array) -> int:
+    def sure(self, answer: str, n: int, classes: Array) -> Beliefs:
         """As of the contract."""
-        return len(ABSENT_PRESENT)
+        columns = self.encode(np.array([answer]), classes)[0]
+        return Beliefs(np.repeat(np.eye(2)[columns][None], n, axis=0), ABSENT_PRESENT, classes)
 
     def changed(self, answer: str, classes: Array, decision: int, column: int) -> str:
         """With or without one label."""

@@ -12,7 +12,9 @@ from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned
+from label_studio_al.learning.contradictions import Suspect
 from label_studio_al.learning.folds import folds
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix
@@ -25,7 +27,6 @@ CALIBRATION_OUTCOMES = 100
 CALIBRATION_BINS = 5
 # Models of fewer labels contradict people too lightly.
 SUSPECT_EXAMPLES = 40
-SUSPECT_PROBABILITY = (0.7, 0.9)
 # Fewer labels drawn at random make an interval that tells nothing.
 BASELINE_EXAMPLES = 30
 BASELINE_FROM = 10
@@ -214,24 +215,32 @@ Fit = Callable[[Matrix, Array], Learned]
 class HeldOut:
     """What models say of labelled examples that they were not trained on.
 
-    y: shape (n_examples,), what people said. classes: sorted, all that occur. proba: shape (n_examples, n_decisions,
-    n_columns), see `Coding.aligned`.
-    n_trained_on: shape (n_examples,), how many labels the model of each was trained on.
+    y: shape (n_examples,), what people said. classes: sorted, all that occur. beliefs: of the examples, see
+    `Coding.aligned`; None where there are none. n_trained_on: shape (n_examples,), how many labels the model of each
+    was trained on.
     """
 
     y: Array
     classes: Array
-    proba: Array
+    beliefs: Beliefs | None
     n_trained_on: Array
     coding: Coding = ONE_LABEL
 
     def outcomes(self) -> list[Outcome]:
         """The most probable label of each example."""
-        predicted = self.coding.decide(self.coding.beliefs(self.proba, self.classes)).pairs()
+        if self.beliefs is None:
+            return []
+        predicted = self.coding.decide(self.beliefs).pairs()
         return [
             Outcome(str(label), *pair, int(n), is_audit=False)
             for label, pair, n in zip(self.y, predicted, self.n_trained_on, strict=True)
         ]
+
+    def suspects(self, n: int) -> list[Suspect]:
+        """The n labels that are contradicted most, if any: people may have slipped there."""
+        if self.beliefs is None or len(self.y) < SUSPECT_EXAMPLES:
+            return []
+        return self.coding.contradicted(self.y, self.beliefs, self.classes)[:n]
 
 
 def cross_validate(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> Evaluation:
@@ -254,86 +263,28 @@ def hold_out(fit: Fit, labelled: Labelled, seed: int, n_folds: int = 5) -> HeldO
         raise InvalidRequest(f"need at least 2 folds, not {n_folds}")
     n, classes, coding = len(labelled), labelled.classes, labelled.coding
     if n < 2:
-        nothing = np.zeros((0, coding.encode(labelled.y, classes).shape[1], coding.n_columns(classes)))
-        return HeldOut(labelled.y[:0], classes, nothing, np.zeros(0, dtype=int), coding)
+        return HeldOut(labelled.y[:0], classes, None, np.zeros(0, dtype=int), coding)
     fold_of = folds(labelled, min(n_folds, n), seed)
     tested = Parallel()(delayed(_held_out)(fit, labelled, fold_of == fold) for fold in range(fold_of.max() + 1))
-    proba = np.zeros((n, *tested[0].shape[1:]))
-    n_trained_on = np.zeros(n, dtype=int)
-    for fold, found in enumerate(tested):
-        examples = np.flatnonzero(fold_of == fold)
-        proba[examples] = found
-        n_trained_on[examples] = n - len(examples)
-    return HeldOut(labelled.y, classes, proba, n_trained_on, coding)
+    examples = np.argsort(fold_of, kind="stable")
+    beliefs = tested[0].followed_by(tested[1:])[np.argsort(examples, kind="stable")]
+    return HeldOut(labelled.y, classes, beliefs, n - np.bincount(fold_of)[fold_of], coding)
 
 
 def untrained(model: Learned, labelled: Labelled) -> HeldOut:
     """The same of a model that was trained on none of the labels."""
     classes, coding = np.union1d(labelled.classes, model.classes), labelled.coding
-    proba = coding.aligned(model.believe(labelled.X), classes)
-    return HeldOut(labelled.y, classes, proba, np.zeros(len(labelled), dtype=int), coding)
+    beliefs = coding.aligned(model.believe(labelled.X), classes)
+    return HeldOut(labelled.y, classes, beliefs, np.zeros(len(labelled), dtype=int), coding)
 
 
-def _held_out(fit: Fit, labelled: Labelled, is_test: Array) -> Array:
-    """Probabilities for the examples of one fold. Where the others have one answer only, it is sure."""
+def _held_out(fit: Fit, labelled: Labelled, is_test: Array) -> Beliefs:
+    """Of the examples of one fold. Where the others have one answer only, it is sure."""
     train, test = labelled[np.flatnonzero(~is_test)], labelled[np.flatnonzero(is_test)]
     coding, classes = labelled.coding, labelled.classes
     if train.is_trainable:
         return coding.aligned(fit(train.X, train.y).believe(test.X), classes)
-    columns = coding.encode(train.y[:1], classes)[0]
-    return np.repeat(np.eye(coding.n_columns(classes))[columns][None], len(test), axis=0)
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A label that held-out models contradict. example: its index.
-
-    probability: of what they predict; label_probability: of what people said.
-    """
-
-    example: int
-    label: str
-    predicted: str
-    probability: float
-    label_probability: float
-
-
-def suspects(held_out: HeldOut, n: int) -> list[Suspect]:
-    """The n labels that are contradicted most, if any: people may have slipped there.
-
-    Contradicted is a label where another one is more probable than it usually is where people gave it: than 0.7 at
-    least, 0.9 at most. Source: Northcutt et al. 2021, confident joint and ranking by margin.
-    """
-    y, proba, coding = held_out.y, held_out.proba, held_out.coding
-    if len(y) < SUSPECT_EXAMPLES:
-        return []
-    said, best = coding.encode(y, held_out.classes).astype(int), proba.argmax(axis=2)
-    of_said, of_best = (np.take_along_axis(proba, columns[:, :, None], axis=2)[:, :, 0] for columns in (said, best))
-    usual = _usual(proba, said)
-    enough = np.clip(usual, *SUSPECT_PROBABILITY)[np.arange(said.shape[1]), best]
-    contradiction = np.where((best != said) & (of_best >= enough), of_best - of_said, -np.inf)
-    # Of an answer of several decisions, the one that is contradicted most.
-    decision = contradiction.argmax(axis=1)
-    worst = contradiction[np.arange(len(y)), decision]
-    order = np.argsort(-worst, kind="stable")
-    found = []
-    for example in order[np.isfinite(worst[order])][:n].tolist():
-        place = example, int(decision[example])
-        answer = coding.changed(str(y[example]), held_out.classes, place[1], int(best[place]))
-        found.append(Suspect(example, str(y[example]), answer, float(of_best[place]), float(of_said[place])))
-    return found
-
-
-def _usual(proba: Array, said: Array) -> Array:
-    """How probable each class of each decision is, on average, where people gave it; 1 where nobody did."""
-    n_decisions, n_columns = proba.shape[1:]
-    found = np.ones((n_decisions, n_columns))
-    for decision in range(n_decisions):
-        for column in range(n_columns):
-            given = said[:, decision] == column
-            if given.any():
-                found[decision, column] = proba[given, decision, column].mean()
-    return found
+    return coding.sure(str(train.y[0]), len(test), classes)
 
 
 @dataclass(frozen=True)

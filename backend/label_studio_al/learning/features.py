@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import scipy.sparse as sp
 from label_studio_al.learning import draws
 from label_studio_al.learning.draws import text_hashes, text_keys
 from label_studio_al.learning.layouts import WHOLE, Encoder, Fitted, Layout, Terms
+from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.rows import Matrix, Rows, Weights, blocks, csr, is_cached, places, renumbered
+from label_studio_al.learning.sequences.rows import MarkedWords, Sequences
 from label_studio_al.learning.topics import Topics, fit_topics
 from label_studio_al.learning.types import Array
 
@@ -27,6 +30,10 @@ SUMS_AT_ONCE = 1 << 18
 ROWS_AT_LEAST = 512
 
 
+NO_SEQUENCES: Mapping[str, Sequences] = MappingProxyType({})
+NO_MARKINGS: Mapping[str, Marking] = MappingProxyType({})
+
+
 class TextRows(Rows):
     """Texts as rows of two views: sparse TF-IDF, and a dense one that holds topics and the layout's dense columns.
 
@@ -38,11 +45,24 @@ class TextRows(Rows):
 
     is_checked = True
 
-    def __init__(self, terms: sp.csr_matrix, topics: Topics, scales: Array, embedding: Array) -> None:
+    def __init__(
+        self,
+        terms: sp.csr_matrix,
+        topics: Topics,
+        scales: Array,
+        embedding: Array,
+        sequences: Mapping[str, Sequences] = NO_SEQUENCES,
+    ) -> None:
+        """sequences: the tokens of the texts that spans are marked in, by the object that shows them."""
         self.terms = terms
         self.topics = topics
         self.scales = scales
         self.embedding = embedding
+        self.sequences = sequences
+
+    def with_sequences(self, sequences: Mapping[str, Sequences]) -> TextRows:
+        """The same texts with their tokens."""
+        return TextRows(self.terms, self.topics, self.scales, self.embedding, sequences)
 
     @cached_property
     def views(self) -> tuple[Any, ...]:
@@ -65,7 +85,8 @@ class TextRows(Rows):
         return Compact(self) if self.is_lazy else self.views[1]
 
     def __getitem__(self, tasks: Any) -> TextRows:
-        return TextRows(self.terms[tasks], self.topics, self.scales[tasks], self.embedding[tasks])
+        sequences = {name: own[tasks] for name, own in self.sequences.items()}
+        return TextRows(self.terms[tasks], self.topics, self.scales[tasks], self.embedding[tasks], sequences)
 
     def __matmul__(self, weights: Array) -> Array:
         if not self.is_lazy:
@@ -153,7 +174,8 @@ class Compact(Rows):
 class Features:
     """What turns a project's texts into rows; fitted once on a pool, then applied to each text once.
 
-    n_fitted: size of the pool that it was fitted for. layout: which columns the texts of a task become.
+    n_fitted: size of the pool that it was fitted for. layout: which columns the texts of a task become. words: how the
+    pool's words occur, by the object in whose text spans are marked.
     """
 
     tfidf: Terms
@@ -161,25 +183,46 @@ class Features:
     encoder: Encoder | None
     n_fitted: int
     layout: Layout = WHOLE
+    words: Mapping[str, MarkedWords] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, texts: Sequence[str], encoder: Encoder | None, n_pool: int, layout: Layout = WHOLE) -> Features:
-        """Learn terms and topics of `texts` (any number, also none), which are a `sample` of a pool."""
+    def fit(
+        cls,
+        texts: Sequence[str],
+        encoder: Encoder | None,
+        n_pool: int,
+        layout: Layout = WHOLE,
+        markings: Mapping[str, Marking] = NO_MARKINGS,
+    ) -> Features:
+        """Learn terms and topics of `texts` (any number, also none), which are a `sample` of a pool.
+
+        markings: in which of them spans are marked, by the object that shows it.
+        """
         terms = layout.fit(texts)
         some = [texts[place] for place in sample(text_keys(text_hashes(texts)), MAX_FITTED_TOPICS)]
-        return cls(terms, fit_topics(terms.words.transform(some)), encoder, n_pool, layout)
+        words = {name: MarkedWords.fit(marking, texts, encoder) for name, marking in markings.items()}
+        return cls(terms, fit_topics(terms.words.transform(some)), encoder, n_pool, layout, words)
 
     @classmethod
     def fit_transform(
-        cls, texts: Sequence[str], encoder: Encoder | None, layout: Layout = WHOLE
+        cls,
+        texts: Sequence[str],
+        encoder: Encoder | None,
+        layout: Layout = WHOLE,
+        markings: Mapping[str, Marking] = NO_MARKINGS,
     ) -> tuple[Features, TextRows]:
         """Learn terms and topics of a whole pool; gives its rows too."""
         some = [texts[place] for place in sample(text_keys(text_hashes(texts)))]
-        features = cls.fit(some, encoder, len(texts), layout)
+        features = cls.fit(some, encoder, len(texts), layout, markings)
         return features, features.transform(texts)
 
     def transform(self, texts: Sequence[str]) -> TextRows:
         """Rows of texts. Returns rows of shape (n_texts, n_columns), float32."""
+        found = self.transform_whole(texts)
+        return found.with_sequences({name: own.sequences(texts) for name, own in self.words.items()})
+
+    def transform_whole(self, texts: Sequence[str]) -> TextRows:
+        """The same without the tokens of texts that spans are marked in."""
         terms = self.tfidf.transform(texts)
         scales = [self.topics.scales(_part(terms, block)) for block in blocks(len(texts))]
         dense = self.layout.dense(texts, self._fitted)

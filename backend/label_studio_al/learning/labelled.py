@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from label_studio_al.learning.coding import ONE_LABEL, Coding
+from label_studio_al.learning.coding import ONE_LABEL, Coding, decided
 from label_studio_al.learning.rows import Matrix, Rows
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -47,7 +47,7 @@ class Labelled:
     @property
     def truth(self) -> Array:
         """Which of `classes` each answer is."""
-        return self.coding.encode(self.y, self.classes)
+        return decided(self.coding).encode(self.y, self.classes)
 
     @property
     def is_trainable(self) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from joblib import Parallel, delayed
 
-from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned
+from label_studio_al.learning.coding import ONE_LABEL, Coding, Learned, decided
 from label_studio_al.learning.folds import folds
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix
@@ -79,7 +79,8 @@ def tune(labelled: Labelled, choices: Mapping[str, Array], wanted: str, seed: in
     if not some.is_trainable:
         return Tuning(names[0])
     held_out = {name: _held_out_decisions(some, choices[name], seed) for name in names}
-    losses_of = partial(some.coding.losses, truth=some.truth)
+    coding = decided(some.coding)
+    losses_of = partial(coding.losses, truth=some.truth)
     temperatures = {name: _temperature(decisions, losses_of) for name, decisions in held_out.items()}
     # Each as sure of itself as it is right: otherwise features that merely make a timid model would win.
     losses = {name: losses_of(held_out[name] / temperatures[name]) for name in names}
@@ -87,7 +88,7 @@ def tune(labelled: Labelled, choices: Mapping[str, Array], wanted: str, seed: in
     gain = losses[names[0]] - losses[best]
     chosen = best if gain.mean() > STANDARD_ERRORS * gain.std() / np.sqrt(len(gain)) else names[0]
     means = {name: float(values.mean()) for name, values in losses.items()} if len(names) > 1 else None
-    thresholds = some.coding.thresholds(held_out[chosen] / temperatures[chosen], some.truth)
+    thresholds = coding.thresholds(held_out[chosen] / temperatures[chosen], some.truth)
     by_class = dict(zip(some.classes.tolist(), thresholds, strict=True)) if thresholds is not None else {}
     return Tuning(chosen, temperatures[chosen], n, means, by_class)
 

@@ -32,18 +32,30 @@ _WITH_GUESSES = {
 
 
 def why_asked(order: str, is_audit: bool, top_k: Sequence[tuple[str, float]]) -> str:
-    """The reason in words. order: the version's `ranked_by`; top_k: its most probable labels, the best first."""
+    """The reason in words. order: the version's `ranked_by`; top_k: its most probable answers, the best first.
+
+    Where there is one only, nothing stands against it: spans of a text, for example.
+    """
     if is_audit:
         return DRAWN if order != RANDOM else _WITHOUT_GUESSES[RANDOM]
     if order in _WITHOUT_GUESSES:
         return _WITHOUT_GUESSES[order]
-    if len(top_k) < 2:
-        return "chosen before there was a model" if not top_k else f"the model is not sure of {_shown(top_k[0])}"
-    (_, best), (_, second) = first, other = top_k[:2]
-    if order == MIXED and best - second > HESITATES_UP_TO:
+    if not top_k:
+        return "chosen before there was a model"
+    if order == MIXED and hesitation(top_k) > HESITATES_UP_TO:
         return _UNLIKE
-    hesitates = f"between {_shown(first)} and {_shown(other)}"
+    hesitates = f"between {_shown(top_k[0])} and {_shown(top_k[1])}" if len(top_k) > 1 else _sure(top_k[0])
     return f"{_WITH_GUESSES[order]}: {hesitates}" if order in _WITH_GUESSES else hesitates
+
+
+def hesitation(top_k: Sequence[tuple[str, float]]) -> float:
+    """By how much the best answer is more probable than the next one, or than anything else: 0 is a tie."""
+    (_, best), *others = top_k[:2]
+    return best - (others[0][1] if others else 1 - best)
+
+
+def _sure(guess: tuple[str, float]) -> str:
+    return f"the model is {guess[1]:.2f} sure of what it marks: {guess[0]}"
 
 
 def _shown(guess: tuple[str, float]) -> str:

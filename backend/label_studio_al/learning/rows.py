@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -124,6 +125,8 @@ class Rows:
     is_lazy = False
     # Whether every feature is known to be a number, and small enough to be squared.
     is_checked = False
+    # The tokens of texts in which spans are marked, by the object that shows them.
+    sequences: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, views: tuple[Any, ...]) -> None:
         self._views = views
@@ -179,6 +182,11 @@ class Selection(Rows):
     def views(self) -> tuple[Any, ...]:
         """A copy of the rows."""
         return views_of(self._all[self._tasks])
+
+    @property
+    def sequences(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Those of the selected tasks."""
+        return {name: own[self._tasks] for name, own in self._all.sequences.items()}
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +43,14 @@ def evaluate_sets(
     has, said = (coding.encode(y, found).astype(bool) for y in (truth, predicted))
     names = list(dict.fromkeys([*labels, *found.tolist()]))
     n_correct = sum(outcome.is_correct for outcome in outcomes)
-    micro, macro = _f1(has, said, seed) if outcomes else (None, None)
+    hits, occurrences = (has & said).astype(float), has.astype(float) + said.astype(float)
+    micro, macro = f1_estimates(hits, occurrences, seed) if outcomes else (None, None)
     return SetEvaluation(
         n=len(outcomes),
         accuracy=proportion(n_correct, len(outcomes)) if outcomes else None,
         macro_f1=macro,
         labels=qualities(names, found.tolist(), has, said),
-        confusions=_confusions(outcomes, coding),
+        confusions=confusions(outcomes, coding.confused),
         calibration_error=calibration_error(outcomes) if len(outcomes) >= CALIBRATION_OUTCOMES else None,
         micro_f1=micro,
     )
@@ -77,16 +78,22 @@ def _quality(name: str, true: Array, predicted: Array) -> LabelQuality:
     )
 
 
-def _confusions(outcomes: Sequence[Outcome], coding: LabelSets) -> tuple[Confusion, ...]:
+def confusions(
+    outcomes: Sequence[Outcome], confused: Callable[[str, str], list[tuple[str, str]]]
+) -> tuple[Confusion, ...]:
+    """Which labels were taken for which, most frequent first. confused: see `Coding.confused`."""
     counts = Counter[tuple[str, str]]()
     for outcome in outcomes:
-        counts.update(coding.confused(outcome.label, outcome.predicted))
+        counts.update(confused(outcome.label, outcome.predicted))
     found = [Confusion(*pair, count) for pair, count in counts.items()]
     return tuple(sorted(found, key=lambda one: (-one.count, one.true, one.predicted)))
 
 
-def _f1(has: Array, said: Array, seed: int) -> tuple[Estimate, Estimate]:
+def f1_estimates(hits: Array, occurrences: Array, seed: int) -> tuple[Estimate, Estimate]:
     """Micro- and macro-F1 with the percentiles of a Bayesian bootstrap over the answers and one more, half of it right.
+
+    hits, occurrences: shape (n_answers, n_labels), how often a label is predicted rightly, and how often it is true
+    plus how often it is predicted.
 
     Without it, 7 right answers would mean no error for sure. It has as many labels as an answer has on average, for
     macro-F1 as much of every label. Measured with 3, 10 and 25 labels, from 7 answers on: the interval of micro-F1
@@ -95,8 +102,7 @@ def _f1(has: Array, said: Array, seed: int) -> tuple[Estimate, Estimate]:
 
     Empty sets that are predicted as empty count for neither. Without any label in truth and prediction both are 1.
     """
-    hits, occurrences = (has & said).astype(float), has.astype(float) + said.astype(float)
-    size = max(1.0, float(occurrences.sum()) / len(has))
+    size = max(1.0, float(occurrences.sum()) / len(hits))
 
     def scores(weights: Array, unseen: Array) -> tuple[Array, Array]:
         n_hits, n_all, n_right, n_more = 2 * (weights @ hits), weights @ occurrences, unseen[:, 0], unseen.sum(axis=1)
@@ -105,9 +111,9 @@ def _f1(has: Array, said: Array, seed: int) -> tuple[Estimate, Estimate]:
         return micro, shares.mean(axis=1) if shares.shape[1] else micro
 
     random = np.random.default_rng(seed)
-    values = scores(np.ones((1, len(has))), np.zeros((1, 2)))
+    values = scores(np.ones((1, len(hits))), np.zeros((1, 2)))
     resampled = scores(
-        random.standard_gamma(1.0, size=(N_RESAMPLES, len(has))), random.standard_gamma(0.5, size=(N_RESAMPLES, 2))
+        random.standard_gamma(1.0, size=(N_RESAMPLES, len(hits))), random.standard_gamma(0.5, size=(N_RESAMPLES, 2))
     )
     micro, macro = (
         _estimate(float(value[0]), np.percentile(sample, [2.5, 97.5]))

@@ -80,7 +80,10 @@ class Fitting:
         except ArtifactRejected as exc:
             log.warning("project %s: features are made again: %s", self._key, exc)
             return None
-        if features.encoder is not self._means.encoder or features.layout != self._config.content.layout:
+        content = self._config.content
+        if features.encoder is not self._means.encoder or features.layout != content.layout:
+            return None
+        if {name: own.marking for name, own in features.words.items()} != content.markings:
             return None
         return features_id, self._fit_of(features, artifact)
 
@@ -93,7 +96,8 @@ class Fitting:
             tasks = self._store.tasks.some(self._key, sampled[block])
             texts += [text for task in tasks if (text := self._config.text_of(task.data)) is not None]
         with self._means.computing.slot():
-            features = Features.fit(texts, self._means.encoder, len(task_ids), self._config.content.layout)
+            content = self._config.content
+            features = Features.fit(texts, self._means.encoder, len(task_ids), content.layout, content.markings)
         signed = self.sign(features)
         return self._fit_of(features, signed.artifact), signed
 
@@ -144,7 +148,7 @@ class Fitting:
             for change, text in zip(changes, texts, strict=True)
         ]
         with self._means.computing.slot():
-            rows = fit.features.transform([text or "" for text in texts])
+            rows = fit.features.transform_whole([text or "" for text in texts])
         contents = text_hashes([text or "" for text in texts])
         fit.files.append([change.task_id for change in changes], states, contents, rows, position)
         return states.count(HAS_FEATURES)

@@ -18,6 +18,7 @@ from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.files import HAS_FEATURES, WITHOUT_TEXT
 from label_studio_al.pool.fitting import Fit, Fitting, PoolMeans, Signed
+from label_studio_al.pool.sequences import SequenceRows
 from label_studio_al.questions import LabelConfig
 from label_studio_al.store import Change
 
@@ -64,6 +65,7 @@ class Pool:
         self.task_ids = self.live = self._live_tasks = self._without_text = none
         self.is_complete = False
         self._copies: Copies | None = None
+        self._sequences: SequenceRows | None = None
 
     @property
     def field(self) -> str:
@@ -79,8 +81,12 @@ class Pool:
     @property
     def X(self) -> TextRows:  # noqa: N802
         """The rows; only after the first `refresh`."""
-        assert self._fit
-        return self._fit.files.rows
+        fit = self._fit_or_fail()
+        if not fit.features.words:
+            return fit.files.rows
+        if self._sequences is None or not self._sequences.begin(fit.files):
+            self._sequences = SequenceRows(self.key, self._config, self._store, fit.features)
+        return fit.files.rows.with_sequences(self._sequences.of(fit.files))
 
     @property
     def copies(self) -> Copies:
@@ -92,7 +98,7 @@ class Pool:
     @property
     def compact(self) -> Matrix:
         """The rows compact and dense, for distances and clusters. Shape (n_rows, n_dimensions)."""
-        return self.X.compact
+        return self._fit_or_fail().files.rows.compact
 
     def refresh(self, until: float) -> PoolChanges:
         """Bring the rows up to date with the store; what is not done at the time `until` is left for the next call.
@@ -185,7 +191,7 @@ class Pool:
     def _use(self, features_id: int, fit: Fit) -> None:
         if self._fit is not None:
             self._fit.files.remove()
-        self.features_id, self._fit, self._coverage = features_id, fit, None
+        self.features_id, self._fit, self._coverage, self._sequences = features_id, fit, None, None
         fit.files.remove_older_siblings()
         self._index()
 
@@ -215,20 +221,23 @@ class Pool:
         dead = np.flatnonzero(is_dead)
         if not len(dead):
             return
-        terms = self.X[dead].terms.indices
+        terms = fit.files.rows[dead].terms.indices
         fit.files.erase(dead)
         self._index()
         is_met = np.zeros(fit.features.tfidf.n_terms, dtype=bool)
-        is_met[self.X.terms.indices[self.X.terms.data != 0]] = True
+        met = fit.files.rows.terms
+        is_met[met.indices[met.data != 0]] = True
         gone = np.unique(terms[~is_met[terms]])
-        if not len(gone):
+        alive = self.X[self.live].sequences
+        words = {name: own.without_unused(alive[name]) for name, own in fit.features.words.items()}
+        if not len(gone) and all(words[name] is own for name, own in fit.features.words.items()):
             return
         # Other features by number, so that a version is published with them, and the older ones are deleted.
-        features = replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()))
+        features = replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()), words=words)
         signed = self._fitting.sign(features)
         self.features_id = self._fitting.save(signed)
         fit.files.move(self._fitting.folder_of(signed.artifact))
-        self._fit = Fit(features, fit.files)
+        self._fit, self._sequences = Fit(features, fit.files), None
         log.info("project %s: %d words that no task holds any more are forgotten", self.key, len(gone))
 
     def _make_refit(self) -> tuple[Fit, Signed]:

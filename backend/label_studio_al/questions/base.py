@@ -102,5 +102,5 @@ class Kind(Protocol):
     def reads(self, control: Tag) -> bool:
         """Whether a control asks this kind of question."""
 
-    def of(self, control: Tag, object_name: str) -> Question:
-        """The question of such a control about an object. Raises UnsupportedConfig with one sentence."""
+    def of(self, control: Tag, shown: Tag) -> Question:
+        """The question of such a control about an object with text. Raises UnsupportedConfig with one sentence."""

@@ -36,9 +36,9 @@ class SingleChoice(LabelQuestion):
         return control.tag == "Choices" and option(control.attributes, "choice", "single") in ("single", "single-radio")
 
     @classmethod
-    def of(cls, control: Tag, object_name: str) -> SingleChoice:
+    def of(cls, control: Tag, shown: Tag) -> SingleChoice:
         """Raises UnsupportedConfig with one sentence."""
-        return cls(control.name, object_name, choices_offered(control))
+        return cls(control.name, shown.name, choices_offered(control))
 
     def reading(self, value: object) -> Reading:
         """The one choice."""
@@ -78,12 +78,12 @@ class MultipleChoice(ItemsQuestion):
         return control.tag == "Choices" and not SingleChoice.reads(control)
 
     @classmethod
-    def of(cls, control: Tag, object_name: str) -> MultipleChoice:
+    def of(cls, control: Tag, shown: Tag) -> MultipleChoice:
         """Raises UnsupportedConfig with one sentence."""
         choice = option(control.attributes, "choice")
         if choice != "multiple":
             raise UnsupportedConfig(f"<Choices> must be single or multiple choice, not choice={choice[:20]!r}")
-        return cls(control.name, object_name, choices_offered(control))
+        return cls(control.name, shown.name, choices_offered(control))
 
     def read(self, result: object) -> Reading:
         """As of all questions; an empty result is the answer that no label applies.

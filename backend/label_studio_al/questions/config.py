@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -161,7 +161,8 @@ def parse_config(xml: str, offers: str = NO_OFFERS) -> LabelConfig:
     conditions = ((control.name, read_conditions((*control.around, control.attributes))) for control in asked)
     of_sides = {question.name for question in questions if question.coding.of_sides}
     sides = next((control.to_name for control in controls if control.name in of_sides), [])
-    return LabelConfig(questions, _content(objects, sides), others, tuple(one for one in conditions if one[1]))
+    marked = {question.coding.marks for question in questions}
+    return LabelConfig(questions, _content(objects, sides, marked), others, tuple(one for one in conditions if one[1]))
 
 
 def awaited_fields(xml: str) -> list[str]:
@@ -177,7 +178,7 @@ def _control(control: Tag, objects: list[Tag]) -> Control:
         kind = find_kind(control)
         shown = _shown(control, objects)
         read_conditions((*control.around, control.attributes))
-        question = kind.of(control, shown.name)
+        question = kind.of(control, shown)
         if question.coding.of_sides:
             _check_sides(control, objects)
         return Control(control.name, control.tag, question)
@@ -211,15 +212,19 @@ def _check_sides(control: Tag, objects: list[Tag]) -> None:
             raise UnsupportedConfig(f"no model for a <{control.tag}> about <{shown.tag}> is built in")
 
 
-def _content(objects: list[Tag], sides: Sequence[str]) -> Content:
+def _content(objects: list[Tag], sides: Sequence[str], marked: Collection[str | None]) -> Content:
     """All texts that are shown: what stands beside the one that is asked about helps to answer, too.
 
-    sides: names of two of them, of which one is to be chosen; or none.
+    sides: names of two of them, of which one is to be chosen; or none. marked: names of those that spans are marked in.
     """
     parts = {}
     for shown in filter(is_text, objects):
         # What cannot be read, or is the same for all tasks, tells nothing.
         with suppress(UnsupportedConfig):
-            parts[shown.name] = read_part(shown)
+            parts[shown.name] = replace(read_part(shown), is_exact=shown.name in marked)
     names = list(parts)
-    return Content(tuple(parts.values()), (names.index(sides[0]), names.index(sides[1])) if sides else None)
+    return Content(
+        parts=tuple(parts.values()),
+        sides=(names.index(sides[0]), names.index(sides[1])) if sides else None,
+        marked=tuple((name, place) for place, name in enumerate(names) if name in marked),
+    )

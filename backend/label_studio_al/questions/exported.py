@@ -10,18 +10,24 @@ from typing import Any
 from label_studio_al.questions.base import Question
 from label_studio_al.questions.choices import CHOICES, MultipleChoice, SingleChoice, choices_of
 from label_studio_al.questions.rating import Rating
+from label_studio_al.questions.spans import Spans
 from label_studio_al.questions.taxonomy import Taxonomy
 
-_STATED: Mapping[str, type[SingleChoice | MultipleChoice | Rating | Taxonomy]] = MappingProxyType(
-    {"label": SingleChoice, "labels": MultipleChoice, "rating": Rating, "path": Taxonomy}
+_STATED: Mapping[str, type[SingleChoice | MultipleChoice | Rating | Taxonomy | Spans]] = MappingProxyType(
+    {"label": SingleChoice, "labels": MultipleChoice, "rating": Rating, "path": Taxonomy, "spans": Spans}
 )
 # Those that hold answers of every kind where a label config says which.
 _OF_ANY = ("label", "labels")
+# The type of items that mark spans, which are alike on every kind of text, and what says that it is no plain one.
+_SPANS = "labels"
+_NOT_PLAIN = ("globalOffsets", "startOffset", "endOffset")
 
 
 def tells_its_question(item: Mapping[str, Any]) -> bool:
     """Whether a result item says enough of its control: of other controls one must see the label config."""
-    return item.get("type") == CHOICES
+    value = item.get("value")
+    is_plain = isinstance(value, dict) and isinstance(value.get("start"), int) and value.keys().isdisjoint(_NOT_PLAIN)
+    return item.get("type") == CHOICES or (item.get("type") == _SPANS and is_plain)
 
 
 def question_of(items: Sequence[dict[str, Any]]) -> Question:
@@ -29,6 +35,10 @@ def question_of(items: Sequence[dict[str, Any]]) -> Question:
 
     The question offers the labels that occur.
     """
+    if items[0].get("type") == _SPANS:
+        given = [item["value"].get(_SPANS) for item in items]
+        found = {label for some in given if isinstance(some, list) for label in some if isinstance(label, str)}
+        return Spans(str(items[0]["from_name"]), str(items[0].get("to_name")), tuple(sorted(found)))
     chosen = [choices_of([item]) or [] for item in items]
     kind = MultipleChoice if any(len(labels) > 1 for labels in chosen) else SingleChoice
     labels = sorted({label for some in chosen for label in some})
@@ -62,11 +72,15 @@ def items_in_cell(cell: object, control: str) -> list[dict[str, Any]]:
     values = content if isinstance(content, list) else [content]
     values = [{CHOICES: [value]} if isinstance(value, str) and value.strip() else value for value in values]
     return [
-        # The value of an answer about a whole task has one key: its type.
-        {"from_name": control, "type": next(iter(value)) if len(value) == 1 else None, "value": value}
-        for value in values
-        if isinstance(value, dict)
+        {"from_name": control, "type": _type_of(value), "value": value} for value in values if isinstance(value, dict)
     ]
+
+
+def _type_of(value: Mapping[str, Any]) -> str | None:
+    """That of an item with this value: the value of an answer about a whole task has one key, its type."""
+    if len(value) == 1:
+        return next(iter(value))
+    return _SPANS if _SPANS in value and "start" in value else None
 
 
 def _parsed(cell: str) -> object:

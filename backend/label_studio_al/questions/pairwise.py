@@ -33,12 +33,12 @@ class Pairwise(LabelQuestion):
         return control.tag == "Pairwise"
 
     @classmethod
-    def of(cls, control: Tag, object_name: str) -> Pairwise:
+    def of(cls, control: Tag, shown: Tag) -> Pairwise:
         """Raises UnsupportedConfig with one sentence."""
         if len(control.to_name) != 2 or len(set(control.to_name)) != 2:
             given = ",".join(control.to_name)[:60]
             raise UnsupportedConfig(f'<Pairwise> must ask about two objects (toName="left,right"), not {given!r}')
-        return cls(control.name, object_name)
+        return cls(control.name, shown.name)
 
     def reading(self, value: object) -> Reading:
         """The side."""

@@ -38,7 +38,7 @@ class Rating(LabelQuestion):
         return control.tag == "Rating"
 
     @classmethod
-    def of(cls, control: Tag, object_name: str) -> Rating:
+    def of(cls, control: Tag, shown: Tag) -> Rating:
         """Raises UnsupportedConfig with one sentence."""
         refuse(control, ("perRegion", "perItem"), "ask about the whole text")
         said = option(control.attributes, "maxRating", _DEFAULT_MAXIMUM)
@@ -46,7 +46,7 @@ class Rating(LabelQuestion):
         if found is None or found not in _MAXIMUM:
             limits = f"{_MAXIMUM.start} to {_MAXIMUM.stop - 1}"
             raise UnsupportedConfig(f"<Rating> must have a maxRating of {limits}, not {said[:20]!r}")
-        return cls(control.name, object_name, tuple(map(str, range(1, found + 1))))
+        return cls(control.name, shown.name, tuple(map(str, range(1, found + 1))))
 
     def reading(self, value: object) -> Reading:
         """The one rating."""

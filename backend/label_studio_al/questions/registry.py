@@ -7,10 +7,11 @@ from label_studio_al.questions.base import Kind
 from label_studio_al.questions.choices import MultipleChoice, SingleChoice
 from label_studio_al.questions.pairwise import Pairwise
 from label_studio_al.questions.rating import Rating
+from label_studio_al.questions.spans import Spans
 from label_studio_al.questions.taxonomy import Taxonomy
 from label_studio_al.runtime.errors import UnsupportedConfig
 
-KINDS: list[Kind] = [SingleChoice, MultipleChoice, Rating, Taxonomy, Pairwise]
+KINDS: list[Kind] = [SingleChoice, MultipleChoice, Rating, Taxonomy, Pairwise, Spans]
 
 
 def find_kind(control: Tag) -> Kind:

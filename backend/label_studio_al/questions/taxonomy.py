@@ -64,7 +64,7 @@ class Taxonomy(ItemsQuestion):
         return control.tag == "Taxonomy"
 
     @classmethod
-    def of(cls, control: Tag, object_name: str) -> Taxonomy:
+    def of(cls, control: Tag, shown: Tag) -> Taxonomy:
         """Raises UnsupportedConfig with one sentence."""
         attributes = control.attributes
         is_dynamic = any(VARIABLE.search(name) for path in control.paths for name in path)
@@ -80,7 +80,7 @@ class Taxonomy(ItemsQuestion):
             raise UnsupportedConfig(f"<Taxonomy> must offer 2 paths or more, not {len(paths)}")
         said = option(attributes, "maxUsages")
         at_most = int(said) if said.isdecimal() and len(said) < _DIGITS and int(said) else None
-        return cls(control.name, object_name, tuple(map(name_of, paths)), at_most)
+        return cls(control.name, shown.name, tuple(map(name_of, paths)), at_most)
 
     def reading(self, value: object) -> Reading:
         """The paths, as far as the config offers them."""

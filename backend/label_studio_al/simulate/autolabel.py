@@ -21,7 +21,7 @@ from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
-from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, made, turns
+from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, lengths_of, made, turns
 
 # Learning comes first: no more than this share of people's labels goes into the audit.
 AUDITS_AT_MOST = 0.6
@@ -93,7 +93,7 @@ def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
     """Turn texts into features. All texts are the pool: its true labels tell how wrong the automatic ones are."""
     data = in_order(data)
     with threadpool_limits(1):
-        features, X = Features.fit_transform(data.texts, encoder, data.layout)
+        features, X = Features.fit_transform(data.texts, encoder, data.layout, data.markings)
     contents = text_hashes(data.texts)
     return Known(
         X,
@@ -102,6 +102,7 @@ def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
         data.labels[:0],
         features.choices(data.coding.of_sides),
         contents,
+        lengths_of(data.texts),
         data.coding,
         data.offered,
     )
@@ -159,6 +160,8 @@ def automate(
     if options.budget >= len(known.y):
         have = f"{options.budget} of {len(known.y)}"
         raise InvalidRequest(f"the budget must leave some texts to the model, not be {have}")
+    if goal.per_label and known.coding.marks is not None:
+        raise InvalidRequest("a promise for each label needs one label as the answer, not spans: leave --per-label out")
     for run in runs:
         check_strategy(run.strategy, known.coding)
     budgets = np.unique(np.linspace(0, options.budget, N_BUDGETS + 1)[1:].astype(int)).tolist()

@@ -12,14 +12,14 @@ from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from label_studio_al import learning
-from label_studio_al.learners import linear
+from label_studio_al.learners import linear, spans
 from label_studio_al.learners.registry import check_strategy
 from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.layouts import Encoder
 from label_studio_al.simulate import replay as replaying
 from label_studio_al.simulate.data import Dataset
-from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, in_order, replay
+from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, in_order, lengths_of, replay
 from label_studio_al.simulate.results import Results
 
 
@@ -98,6 +98,7 @@ def _code() -> str:
     for path in [
         *sorted(Path(learning.__path__[0]).rglob("*.py")),
         Path(linear.__file__),
+        Path(spans.__file__),
         Path(replaying.__file__),
     ]:
         digest.update(path.read_bytes())
@@ -109,7 +110,7 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
     data = in_order(data)
     train_texts, test_texts = ([data.texts[row] for row in rows] for rows in (data.train_rows, data.test_rows))
     with threadpool_limits(1):
-        features, X = Features.fit_transform(train_texts, encoder, data.layout)
+        features, X = Features.fit_transform(train_texts, encoder, data.layout, data.markings)
         X_test = features.transform(test_texts)
     contents = text_hashes(train_texts)
     known = []
@@ -124,6 +125,7 @@ def prepare(data: Dataset, encoder: Encoder | None) -> Known:
                 y_test=y_test[tested],
                 choices=features.choices(one.coding.of_sides),
                 contents=contents,
+                lengths=lengths_of(train_texts),
                 coding=one.coding,
                 offered=one.offered,
                 name=one.asks,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TypeAlias
@@ -30,6 +30,7 @@ from label_studio_al.learning.coverage import cover
 from label_studio_al.learning.features import TextRows
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.learner import Tuning, n_deciding
+from label_studio_al.learning.spans import answer_of
 from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
@@ -59,7 +60,8 @@ class Known:
     choices: see Features.choices. contents: shape (n_tasks,), see draws.text_hashes; of the tasks that may be labelled.
     y: "" where the question was not answered. offered: the labels that may be given; empty where those are all that
     occur. name: the question's. beside: the same tasks with the answers to further questions. Rows lie in an order that
-    follows from their content, until a seed shuffles them.
+    follows from their content, until a seed shuffles them. lengths: shape (n_tasks,), characters of each text that may
+    be labelled.
     """
 
     X: TextRows
@@ -68,6 +70,7 @@ class Known:
     y_test: Array
     choices: Mapping[str, Array]
     contents: Array
+    lengths: Array
     coding: Coding = ONE_LABEL
     offered: tuple[str, ...] = ()
     name: str = ""
@@ -96,8 +99,10 @@ class Known:
     def shuffled(self, seed: int) -> Known:
         """The rows that may be labelled in the order of a seed, which all strategies of that seed share."""
         order = draws.shuffled(self.keys, seed, "order of the data")
-        X, contents = self.X[order], self.contents[order]
-        first, *others = (replace(one, X=X, y=one.y[order], contents=contents) for one in self.questions)
+        X, contents, lengths = self.X[order], self.contents[order], self.lengths[order]
+        first, *others = (
+            replace(one, X=X, y=one.y[order], contents=contents, lengths=lengths) for one in self.questions
+        )
         return replace(first, beside=tuple(others))
 
     def answered(self, tasks: Array | slice) -> Array:
@@ -152,13 +157,15 @@ Scores: TypeAlias = Mapping[str, float]
 class Point:
     """The scores after so many labels. seconds: of the turn, from choosing the last batch to the trained model.
 
-    question: its name, where several are asked; n_labels then counts the tasks.
+    question: its name, where several are asked; n_labels then counts the tasks. n_characters: of all texts that were
+    read for the labels.
     """
 
     n_labels: int
     seconds: float
     scores: Scores
     question: str = ""
+    n_characters: int = 0
 
 
 def in_order(data: Dataset) -> Dataset:
@@ -169,6 +176,11 @@ def in_order(data: Dataset) -> Dataset:
     labels = zip(*(one.labels.tolist() for one in data.questions), strict=True)
     content = list(zip(data.texts, labels, data.is_test.tolist(), strict=True))
     return data.at(sorted(range(len(content)), key=content.__getitem__))
+
+
+def lengths_of(texts: Sequence[str]) -> Array:
+    """How many characters of each text there are to read. Returns shape (n_texts,)."""
+    return np.array([len(text) for text in texts], dtype=np.int64)
 
 
 def plan(strategies: Iterable[str], n_seeds: int) -> list[Run]:
@@ -206,7 +218,8 @@ def replay(known: Known, run: Run, options: Options) -> list[Point]:
 def _points(known: Known, turn: Turn) -> Iterator[Point]:
     for one, classifier in zip(known.questions, turn.classifiers, strict=True):
         met = one.y[one.answered(turn.labelled)]
-        yield Point(len(turn.labelled), turn.seconds, _scores(one, classifier, met), one.name)
+        n_characters = int(known.lengths[turn.labelled].sum())
+        yield Point(len(turn.labelled), turn.seconds, _scores(one, classifier, met), one.name, n_characters)
 
 
 @dataclass(frozen=True)
@@ -294,9 +307,14 @@ def turns(known: Known, run: Run, options: Options, after: Turn | None = None) -
 
 
 def _scores(known: Known, classifier: Learned | None, met: Array) -> Scores:
-    """The test split's; without a model, everything is taken for the one answer that was met, or could be."""
-    if classifier is None:
-        predicted: Array = np.full(len(known.y_test), met[0] if len(met) else np.unique(known.y[known.y != ""])[0])
+    """The test split's; without a model, everything is taken for the one answer that was met, or could be.
+
+    No span is marked then.
+    """
+    if classifier is None and known.coding.marks is not None:
+        predicted: Array = np.full(len(known.y_test), answer_of(()))
+    elif classifier is None:
+        predicted = np.full(len(known.y_test), met[0] if len(met) else np.unique(known.y[known.y != ""])[0])
     else:
         predicted = known.coding.decide(classifier.believe(known.X_test)).labels
     return known.coding.scores(known.y_test, predicted)

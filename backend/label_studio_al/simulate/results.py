@@ -20,7 +20,8 @@ RUNS = "runs"
 FULL = f"{RUNS}/full.json"
 # Of the table of curves, which scores that came later follow.
 COLUMNS = ("strategy", "seed", "n_labels", "accuracy", "macro_f1", "seconds")
-_ABOUT = ("strategy", "seed", "n_labels", "seconds")
+_CHARACTERS = "n_characters"
+_ABOUT = ("strategy", "seed", "n_labels", "seconds", _CHARACTERS)
 # In front, where several are asked.
 QUESTION = "question"
 
@@ -96,6 +97,7 @@ class Results:
                         name: float(value) for name, value in row.items() if value and name not in (*_ABOUT, QUESTION)
                     },
                     question=row.get(QUESTION, ""),
+                    n_characters=int(row[_CHARACTERS]),
                 )
                 for row in csv.DictReader(file)
             ]
@@ -137,14 +139,14 @@ def curves_csv(curves: Mapping[Run, Sequence[Point]]) -> str:
     """One line a turn of each run, and of each question where there are several."""
     lines = io.StringIO()
     scores = dict.fromkeys(name for points in curves.values() for point in points for name in point.scores)
-    columns = [*COLUMNS, *(name for name in scores if name not in COLUMNS)]
+    columns = [*COLUMNS, *(name for name in scores if name not in COLUMNS), _CHARACTERS]
     if any(point.question for points in curves.values() for point in points):
         columns.insert(0, QUESTION)
     writer = csv.DictWriter(lines, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for run, points in curves.items():
         for point in points:
-            about = run.strategy, run.seed, point.n_labels, f"{point.seconds:.4f}"
+            about = run.strategy, run.seed, point.n_labels, f"{point.seconds:.4f}", point.n_characters
             row = dict(zip(_ABOUT, about, strict=True)) | {name: f"{one:.6f}" for name, one in point.scores.items()}
             writer.writerow({QUESTION: point.question} | row)
     return lines.getvalue()

@@ -23,20 +23,23 @@ SHARES = (0.90, 0.95, 1.00)
 COMPARED_AT = (100, 200)
 CONFIDENCE = 0.95
 _NAME_CHARACTERS = 60
+_CHARACTERS = " characters"
 
 
 @dataclass(frozen=True)
 class Curve:
     """One strategy's score by the number of labels, over seeds.
 
-    n_labels: shape (n_points,), ascending. scores, seconds: shape (n_seeds, n_points). is_error: whether a score is the
-    better the lower it is; every other one lies between 0 and 1.
+    n_labels: shape (n_points,), ascending. scores, seconds: shape (n_seeds, n_points). n_characters: alike, of the
+    texts read up to there; None where strategies are not compared by that. is_error: whether a score is the better the
+    lower it is; every other one lies between 0 and 1.
     """
 
     strategy: str
     n_labels: Array
     scores: Array
     seconds: Array
+    n_characters: Array | None = None
     is_error: bool = False
 
     @property
@@ -64,6 +67,11 @@ class Curve:
     def scores_at(self, n_labels: float) -> Array:
         """As `at`, of each seed. Shape (n_seeds,)."""
         return np.array([np.interp(n_labels, self.n_labels, scores) for scores in self.scores])
+
+    def scores_after(self, n_characters: float) -> Array:
+        """The score of each seed when it has read so many characters, as of `scores_at`. Shape (n_seeds,)."""
+        assert self.n_characters is not None
+        return np.array([np.interp(n_characters, *one) for one in zip(self.n_characters, self.scores, strict=True)])
 
     def labels_to(self, target: float) -> float | None:
         """Labels after which the mean first reaches a score; None if never. The first batch is the least there is."""
@@ -146,26 +154,36 @@ def compared_at(curve: Curve) -> list[int]:
     return sorted({*(n for n in COMPARED_AT if first <= n <= budget), budget})
 
 
+def characters_compared_at(curves: Sequence[Curve]) -> int | None:
+    """After how many characters strategies are compared: as many as every run has read. None where nobody asks."""
+    read = [curve.n_characters for curve in curves if curve.n_characters is not None]
+    return min(int(own[:, -1].min()) for own in read) if len(read) == len(curves) else None
+
+
 def differences_to_random(curves: Sequence[Curve]) -> dict[str, dict[str, Difference]]:
     """By strategy but random: the difference to random in "area" and in the score "at N" labels.
 
-    Empty where random is not among the curves.
+    And "at N characters" of the texts that were read, where curves have them: long texts take longer. Empty where
+    random is not among the curves.
     """
     random = next((curve for curve in curves if curve.strategy == RANDOM), None)
     if random is None:
         return {}
+    n_characters = characters_compared_at(curves)
+    after = [] if n_characters is None else [n_characters]
     return {
         curve.strategy: {
             "area": difference(curve.areas(), random.areas()),
             **{f"at {n}": difference(curve.scores_at(n), random.scores_at(n)) for n in compared_at(curve)},
+            **{f"at {n}{_CHARACTERS}": difference(curve.scores_after(n), random.scores_after(n)) for n in after},
         }
         for curve in curves
         if curve.strategy != RANDOM
     }
 
 
-def curves_of(runs: Mapping[Run, Sequence[Point]], metric: str) -> list[Curve]:
-    """One curve a strategy, in the order of the runs."""
+def curves_of(runs: Mapping[Run, Sequence[Point]], metric: str, *, by_characters: bool = False) -> list[Curve]:
+    """One curve a strategy, in the order of the runs. by_characters: whether they are compared by these, too."""
     by_strategy: dict[str, list[Sequence[Point]]] = {}
     for run, points in runs.items():
         by_strategy.setdefault(run.strategy, []).append(points)
@@ -175,6 +193,7 @@ def curves_of(runs: Mapping[Run, Sequence[Point]], metric: str) -> list[Curve]:
             np.array([point.n_labels for point in seeds[0]]),
             np.array([[point.scores[metric] for point in points] for points in seeds]),
             np.array([[point.seconds for point in points] for points in seeds]),
+            np.array([[point.n_characters for point in points] for points in seeds]) if by_characters else None,
             is_error=is_error(metric),
         )
         for strategy, seeds in by_strategy.items()
@@ -199,7 +218,7 @@ def differences_table(curves: Sequence[Curve]) -> list[list[str]]:
     for strategy, found in differences_to_random(curves).items():
         for measure, one in found.items():
             interval = "-" if one.low is None or one.high is None else f"{one.low:+.4f} to {one.high:+.4f}"
-            where = measure if measure == "area" else f"{measure} labels"
+            where = f"{measure} labels" if _is_at_labels(measure) else measure
             lines.append([strategy, where, f"{one.mean:+.4f}", interval, one.verdict])
     return lines
 
@@ -260,8 +279,13 @@ def _difference_numbers(found: Mapping[str, Difference] | None) -> dict[str, Any
     if found is None:
         return None
     numbers = {measure: {**asdict(one), "verdict": one.verdict} for measure, one in found.items()}
-    at_labels = {measure.removeprefix("at "): one for measure, one in numbers.items() if measure != "area"}
-    return {"area": numbers["area"], "at_labels": at_labels}
+    at_labels = {measure.removeprefix("at "): one for measure, one in numbers.items() if _is_at_labels(measure)}
+    others = {measure.split()[1]: one for measure, one in numbers.items() if measure.endswith(_CHARACTERS)}
+    return {"area": numbers["area"], "at_labels": at_labels, **({"at_characters": others} if others else {})}
+
+
+def _is_at_labels(measure: str) -> bool:
+    return measure.startswith("at ") and not measure.endswith(_CHARACTERS)
 
 
 def as_text(lines: Sequence[Sequence[str]]) -> str:

@@ -11,18 +11,18 @@ import numpy as np
 from label_studio_al.learners.base import Fit, Learner
 from label_studio_al.learning import draws
 from label_studio_al.learning.coding import Learned, group_counts
+from label_studio_al.learning.contradictions import Suspect
 from label_studio_al.learning.evaluation import (
     HeldOut,
     Outcome,
-    Suspect,
     audit_outcomes,
     hold_out,
     random_baseline,
-    suspects,
     untrained,
 )
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.model import Model, Trained
+from label_studio_al.learning.spans import spans_of
 from label_studio_al.learning.stopping import agreement, learning_curve, next_labels, when_to_stop
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.questions import Question, label_counts
@@ -148,7 +148,7 @@ def _report(subject: Subject, of: Measured, kept: Sequence[Prediction], kappas: 
         "audit": asdict(audit),
         "cross_validation": asdict(cross_validation),
         "confusing_pairs": _confusing_pairs(held_out, some),
-        "suspects": [_suspect(question, one, some) for one in suspects(held_out, SUSPECTS_SHOWN)],
+        "suspects": [_suspect(question, one, some) for one in held_out.suspects(SUSPECTS_SHOWN)],
         "learning_curve": [asdict(point) for point in learning_curve(outcomes)],
         "random_baseline": [asdict(point) for point in baseline],
         "agreement": kappas,
@@ -165,8 +165,10 @@ def _held_out(learner: Learner, fit: Fit, classifier: Learned, labelled: Labelle
 
 
 def _suspect(question: Question, found: Suspect, task_ids: Sequence[int]) -> dict[str, Any]:
-    shown = {"label": question.show(found.label), "predicted": question.show(found.predicted)}
+    shown: dict[str, Any] = {"label": question.show(found.label), "predicted": question.show(found.predicted)}
     about = asdict(found)
+    if question.coding.marks is not None:
+        shown |= {"spans": spans_of(found.label), "predicted_spans": spans_of(found.predicted)}
     return {"task_id": task_ids[about.pop("example")]} | about | shown
 
 

@@ -12,7 +12,6 @@ from flask.typing import ResponseReturnValue
 from label_studio_al import __version__
 from label_studio_al.labeling import read_project_key
 from label_studio_al.learners.registry import check_project
-from label_studio_al.learning.texts import readable
 from label_studio_al.runtime.errors import (
     BackendError,
     InvalidRequest,
@@ -24,13 +23,13 @@ from label_studio_al.runtime.settings import ProjectSettings, read_project_setti
 from label_studio_al.store import Project
 from label_studio_al.web.answers import answer_error
 from label_studio_al.web.charts import Chart, automation_curve, learning_curve
+from label_studio_al.web.marks import Texts, markings_of
 from label_studio_al.web.parts import Parts, parts
 from label_studio_al.web.status import brief_state, problems, state_of, task_url
 from label_studio_al.web.tokens import FIELD, check_token, form_token, keep_visit
 
 page = Blueprint("page", __name__)
 
-EXCERPT_CHARACTERS = 160
 # What an action says when it is done: fixed sentences, so that nobody can put words on the page by a link.
 _DONE = {
     "retrain": "A new version is asked for: it comes with the next turn.",
@@ -47,11 +46,10 @@ def overview() -> ResponseReturnValue:
         return jsonify(status="UP")
     here = parts()
     versions, measured = here.store.versions.current(), here.store.measurements.newest_of_all()
-    states = [
-        brief_state(here, project, versions.get(project.key), measured.get(project.key))
-        for project in here.store.projects.all()
-    ]
-    return _page("overview.html", states=states, problems=problems(here))
+    known = here.store.projects.all()
+    states = [brief_state(here, one, versions.get(one.key), measured.get(one.key)) for one in known]
+    of_spans = {one.key for one in known if _of_spans(one)}
+    return _page("overview.html", states=states, of_spans=of_spans, problems=problems(here))
 
 
 @page.get("/projects/<key>")
@@ -218,8 +216,8 @@ def _done(known: Project, action: str) -> ResponseReturnValue:
     return redirect(url_for("page.project", key=known.key, done=action), 303)
 
 
-def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
-    """The beginnings of the texts that the page shows."""
+def _texts(here: Parts, state: dict[str, Any]) -> Texts:
+    """The texts that the page shows."""
     quality = state["quality"] or {}
     ids = {task["task_id"] for task in (state["window"] or {}).get("tasks", [])}
     ids |= {suspect["task_id"] for suspect in quality.get("suspects", [])}
@@ -228,16 +226,18 @@ def _texts(here: Parts, state: dict[str, Any]) -> dict[int, str]:
     try:
         config = known.config
     except UnsupportedConfig:
-        return {}
-    found = {
-        task.id: readable(config.text_of(task.data) or "") for task in here.store.tasks.some(known.key, sorted(ids))
-    }
-    return {
-        task_id: text
-        if len(text) <= EXCERPT_CHARACTERS
-        else text[:EXCERPT_CHARACTERS].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
-        for task_id, text in found.items()
-    }
+        return Texts()
+    found = {task.id: config.text_of(task.data) or "" for task in here.store.tasks.some(known.key, sorted(ids))}
+    first = state["questions"][0]["name"] if "questions" in state else config.names[0]
+    return Texts(found, markings_of(config), state.get("shown", first))
+
+
+def _of_spans(project: Project) -> bool:
+    """Whether the first question of a project marks spans."""
+    try:
+        return project.config.questions[0].coding.marks is not None
+    except UnsupportedConfig:
+        return False
 
 
 def _curve(quality: Mapping[str, Any] | None) -> Chart | None:

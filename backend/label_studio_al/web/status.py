@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
@@ -12,11 +11,12 @@ from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
 from label_studio_al.labeling import project_id_of, score, version_name
-from label_studio_al.learning.reasons import CHECK, why_asked
-from label_studio_al.runtime.errors import UnsupportedConfig
+from label_studio_al.learning.reasons import CHECK, hesitation, why_asked
+from label_studio_al.learning.spans import is_answer, scores_of, spans_of
+from label_studio_al.questions import Question
+from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 from label_studio_al.runtime.redaction import hide
 from label_studio_al.store import Measurement, Project, Turn, VersionHead, WindowTask
-from label_studio_al.store.windows import Best
 from label_studio_al.web.parts import Parts, parts
 from label_studio_al.wording import activity_sentence, control_facts, controls_of, fields_of
 
@@ -155,16 +155,17 @@ def _project_url(here: Parts, project: Project) -> str | None:
 
 def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, Any]:
     size, left = here.store.windows.sizes(project.key, version.id)
-    tasks = _for_people(project, here.store.windows.next(project.key, version.id, SHOWN_TASKS))
+    tasks = here.store.windows.next(project.key, version.id, SHOWN_TASKS)
     checks = here.store.automation.checks(project.key, [task.task_id for task in tasks])
-    project_id = project_id_of(project.key)
+    project_id, questions = project_id_of(project.key), questions_of(project)
     return {
         "size": size,
         "left": left,
         "tasks": [
             _asked(
                 task,
-                CHECK if task.task_id in checks else why_asked(version.ranked_by, task.is_audit, _closest(task.top_k)),
+                questions,
+                CHECK if task.task_id in checks else _why(version, task, questions),
                 task_url(here, project_id, task.task_id),
             )
             for task in tasks
@@ -172,30 +173,30 @@ def _window(here: Parts, project: Project, version: VersionHead) -> dict[str, An
     }
 
 
-def _for_people(project: Project, tasks: list[WindowTask]) -> list[WindowTask]:
-    """The tasks with their answers as people read them."""
+def questions_of(project: Project) -> dict[str, Question]:
+    """What a project asks, by name; nothing where its label config asks nothing that is learned."""
     try:
-        show = {question.name: question.show for question in project.config.questions}
+        return {question.name: question for question in project.config.questions}
     except UnsupportedConfig:
-        return tasks
-    return [
-        replace(
-            task,
-            top_k={
-                name: [(show[name](answer), probability) for answer, probability in found] if name in show else found
-                for name, found in task.top_k.items()
-            },
-        )
-        for task in tasks
-    ]
+        return {}
 
 
-def _closest(top_k: Best) -> Sequence[tuple[str, float]]:
-    """The two most probable answers to the question that is the least certain."""
-    return min(top_k.values(), key=lambda found: found[0][1] - sum(one[1] for one in found[1:2]), default=())
+def _why(version: VersionHead, task: WindowTask, questions: Mapping[str, Question]) -> str:
+    """The reason, with the most probable answers to the question that is the least certain."""
+    name = min(task.top_k, key=lambda one: hesitation(task.top_k[one]), default="")
+    closest = [(_shown(questions.get(name), answer), probability) for answer, probability in task.top_k.get(name, ())]
+    return why_asked(version.ranked_by, task.is_audit, closest)
 
 
-def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
+def _shown(question: Question | None, answer: str) -> str:
+    """An answer as people read it; as it is where the label config asks something else by now."""
+    try:
+        return answer if question is None else question.show(answer)
+    except InvalidRequest:
+        return answer
+
+
+def _asked(task: WindowTask, questions: Mapping[str, Question], reason: str, url: str | None) -> dict[str, Any]:
     return {
         "task_id": task.task_id,
         "url": url,
@@ -204,11 +205,20 @@ def _asked(task: WindowTask, reason: str, url: str | None) -> dict[str, Any]:
         "reason": reason,
         "is_audit": task.is_audit,
         "guesses": [
-            ({"question": name} if len(task.top_k) > 1 else {}) | {"label": label, "probability": probability}
+            ({"question": name} if len(task.top_k) > 1 else {}) | _guess(questions.get(name), answer, probability)
             for name, found in task.top_k.items()
-            for label, probability in found
+            for answer, probability in found
         ],
     }
+
+
+def _guess(question: Question | None, answer: str, probability: float) -> dict[str, Any]:
+    """An answer with its probability; of one that marks spans, where they are, and how probable each is."""
+    about = {"label": _shown(question, answer), "probability": probability}
+    if question is None or question.coding.marks is None or not is_answer(answer):
+        return about
+    pairs = zip(spans_of(answer), scores_of(answer, probability), strict=True)
+    return about | {"spans": [[*span, share] for span, share in pairs]}
 
 
 def _quality(newest: Measurement | None, version: VersionHead) -> dict[str, Any] | None:

@@ -55,7 +55,8 @@ class Strategy:
 
     needs_model: whether it asks a trained classifier, so tasks of 2 labels must be labelled before.
     measure: informativeness from probabilities alone, for the strategies that need nothing else. needs_one_decision:
-    whether it works only where a task has one label. needs_refit: whether it trains models beside the classifier.
+    whether it works only where a task has one label. needs_decisions: whether it compares tasks by what the same
+    decisions on them say, or trains on these. needs_refit: whether it trains models beside the classifier.
     """
 
     name: str
@@ -65,12 +66,18 @@ class Strategy:
     rank: Callable[[Query], Ranking]
     measure: Measure | None = None
     needs_one_decision: bool = False
+    needs_decisions: bool = False
     needs_refit: bool = False
 
-    def unsuitable(self, *, has_one_class: bool, refits: bool) -> str | None:
-        """Why it cannot work where an answer is no single class, or the learner does not refit; None where it can."""
+    def unsuitable(self, *, has_one_class: bool, marks: bool, refits: bool) -> str | None:
+        """Why it cannot work where an answer is no single class, or marks spans, or the learner does not refit.
+
+        None where it can.
+        """
         if self.needs_one_decision and not has_one_class:
             return f"{self.name} works where a task has one label"
+        if self.needs_decisions and marks:
+            return f"{self.name} works where the same labels are decided on for each task, not where spans are marked"
         if self.needs_refit and not refits:
             return f"{self.name} trains models of some of the labels, which this project's learner cannot"
         return None
@@ -80,7 +87,8 @@ class Strategy:
         if self.needs_model:
             query.require_model(self.name)
         has_one_class = not query.beside and query.labelled.coding.has_one_class
-        if unsuitable := self.unsuitable(has_one_class=has_one_class, refits=True):
+        marks = any(one.labelled.coding.marks is not None for one in query.questions)
+        if unsuitable := self.unsuitable(has_one_class=has_one_class, marks=marks, refits=True):
             raise InvalidRequest(unsuitable)
         if not query.n or not query.n_tasks:
             return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -198,6 +206,7 @@ _ALL = (
         "Engelson and Dagan 1996",
         True,
         _by_committee(vote_entropy),
+        needs_decisions=True,
         needs_refit=True,
     ),
     Strategy(
@@ -206,6 +215,7 @@ _ALL = (
         "McCallum and Nigam 1998",
         True,
         _by_committee(consensus_entropy),
+        needs_decisions=True,
         needs_refit=True,
     ),
     Strategy(
@@ -214,6 +224,7 @@ _ALL = (
         "McCallum and Nigam 1998",
         True,
         _by_committee(kl_divergence),
+        needs_decisions=True,
         needs_refit=True,
     ),
     Strategy(
@@ -222,6 +233,7 @@ _ALL = (
         "Settles and Craven 2008",
         True,
         _expected_gradient_length,
+        needs_decisions=True,
     ),
     Strategy(
         "expected_error_reduction",
@@ -245,6 +257,7 @@ _ALL = (
         "Ash et al. 2020 (BADGE)",
         True,
         _badge,
+        needs_decisions=True,
     ),
     Strategy(
         "contrastive",
@@ -252,6 +265,7 @@ _ALL = (
         "Margatina et al. 2021 (CAL)",
         True,
         _contrastive,
+        needs_decisions=True,
     ),
     Strategy(
         "density_weighted_margin",

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 
 from label_studio_al.simulate.data.columns import LABEL, SPLIT, TEXT
 from label_studio_al.simulate.data.dataset import Asked, Found, Row
+from label_studio_al.simulate.data.marked import beyond
 
 TRAIN, TEST = "train", "test"
 _PARTS = {"train": TRAIN, "training": TRAIN, "test": TEST, "testing": TEST}
@@ -30,6 +31,7 @@ def clean(found: Found) -> Found:
     """
     steps = (
         _filled,
+        _within_texts,
         _relabelled(_spelled_alike),
         _relabelled(_offered),
         _parts,
@@ -89,6 +91,24 @@ def _filled(found: Found) -> Found:
     ]
     rows = [row for row in found.rows if row.text and any(row.labels)]
     return replace(found, rows=rows, notes=(*found.notes, *notes))
+
+
+def _within_texts(found: Found) -> Found:
+    """Without the answers that mark what their text does not have, as where it was changed later."""
+    rows, notes = list(found.rows), list(found.notes)
+    for place, asked in enumerate(found.asked):
+        marking = found.markings.get(asked.coding.marks or "")
+        if marking is None:
+            continue
+        wrong = [n for n, row in enumerate(rows) if beyond(row.labels[place], row.text, marking)]
+        for n in wrong:
+            labels = rows[n].labels
+            rows[n] = replace(rows[n], labels=(*labels[:place], "", *labels[place + 1 :]))
+        if wrong:
+            first = rows[wrong[0]].place
+            note = f"answers with spans beyond the end of their text, left out: {len(wrong)} ({first} first)"
+            notes.append(found.about(asked, note))
+    return replace(found, rows=[row for row in rows if any(row.labels)], notes=tuple(notes))
 
 
 def _spelled_alike(answers: _Answers) -> _Relabelled:
@@ -207,16 +227,17 @@ def _one_row_a_task(found: Found) -> Found:
 
 def _one_label_a_text(answers: _Answers) -> _Relabelled:
     """Copies of a text stay rows of their own, and all get the label that most of them have."""
-    texts = _votes(answers, [row.content for row in answers.rows])
-    label_of = {content: consensus(votes) for content, votes in texts.items() if _differ(votes)}
+    # Where a span is, another blank before it changes.
+    keys = [row.content if answers.asked.coding.marks is None else row.text for row in answers.rows]
+    texts = _votes(answers, keys)
+    label_of = {key: consensus(votes) for key, votes in texts.items() if _differ(votes)}
     if not label_of:
         return answers.labels, []
     note = (
         "texts in several rows with different labels, which all count with the label that most have: "
         f"{len(label_of)}{_tied(label_of.values())}"
     )
-    pairs = zip(answers.rows, answers.labels, strict=True)
-    return [label_of.get(row.content, label) for row, label in pairs], [note]
+    return [label_of.get(key, label) for key, label in zip(keys, answers.labels, strict=True)], [note]
 
 
 def _answered(found: Found) -> Found:

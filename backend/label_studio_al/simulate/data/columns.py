@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from label_studio_al.exporting import tables
-from label_studio_al.labeling.content import field_content
+from label_studio_al.labeling.content import Content, field_content
 from label_studio_al.learning.comparison import COMPARED
 from label_studio_al.learning.layouts import WHOLE, Layout
+from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.texts import joined
 from label_studio_al.questions import LabelConfig, Question, column_question, stated, stated_names
 from label_studio_al.questions.items import json_list
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.dataset import Asked, Found, Row
 from label_studio_al.simulate.data.files import Table
+from label_studio_al.simulate.data.marked import beyond, end_of
 
-TEXT, LABEL, LABELS, SPLIT = "text", "label", "labels", "split"
+TEXT, LABEL, LABELS, SPANS, SPLIT = "text", "label", "labels", "spans", "split"
 # Two texts, which are compared.
 PAIR = ("text_a", "text_b")
 TEXT_OPTION, LABEL_OPTION, QUESTION_OPTION = "--text-field", "--label-field", "--question"
@@ -28,7 +30,7 @@ CONFIG_OPTION, SEPARATOR_OPTION = "--config", "--separator"
 ANNOTATORS = ("annotator", "annotator_id", "worker", "worker_id")
 # `tasks.csv` of `label-studio-al export`. A text that a spreadsheet would take for a formula has an apostrophe in front
 # there, and so has one that begins with apostrophes and goes on like that.
-OWN_EXPORTS = tuple(map(tables.header, (tables.LABEL, tables.LABELS, tables.PATH)))
+OWN_EXPORTS = tuple(map(tables.header, (tables.LABEL, tables.LABELS, tables.PATH, tables.SPANS)))
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _QUOTED = re.compile(r"'+[=+\-@\t\r]")
 
@@ -67,7 +69,7 @@ class Said:
         """What is asked about what is read: the label config's text, or the named one; None without a label config."""
         if self.config is None or self.text is None:
             return self.config
-        return replace(self.config, content=field_content(self.text))
+        return replace(self.config, content=_renamed(self.config.content, self.text))
 
     @property
     def layout(self) -> Layout:
@@ -75,11 +77,24 @@ class Said:
         return WHOLE if self.asked is None else self.asked.content.layout
 
     @property
+    def markings(self) -> Mapping[str, Marking]:
+        """Where in the texts spans are marked, as the label config says."""
+        return {} if self.asked is None else self.asked.content.markings
+
+    @property
     def labels(self) -> list[str]:
         """Names that columns of answers may have where the user names none, the first of them first."""
         if self.config is None:
             return stated_names()
         return [name for question in self.config.questions for name in (question.name, *stated_names(question))]
+
+
+def _renamed(content: Content, text: str) -> Content:
+    """The one text in another field, read as before where spans are marked in it."""
+    if not content.marked:
+        return field_content(text)
+    (name, place), *_ = content.marked
+    return Content((replace(content.parts[place], value=f"${text}"),), marked=((name, 0),))
 
 
 @dataclass(frozen=True)
@@ -99,14 +114,18 @@ def rows_of(table: Table, said: Said) -> Found:
     answers = _answers(table, said, text)
     split = find(table, SPLIT)
     annotator = next((name for name in ANNOTATORS if name in table.names), None)
+    asked = tuple(one.asked for one in answers)
+    found = Found((), asked, layout=COMPARED if _pair(table, said) else said.layout, said_markings=said.markings)
+    _refuse_pair_of_marked(table, said, found)
     rows = []
     for place, record in table.records:
         labels = tuple(_label(record, one, said, place, n_columns=len(answers)) for one in answers)
         row = Row(word(text_of(record)), labels, place)
+        _check_spans(row, found)
         if split is not None:
             row = replace(row, split=word(record.get(split)))
         if annotator is not None:
-            row = replace(row, task=row.content)
+            row = replace(row, task=row.text if found.markings else row.content)
         rows.append(row)
     notes = table.notes
     if said.config is not None:
@@ -116,7 +135,24 @@ def rows_of(table: Table, said: Said) -> Found:
         if absent:
             notes = (*notes, f"there is no column of {', '.join(absent)}: left out")
         notes = (*notes, *beside(said.config, set(table.names) - {text, *(one.column for one in answers)}))
-    return Found(rows, tuple(one.asked for one in answers), notes, COMPARED if _pair(table, said) else said.layout)
+    return replace(found, rows=rows, notes=notes)
+
+
+def _refuse_pair_of_marked(table: Table, said: Said, found: Found) -> None:
+    if found.markings and (pair := _pair(table, said)):
+        raise InvalidRequest(f"spans are marked in one text, not in {' and '.join(pair)}: name it with {TEXT_OPTION}")
+
+
+def _check_spans(row: Row, found: Found) -> None:
+    """Raises InvalidRequest where a span is not in its text."""
+    for asked, answer in zip(found.asked, row.labels, strict=True):
+        marking = found.markings.get(asked.coding.marks or "")
+        if marking is not None and row.text and (span := beyond(answer, row.text, marking)):
+            end = end_of(row.text, marking)
+            raise InvalidRequest(
+                f"{row.place}: {asked.name} must lie in the text, which ends at {end}, not reach to {span[1]} "
+                "(positions count characters, not bytes)"
+            )
 
 
 def beside(config: LabelConfig, names: Collection[str]) -> list[str]:
@@ -127,7 +163,8 @@ def beside(config: LabelConfig, names: Collection[str]) -> list[str]:
 
 def _label(record: Mapping[str, Any], of: _Answers, said: Said, place: str, *, n_columns: int) -> str:
     """The answer in a cell, "" in an empty one. Raises InvalidRequest with its place."""
-    value = _value(record.get(of.column), of.column, said.separator)
+    separator = said.separator if of.asked.coding.marks is None else None
+    value = _value(record.get(of.column), of.column, separator)
     try:
         return word(of.question.parse(value)) if value != "" else ""
     except InvalidRequest as exc:
@@ -235,7 +272,10 @@ def _value(cell: object, label: str, separator: str | None) -> object:
 def _advice(said: Said, question: Question, value: object) -> str:
     """What would have been read, for the end of a sentence."""
     if said.config is None and question == column_question(LABEL) and isinstance(value, list):
-        return f": several labels stand in a column {LABELS}, or are asked for by a label config ({CONFIG_OPTION})"
+        what, name = (
+            ("spans", SPANS) if any(isinstance(one, (list, dict)) for one in value) else ("several labels", LABELS)
+        )
+        return f": {what} stand in a column {name}, or are asked for by a label config ({CONFIG_OPTION})"
     if said.separator is None and isinstance(value, str) and _takes_lists(question, value):
         return f": what separates labels in a cell is named with {SEPARATOR_OPTION}"
     return ""

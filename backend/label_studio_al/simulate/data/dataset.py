@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from label_studio_al.learning.coding import ONE_LABEL, Coding
 from label_studio_al.learning.layouts import WHOLE, Layout
+from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.types import Array
 from label_studio_al.questions import Question
 
@@ -59,13 +60,21 @@ class Asked:
 class Found:
     """Rows of a file or a name. asked: what each of a row's labels answers. notes: what a person should know.
 
-    layout: which columns the texts become.
+    layout: which columns the texts become. said_markings: where in them spans are marked, by the object, where that is
+    not the whole of them.
     """
 
     rows: Sequence[Row]
     asked: tuple[Asked, ...]
     notes: tuple[str, ...] = ()
     layout: Layout = WHOLE
+    said_markings: Mapping[str, Marking] = field(default_factory=dict)
+
+    @property
+    def markings(self) -> dict[str, Marking]:
+        """In which of the texts spans are marked, by the object that shows it."""
+        marked = (asked.coding.marks for asked in self.asked)
+        return {name: self.said_markings.get(name, Marking()) for name in marked if name is not None}
 
     def about(self, asked: Asked, note: str) -> str:
         """A note on one question, which is named where there are several."""
@@ -78,7 +87,8 @@ class Dataset:
 
     labels: "" where the question is not answered. notes: what a person should know of how it was read. split_notes:
     those of them that tell of the two parts. coding, question: as of Asked. layout: as of Found. asks: the
-    question's name, where there are several. beside: the same texts with the answers to further questions.
+    question's name, where there are several. beside: the same texts with the answers to further questions. markings: as
+    of Found.
     """
 
     name: str
@@ -92,6 +102,7 @@ class Dataset:
     layout: Layout = WHOLE
     asks: str = ""
     beside: tuple[Dataset, ...] = ()
+    markings: Mapping[str, Marking] = field(default_factory=dict)
 
     @property
     def questions(self) -> tuple[Dataset, ...]:

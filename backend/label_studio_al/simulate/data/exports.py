@@ -105,7 +105,7 @@ def _found(
     if said.config is None:
         return Found(rows, (Asked(config.question.name, config.question.coding),), tuple(notes), said.layout)
     asked = tuple(Asked(one.name, one.coding, one) for one in config.questions)
-    found = Found(rows, asked, tuple(notes), said.layout)
+    found = Found(rows, asked, tuple(notes), said.layout, said.markings)
     unread = [
         found.about(asked, note) for asked in found.asked for note in _unread([one[asked.name] for one in readings])
     ]
@@ -137,7 +137,7 @@ def _asked(said: Said, tasks: Sequence[Task], answers: Sequence[dict[str, Any]])
         return config
     answers = _telling(answers)
     wanted = said.label or said.question
-    control = _one_of({str(item["from_name"]) for item in answers}, wanted, "choices control", LABEL_OPTION)
+    control = _one_of({str(item["from_name"]) for item in answers}, wanted, "control", LABEL_OPTION)
     answers = [item for item in answers if item["from_name"] == control]
     # An object is often named like the field that it shows.
     shown = fields & {str(item["to_name"]) for item in answers}

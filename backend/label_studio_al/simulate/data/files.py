@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.simulate.data.tagged import SPANS, TEXT, read_tagged
 
-ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
+TAGGED = (".conll", ".bio", ".iob")
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", *TAGGED)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _NAMES_SHOWN = 12
@@ -55,6 +57,8 @@ def read_table(path: Path, wanted: Collection[str]) -> Table:
         raise InvalidRequest("there are no labelled texts in it: the file is empty")
     if ending in (".csv", ".tsv", ".txt"):
         return _separated(content, {name.casefold() for name in wanted})
+    if ending in TAGGED:
+        return Table((TEXT, SPANS), list(read_tagged(content)))
     # Many programs save JSON lines under the name of JSON.
     is_list = ending == ".json" and content.lstrip().startswith("[")
     return _of_objects(_json_list(content) if is_list else _json_lines(content))

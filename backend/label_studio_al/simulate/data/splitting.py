@@ -50,6 +50,7 @@ def split(name: str, found: Found) -> Dataset:
             asked.question,
             found.layout,
             asked.name if len(found.asked) > 1 else "",
+            markings=found.markings,
         )
         for place, asked in enumerate(found.asked)
     )
