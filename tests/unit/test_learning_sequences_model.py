@@ -178,20 +178,25 @@ def test_what_cannot_be_fitted_is_said() -> None:
 
 def test_pool_knows_how_words_are_written_elsewhere() -> None:
     pool = words_of(["I saw Apple there.", "We like Apple now.", "An apple fell.", "NASA flew.", "We like NASA."]).pool
-    capital, capitals, small, first = pool.habits[pool.folded["apple"]][:4]
+    capital, capitals, small, first = pool.usage.habits[pool.folded["apple"]][:4]
     assert (capital, capitals, small, first) == pytest.approx((2 / 4, 0, 1 / 4, 0))
-    assert pool.habits[pool.folded["nasa"]][1] == pytest.approx(2 / 3)
+    assert pool.usage.habits[pool.folded["nasa"]][1] == pytest.approx(2 / 3)
     assert pool.describe(["APPLE", "pear"]).place.tolist() == [pool.folded["apple"], len(pool.folded)]
 
 
-def test_half_of_the_words_that_occur_once_are_learnt_from_as_if_the_pool_did_not_have_them() -> None:
-    words = words_of([f"Ada saw thing{n}" for n in range(40)]).pool
-    known = words.describe([*(f"thing{n}" for n in range(40)), "Ada", "saw"])
-    left = words.half_unknown(known).place
-    beyond = len(words.folded)
-    assert (left[:40] == beyond).sum() == 20
-    np.testing.assert_array_equal(left[left != beyond], known.place[left != beyond])
-    assert (left[40:] != beyond).all()
+def test_model_learns_of_words_from_the_half_of_the_pool_that_a_text_is_not_in() -> None:
+    texts = [f"Ada saw thing{n}" for n in range(40)]
+    words = words_of(texts)
+    pool, units = words.pool, words.sequences(texts).units
+    half = pool.other_half(units)
+    assert 5 < half.sum() < 35
+    known = pool.in_halves(pool.describe([f"thing{n}" for n in range(40)])).place.reshape(2, 40)
+    seen = pool.halves.habits[known[half, np.arange(40)]]
+    np.testing.assert_array_equal(seen, np.broadcast_to(pool.halves.habits[len(pool.usage) - 1], seen.shape))
+    often = pool.halves.habits[pool.in_halves(pool.describe(["Ada"])).place, 4]
+    np.testing.assert_allclose(np.expm1(5 * often), [(half == 1).sum(), (half == 0).sum()], rtol=1e-5)
+    more = words.sequences(["unheard of", *texts]).units
+    np.testing.assert_array_equal(pool.other_half(more)[1:], half)
 
 
 def test_words_of_texts_that_are_gone_are_forgotten() -> None:
@@ -209,8 +214,8 @@ def test_words_with_the_same_neighbours_have_similar_contexts() -> None:
         "they run fast and slow",
         "fast or slow they run",
     ] * 3
-    contexts = words_of(texts).pool
-    ada, kurt, fast = (contexts.contexts[contexts.folded[word]] for word in ("ada", "kurt", "fast"))
+    pool = words_of(texts).pool
+    ada, kurt, fast = (pool.usage.contexts[pool.folded[word]] for word in ("ada", "kurt", "fast"))
     assert ada @ kurt > 0.9 > ada @ fast
 
 

@@ -104,7 +104,7 @@ def _weights(classifier: SpanClassifier, pool: PoolWords) -> tuple[list[int], di
     n_vectors = 0 if pool.vectors is None else pool.vectors.directions.shape[1]
 
     def added(words: Words) -> tuple[list[int], Array, Array]:
-        found = products(fitted.views.tables(words, pool), fitted.weights.outputs)
+        found = products(fitted.views.tables(words, pool.usage), fitted.weights.outputs)
         distances = sorted(found)
         of_words = np.stack([found[distance] for distance in distances], axis=1)
         return distances, of_words[:-1], of_words[-1]
@@ -115,7 +115,7 @@ def _weights(classifier: SpanClassifier, pool: PoolWords) -> tuple[list[int], di
         )
 
     # The last row is of words that the pool does not have.
-    every = np.arange(len(pool.habits))
+    every = np.arange(len(pool.usage))
     distances, of_places, beyond = added(words(every))
     unknown = of_places[-1]
     found = {"words": of_places, "beyond": beyond}

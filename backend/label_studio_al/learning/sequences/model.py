@@ -139,7 +139,7 @@ class SpanModel:
         """As of `products`, for as many words at a time as memory allows."""
         every = np.arange(len(words.place))
         parts = [every[part] for part in blocks(len(every), WORDS_AT_ONCE)] or [every]
-        found = [products(self.views.tables(words.some(part), pool), self.weights.outputs) for part in parts]
+        found = [products(self.views.tables(words.some(part), pool.usage), self.weights.outputs) for part in parts]
         # Each part ends with what lies beyond a unit's ends.
         return {
             distance: np.vstack([*(own[distance][:-1] for own in found), end[-1:]])
@@ -175,8 +175,11 @@ def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequenc
     encoded = encode(answers, sequences.units, place_of)
     units, words = _described(sequences)
     views = Views.of(words, np.bincount(units.words, minlength=len(words.place)), 2 + len(labels))
-    tables = views.tables(sequences.words.half_unknown(words), sequences.words)
-    windows = Windows(tables, units.words, Packing(units.lengths))
+    # What a text itself tells of its words would be learnt from as if other texts had told it: so the other half of the
+    # pool tells of them, as of texts that the pool does not have.
+    tables = views.tables(sequences.words.in_halves(words), sequences.words.halves)
+    half = sequences.words.other_half(sequences.units)[units.text_of_token]
+    windows = Windows(tables, units.words + half * len(words.place), Packing(units.lengths))
     weights = crf.fit(windows, encoded.tags, len(labels))
     rate = float(((encoded.tags > 0) & (encoded.tags <= len(labels))).mean()) if len(encoded.tags) else 0.0
     return SpanModel(tuple(labels), views, weights, rate).biased(sequences.some), encoded

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from label_studio_al.learning import draws
 from label_studio_al.learning.layouts import Encoder
 from label_studio_al.learning.passages import Passage
 from label_studio_al.learning.rows import blocks, csr, unit_rows
@@ -84,23 +85,43 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """How words without their case are used; the last row is of words that are not.
+
+    habits: shape (n_words + 1, n_habits), float32: how often in capitals, at the beginning of a unit, at all.
+    neighbours: shape (n_words + 1, n_neighbours), CSR: roots of their shares. contexts: shape (n_words + 1,
+    n_contexts), float32, rows of unit length: alike for words with like neighbours.
+    """
+
+    habits: Array
+    neighbours: sp.csr_matrix
+    contexts: Array
+
+    def __len__(self) -> int:
+        return len(self.habits)
+
+    def above(self, other: Usage) -> Usage:
+        """The rows of both."""
+        return Usage(
+            np.vstack([self.habits, other.habits]),
+            sp.vstack([self.neighbours, other.neighbours], format="csr"),
+            np.vstack([self.contexts, other.contexts]),
+        )
+
+
+@dataclass(frozen=True)
 class PoolWords:
     """A pool's words.
 
-    vocabulary: words as they are written. folded: the row of each word without its case in what follows; the last row
-    is of words that the pool does not have. habits: shape (n_folded + 1, n_habits), float32: how often in capitals, at
-    the beginning of a unit, at all. neighbours: shape (n_folded + 1, n_neighbours), CSR: roots of their shares.
-    contexts: shape (n_folded + 1, n_contexts), float32, rows of unit length: alike for words with like neighbours.
-    is_rare: shape (n_folded + 1,), bool, which occur once. some: a few of the texts.
+    vocabulary: words as they are written. folded: the row of each word without its case in `usage`. halves: their usage
+    in the first half of the texts, then that in the other half. some: a few of the texts.
     """
 
     vocabulary: Vocabulary
     folded: dict[str, int]
-    habits: Array
-    neighbours: sp.csr_matrix
-    contexts: Array
+    usage: Usage
+    halves: Usage
     vectors: Vectors | None
-    is_rare: Array
     some: Units
 
     @classmethod
@@ -110,22 +131,22 @@ class PoolWords:
         units = Units.of(texts, vocabulary)
         places: dict[str, int] = {}
         fold = np.array([places.setdefault(folded(word), len(places)) for word in vocabulary.added], dtype=np.int32)
-        counts = _Counts.of(units, fold, vocabulary.added, len(places))
+        counting = _Counting.of(units, fold, vocabulary.added, len(places))
+        half = _halves(units, len(vocabulary))
+        first, other = (counting.usage(units[np.flatnonzero(half == which)]) for which in (0, 1))
         by_count = np.argsort(-np.bincount(units.words, minlength=len(vocabulary)), kind="stable")
         often = [vocabulary.added[word] for word in by_count[:MOST_FITTED].tolist()]
         vectors = None if encoder is None else Vectors.fit(encoder, often)
         some = units[np.unique(np.linspace(0, max(0, len(texts) - 1), MOST_KEPT, dtype=np.int64))[: len(texts)]]
-        is_rare = np.bincount(fold[units.words], minlength=len(places) + 1) == 1
-        return cls(vocabulary, places, counts.habits, counts.neighbours, counts.contexts, vectors, is_rare, some)
+        return cls(vocabulary, places, counting.usage(units), first.above(other), vectors, some)
 
-    def half_unknown(self, words: Words) -> Words:
-        """The same, but half of the words that occur once as words that the pool does not have.
+    def in_halves(self, words: Words) -> Words:
+        """The same words twice, with rows of `halves`."""
+        return words.beside(replace(words, place=words.place + len(self.usage)))
 
-        What is known of such a word is known of where it stands: a model that learns from it alone knows little of
-        words that the pool does not have. Source: Lample et al. 2016, who do so with vectors.
-        """
-        is_left_out = self.is_rare[words.place] & (words.place % 2 == 1)
-        return replace(words, place=np.where(is_left_out, len(self.habits) - 1, words.place))
+    def other_half(self, units: Units) -> Array:
+        """The half of the pool that each text is not in, 0 or 1. Returns shape (n_texts,)."""
+        return 1 - _halves(units, len(self.vocabulary))
 
     def without(self, gone: Collection[int]) -> PoolWords:
         """The same without the names of some words: what is known of others stays. gone: their numbers."""
@@ -145,33 +166,73 @@ class PoolWords:
 
     def describe(self, words: Sequence[str]) -> Words:
         """Features of any words."""
-        beyond = len(self.habits) - 1
+        beyond = len(self.usage) - 1
         place = np.array([self.folded.get(folded(word), beyond) for word in words], dtype=np.int64)
         vectors = np.zeros((len(words), 0), np.float32) if self.vectors is None else self.vectors.of(words)
         return Words(tuple(surface(words, kind) for kind in SURFACES), place, vectors)
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """What is counted of a pool. All rows are of words without their case; the last is of any other word."""
+def _halves(units: Units, n_known: int) -> Array:
+    """Which half of a pool each text is in, 0 or 1, by its words that the pool has. Returns shape (n_texts,)."""
+    found = np.zeros(units.n_texts, dtype=np.uint64)
+    is_known = units.words < n_known
+    np.bitwise_xor.at(found, units.text_of_token[is_known], draws.hashes(units.words[is_known], 0, "halves"))
+    return (found & np.uint64(1)).astype(np.int64)
 
-    habits: Array
-    neighbours: sp.csr_matrix
-    contexts: Array
+
+@dataclass(frozen=True)
+class _Counting:
+    """How the usage of words is counted in texts of a pool.
+
+    fold: shape (n_words,), the row of each word as it is written. often: rows of the words that are told apart as
+    neighbours. mix: what makes contexts of gains.
+    """
+
+    fold: Array
+    written: Sequence[str]
+    n_folded: int
+    often: Array
+    mix: Array
 
     @classmethod
-    def of(cls, units: Units, fold: Array, written: Sequence[str], n_folded: int) -> _Counts:
-        """fold: shape (n_words,), the row of each word as it is written."""
-        words = fold[units.words] if len(units.words) else np.zeros(0, np.int32)
-        ends = np.cumsum(units.lengths)
-        is_first, is_last = np.zeros((2, len(words)), dtype=bool)
-        is_first[ends - units.lengths] = True
-        is_last[ends - 1] = True
-        counts = np.bincount(words, minlength=n_folded + 1)
-        habits = _habits(units.words, words, is_first, written, counts)
-        together = _together(words, is_first, is_last, counts)
+    def of(cls, units: Units, fold: Array, written: Sequence[str], n_folded: int) -> _Counting:
+        """As all texts of the pool have it."""
+        counts = np.bincount(fold[units.words], minlength=n_folded + 1)
+        often = np.argsort(-counts[:-1], kind="stable")[:N_NEIGHBOURS]
+        unmixed = cls(fold, written, n_folded, often, np.zeros((0, 0)))
+        return replace(unmixed, mix=_mix(_gains(unmixed._together(units))))
+
+    def usage(self, units: Units) -> Usage:
+        """That in some of the texts."""
+        words = self.fold[units.words]
+        counts = np.bincount(words, minlength=self.n_folded + 1)
+        habits = _habits(units.words, words, _are_first(units), self.written, counts)
+        together = self._together(units)
         shares = together.multiply(1 / np.maximum(counts, 1)[:, None]).tocsr().astype(np.float32).sqrt()
-        return cls(habits, shares, _contexts(together))
+        return Usage(habits, shares, unit_rows(np.asarray(_gains(together) @ self.mix, dtype=np.float32)))
+
+    def _together(self, units: Units) -> sp.csr_matrix:
+        """How often each word stands behind and before each frequent one. Returns shape (n_words, n_columns)."""
+        words, n_columns = self.fold[units.words], len(self.often) + 1
+        is_last = np.append(_are_first(units)[1:], True)[: len(words)]
+        column = np.full(self.n_folded + 1, -1, dtype=np.int32)
+        column[self.often] = np.arange(len(self.often))
+        sides = []
+        for is_end, step in ((_are_first(units), 1), (is_last, -1)):
+            neighbour = np.where(is_end, len(self.often), column[np.roll(words, step)] if len(words) else 0)
+            is_kept = neighbour >= 0
+            pair = words[is_kept].astype(np.int64) * n_columns + neighbour[is_kept]
+            found, n = np.unique(pair, return_counts=True)
+            ends = np.searchsorted(found, np.arange(self.n_folded + 2) * n_columns)
+            sides.append(csr(n.astype(np.float64), (found % n_columns).astype(np.int32), ends, n_columns))
+        return sp.hstack(sides, format="csr")
+
+
+def _are_first(units: Units) -> Array:
+    """Which tokens begin a unit. Returns shape (n_tokens,), bool."""
+    found = np.zeros(len(units.words), dtype=bool)
+    found[np.cumsum(units.lengths) - units.lengths] = True
+    return found
 
 
 def _habits(written_at: Array, words: Array, is_first: Array, written: Sequence[str], counts: Array) -> Array:
@@ -192,34 +253,21 @@ def _habits(written_at: Array, words: Array, is_first: Array, written: Sequence[
     return np.column_stack(columns).astype(np.float32)
 
 
-def _together(words: Array, is_first: Array, is_last: Array, counts: Array) -> sp.csr_matrix:
-    """How often each word stands behind and before each frequent one. Returns shape (n_words, n_columns)."""
-    often = np.argsort(-counts, kind="stable")[:N_NEIGHBOURS]
-    n_columns = len(often) + 1
-    column = np.full(len(counts), -1, dtype=np.int32)
-    column[often] = np.arange(len(often))
-    sides = []
-    for is_end, step in ((is_first, 1), (is_last, -1)):
-        neighbour = np.where(is_end, len(often), column[np.roll(words, step)] if len(words) else 0)
-        is_kept = neighbour >= 0
-        pair = words[is_kept].astype(np.int64) * n_columns + neighbour[is_kept]
-        found, n = np.unique(pair, return_counts=True)
-        ends = np.searchsorted(found, np.arange(len(counts) + 1) * n_columns)
-        sides.append(csr(n.astype(np.float64), (found % n_columns).astype(np.int32), ends, n_columns))
-    return sp.hstack(sides, format="csr")
+def _gains(together: sp.csr_matrix) -> sp.csr_matrix:
+    """How much likelier each neighbour is than by chance, where it is likelier: logarithms.
 
-
-def _contexts(together: sp.csr_matrix) -> Array:
-    """Words in few dimensions: singular vectors of how much likelier each neighbour is than by chance.
-
-    Source: Levy and Goldberg 2014, positive pointwise mutual information; Levy et al. 2015 for the root of the values.
+    Source: Levy and Goldberg 2014, positive pointwise mutual information.
     """
     of_word, of_neighbour = (np.asarray(together.sum(axis=axis)).ravel() for axis in (1, 0))
     expected = of_neighbour**SMOOTHING
     rows = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
     chance = of_word[rows] * expected[together.indices] / max(expected.sum(), 1)
     gain = np.log(np.maximum(together.data / chance, 1)) if len(rows) else together.data
-    positive = csr(gain, together.indices, together.indptr, together.shape[1])
-    squares, mix = np.linalg.eigh((positive.T @ positive).toarray())
+    return csr(gain, together.indices, together.indptr, together.shape[1])
+
+
+def _mix(gains: sp.csr_matrix) -> Array:
+    """What makes few columns of gains: singular vectors. Source: Levy et al. 2015 for the root of the values."""
+    squares, mix = np.linalg.eigh((gains.T @ gains).toarray())
     kept = np.flatnonzero(squares > 1e-9 * max(squares[-1], 1e-9))[::-1][:N_CONTEXTS]
-    return unit_rows(np.asarray(positive @ (mix[:, kept] / squares[kept] ** 0.25), dtype=np.float32))
+    return np.asarray(mix[:, kept] / squares[kept] ** 0.25)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from label_studio_al.learning.sequences.pool_words import PoolWords, Words
+from label_studio_al.learning.sequences.pool_words import Usage, Words
 from label_studio_al.learning.sequences.windows import Table
 from label_studio_al.learning.sequences.words import among
 from label_studio_al.learning.types import Array
@@ -45,18 +45,18 @@ class Views:
         parts = np.split(is_kept, np.cumsum([len(columns) for columns, _ in found])[:-1])
         return cls(tuple(columns[part] for (columns, _), part in zip(found, parts, strict=True)))
 
-    def tables(self, words: Words, pool: PoolWords) -> list[Table]:
+    def tables(self, words: Words, usage: Usage) -> list[Table]:
         """Features of words, last those of what lies beyond a unit's ends."""
         n_words = len(words.place)
         surfaces = [
             Table(_with_end(among(rows, columns)), distances)
             for rows, columns, distances in zip(words.surfaces, self.columns, _DISTANCES, strict=True)
         ]
-        dense = [np.ones((n_words, 1)), pool.habits[words.place], pool.contexts[words.place]]
+        dense = [np.ones((n_words, 1)), usage.habits[words.place], usage.contexts[words.place]]
         dense.append(VECTOR_SIZE * words.vectors)
         near = np.hstack(dense)
         neighbours = sp.vstack(
-            [pool.neighbours[words.place], sp.csr_matrix((1, pool.neighbours.shape[1]))], format="csr"
+            [usage.neighbours[words.place], sp.csr_matrix((1, usage.neighbours.shape[1]))], format="csr"
         )
         return [*surfaces, Table(neighbours, OWN), Table(np.vstack([near, np.zeros((1, near.shape[1]))]), NEAR)]
 
