@@ -146,6 +146,24 @@ def test_one_sided_answers_are_learnt(texts: list[str], answers: list[list[Span]
     assert learnt.read(texts).spans(["PER"]) == answers
 
 
+def test_only_the_beginning_of_a_long_text_is_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "Ada saw it. " * 20 + "\n" + "Kurt saw it. " * 20
+    texts, answers = [long, "Ada left.", "We left."], [[Span(0, 3, "PER"), Span(241, 245, "LOC")], [], []]
+    monkeypatch.setattr(model, "MAX_TEXT_CHARACTERS", 200)
+    learnt, encoded = learnt_from(texts, answers, LABELS, words_of(texts))
+    assert len(encoded.tags) == 20 * 4 + 3 + 3
+    assert [change.span.label for change in encoded.changes] == ["LOC"]
+    assert len(learnt.read([long]).n_tokens) == 1
+    assert learnt.read([long]).n_tokens.tolist() == [160]
+
+
+def test_bias_is_chosen_by_the_beginnings_of_long_texts() -> None:
+    units = words_of(["word. " * 9_000, "Ada left."]).pool.some
+    begun, all_of_it = units.by_text(units.lengths)
+    assert 20_000 <= begun * 3 <= 20_000 + 6 * 128
+    assert all_of_it == 3
+
+
 def test_two_hundred_classes_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [f"class {n}" for n in range(200)]
     texts = [f"the {n}x thing number{n % 7} of them" for n in range(200)]

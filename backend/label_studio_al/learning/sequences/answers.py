@@ -75,7 +75,8 @@ class SpanAnswers:
         models = zip(y.tolist(), beliefs.answers, beliefs.parts, strict=True)
         for example, (answer, predicted, parts) in enumerate(models):
             said = spans_of(answer)
-            sure = [(share, span) for span, share in zip(spans_of(predicted), parts, strict=True) if span not in said]
+            known = set(said)
+            sure = [(share, span) for span, share in zip(spans_of(predicted), parts, strict=True) if span not in known]
             if sure and max(sure)[0] >= PROBABILITY[1]:
                 share, span = max(sure)
                 other = answer_of([span, *(one for one in said if not overlap(one, span))])

@@ -18,6 +18,7 @@ from label_studio_al.learning.sequences.spans import Encoded, Span, TokenSpans, 
 from label_studio_al.learning.sequences.units import Units, Vocabulary
 from label_studio_al.learning.sequences.views import Views
 from label_studio_al.learning.sequences.windows import Windows, gathered, products
+from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 
@@ -166,12 +167,13 @@ class SpanModel:
 def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequence[str]) -> tuple[SpanModel, Encoded]:
     """A model of marked texts, and what of them was not learnt as it was marked.
 
-    answers: the spans of each text; none is an answer, too. labels: one or more, all classes asked for. Raises
-    InvalidRequest.
+    Only the first `MAX_TEXT_CHARACTERS` of a text count, to the end of the last unit. answers: the spans of each
+    text; none is an answer, too. labels: one or more, all classes asked for. Raises InvalidRequest.
     """
     if not labels or len(sequences) != len(answers):
         raise InvalidRequest(f"need one class or more, and spans of {len(sequences)} texts, not of {len(answers)}")
     place_of = {label: place for place, label in enumerate(labels)}
+    sequences = replace(sequences, units=sequences.units.beginnings(MAX_TEXT_CHARACTERS))
     encoded = encode(answers, sequences.units, place_of)
     units, words = _described(sequences)
     views = Views.of(words, np.bincount(units.words, minlength=len(words.place)), 2 + len(labels))

@@ -15,6 +15,7 @@ from label_studio_al.learning.passages import Passage
 from label_studio_al.learning.rows import blocks, csr, unit_rows
 from label_studio_al.learning.sequences.units import Units, Vocabulary
 from label_studio_al.learning.sequences.words import SURFACES, folded, surface
+from label_studio_al.learning.terms import MAX_TEXT_CHARACTERS
 from label_studio_al.learning.types import Array
 
 # Neighbours that are told apart: the most frequent words, and the ends of units.
@@ -114,7 +115,7 @@ class PoolWords:
     """A pool's words.
 
     vocabulary: words as they are written. folded: the row of each word without its case in `usage`. halves: their usage
-    in the first half of the texts, then that in the other half. some: a few of the texts.
+    in the first half of the texts, then that in the other half. some: beginnings of a few of the texts.
     """
 
     vocabulary: Vocabulary
@@ -137,7 +138,8 @@ class PoolWords:
         by_count = np.argsort(-np.bincount(units.words, minlength=len(vocabulary)), kind="stable")
         often = [vocabulary.added[word] for word in by_count[:MOST_FITTED].tolist()]
         vectors = None if encoder is None else Vectors.fit(encoder, often)
-        some = units[np.unique(np.linspace(0, max(0, len(texts) - 1), MOST_KEPT, dtype=np.int64))[: len(texts)]]
+        kept = np.unique(np.linspace(0, max(0, len(texts) - 1), MOST_KEPT, dtype=np.int64))[: len(texts)]
+        some = units[kept].beginnings(MAX_TEXT_CHARACTERS)
         return cls(vocabulary, places, counting.usage(units), first.above(other), vectors, some)
 
     def in_halves(self, words: Words) -> Words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -72,7 +73,7 @@ class _Text:
 
     def __init__(self, number: int, size: int, starts: Array, ends: Array, tags: Array) -> None:
         self._number, self._size = number, size
-        self._starts, self._ends, self._tags = starts, ends, tags
+        self._starts, self._ends, self._tags = starts.tolist(), ends.tolist(), tags
 
     def mark(self, span: Span, place_of: Mapping[str, int]) -> Change | None:
         """Tag the span's tokens, if no other has them; what was changed."""
@@ -81,8 +82,8 @@ class _Text:
             return out
         if span.label not in place_of:
             return out._replace(why=UNKNOWN)
-        first = int(np.searchsorted(self._ends, span.start, side="right"))
-        last = int(np.searchsorted(self._starts, span.end, side="left"))
+        first = bisect_right(self._ends, span.start)
+        last = bisect_left(self._starts, span.end)
         if first >= last:
             return out._replace(why=BLANK)
         taken = self._tags[first:last] > 0
@@ -91,7 +92,7 @@ class _Text:
         begin = 1 + place_of[span.label]
         self._tags[first:last] = begin + len(place_of)
         self._tags[first] = begin
-        whole = Span(int(self._starts[first]), int(self._ends[last - 1]), span.label)
+        whole = Span(self._starts[first], self._ends[last - 1], span.label)
         is_cut = whole.start < span.start or whole.end > span.end
         return out._replace(why=WIDENED, became=whole) if is_cut else None
 

@@ -111,10 +111,20 @@ class Units:
         chosen = np.arange(self.n_texts)[texts]
         first_unit = np.searchsorted(self.text_of, np.arange(self.n_texts + 1))
         units, text_of = _ranges(first_unit[chosen], first_unit[chosen + 1])
+        return self._of(units, text_of, self.sizes[chosen])
+
+    def beginnings(self, most: int) -> Units:
+        """Of each text only the units that begin within its first positions. most: how many these are."""
+        ends = np.cumsum(self.lengths)
+        widths = self.ends[ends - 1] - self.starts[ends - self.lengths]
+        before = np.cumsum(widths) - widths
+        units = np.flatnonzero(before - before[np.searchsorted(self.text_of, self.text_of)] < most)
+        return self._of(units, self.text_of[units], self.sizes)
+
+    def _of(self, units: Array, text_of: Array, sizes: Array) -> Units:
         ends = np.concatenate([[0], np.cumsum(self.lengths)])
         tokens, _ = _ranges(ends[units], ends[units + 1])
-        parts = self.words[tokens], self.starts[tokens], self.ends[tokens]
-        return Units(*parts, self.lengths[units], text_of, self.sizes[chosen])
+        return Units(self.words[tokens], self.starts[tokens], self.ends[tokens], self.lengths[units], text_of, sizes)
 
     def followed_by(self, more: Units) -> Units:
         """These texts, then others."""
