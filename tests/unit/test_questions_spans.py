@@ -45,6 +45,20 @@ def test_config_asks_for_spans(question: Spans) -> None:
 
 
 @pytest.mark.parametrize(
+    ("labels", "to_name", "rule"),
+    [
+        ('<Label value="a"/><Label value=" "/>', "text", "every <Label> must have a value, and 1 of 2 have none"),
+        # Places are counted in one text, and the other's would be taken for them.
+        ('<Label value="a"/>', "text,more", "<Labels> must mark one text, not text and more"),
+    ],
+)
+def test_config_that_cannot_be_learned_is_refused_with_the_rule(labels: str, to_name: str, rule: str) -> None:
+    texts = '<Text name="text" value="$x"/><Text name="more" value="$y"/>'
+    (control,) = read_controls(f'<View><Labels name="entity" toName="{to_name}">{labels}</Labels>{texts}</View>')
+    assert (control.question, control.reason) == (None, rule)
+
+
+@pytest.mark.parametrize(
     ("control", "shown", "rule"),
     [
         ("Labels", "Paragraphs", "<Labels> must mark <Text> or <HyperText>, not <Paragraphs>"),

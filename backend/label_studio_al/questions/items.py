@@ -94,11 +94,14 @@ def refuse(control: Tag, attributes: Sequence[str], rule: str) -> None:
             raise UnsupportedConfig(f"<{control.tag}> must {rule}, not {name}")
 
 
-def check_values(control: Tag) -> None:
-    """Raises UnsupportedConfig where a choice, or one that it lies in, has no value: its answers say nothing."""
+def check_values(control: Tag, offered: str = "Choice") -> None:
+    """Raises UnsupportedConfig where a choice, or one that it lies in, has no value: its answers say nothing.
+
+    offered: the tag that choices have.
+    """
     n_empty = sum(not all(name.strip() for name in path) for path in control.paths)
     if n_empty:
-        raise UnsupportedConfig(f"every <Choice> must have a value, and {n_empty} of {len(control.paths)} have none")
+        raise UnsupportedConfig(f"every <{offered}> must have a value, and {n_empty} of {len(control.paths)} have none")
 
 
 def json_list(text: str) -> list[Any] | None:

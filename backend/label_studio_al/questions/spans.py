@@ -57,11 +57,13 @@ class Spans:
         if shown.tag not in _MARKS[control.tag]:
             allowed = " or ".join(f"<{tag}>" for tag in _MARKS[control.tag])
             raise UnsupportedConfig(f"<{control.tag}> must mark {allowed}, not <{shown.tag}>")
+        if len(control.to_name) > 1:
+            raise UnsupportedConfig(f"<{control.tag}> must mark one text, not {' and '.join(control.to_name)}")
         if option(control.attributes, "value").startswith("$") or any(map(VARIABLE.search, control.labels)):
             raise UnsupportedConfig("the labels must stand in the label config, not come from the tasks")
         if not control.labels:
             raise UnsupportedConfig(f"<{control.tag}> must offer a label")
-        check_values(control)
+        check_values(control, "Label")
         return cls(control.name, shown.name, control.labels, control.tag, shown.tag)
 
     # -- reading ----------------------------------------------------------------------------------------------
