@@ -45,6 +45,21 @@ TRUTH = {text: answer_of(spans) for text, spans in TEXTS}
 # -- columns --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("spans", "only"), [([], "none of them"), ([[0, 1, "a"], [2, 3, "b"], [4, 5, "b"]], "a, b")], ids=str
+)
+def test_answers_that_are_all_the_same_are_refused_by_their_labels(tmp_path: Path, spans: Any, only: str) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": f"{n} and so on", "spans": spans} for n in range(9)])
+    assert refusal(path).endswith(f"need 2 labels to learn from, have 1 ({only!r})")
+
+
+def test_one_label_is_one(tmp_path: Path) -> None:
+    rows = [{"text": f"{n} and so on", "spans": [[0, 1, "a"]] * (n % 2)} for n in range(9)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    done = simulate(path, "--strategies", "random", "--seeds", 1, "--budget", 4, "--output", tmp_path / "o")
+    assert "a: 1 label, " in done.output
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv"])
 def test_column_of_spans_is_read_by_its_name(tmp_path: Path, name: str) -> None:
     cells = ROWS if "json" in name else [{**row, "spans": json.dumps(row["spans"])} for row in ROWS]

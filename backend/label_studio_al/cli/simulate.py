@@ -296,12 +296,13 @@ def _tell(dataset: Dataset, finishes: Sequence[Finish], goal: Goal, output: Path
 def _describe(dataset: Dataset, budget: int, say: Callable[[str], None]) -> None:
     n_train, n_test = len(dataset.train_rows), len(dataset.test_rows)
     counts = [len(one.offered or one.coding.classes(one.labels[one.labels != ""])) for one in dataset.questions]
-    what = f"{len(counts)} questions" if dataset.beside else f"{counts[0]} labels"
+    labels = [f"{n} label{'s' * (n != 1)}" for n in counts]
+    what = f"{len(labels)} questions" if dataset.beside else labels[0]
     say(f"{dataset.name}: {what}, {n_train} texts to label, {n_test} to test")
-    for one, n_labels in zip(dataset.questions, counts, strict=True):
+    for one, n_labels in zip(dataset.questions, labels, strict=True):
         if dataset.beside:
             answered = (one.labels != "")[one.train_rows].sum(), (one.labels != "")[one.test_rows].sum()
-            say(f"  {one.asks}: {n_labels} labels, answered in {answered[0]} and {answered[1]} of them")
+            say(f"  {one.asks}: {n_labels}, answered in {answered[0]} and {answered[1]} of them")
     for note in dataset.notes:
         say(f"  {note}")
     if budget > n_train:

@@ -11,7 +11,7 @@ from label_studio_al.learning import draws
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data.cleaning import TEST, TRAIN
-from label_studio_al.simulate.data.dataset import Dataset, Found, Row
+from label_studio_al.simulate.data.dataset import Asked, Dataset, Found, Row
 
 TEST_SHARE = 0.3
 SPLIT_SEED = 0
@@ -32,7 +32,7 @@ def split(name: str, found: Found) -> Dataset:
     else:
         is_test = np.array([row.split == TEST for row in rows])
         how = ["split as the data says"]
-    missing = [_missing(labels[:, place], is_test) for place in range(len(found.asked))]
+    missing = [_missing(asked, labels[:, place], is_test) for place, asked in enumerate(found.asked)]
     if not all(missing) and any(missing):
         return split(name, _without(found, missing))
     if missing[0]:
@@ -57,11 +57,12 @@ def split(name: str, found: Found) -> Dataset:
     return replace(first, beside=tuple(others))
 
 
-def _missing(labels: Array, is_test: Array) -> str:
+def _missing(asked: Asked, labels: Array, is_test: Array) -> str:
     """What answers to a question lack, shape (n_rows,), to learn from and to test with; "" where nothing."""
     found = sorted({*labels.tolist()} - {""})
     if len(found) < 2:
-        return f"need 2 labels to learn from, have 1 ({found[0]!r})"
+        only = ", ".join(sorted(asked.coding.counts(found))) or "none of them"
+        return f"need 2 labels to learn from, have 1 ({only!r})"
     n_train, n_test = len({*labels[~is_test].tolist()} - {""}), int((labels[is_test] != "").sum())
     if n_test and n_train > 1:
         return ""
