@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,25 @@ def test_tokens_are_tagged_where_a_character_of_theirs_is_marked() -> None:
     assert second == [("of", "O"), ("東", "B-LOC"), ("京", "I-LOC"), ("and", "O"), ("Rome", "B-LOC")]
     # Neighbours of one label are two spans.
     assert marked.tagged("a b", [(0, 1, "X"), (2, 3, "X")]) == [[("a", "B-X"), ("b", "B-X")]]
+
+
+def test_thousands_of_spans_are_tagged_at_once() -> None:
+    begin = time.process_time()
+    (found,) = marked.tagged("a b " * 20_000, [(4 * n, 4 * n + 1, "X") for n in range(20_000)])
+    assert found == [("a", "B-X"), ("b", "O")] * 20_000
+    assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize("text", ["", "Anna"])
+def test_spans_beyond_the_end_of_a_text_that_changed_are_left_out(text: str) -> None:
+    spans = [(0, 3, "PER"), (0, 9, "PER"), (4, 9, "PER"), (7, 9, "PER")]
+    assert marked.in_text(spans, Marking().passages(text)) == spans[: len(text) // 4]
+
+
+def test_spans_of_a_line_that_is_gone_are_left_out() -> None:
+    spans = [(0, 3, "PER"), (LINE, LINE + 3, "PER"), (2 * LINE, 2 * LINE + 4, "PER")]
+    said = dialogue([("A: ", "Tom"), ("B: ", ""), ("C: ", "Anna")])
+    assert marked.in_text(spans, Marking(in_lines=True).passages(said)) == [(0, 3, "PER"), (4, 8, "PER")]
 
 
 def test_positions_in_lines_become_those_of_one_text() -> None:

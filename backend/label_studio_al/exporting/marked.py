@@ -18,7 +18,7 @@ def text_of(passages: Sequence[Passage]) -> str:
 
 
 def in_text(spans: Iterable[Span], passages: Sequence[Passage]) -> list[Span]:
-    """The spans with code points of `text_of` as their positions."""
+    """The spans with code points of `text_of` as their positions; those that do not lie within it are left out."""
     firsts = [passage.first for passage in passages]
     begins = [sum(len(passage.text) + 1 for passage in passages[:place]) for place in range(len(passages))]
 
@@ -26,7 +26,9 @@ def in_text(spans: Iterable[Span], passages: Sequence[Passage]) -> list[Span]:
         nth = max(0, bisect_right(firsts, position) - 1)
         return begins[nth] + passages[nth].index(position) if passages else 0
 
-    return [(place(start), place(end), label) for start, end, label in spans]
+    end_of_all = passages[-1].positions[-1] if passages else 0
+    found = [(place(start), place(end), label) for start, end, label in spans if end <= end_of_all]
+    return [span for span in found if span[0] < span[1]]
 
 
 def apart(spans: Iterable[Span]) -> list[Span]:
@@ -41,11 +43,13 @@ def apart(spans: Iterable[Span]) -> list[Span]:
 def tagged(text: str, spans: Iterable[Span]) -> list[list[tuple[str, str]]]:
     """The tokens of each line with their BIO tags. A token is in a span if a character of it is."""
     sentences, begin = [], 0
-    left = apart(spans)
+    left, nth = apart(spans), 0
     for line in text.split("\n"):
         sentence, inside = list[tuple[str, str]](), None
         for start, end in offsets(line):
-            span = next((one for one in left if one[0] < begin + end and begin + start < one[1]), None)
+            while nth < len(left) and left[nth][1] <= begin + start:
+                nth += 1
+            span = left[nth] if nth < len(left) and left[nth][0] < begin + end else None
             sentence.append(
                 (line[start:end], OUTSIDE if span is None else f"{'I' if span == inside else 'B'}-{span[2]}")
             )
