@@ -123,7 +123,7 @@ def test_spans_are_drawn_where_they_are_and_what_the_mouse_marks_arrives(
     shown = stream.label_all_tasks(project_id)
     for n in range(N_ON_PAGE):
         served = shown.served
-        assert is_lowest(served, before, truth.queue(project_id, me))
+        assert is_lowest(served.task_id, before, truth.queue(project_id, me))
         assert shown.chosen == shown.predicted
         spans = spans_of[served.text]
         drawn_in |= {script_of[served.text]} if shown.chosen else set()

@@ -202,19 +202,21 @@ def test_pool_knows_how_words_are_written_elsewhere() -> None:
     assert pool.describe(["APPLE", "pear"]).place.tolist() == [pool.folded["apple"], len(pool.folded)]
 
 
-def test_model_learns_of_words_from_the_half_of_the_pool_that_a_text_is_not_in() -> None:
-    texts = [f"Ada saw thing{n}" for n in range(40)]
+def test_model_learns_of_words_half_from_texts_that_they_do_not_stand_in() -> None:
+    texts = [f"Ada saw thing{n}" for n in range(80)]
     words = words_of(texts)
     pool, units = words.pool, words.sequences(texts).units
-    half = pool.other_half(units)
-    assert 5 < half.sum() < 35
-    known = pool.in_halves(pool.describe([f"thing{n}" for n in range(40)])).place.reshape(2, 40)
-    seen = pool.halves.habits[known[half, np.arange(40)]]
-    np.testing.assert_array_equal(seen, np.broadcast_to(pool.halves.habits[len(pool.usage) - 1], seen.shape))
-    often = pool.halves.habits[pool.in_halves(pool.describe(["Ada"])).place, 4]
-    np.testing.assert_allclose(np.expm1(5 * often), [(half == 1).sum(), (half == 0).sum()], rtol=1e-5)
+    told_by = pool.told_by(units)
+    assert all((told_by == part).sum() > 10 for part in range(3))
+    known = pool.in_parts(pool.describe([f"thing{n}" for n in range(80)])).place.reshape(3, 80)
+    usage = pool.usage.above(pool.halves)
+    n_told = np.expm1(5 * usage.habits[known[told_by, np.arange(80)], 4])
+    np.testing.assert_allclose(n_told, told_by == 0, atol=1e-5)
+    often = np.expm1(5 * usage.habits[pool.in_parts(pool.describe(["Ada"])).place, 4])
+    assert often[0] == pytest.approx(80, rel=1e-4)
+    assert often[1] + often[2] == pytest.approx(80, rel=1e-4)
     more = words.sequences(["unheard of", *texts]).units
-    np.testing.assert_array_equal(pool.other_half(more)[1:], half)
+    np.testing.assert_array_equal(pool.told_by(more)[1:], told_by)
 
 
 def test_words_of_texts_that_are_gone_are_forgotten() -> None:

@@ -38,14 +38,14 @@ def settings(tmp_path: Path) -> Settings:
 def poisonous(monkeypatch: pytest.MonkeyPatch) -> list[type[BaseException]]:
     """Makes the tokenizer raise what is in the list when it meets the poison."""
     raised: list[type[BaseException]] = [Crash]
-    transform = Features.transform
+    transform = Features.transform_whole
 
     def crash(self: Features, texts: list[str]) -> Any:
         if raised and POISON in texts:
             raise raised[0]
         return transform(self, texts)
 
-    monkeypatch.setattr(Features, "transform", crash)
+    monkeypatch.setattr(Features, "transform_whole", crash)
     return raised
 
 

@@ -177,11 +177,10 @@ def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequenc
     encoded = encode(answers, sequences.units, place_of)
     units, words = _described(sequences)
     views = Views.of(words, np.bincount(units.words, minlength=len(words.place)), 2 + len(labels))
-    # What a text itself tells of its words would be learnt from as if other texts had told it: so the other half of the
-    # pool tells of them, as of texts that the pool does not have.
-    tables = views.tables(sequences.words.in_halves(words), sequences.words.halves)
-    half = sequences.words.other_half(sequences.units)[units.text_of_token]
-    windows = Windows(tables, units.words + half * len(words.place), Packing(units.lengths))
+    pool = sequences.words
+    tables = views.tables(pool.in_parts(words), pool.usage.above(pool.halves))
+    told_by = pool.told_by(sequences.units)[units.text_of_token]
+    windows = Windows(tables, units.words + told_by * len(words.place), Packing(units.lengths))
     weights = crf.fit(windows, encoded.tags, len(labels))
     rate = float(((encoded.tags > 0) & (encoded.tags <= len(labels))).mean()) if len(encoded.tags) else 0.0
     return SpanModel(tuple(labels), views, weights, rate).biased(sequences.some), encoded

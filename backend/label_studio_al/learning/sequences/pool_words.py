@@ -24,6 +24,8 @@ N_CONTEXTS = 50
 N_VECTORS = 50
 # Texts of the pool that tell how models of it should decide.
 MOST_KEPT = 400
+# What is drawn.
+_POOL, _TOLD = "halves of a pool", "told by a half"
 # Words whose vectors tell the directions in which words differ.
 MOST_FITTED = 20_000
 # Whose vectors are held in all their dimensions.
@@ -133,7 +135,7 @@ class PoolWords:
         places: dict[str, int] = {}
         fold = np.array([places.setdefault(folded(word), len(places)) for word in vocabulary.added], dtype=np.int32)
         counting = _Counting.of(units, fold, vocabulary.added, len(places))
-        half = _halves(units, len(vocabulary))
+        half = _halves(units, len(vocabulary), _POOL)
         first, other = (counting.usage(units[np.flatnonzero(half == which)]) for which in (0, 1))
         by_count = np.argsort(-np.bincount(units.words, minlength=len(vocabulary)), kind="stable")
         often = [vocabulary.added[word] for word in by_count[:MOST_FITTED].tolist()]
@@ -142,13 +144,20 @@ class PoolWords:
         some = units[kept].beginnings(MAX_TEXT_CHARACTERS)
         return cls(vocabulary, places, counting.usage(units), first.above(other), vectors, some)
 
-    def in_halves(self, words: Words) -> Words:
-        """The same words twice, with rows of `halves`."""
-        return words.beside(replace(words, place=words.place + len(self.usage)))
+    def in_parts(self, words: Words) -> Words:
+        """The same words three times: with rows of `usage`, then of `halves`."""
+        n = len(self.usage)
+        return words.beside(replace(words, place=words.place + n)).beside(replace(words, place=words.place + 2 * n))
 
-    def other_half(self, units: Units) -> Array:
-        """The half of the pool that each text is not in, 0 or 1. Returns shape (n_texts,)."""
-        return 1 - _halves(units, len(self.vocabulary))
+    def told_by(self, units: Units) -> Array:
+        """What is to tell of the words of labelled texts: the pool, 0, or the half that a text is not in, 1 or 2.
+
+        What a text tells of its own words would be learnt from as if others had told it, and nothing of words that the
+        pool does not have. Source: Lample et al. 2016, who leave out every second word that occurs once. Returns shape
+        (n_texts,).
+        """
+        other, is_half = 2 - _halves(units, len(self.vocabulary), _POOL), _halves(units, len(self.vocabulary), _TOLD)
+        return np.asarray(other * is_half)
 
     def without(self, gone: Collection[int]) -> PoolWords:
         """The same without the names of some words: what is known of others stays. gone: their numbers."""
@@ -174,11 +183,11 @@ class PoolWords:
         return Words(tuple(surface(words, kind) for kind in SURFACES), place, vectors)
 
 
-def _halves(units: Units, n_known: int) -> Array:
-    """Which half of a pool each text is in, 0 or 1, by its words that the pool has. Returns shape (n_texts,)."""
+def _halves(units: Units, n_known: int, purpose: str) -> Array:
+    """Texts drawn in two halves, 0 and 1, by their words that the pool has. Returns shape (n_texts,)."""
     found = np.zeros(units.n_texts, dtype=np.uint64)
     is_known = units.words < n_known
-    np.bitwise_xor.at(found, units.text_of_token[is_known], draws.hashes(units.words[is_known], 0, "halves"))
+    np.bitwise_xor.at(found, units.text_of_token[is_known], draws.hashes(units.words[is_known], 0, purpose))
     return (found & np.uint64(1)).astype(np.int64)
 
 
