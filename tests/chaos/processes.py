@@ -38,6 +38,8 @@ class Processes:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AL_", "LABEL_STUDIO_"))}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
         self.environment = {
+            # On a full disk half of a compiled module would stay for all that come after.
+            "PYTHONDONTWRITEBYTECODE": "1",
             **kept,
             "MODEL_DIR": str(self.model_dir),
             "PORT": str(self.port),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,12 +40,15 @@ SIGNING_KEY = "the key of these tests"
 @contextmanager
 def files_end_at(n_bytes: int) -> Iterator[None]:
     """The kernel lets no file of this process grow any further, as a full disk does. Python ignores its signal."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, keeps = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    # Half of a compiled module would stay for all that come after.
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = keeps
 
 
 @contextmanager

@@ -171,6 +171,7 @@ def test_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
         files = FeatureFiles(folder, FEATURES)
         fill(files, 0, 4)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        sys.dont_write_bytecode = True
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "values").stat().st_size + 4, limits[1]))
         try:
