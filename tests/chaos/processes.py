@@ -36,7 +36,6 @@ class Processes:
         self._clock_file = folder / "clock"
         self.n_kills_at_steps = 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AL_", "LABEL_STUDIO_"))}
-        kept.pop("PYTHONDONTWRITEBYTECODE", None)
         self.environment = {
             # On a full disk half of a compiled module would stay for all that come after.
             "PYTHONDONTWRITEBYTECODE": "1",
