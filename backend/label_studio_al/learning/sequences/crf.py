@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 from label_studio_al.learning.sequences.lattice import Lattice, Transitions, n_tags, n_weights
 from label_studio_al.learning.sequences.windows import Windows
@@ -66,6 +65,9 @@ def fit(windows: Windows, tags: Array, n_classes: int, penalty: float = 1.0) -> 
     tags: shape (n_tokens,), in reading order, allowed ones. penalty: of half the squared weights, beside the negative
     log-likelihood.
     """
+    # Not at the top: it weighs 20 MB, and who only predicts does without.
+    from scipy.optimize import minimize
+
     problem = Problem(windows, tags, n_classes, penalty)
     begin = np.zeros(problem.n_weights)
     options = {"maxiter": MOST_STEPS, "maxcor": N_REMEMBERED, "ftol": LEAST_FALL, "gtol": 1e-3}

@@ -178,9 +178,10 @@ def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequenc
     units, words = _described(sequences)
     views = Views.of(words, np.bincount(units.words, minlength=len(words.place)), 2 + len(labels))
     pool = sequences.words
-    tables = views.tables(pool.in_parts(words), pool.usage.above(pool.halves))
     told_by = pool.told_by(sequences.units)[units.text_of_token]
-    windows = Windows(tables, units.words + told_by * len(words.place), Packing(units.lengths))
+    used, place = np.unique(units.words + told_by * len(words.place), return_inverse=True)
+    tables = views.tables(pool.in_parts(words).some(used), pool.usage.above(pool.halves))
+    windows = Windows(tables, place, Packing(units.lengths))
     weights = crf.fit(windows, encoded.tags, len(labels))
     rate = float(((encoded.tags > 0) & (encoded.tags <= len(labels))).mean()) if len(encoded.tags) else 0.0
     return SpanModel(tuple(labels), views, weights, rate).biased(sequences.some), encoded
