@@ -21,8 +21,10 @@ from label_studio_al.learning.asking import (
     choose_order_of_all,
 )
 from label_studio_al.learning.classifier import Classifier, fit_classifier
+from label_studio_al.learning.coding import ONE_LABEL
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.model import Trained
+from label_studio_al.learning.sequences.answers import SpanAnswers
 from label_studio_al.learning.strategies import MEASURES, STRATEGIES
 from label_studio_al.pool.tasks import Pool, PoolChanges
 from label_studio_al.questions import LabelConfig, parse_config
@@ -422,3 +424,12 @@ def test_text_of_a_task_that_was_changed_or_deleted_has_no_copies_there(
     again = make_pool(store, signer, tmp_path)
     again.refresh(np.inf)
     assert sorted(again.task_ids[again.copies.rows].tolist()) == [1, 3]
+
+
+def test_where_spans_are_marked_auto_asks_by_uncertainty_from_the_first_model_on() -> None:
+    answers = ["[]", '[[0, 3, "A"]]', '[[0, 3, "B"]]'] * 2
+    new, trained = (Standing.of(SpanAnswers("text"), "AB", answers, is_trained=known) for known in (False, True))
+    assert choose_order_of_all("auto", [new], 6) == COVERAGE
+    assert choose_order_of_all("auto", [trained], 6) == AUTO_ORDER
+    assert choose_order_of_all("margin", [trained], 6) == "margin"
+    assert choose_order_of_all("auto", [Standing.of(ONE_LABEL, "AB", "ABABAB", is_trained=True)], 6) == COVERAGE

@@ -120,16 +120,21 @@ def choose_order(strategy: str, counts: Mapping[str, int], n_labels: int, *, is_
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a question is. counts, n_labels, is_trained: as of `choose_order`."""
+    """How far a question is. counts, n_labels, is_trained: as of `choose_order`.
+
+    covers: whether the pool is covered first once there is a model. Measured: where spans are marked, that teaches
+    less than the first model's uncertainty.
+    """
 
     counts: Mapping[str, int]
     n_labels: int
     is_trained: bool
+    covers: bool = True
 
     @classmethod
     def of(cls, coding: Coding, labels: Iterable[str], y: Sequence[str], *, is_trained: bool) -> Standing:
         """That of a question with these answers. labels: those that may be given."""
-        return cls(group_counts(coding, labels, y), len(y), is_trained)
+        return cls(group_counts(coding, labels, y), len(y), is_trained, coding.marks is None)
 
 
 def choose_order_of_all(strategy: str, standings: Sequence[Standing], n_labelled: int) -> str:
@@ -140,8 +145,14 @@ def choose_order_of_all(strategy: str, standings: Sequence[Standing], n_labelled
     """
     asked = [one for one in standings if one.is_trained] or standings
     often = [one for one in asked if 2 * one.n_labels >= n_labelled] or asked
-    orders = [choose_order(strategy, one.counts, one.n_labels, is_trained=one.is_trained) for one in often]
+    orders = [_order_of(strategy, one) for one in often]
     return next((order for order in (COVERAGE, MIXED) if order in orders), orders[0])
+
+
+def _order_of(strategy: str, standing: Standing) -> str:
+    if strategy == AUTO and standing.is_trained and not standing.covers:
+        return AUTO_ORDER
+    return choose_order(strategy, standing.counts, standing.n_labels, is_trained=standing.is_trained)
 
 
 def ordering(known: Sequence[Beside]) -> list[Beside]:
