@@ -98,13 +98,15 @@ class Asked:
     is_audit: Array
 
 
-def choose_order(strategy: str, counts: Mapping[str, int], n_labels: int, *, is_trained: bool) -> str:
+def choose_order(
+    strategy: str, counts: Mapping[str, int], n_labels: int, *, is_trained: bool, covers: bool = True
+) -> str:
     """The name of the order that a strategy asks in now: its own, or `coverage` while it cannot work yet.
 
     counts: in how many answers each class of the config is; n_labels: how many answers there are. `auto` covers the
     pool for 20 labels (3 a class), and for as many again while a class has not occurred (it may occur nowhere) or the
     classes occur evenly. If evenly, it continues with half coverage, half cluster-margin up to 40 labels a class; then
-    it asks by cluster-margin alone.
+    it asks by cluster-margin alone. covers: whether it covers the pool once there is a model; else it asks so at once.
     """
     if strategy != AUTO and not pick(strategy).needs_model:
         return strategy
@@ -112,6 +114,8 @@ def choose_order(strategy: str, counts: Mapping[str, int], n_labels: int, *, is_
         return COVERAGE
     if strategy != AUTO:
         return strategy
+    if not covers:
+        return AUTO_ORDER
     phase, is_even = _phase(len(counts)), _evenness(counts) >= EVEN
     if n_labels < phase or (n_labels < 2 * phase and (is_even or not all(counts.values()))):
         return COVERAGE
@@ -120,10 +124,9 @@ def choose_order(strategy: str, counts: Mapping[str, int], n_labels: int, *, is_
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a question is. counts, n_labels, is_trained: as of `choose_order`.
+    """How far a question is. counts, n_labels, is_trained, covers: as of `choose_order`.
 
-    covers: whether the pool is covered first once there is a model. Measured: where spans are marked, that teaches
-    less than the first model's uncertainty.
+    Measured: where spans are marked, covering the pool teaches less than the first model's uncertainty.
     """
 
     counts: Mapping[str, int]
@@ -145,14 +148,10 @@ def choose_order_of_all(strategy: str, standings: Sequence[Standing], n_labelled
     """
     asked = [one for one in standings if one.is_trained] or standings
     often = [one for one in asked if 2 * one.n_labels >= n_labelled] or asked
-    orders = [_order_of(strategy, one) for one in often]
+    orders = [
+        choose_order(strategy, one.counts, one.n_labels, is_trained=one.is_trained, covers=one.covers) for one in often
+    ]
     return next((order for order in (COVERAGE, MIXED) if order in orders), orders[0])
-
-
-def _order_of(strategy: str, standing: Standing) -> str:
-    if strategy == AUTO and standing.is_trained and not standing.covers:
-        return AUTO_ORDER
-    return choose_order(strategy, standing.counts, standing.n_labels, is_trained=standing.is_trained)
 
 
 def ordering(known: Sequence[Beside]) -> list[Beside]:

@@ -93,7 +93,7 @@ class SpanAnswers:
         self, X: Matrix, y: Array, allowed: Array | None, temperature: float, thresholds: Mapping[str, float]
     ) -> Learned:
         """As of the contract, from the tokens of the texts."""
-        return fit_spans(X, self.marks, y, thresholds.get("", 0.0))
+        return fit_spans(X, self.marks, y)
 
     def decide(self, beliefs: Beliefs) -> Predictions:
         """The most probable spans."""

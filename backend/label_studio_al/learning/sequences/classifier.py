@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -37,24 +38,11 @@ class SpanClassifier:
     def believe(self, X: Matrix) -> SpanBeliefs:
         """The most probable spans of each text."""
         found = self.model.read(sequences_of(X, self.marks))
-        spans: list[list[tuple[Span, float]]] = [[] for _ in found.confidence]
-        labels = self.model.labels
-        rows = zip(
-            found.texts.tolist(),
-            found.starts.tolist(),
-            found.ends.tolist(),
-            found.classes.tolist(),
-            found.probabilities.tolist(),
-            strict=True,
-        )
-        for text, start, end, label, probability in rows:
-            spans[text].append((Span(start, end, labels[label]), probability))
-        for own in spans:
-            # As the spans of an answer are.
-            own.sort()
-        answers = [answer_of((span.start, span.end, span.label) for span, _ in own) for own in spans]
-        parts = (tuple(min(1.0, probability) for _, probability in own) for own in spans)
-        return SpanBeliefs.of(answers, parts, found.confidence, found.n_tokens)
+        spans = found.spans(self.model.labels)
+        # In reading order, which is that of an answer's spans.
+        probabilities = iter(np.minimum(found.probabilities, 1.0).tolist())
+        parts = [tuple(islice(probabilities, len(own))) for own in spans]
+        return SpanBeliefs.of(list(map(answer_of, spans)), parts, found.confidence, found.n_tokens)
 
     def measured(self, X: Matrix, measure: Measure) -> Array:
         """As of the contract."""
@@ -64,7 +52,7 @@ class SpanClassifier:
         return SpanBeliefs.of([""] * len(logs), nothing, logs, units.by_text(units.lengths)).measured(measure)
 
 
-def fit_spans(X: Matrix, marks: str, y: Array, bias: float = 0.0) -> SpanClassifier:
+def fit_spans(X: Matrix, marks: str, y: Array) -> SpanClassifier:
     """A model of answers that mark spans. Raises InvalidRequest where none does."""
     answers = [[Span(*span) for span in spans_of(answer)] for answer in y.tolist()]
     labels = sorted({span.label for spans in answers for span in spans})
