@@ -180,7 +180,7 @@ def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequenc
     pool = sequences.words
     told_by = pool.told_by(sequences.units)[units.text_of_token]
     used, place = np.unique(units.words + told_by * len(words.place), return_inverse=True)
-    tables = views.tables(pool.in_parts(words).some(used), pool.usage.above(pool.halves))
+    tables = views.tables(pool.in_parts(words).some(used), pool.usage_in_parts)
     windows = Windows(tables, place, Packing(units.lengths))
     weights = crf.fit(windows, encoded.tags, len(labels))
     rate = float(((encoded.tags > 0) & (encoded.tags <= len(labels))).mean()) if len(encoded.tags) else 0.0

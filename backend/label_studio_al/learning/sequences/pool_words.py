@@ -144,8 +144,13 @@ class PoolWords:
         some = units[kept].beginnings(MAX_TEXT_CHARACTERS)
         return cls(vocabulary, places, counting.usage(units), first.above(other), vectors, some)
 
+    @cached_property
+    def usage_in_parts(self) -> Usage:
+        """`usage`, then `halves`: every fit of a model reads it."""
+        return self.usage.above(self.halves)
+
     def in_parts(self, words: Words) -> Words:
-        """The same words three times: with rows of `usage`, then of `halves`."""
+        """The same words three times: with rows of each part of `usage_in_parts`."""
         n = len(self.usage)
         return words.beside(replace(words, place=words.place + n)).beside(replace(words, place=words.place + 2 * n))
 
