@@ -263,7 +263,7 @@ def asked(data: Data, name: str, drawn: tuple[Array, Array], pool: MarkedWords, 
 
 
 def active(data: Data, options: argparse.Namespace) -> None:
-    """What strategies reach, by texts and by characters read."""
+    """What strategies reach, by texts and by characters read, and its difference to random, paired by seed."""
     runs: dict[str, list[Run]] = {}
     goals = []
     for seed in range(options.seeds):
@@ -285,10 +285,14 @@ def active(data: Data, options: argparse.Namespace) -> None:
     heads = [f"{size} texts" for size in shown] + [f"{budget:,} characters" for budget in budgets]
     print(line(["strategy", *heads, "texts to that", "share of its characters"]))
     print(line(["---"] * (len(heads) + 3)))
-    for name, own in runs.items():
+
+    def at(own: list[Run]) -> list[Array]:
         by_texts = [np.array([one.scores[sizes == size][0] for one in own]) for size in shown]
-        by_characters = [np.array([np.interp(budget, one.characters, one.scores) for one in own]) for budget in budgets]
-        means = [f"{values.mean():.3f}" for values in (*by_texts, *by_characters)]
+        return by_texts + [np.array([np.interp(n, one.characters, one.scores) for one in own]) for n in budgets]
+
+    for name, own in runs.items():
+        same = zip(at(own), at(runs[RANDOM]), strict=True)
+        means = [f"{found.mean():.3f}" + f"; {interval(found, other)}" * (name != RANDOM) for found, other in same]
         # Where the mean curve first reaches what random texts teach.
         reached = np.flatnonzero(np.mean([one.scores for one in own], axis=0) >= goal)
         first = int(reached[0]) if len(reached) else None
