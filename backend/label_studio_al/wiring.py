@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 import click
 
 from label_studio_al.runtime import logs
+from label_studio_al.runtime.connection_settings import KEY_CHARACTERS, split_keys
 from label_studio_al.runtime.errors import BackendError, InvalidSettings, SchemaTooNew
 from label_studio_al.runtime.keeping import CANNOT_START, PARENT_PIPE
 from label_studio_al.runtime.secrets import read_or_create_secret
-from label_studio_al.runtime.settings import KEY_CHARACTERS, Settings, split_keys
+from label_studio_al.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from label_studio_al.runtime.counting import Counts

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from label_studio_al.cli import main
+from label_studio_al.runtime.connection_settings import KEY_CHARACTERS
 from label_studio_al.runtime.errors import InvalidSettings
-from label_studio_al.runtime.settings import KEY_CHARACTERS, read_settings
+from label_studio_al.runtime.settings import read_settings
 from label_studio_al.studio.api import TRIES, Api
 from label_studio_al.studio.client import Studio
 from label_studio_al.wiring import webhook_keys
