@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from label_studio_al.learners.encoders import ModelEncoder, find_encoder, load_encoder
+from label_studio_al.learners.encoders import ModelEncoder, find_encoder, load_encoder, loading
 from label_studio_al.learning.layouts import Encoder
 from label_studio_al.runtime.errors import InvalidSettings
 
@@ -60,7 +60,7 @@ def test_none_is_no_encoder() -> None:
 
 @pytest.mark.parametrize("name", ["", "bert", "sentence-transformers", "sentence-transformers:", "wordllama:x", ":x"])
 def test_unknown_encoder_is_refused_with_those_that_exist(name: str) -> None:
-    with pytest.raises(InvalidSettings, match=r"must be one of none, wordllama, sentence-transformers:MODEL"):
+    with pytest.raises(InvalidSettings, match=r"must be one of auto, none, wordllama, fastembed:MODEL, sentence-"):
         load_encoder(name)
 
 
@@ -83,7 +83,8 @@ def test_model_that_cannot_be_loaded_gives_one_sentence(monkeypatch: pytest.Monk
 
 
 def test_missing_wordllama_leaves_tfidf(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    load_encoder.cache_clear()
+    # Without what was loaded before.
+    monkeypatch.setattr(loading, "_load_text", loading._load_text.__wrapped__)
     monkeypatch.setitem(sys.modules, "wordllama", None)
     assert find_encoder("wordllama") is None
     assert "TF-IDF only" in caplog.text

@@ -62,6 +62,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "LOG_LEVEL": "ERROR",
         "AL_LOG_FORMAT": "json",
         "AL_THREADS": "2",
+        "AL_ENCODER_THREADS": "2",
         "AL_WORKER_THREADS": "3",
         "AL_TRUSTED_PROXIES": "1",
         "AL_DASK_SCHEDULER": "tcp://cluster:8786",

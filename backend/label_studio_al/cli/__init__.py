@@ -16,6 +16,7 @@ _COMMANDS = (
     "connect",
     "demo",
     "doctor",
+    "encoders",
     "export",
     "forget",
     "host-dir",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from label_studio_al.learners.encoders import find_encoder
+from label_studio_al.learners.encoders import only_encoder
 from label_studio_al.learning.asking import AUTO
 from label_studio_al.learning.coding import METRICS, is_error
 from label_studio_al.learning.comparison import COMPARISON, TEXTS
@@ -174,7 +174,7 @@ def simulate(
     metrics = {one.asks: metric or _usual_metric(one) for one in dataset.questions}
     for one in dataset.questions:
         _check_metric(metrics[one.asks], full, one)
-    used_encoder = find_encoder(encoder or settings.encoder)
+    used_encoder = only_encoder(encoder or settings.encoder, settings.models_dir, settings.encoder_threads)
     if autolabel:
         goal = Goal(max_error, delta, per_label=per_label)
         with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():

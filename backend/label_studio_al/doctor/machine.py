@@ -12,7 +12,7 @@ import httpx
 
 from label_studio_al.doctor.findings import Finding, failure, ok, skipped, warning
 from label_studio_al.doctor.setup import Setup, known_projects
-from label_studio_al.learners.encoders import NONE, find_encoder
+from label_studio_al.learners.encoders import NONE, choose_encoders, load_encoder
 from label_studio_al.runtime.database import UNAVAILABLE, CorruptDatabase, unavailable
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
@@ -85,17 +85,19 @@ def database(setup: Setup) -> Finding:
 
 def embeddings(setup: Setup) -> Finding:
     """Whether the encoder loads and encodes. Raises InvalidSettings."""
-    name = setup.settings.encoder
-    if name == NONE:
+    settings = setup.settings
+    if settings.encoder == NONE:
         return ok("embeddings are switched off (AL_ENCODER=none)")
-    encoder = find_encoder(name)
-    if encoder is None:
+    choice = choose_encoders(settings.encoder, settings.models_dir)
+    slow = choice.slow and load_encoder(choice.slow, settings.models_dir, settings.encoder_threads)
+    found = [one for one in (choice.static, slow) if one]
+    if not found:
         return warning(
-            f"{name} is not installed here, so features are words and topics only: install the extra wordllama, or "
+            "wordllama is not installed here, so features are words and topics only: install the extra wordllama, or "
             "set AL_ENCODER"
         )
-    n_dimensions = encoder.encode(["a text"]).shape[1]
-    return ok(f"{name} encodes texts in {n_dimensions} dimensions")
+    said = [f"{one.name} encodes texts in {one.encode(['a text']).shape[1]} dimensions" for one in found]
+    return ok(", ".join(said))
 
 
 def label_studio(setup: Setup) -> Finding:

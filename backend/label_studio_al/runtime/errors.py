@@ -19,6 +19,8 @@ BackendError
 │   └── AddressRefused      Label Studio does not accept the address of this backend
 ├── ArtifactRejected        a stored model is corrupt, foreign or of another release
 ├── FeaturesNotStored       the disk does not take the features of a pool
+├── EncoderFailed           an encoder gives no embeddings
+├── ModelNotFetched         a published model cannot be downloaded, or came changed
 ├── NotExportable           there is no model, or it cannot be written as was asked
 ├── DatabaseUnavailable     the database does not answer
 ├── SchemaTooNew            the database's tables are of a newer release
@@ -156,6 +158,14 @@ class ArtifactRejected(BackendError):
 
 class FeaturesNotStored(BackendError):
     """Features cannot be written: make room in MODEL_DIR, or let this user write there."""
+
+
+class EncoderFailed(BackendError):
+    """Choose another encoder, or repair this one."""
+
+
+class ModelNotFetched(BackendError):
+    """Check the model's name and the network, and fetch it again."""
 
 
 class NotExportable(BackendError):

@@ -96,10 +96,30 @@ class Settings(ConnectionSettings):
         "`dask`): `tcp://HOST:PORT`.",
     )
     encoder: str = Field(
-        "wordllama",
+        "auto",
         validation_alias="AL_ENCODER",
-        description="Sentence embeddings to use with TF-IDF: `wordllama`, `sentence-transformers:MODEL`, "
-        "`model2vec:MODEL` (a folder or a name) or `none`.",
+        description="Sentence embeddings to use with TF-IDF: `wordllama`, `fastembed:MODEL`, "
+        "`sentence-transformers:MODEL`, `model2vec:MODEL` (a folder or a name), an installed package's, or `none`. "
+        "`auto` is the recommended `fastembed` model if it was fetched, else `wordllama` (docs/encoders.md).",
+    )
+    image_encoder: str = Field(
+        "none",
+        validation_alias="AL_IMAGE_ENCODER",
+        description="Embeddings of images: `fastembed:MODEL` (a folder or a name), `onnx:FOLDER`, an installed "
+        "package's, or `none`.",
+    )
+    models_dir: Path | None = Field(
+        None,
+        validation_alias="AL_MODELS",
+        description="Folder of encoders that `label-studio-al encoders --fetch` downloaded. Default: the cache of "
+        "Hugging Face.",
+    )
+    encoder_threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        validation_alias="AL_ENCODER_THREADS",
+        description="CPU threads of a `fastembed` or `onnx` encoder.",
     )
     sync_seconds: float = Field(
         300.0,
