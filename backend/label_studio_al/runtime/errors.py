@@ -17,6 +17,7 @@ BackendError
 │   │   ├── NotConnected    the project's model connection is gone, or another backend's
 │   │   └── PredictionsLost Label Studio lacks what it was sent
 │   └── AddressRefused      Label Studio does not accept the address of this backend
+├── ImageUnusable           an image cannot be fetched or decoded
 ├── ArtifactRejected        a stored model is corrupt, foreign or of another release
 ├── FeaturesNotStored       the disk does not take the features of a pool
 ├── EncoderFailed           an encoder gives no embeddings
@@ -40,7 +41,12 @@ A message says the rule and what came. `status` is the HTTP status of an answer 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from label_studio_al.runtime.redaction import hide
+
+# refused: by a rule of ours. forbidden: by who has the image. broken: of a format that is read, but damaged.
+ImageReason = Literal["refused", "forbidden", "missing", "too_large", "slow", "unavailable", "not_an_image", "broken"]
 
 
 class BackendError(Exception):
@@ -150,6 +156,19 @@ class AddressRefused(StudioError):
         """subnet: the network that Label Studio refuses."""
         super().__init__(message)
         self.subnet = subnet
+
+
+class ImageUnusable(BackendError):
+    """Correct the image or its address, or name its host in AL_MEDIA_HOSTS: the message says which."""
+
+    def __init__(self, message: str, reason: ImageReason = "unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same image may be usable later, though nobody changes anything."""
+        return self.reason in ("slow", "unavailable")
 
 
 class ArtifactRejected(BackendError):
