@@ -59,6 +59,7 @@ OPEN = {
     "AL_MAX_PROJECTS",
     "AL_MAX_TASKS",
     "AL_MODELS",
+    "AL_MEDIA_HOSTS",
     "AL_SECRETS_DIR",
     "AL_SWEEP_SECONDS",
     "AL_SYNC_SECONDS",

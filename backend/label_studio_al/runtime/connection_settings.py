@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, HttpUrl, SecretStr, TypeAdapter, field_validator, model_validator
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from label_studio_al.runtime.hosts import check_hosts
 from label_studio_al.runtime.redaction import know, know_address, know_login
 
 KEY_CHARACTERS = 16
@@ -67,6 +68,12 @@ class ConnectionSettings(BaseSettings):
         validation_alias="AL_TRUSTED_PROXIES",
         description="Number of proxies in front of this backend whose `X-Forwarded-For`, `-Proto`, `-Host` and "
         "`-Prefix` are trusted; 0 trusts none (docs/proxy.md).",
+    )
+    media_hosts: Annotated[str | None, AfterValidator(check_hosts)] = Field(
+        None,
+        validation_alias="AL_MEDIA_HOSTS",
+        description="Hosts other than Label Studio from which images of tasks may be fetched, its storages' among them: "
+        "names, or names with ports, separated by commas (docs/privacy.md). Default: none.",
     )
     ca_bundle: Path | None = Field(
         None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timezone
@@ -42,6 +42,8 @@ from label_studio_al.studio.transport import (
 TRIES = 3
 _REPEATABLE = ("GET", "PATCH", "DELETE")
 _BUSY = (408, 429)
+# What Label Studio, or a proxy in front of it, answers whatever file is asked for.
+_NOT_OF_A_FILE = (401, *_BUSY, 502, 503, 504)
 ADDRESS_ADVICE = (
     "Label Studio refuses to call this address. Start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false and "
     "USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16,0.0.0.0/8 (metadata addresses stay blocked), "
@@ -123,25 +125,55 @@ class Api:
         )
         return repeat(self._ask_once, method, path, body)
 
+    def file(self, path: str, transport: httpx.BaseTransport) -> httpx.Response:
+        """The answer to a GET of a file, whatever it says of the file; asked once, within other limits.
+
+        Raises AnswerTooLarge and AnswerTooSlow, which say nothing of Label Studio itself, StudioUnreachable and
+        StudioRefused.
+        """
+        with self._circuit.call(), self._counting("GET"), self.understanding():
+            try:
+                answer = self._send(
+                    lambda headers: transport.handle_request(
+                        httpx.Request("GET", f"{self.url}/{path}", headers=headers)
+                    ),
+                    "*/*",
+                )
+            except (AnswerTooLarge, AnswerTooSlow) as exc:
+                outgrown = exc
+            else:
+                if answer.status_code in _NOT_OF_A_FILE:
+                    raise _api_error(answer)
+                return answer
+        raise outgrown
+
     def _ask_once(self, method: str, path: str, body: Any) -> Answer:
         # The token's exchange and its repetition count, too.
         with self._circuit.call(), self._counting(method), self.understanding(), ending_after(LIMITS.seconds):
-            answer = self._send(method, path, body)
-            if answer.status_code == 401 and token_kind(self._api_key) != LEGACY:
-                # The access token may have been revoked before its time.
-                self._tokens._tokens_client._access_token = None
-                answer = self._send(method, path, body)
+            answer = self._send(
+                lambda headers: self._http.request(method, f"{self.url}/{path}", json=body, headers=headers)
+            )
             headers, content = answer.headers, answer.content
             if answer.status_code >= 400:
-                raise ApiError(status_code=answer.status_code, headers=dict(headers), body=_body(content))
+                raise _api_error(answer)
             return Answer(json.loads(content) if content else None, len(content), http_date(headers.get("date")))
 
-    def _send(self, method: str, path: str, body: Any) -> httpx.Response:
+    def _send(
+        self, send: Callable[[dict[str, str]], httpx.Response], accept: str = "application/json"
+    ) -> httpx.Response:
+        """What is answered to a request with our credentials, and if these are outdated, to one with new ones."""
+        answer = send({**self._credentials(), "Accept": accept})
+        if answer.status_code == 401 and token_kind(self._api_key) != LEGACY:
+            # The access token may have been revoked before its time.
+            self._tokens._tokens_client._access_token = None
+            answer = send({**self._credentials(), "Accept": accept})
+        return answer
+
+    def _credentials(self) -> dict[str, str]:
         credentials = self._tokens.get_headers()
         # An access token may be new.
         know(credentials.get("Authorization", "").rpartition(" ")[2])
-        headers = {**credentials, "Accept": "application/json"}
-        return self._http.request(method, f"{self.url}/{path}", json=body, headers=headers)
+        return credentials
 
     @contextmanager
     def _counting(self, method: str) -> Iterator[None]:
@@ -259,6 +291,10 @@ def http_date(value: str | None) -> float | None:
         return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _api_error(answer: httpx.Response) -> ApiError:
+    return ApiError(status_code=answer.status_code, headers=dict(answer.headers), body=_body(answer.content))
 
 
 def _body(content: bytes) -> Any:

@@ -11,6 +11,7 @@ from label_studio_al.labeling import version_number
 from label_studio_al.runtime.errors import PredictionsLost
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.connections import Connections
+from label_studio_al.studio.media import Media
 from label_studio_al.studio.predictions import Predictions
 from label_studio_al.studio.projects import Projects
 from label_studio_al.studio.tabs import Tabs
@@ -21,8 +22,17 @@ from label_studio_al.studio.webhooks import Webhooks
 class Studio:
     """One Label Studio, seen with one user's token, by what is asked of it."""
 
-    def __init__(self, api: Api, installation: str = "", basic_auth: tuple[str, str] | None = None) -> None:
-        """installation: what the names of this backend's versions tell. basic_auth: what Label Studio must send us."""
+    def __init__(
+        self,
+        api: Api,
+        installation: str = "",
+        basic_auth: tuple[str, str] | None = None,
+        media: Media | None = None,
+    ) -> None:
+        """installation: what the names of this backend's versions tell. basic_auth: what Label Studio must send us.
+
+        media: where images are fetched; by default at Label Studio only.
+        """
         self.url = api.url
         self.installation = installation
         self.projects = Projects(api)
@@ -31,6 +41,7 @@ class Studio:
         self.connections = Connections(api, installation, basic_auth)
         self.webhooks = Webhooks(api)
         self.tabs = Tabs(api)
+        self.media = media or Media(api)
 
     def switch(self, project_id: int, backend_url: str | None, version: str, *, is_pushed: bool) -> None:
         """Make a version the one that orders the queue and that /predict is asked for.

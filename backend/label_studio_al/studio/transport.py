@@ -62,11 +62,20 @@ def bounded_client(limits: Limits = LIMITS, ca_bundle: Path | None = None) -> ht
 
     ca_bundle: see `tls_context`. Raises InvalidSettings, also where such a proxy's address is none.
     """
-    _check_proxies()
-    transport = Bounded(_Transport(tls_context(ca_bundle)), limits)
     timeout = httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds)
     # A redirect could lead the key to another host.
-    return httpx.Client(transport=transport, timeout=timeout, follow_redirects=False)
+    return httpx.Client(transport=bounded_transport(limits, ca_bundle), timeout=timeout, follow_redirects=False)
+
+
+def bounded_transport(limits: Limits = LIMITS, ca_bundle: Path | None = None) -> Bounded:
+    """The same for single exchanges: nothing is kept of one, and nothing is logged."""
+    _check_proxies()
+    return Bounded(_Transport(tls_context(ca_bundle)), limits)
+
+
+def direct_transport(network: httpcore.NetworkBackend, limits: Limits, ca_bundle: Path | None = None) -> Bounded:
+    """The same over connections that `network` makes, whatever proxies the environment names."""
+    return Bounded(_Transport(tls_context(ca_bundle), network), limits)
 
 
 def tls_context(ca_bundle: Path | None = None) -> SSLContext:
@@ -120,6 +129,10 @@ class Bounded(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer."""
         request.headers["Accept-Encoding"] = "gzip"
+        # A request that no client made has none.
+        request.extensions.setdefault(
+            "timeout", httpx.Timeout(self._limits.read_seconds, connect=self._limits.connect_seconds).as_dict()
+        )
         with ending_after(self._limits.seconds):
             try:
                 response = self._transport.handle_request(request)
@@ -171,8 +184,13 @@ def _joined(pieces: Iterable[bytes], is_packed: bool, at_most: int) -> bytes:
 class _Transport(httpx.BaseTransport):
     """httpx's own transport, with sockets that know when their exchange has to end."""
 
-    def __init__(self, trusted: SSLContext) -> None:
-        self._shared: dict[str, Any] = {"ssl_context": trusted, "network_backend": _Sockets()}
+    def __init__(self, trusted: SSLContext, network: httpcore.NetworkBackend | None = None) -> None:
+        """network: makes connections that no proxy may make."""
+        self._is_direct = network is not None
+        self._shared: dict[str, Any] = {
+            "ssl_context": trusted,
+            "network_backend": _Sockets(network or httpcore.SyncBackend()),
+        }
         self._pools: dict[str | None, httpcore.ConnectionPool] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -191,7 +209,7 @@ class _Transport(httpx.BaseTransport):
             pool.close()
 
     def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
-        address = _proxy_for(url)
+        address = None if self._is_direct else _proxy_for(url)
         pool = self._pools.get(address)
         if pool is None:
             # Of two threads that make one at once, both use the first.
@@ -224,8 +242,8 @@ class _Stream(httpx.SyncByteStream):
 class _Sockets(httpcore.NetworkBackend):
     """Sockets of which no call lasts beyond the end of the exchange."""
 
-    def __init__(self) -> None:
-        self._backend = httpcore.SyncBackend()
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        self._backend = backend
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any) -> _Socket:
         return _Socket(self._backend.connect_tcp(host, port, _left(timeout, httpcore.ConnectTimeout), *args, **kwargs))
