@@ -30,6 +30,7 @@ from label_studio_al.learning.guarantee import DELTA, Goal
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.autolabel import Finish, finish, in_batches, labellers, n_to_learn, prepare_pool
 from label_studio_al.simulate.data import Dataset, read_data
+from label_studio_al.simulate.embedding import Encoders, Filling
 from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, turns
 
 SETS = ("20ng_atheism_christian", "agnews_7600", "sms_spam", "trec6")
@@ -92,7 +93,9 @@ class Project:
 
 def projects(data: Dataset, variant: str, seed: int) -> list[Project]:
     """Projects that share a labelling model."""
-    known = prepare_pool(pool_of(data, variant, seed), find_encoder(read_settings().encoder)).shuffled(seed)
+    known = prepare_pool(
+        pool_of(data, variant, seed), Filling(Encoders(find_encoder(read_settings().encoder)))
+    ).shuffled(seed)
     labeller = next(labellers(known, Run(AUTO, seed), OPTIONS, [LEARNT]), None)
     if labeller is None:
         return []
@@ -154,7 +157,7 @@ def groups(found: Sequence[Project]) -> Iterator[tuple[str, list[Finish]]]:
 def worths(path: Path, max_error: float, budget: int, seed: int) -> list[Finish]:
     """One labelling model of a whole set, audited ten times."""
     data = read_data(str(path))
-    known = prepare_pool(data, find_encoder(read_settings().encoder)).shuffled(seed)
+    known = prepare_pool(data, Filling(Encoders(find_encoder(read_settings().encoder)))).shuffled(seed)
     goal = Goal(max_error)
     size = in_batches(n_to_learn(budget, goal), OPTIONS.batch)
     labeller = next(labellers(known, Run(AUTO, seed), replace(OPTIONS, budget=size), [size]))

@@ -42,6 +42,7 @@ from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import read_data
+from label_studio_al.simulate.embedding import Encoders, Filling
 from label_studio_al.simulate.experiment import prepare
 from label_studio_al.simulate.replay import Known, Options, Point, Run, replay
 from label_studio_al.simulate.summary import difference
@@ -135,12 +136,12 @@ def prepared(path: Path, encoder: Encoder | None) -> Known:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     if "fine" not in rows[0]:
-        return prepare(read_data(str(path)), encoder)
+        return prepare(read_data(str(path)), Filling(Encoders(encoder)))
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"{path.name.partition('.')[0]}.jsonl"
         found = [{"text": row["text"], "path": row["fine"].split(":"), "split": row["split"]} for row in rows]
         made.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
-        return prepare(read_data(str(made)), encoder)
+        return prepare(read_data(str(made)), Filling(Encoders(encoder)))
 
 
 def replayed(known: Known, run: Run, options: Options, codings: Sequence[Coding]) -> tuple[Run, list[list[Point]]]:

@@ -21,6 +21,7 @@ from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.asking import RANDOM
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import read_data
+from label_studio_al.simulate.embedding import Encoders
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.replay import Options, plan
 from label_studio_al.simulate.summary import Curve, Difference, curves_of, differences, differences_to_random
@@ -47,8 +48,8 @@ def measure(
     name: str, path: Path, names: list[str], n_seeds: int, options: Options, folder: Path, n_jobs: int | None
 ) -> dict[str, Curve]:
     """The curve of each strategy on one set."""
-    encoder = find_encoder(read_settings().encoder)
-    experiment = Experiment.open(read_data(str(path)), options, encoder, plan(names, n_seeds), folder)
+    encoders = Encoders(find_encoder(read_settings().encoder))
+    experiment = Experiment.open(read_data(str(path)), options, encoders, plan(names, n_seeds), folder)
     for run in experiment.conduct(n_jobs):
         print(f"{name}: {run.strategy}, seed {run.seed}", file=sys.stderr, flush=True)
     return {curve.strategy: curve for curve in curves_of(experiment.curves(), SETS[name].metric)}

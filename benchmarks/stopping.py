@@ -37,6 +37,7 @@ from label_studio_al.learning.stopping import STOP_COMPARISONS, STOP_KAPPA, agre
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import Dataset
+from label_studio_al.simulate.embedding import Encoders, Filling
 from label_studio_al.simulate.experiment import prepare
 from label_studio_al.simulate.replay import Known, Options, Run, Scores, Turn, full_scores, turns
 from label_studio_al.turns.measuring import COMPARED_LABELS_APART, COMPARED_TASKS, MEASURED_GROWTH
@@ -186,7 +187,7 @@ class Replay:
 @cache
 def prepared(name: str, folder: Path | None) -> tuple[Known, Scores]:
     """The set as features, and what is reached with all labels."""
-    known = prepare(read(name, folder), find_encoder(read_settings().encoder))
+    known = prepare(read(name, folder), Filling(Encoders(find_encoder(read_settings().encoder))))
     return known, full_scores(known, AUTO)
 
 

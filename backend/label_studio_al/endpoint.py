@@ -130,6 +130,9 @@ def _predictions(store: Store, current: Current, tasks: Sequence[Any]) -> list[d
     texts = [_text(config, task) for task in tasks]
     answered = [place for place, text in enumerate(texts) if text is not None]
     results = [prediction(name, NO_ANSWER_SCORE, []) for _ in tasks]
+    if model is not None:
+        known = model.knows([texts[place] or "" for place in answered]).tolist()
+        answered = [place for place, is_known in zip(answered, known, strict=True) if is_known]
     if version is None or not answered:
         return results
     answers: list[dict[str, tuple[Answer, float]]] = [{} for _ in answered]

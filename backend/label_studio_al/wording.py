@@ -11,6 +11,7 @@ from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.store.activity import (
     CHECKING,
     COMPARING,
+    EMBEDDING,
     FITTING,
     PRUNING,
     PUSHING,
@@ -38,6 +39,7 @@ _ACTIVITIES: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
     COMPARING: "comparing with Label Studio",
     WRITING_SETTINGS: "writing the settings into Label Studio",
     FITTING: "turning texts into features",
+    EMBEDDING: "turning the first images into embeddings",
     TRAINING: lambda of: f"training on {of['n']} labels",
     RANKING: "ranking",
     PUSHING: lambda of: f"pushing the first of {of['n']} predictions",

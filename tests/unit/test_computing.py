@@ -31,6 +31,7 @@ from label_studio_al.learning.types import Array
 from label_studio_al.runtime.computing import RETRY_SECONDS, Computing
 from label_studio_al.runtime.errors import InvalidRequest, InvalidSettings
 from label_studio_al.simulate.data import Dataset
+from label_studio_al.simulate.embedding import Encoders
 from label_studio_al.simulate.experiment import Experiment, prepare
 from label_studio_al.simulate.replay import Known, Options, Run, replay
 from tests.support.clock import FakeClock
@@ -267,7 +268,7 @@ def topics() -> Dataset:
 
 @pytest.fixture(scope="module")
 def known() -> Known:
-    return prepare(topics(), None)
+    return prepare(topics())
 
 
 def test_simulated_runs_are_the_same_on_the_cluster(clustered: Computing, cluster: Counter, known: Known) -> None:
@@ -285,7 +286,7 @@ def test_simulated_runs_are_the_same_on_the_cluster(clustered: Computing, cluste
 
 def test_experiment_is_made_on_the_cluster(clustered: Computing, cluster: Counter, tmp_path: Path) -> None:
     runs, options = [Run("random", seed) for seed in range(3)], Options(budget=20, batch=10)
-    experiment = Experiment.open(topics(), options, None, runs, tmp_path)
+    experiment = Experiment.open(topics(), options, Encoders(), runs, tmp_path)
     before = cluster.n_made
     with clustered.slot():
         assert set(experiment.conduct()) == set(runs)

@@ -13,7 +13,6 @@ from label_studio_al.learners.encoders import (
     choose_encoders,
     find_encoder,
     load_encoder,
-    only_encoder,
 )
 from label_studio_al.runtime.errors import InvalidSettings
 from tests.support.onnx_models import text_folder
@@ -36,8 +35,6 @@ def test_auto_is_static_until_the_recommended_model_is_here(tmp_path: Path) -> N
     choice = choose_encoders("auto", tmp_path)
     assert choice.slow == f"fastembed:{RECOMMENDED}"
     assert choice.static is find_encoder("wordllama")
-    # In place of the static one nothing slow is taken unasked.
-    assert only_encoder("auto", tmp_path) is choice.static
 
 
 def test_auto_does_without_the_model_where_it_cannot_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,15 +86,9 @@ def test_static_encoders_have_no_slow_one_beside_them() -> None:
 
 @pytest.mark.parametrize("name", ["bert", "", "fastembed:", "fastembed"])
 def test_unknown_names_are_refused_at_once(name: str) -> None:
-    for choose in (choose_encoders, find_encoder, only_encoder):
+    for choose in (choose_encoders, find_encoder):
         with pytest.raises(InvalidSettings, match="AL_ENCODER must be one of auto, none, wordllama"):
             choose(name)
-
-
-def test_replays_take_the_encoder_that_is_named(tmp_path: Path) -> None:
-    name = f"fastembed:{text_folder(tmp_path)}"
-    assert only_encoder(name) is load_encoder(name)
-    assert only_encoder("none") is None
 
 
 def test_choosing_imports_nothing_of_the_extra(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_label_with_an_alias_goes_by_its_alias_as_in_results() -> None:
             for tag in ("Choices", "Taxonomy")
             for empty, n in (("<Choice>C</Choice>", 1), ('<Choice value=" " alias=""><Choice value="C"/></Choice>', 2))
         ),
-        (about('<Image name="text" value="$image"/>'), "no model for a <Choices> about <Image> is built in"),
+        (about('<Audio name="text" value="$audio"/>'), "no model for a <Choices> about <Audio> is built in"),
         (about('<Text name="text" value="$text" valueType="url"/>'), "are not fetched"),
         (about('<Text name="text" value="always the same"/>'), "must take its text from the task"),
         (about('<Text name="text" value="$my-field"/>'), "not '$my-field'"),

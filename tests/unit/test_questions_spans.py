@@ -64,7 +64,7 @@ def test_config_that_cannot_be_learned_is_refused_with_the_rule(labels: str, to_
         ("Labels", "Paragraphs", "<Labels> must mark <Text> or <HyperText>, not <Paragraphs>"),
         ("HyperTextLabels", "Text", "<HyperTextLabels> must mark <HyperText>, not <Text>"),
         ("ParagraphLabels", "Text", "<ParagraphLabels> must mark <Paragraphs>, not <Text>"),
-        ("Labels", "Image", "no model for a <Labels> about <Image> is built in"),
+        ("Labels", "Image", "<Labels> must mark <Text> or <HyperText>, not <Image>"),
     ],
 )
 def test_control_that_does_not_mark_such_text_is_left_to_people(control: str, shown: str, rule: str) -> None:

@@ -26,6 +26,7 @@ from label_studio_al.runtime.keeping import CANNOT_START
 from label_studio_al.simulate import plot
 from label_studio_al.simulate.autolabel import labellers, prepare_pool
 from label_studio_al.simulate.data import Dataset, read_data
+from label_studio_al.simulate.embedding import Encoders
 from label_studio_al.simulate.experiment import Experiment, prepare
 from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, plan, replay, turns
 from label_studio_al.simulate.summary import (
@@ -75,7 +76,7 @@ def data(data_path: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def known(data: Dataset) -> Known:
-    return prepare(data, None)
+    return prepare(data)
 
 
 def scores(points: list[Point]) -> list[tuple[int, float, float]]:
@@ -150,7 +151,7 @@ def test_test_split_is_not_seen_by_features(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Features, "fit_transform", spy)
     texts = ["apple pie", "bank loan", "apple secret", "bank secret"]
-    prepare(Dataset("", texts, np.array(["x", "y", "x", "y"]), np.array([False, False, True, True])), None)
+    prepare(Dataset("", texts, np.array(["x", "y", "x", "y"]), np.array([False, False, True, True])))
     assert seen[0].tfidf.transform(["apple"]).nnz == 1
     assert seen[0].tfidf.transform(["secret"]).nnz == 0
 
@@ -179,7 +180,7 @@ def test_order_of_the_file_changes_nothing(data: Dataset, strategy: str) -> None
     sorted_by_label = np.argsort(data.labels, kind="stable")
     shuffled = np.random.default_rng(3).permutation(len(data.texts))
     curves = [
-        [scores(replay(prepare(rearranged(data, order), None), Run(strategy, seed), OPTIONS)) for seed in (0, 1)]
+        [scores(replay(prepare(rearranged(data, order)), Run(strategy, seed), OPTIONS)) for seed in (0, 1)]
         for order in (sorted_by_label, shuffled)
     ]
     assert curves[0] == curves[1]
@@ -195,7 +196,7 @@ def test_random_is_random_however_the_file_is_sorted() -> None:
     # about three times as much from seed to seed as in 60 independent draws.
     labels = np.repeat(["a", "b", "c"], 100)
     texts = [f"{label} text {place:03}" for place, label in enumerate(labels)]
-    known = prepare(Dataset("", texts, labels, np.arange(300) % 3 == 2), None)
+    known = prepare(Dataset("", texts, labels, np.arange(300) % 3 == 2))
     counts = []
     for seed in range(100):
         shuffled = known.shuffled(seed)
@@ -305,7 +306,7 @@ def test_areas_and_scores_at_fixed_numbers_of_labels_are_compared_with_random() 
 
 
 def open_experiment(data: Dataset, folder: Path, n_seeds: int = 2) -> Experiment:
-    return Experiment.open(data, OPTIONS, None, plan(["margin"], n_seeds), folder)
+    return Experiment.open(data, OPTIONS, Encoders(), plan(["margin"], n_seeds), folder)
 
 
 def test_killed_experiment_makes_only_the_missing_runs(data: Dataset, tmp_path: Path) -> None:
@@ -643,7 +644,7 @@ def test_finishing_repeats_to_the_byte(automated: tuple[Result, Path], many_path
 
 
 def test_labelling_model_never_learns_audit_labels(data: Dataset) -> None:
-    pool = prepare_pool(data, None)
+    pool = prepare_pool(data)
     options = Options(budget=60, batch=20, audit_share=0.5)
     labeller = next(labellers(pool, Run("margin", 0), options, [60]))
     assert 0 < labeller.is_audit.sum() < 60

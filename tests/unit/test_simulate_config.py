@@ -325,7 +325,7 @@ def test_labels_of_the_config_count_as_in_the_live_loop(tmp_path: Path) -> None:
     rows = [{"body": f"{'xyz'[n % 3]} word {n % 7} and {n % 5}", "topic": "abc"[n % 3]} for n in range(120)]
     path = str(write_csv(tmp_path / "a.csv", rows))
     few, many = (
-        prepare(read_data(path, config=one_of("a", "b", "c", *more, field="body")), None)
+        prepare(read_data(path, config=one_of("a", "b", "c", *more, field="body")))
         for more in ((), [f"L{n}" for n in range(30)])
     )
     options = Options(budget=60, batch=10, features="tfidf")
@@ -342,7 +342,7 @@ def test_labels_of_the_config_count_as_in_the_live_loop(tmp_path: Path) -> None:
         (b"hello", "the label config is not valid"),
         (b"", "the label config is empty"),
         (b"<View/>", "the label config has no control"),
-        (b'<View><Image name="i" value="$i"/><Choices name="c" toName="i"/></View>', "about <Image> is built in"),
+        (b'<View><Audio name="i" value="$i"/><Choices name="c" toName="i"/></View>', "about <Audio> is built in"),
         (b'<View><Text name="t" value="$t"/><Number name="r" toName="t"/></View>', "no model for <Number> is built in"),
     ],
 )

@@ -21,6 +21,7 @@ from label_studio_al.learning.paths import ONE_PATH, PathSets
 from label_studio_al.learning.texts import joined
 from label_studio_al.questions import parse_config
 from label_studio_al.simulate.data import read_data
+from label_studio_al.simulate.embedding import Encoders
 from label_studio_al.simulate.experiment import Experiment, prepare
 from label_studio_al.simulate.replay import Options, Run, replay
 from label_studio_al.simulate.results import Results
@@ -93,13 +94,13 @@ def test_exports_hold_ratings(tmp_path: Path) -> None:
 
 def test_replay_measures_how_far_off_ratings_are(tmp_path: Path) -> None:
     data = read_data(str(write_jsonl(tmp_path / "a.jsonl", REVIEWS)))
-    known = prepare(data, None)
+    known = prepare(data)
     points = replay(known, Run("margin", 0), OPTIONS)
     assert [point.n_labels for point in points] == [20, 40]
     assert tuple(points[0].scores) == ORDERED.metrics
     assert points[1].scores["mean_absolute_error"] < points[0].scores["mean_absolute_error"] < 1.2
     runs = [Run("random", 0), Run("random", 1)]
-    experiment = Experiment.open(data, OPTIONS, None, runs, tmp_path / "out")
+    experiment = Experiment.open(data, OPTIONS, Encoders(), runs, tmp_path / "out")
     assert set(experiment.conduct(1)) == set(runs)
     curves, kept = experiment.curves(), Results(tmp_path / "out")
     assert {tuple(point.scores) for run in runs for point in curves[run]} == {
@@ -227,7 +228,7 @@ def test_exports_hold_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize("several", [False, True])
 def test_replay_measures_the_top_level(tmp_path: Path, several: bool) -> None:
     rows = [{"text": text, "path": shop.truth(text)} for text in shop.texts(150, several=several)]
-    known = prepare(read_data(str(write_jsonl(tmp_path / "a.jsonl", rows))), None)
+    known = prepare(read_data(str(write_jsonl(tmp_path / "a.jsonl", rows))))
     points = replay(known, Run("auto", 0), Options(budget=60, batch=20, features="tfidf"))
     assert "top_level_accuracy" in points[-1].scores
     assert points[-1].scores["top_level_accuracy"] >= points[-1].scores["accuracy"] > 0.1
@@ -236,7 +237,7 @@ def test_replay_measures_the_top_level(tmp_path: Path, several: bool) -> None:
 def test_cold_start_lasts_as_long_as_the_top_level_has_names(tmp_path: Path) -> None:
     """Fifty paths under two names: three labels a name are fewer than twenty, three a path would be 150."""
     rows = [{"text": f"word{n % 50} number {n}", "path": [f"top {n % 2}", f"path {n % 50}"]} for n in range(300)]
-    known = prepare(read_data(str(write_jsonl(tmp_path / "a.jsonl", rows))), None)
+    known = prepare(read_data(str(write_jsonl(tmp_path / "a.jsonl", rows))))
     classes = group_counts(known.coding, known.coding.classes(known.y).tolist(), ())
     assert classes == {"top 0": 0, "top 1": 0}
     counts = group_counts(known.coding, classes, known.y[:40].tolist())

@@ -240,7 +240,7 @@ def test_questions_with_one_label_each_are_refused_by_the_first_ones_name(tmp_pa
 
 
 def test_queue_asks_what_any_question_is_unsure_of(tmp_path: Path) -> None:
-    known = prepare(data_of(tmp_path), None).shuffled(0)
+    known = prepare(data_of(tmp_path)).shuffled(0)
     for before, after in pairwise(turns(known, Run("margin", 0), OPTIONS)):
         asked = after.labelled[len(before.labelled) :]
         left = np.setdiff1d(np.arange(len(known.y)), before.labelled)
@@ -252,7 +252,7 @@ def test_queue_asks_what_any_question_is_unsure_of(tmp_path: Path) -> None:
 
 def test_task_trains_and_measures_only_the_questions_that_it_answers(tmp_path: Path) -> None:
     rows = [{**row, "label:topic": row["label:topic"] if place % 3 else ""} for place, row in enumerate(ROWS)]
-    known = prepare(data_of(tmp_path, rows), None)
+    known = prepare(data_of(tmp_path, rows))
     topic, size = known.questions
     assert len(topic.labelled(slice(None))) == int((topic.y != "").sum()) < len(size.labelled(slice(None)))
     assert len(topic.y_test) < len(size.y_test)
@@ -267,7 +267,7 @@ def test_task_trains_and_measures_only_the_questions_that_it_answers(tmp_path: P
 def test_question_without_answers_yet_is_asked_no_less(tmp_path: Path) -> None:
     """A question that is answered once in a while has no model for long, and holds nothing up."""
     rows = [{**row, "label:tone": {0: "calm", 1: "angry"}.get(place % 40, "")} for place, row in enumerate(ROWS)]
-    known = prepare(data_of(tmp_path, rows), None)
+    known = prepare(data_of(tmp_path, rows))
     points = replay(known, Run("margin", 0), OPTIONS)
     assert [point.n_labels for point in points if point.question == "tone"] == [20, 40, 60]
     found = {point.question: point.scores["accuracy"] for point in points}
@@ -276,9 +276,9 @@ def test_question_without_answers_yet_is_asked_no_less(tmp_path: Path) -> None:
 
 def test_questions_alone_score_with_all_labels_as_together(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", ROWS)
-    together: Known = prepare(read_data(str(path)), None)
+    together: Known = prepare(read_data(str(path)))
     for one in together.questions:
-        alone = prepare(read(str(path), Said(question=one.name)), None)
+        alone = prepare(read(str(path), Said(question=one.name)))
         assert full_scores(one, "tfidf") == full_scores(alone, "tfidf")
 
 

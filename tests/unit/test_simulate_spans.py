@@ -19,6 +19,7 @@ from label_studio_al.learning.strategies import STRATEGIES
 from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import InvalidRequest, InvalidSettings
 from label_studio_al.simulate.data import Dataset, read_data
+from label_studio_al.simulate.embedding import Encoders
 from label_studio_al.simulate.experiment import Experiment, prepare
 from label_studio_al.simulate.replay import Known, Options, Run, replay, turns
 from tests.support.data_files import refusal, said, write_csv, write_jsonl
@@ -268,7 +269,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def known(data: Dataset) -> Known:
-    return prepare(data, None)
+    return prepare(data)
 
 
 WORKS = {"random", "least_confidence", "margin", "entropy", "k_center", "k_means", "typiclust", "cluster_margin"} | {
@@ -285,7 +286,7 @@ def test_strategy_learns_spans_or_says_why_it_cannot(
         assert last.scores["micro_f1"] > max(0.6, first.scores["micro_f1"] - 0.1)
         return
     with pytest.raises(InvalidSettings, match=f"{strategy} works where .*; choose margin, for example"):
-        Experiment.open(data, OPTIONS, None, [Run(strategy, 0)], tmp_path / "out")
+        Experiment.open(data, OPTIONS, Encoders(), [Run(strategy, 0)], tmp_path / "out")
     with pytest.raises(InvalidRequest, match=f"{strategy} works where"):
         replay(known, Run(strategy, 0), OPTIONS)
 

@@ -179,11 +179,12 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
                 background,
                 find_encoder(parts.settings.encoder),
                 parts.settings.features_dir,
+                parts.settings.embeddings_dir,
             )
             pool = Pool(parts.key, parts.config, means)
             pool.refresh(math.inf)
             with computing.slot():
-                plan = make_plan(parts.case(goal), pool, Models(parts.store, means.signer))
+                plan = make_plan(parts.case(goal), pool, Models(parts.store, means.signer, embeddings=means.embeddings))
             parts.store.automation.keep_plan(parts.project.key, plan.report, parts.clock.now())
             return plan
     finally:

@@ -48,11 +48,11 @@ def forget(project_id: int, yes: bool, disconnect: bool) -> None:
                 if disconnect:
                     _disconnect(settings, store, key)
                 store.projects.forget(key)
-            folder = settings.features_dir / key
-            # What cannot be removed is said at the end: the rest goes all the same.
-            shutil.rmtree(folder, ignore_errors=True)
-            if folder.exists():
-                left.append(str(folder))
+            for folder in (settings.features_dir / key, settings.embeddings_dir / key):
+                # What cannot be removed is said at the end: the rest goes all the same.
+                shutil.rmtree(folder, ignore_errors=True)
+                if folder.exists():
+                    left.append(str(folder))
             # Their tables are made by the first worker; jobs name the project's number only.
             with suppress(*UNAVAILABLE):
                 jobs.forget(key)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
 # What a worker reports of a project's turn, and how people call it.
-_LABELS = {"sync": "Reading tasks", "features": "Turning texts into features"}
+_LABELS = {"sync": "Reading tasks", "features": "Turning texts into features", "embeddings": "Embedding"}
 
 
 class Bar:

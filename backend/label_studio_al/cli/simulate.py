@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 
 import click
 
-from label_studio_al.learners.encoders import only_encoder
+from label_studio_al.cli.progress import Bar
+from label_studio_al.learners.encoders import NONE, choose_encoders, load_encoder, load_image_encoder
 from label_studio_al.learning.asking import AUTO
 from label_studio_al.learning.coding import METRICS, is_error
 from label_studio_al.learning.comparison import COMPARISON, TEXTS
@@ -21,9 +23,10 @@ from label_studio_al.learning.layouts import BOTH, EMBEDDINGS, TFIDF
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.logs import on_lines
-from label_studio_al.runtime.settings import read_settings
+from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.simulate.autolabel import Finish, automate, finishes_csv, prepare_pool, summary
 from label_studio_al.simulate.data import Dataset, Said, read, read_config
+from label_studio_al.simulate.embedding import Encoders, Filling, open_image
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.plot import draw, draw_finishes
 from label_studio_al.simulate.replay import Options, plan
@@ -87,7 +90,8 @@ OF_SPANS = "micro_f1"
 @click.option(
     "--features", type=click.Choice([AUTO, BOTH, TFIDF, EMBEDDINGS, TEXTS, COMPARISON]), default=AUTO, show_default=True
 )
-@click.option("--encoder", help="Sentence embeddings.  [default: AL_ENCODER]")
+@click.option("--encoder", help="Encoder of texts.  [default: AL_ENCODER]")
+@click.option("--image-encoder", help="Encoder of images.  [default: AL_IMAGE_ENCODER]")
 @click.option("--audit-share", type=float, default=0.0, show_default=True, help="Share of each batch drawn at random.")
 @click.option("--n-jobs", type=click.IntRange(min=1), help="Runs at the same time.  [default: as many as CPUs]")
 @click.option("--dask", metavar="ADDRESS", help="Run on this Dask cluster.  [default: AL_DASK_SCHEDULER]")
@@ -128,6 +132,7 @@ def simulate(
     separator: str | None,
     features: str,
     encoder: str | None,
+    image_encoder: str | None,
     audit_share: float,
     n_jobs: int | None,
     dask: str | None,
@@ -174,12 +179,13 @@ def simulate(
     metrics = {one.asks: metric or _usual_metric(one) for one in dataset.questions}
     for one in dataset.questions:
         _check_metric(metrics[one.asks], full, one)
-    used_encoder = only_encoder(encoder or settings.encoder, settings.models_dir, settings.encoder_threads)
+    used = _encoders(settings, encoder, image_encoder, data)
     if autolabel:
         goal = Goal(max_error, delta, per_label=per_label)
         with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
             at_a_time = n_jobs or (None if settings.dask_scheduler else settings.threads)
-            known = prepare_pool(dataset, used_encoder)
+            with _embedding_bar() as report:
+                known = prepare_pool(dataset, Filling(used, output / "embeddings", report))
             first = [run for run in runs if run.strategy == runs[0].strategy]
             finishes = automate(known, first, options, goal, at_a_time)
         _tell(dataset, finishes, goal, output, say)
@@ -191,7 +197,7 @@ def simulate(
     with closing(Computing(settings.threads, settings.dask_scheduler)) as computing, computing.slot():
         if overwrite:
             Results.discard(output)
-        experiment = Experiment.open(dataset, options, used_encoder, runs, output)
+        experiment = Experiment.open(dataset, options, used, runs, output)
         _conduct(experiment, n_jobs or (None if settings.dask_scheduler else settings.threads), say)
     found = [_compare(experiment, one, metrics[one.asks], full) for one in dataset.questions]
     for compared in found:
@@ -257,6 +263,18 @@ def _write(experiment: Experiment, found: Sequence[_Compared]) -> list[str]:
     return written
 
 
+def _encoders(settings: Settings, encoder: str | None, image_encoder: str | None, data: str) -> Encoders:
+    """Those that are named, or else as a project has them. data: beside which the images lie."""
+    chosen = choose_encoders(encoder or settings.encoder, settings.models_dir)
+    images, given = image_encoder or settings.image_encoder, (settings.models_dir, settings.encoder_threads)
+    return Encoders(
+        fast=chosen.static,
+        texts=None if chosen.slow is None else load_encoder(chosen.slow, *given),
+        images=None if images == NONE else load_image_encoder(images, *given),
+        image_of=partial(open_image, Path(data).parent),
+    )
+
+
 def _check_questions(dataset: Dataset, full: float | None, *, autolabel: bool) -> None:
     """Raises InvalidRequest where what is wanted is about one question and there are several."""
     option = "--autolabel" if autolabel else "--full" if full is not None else None
@@ -313,13 +331,26 @@ def _conduct(experiment: Experiment, n_jobs: int | None, say: Callable[[str], No
     n_missing = len(experiment.missing())
     if n_missing < len(experiment.runs):
         say(f"  {len(experiment.runs) - n_missing} of {len(experiment.runs)} runs are there from before")
-    with click.progressbar(
-        experiment.conduct(n_jobs),
-        length=n_missing,
-        label=f"{n_missing} runs",
-        file=sys.stderr,
-        hidden=not (n_missing and sys.stderr.isatty()),
-        item_show_func=lambda run: f"{run.strategy}, seed {run.seed}" if run else "",
-    ) as finished:
+    with (
+        _embedding_bar() as report,
+        click.progressbar(
+            experiment.conduct(n_jobs, report),
+            length=n_missing,
+            label=f"{n_missing} runs",
+            file=sys.stderr,
+            hidden=not (n_missing and sys.stderr.isatty()),
+            item_show_func=lambda run: f"{run.strategy}, seed {run.seed}" if run else "",
+        ) as finished,
+    ):
         for _ in finished:
             pass
+
+
+@contextmanager
+def _embedding_bar() -> Iterator[Callable[[int, int], None]]:
+    """Draws how many texts or images are embedded, where somebody looks."""
+    bar = Bar()
+    try:
+        yield lambda done, total: bar.show({"what": "embeddings", "done": done, "total": total})
+    finally:
+        bar.end()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from label_studio_al.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
+from label_studio_al.learners.encoders import NONE, load_encoder, load_image_encoder, slow_encoder
+from label_studio_al.learning.deferred import IMAGE, TEXT, Kind
+from label_studio_al.pool.pictures import decode
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.counting import Counts
@@ -22,6 +26,7 @@ from label_studio_al.runtime.errors import DatabaseUnavailable, StudioError
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Standing, Store
 from label_studio_al.turns.due import needs_turn
+from label_studio_al.turns.encoding import Encoders, Encoding, SlowEncoder
 from label_studio_al.turns.hearing import Hearing
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
@@ -37,6 +42,9 @@ from label_studio_al.wiring import (
     set_up_logging,
     webhook_keys,
 )
+
+if TYPE_CHECKING:
+    from label_studio_al.studio.client import Studio
 
 DRAIN_SECONDS = 20
 KEEP_DONE_JOBS_SECONDS = 3600.0
@@ -59,6 +67,28 @@ def worker() -> None:
         signal.signal(number, lambda *_: stop.set())
     end_with_parent()
     run_worker(settings, stop)
+
+
+def encoders_of(settings: Settings, studio: Studio | None) -> Encoders:
+    """The encoders that take too long for a turn; nothing is loaded yet. Images need Label Studio, which has them."""
+    names: dict[Kind, str] = {}
+    texts = slow_encoder(settings.encoder, settings.models_dir)
+    if texts is not None:
+        names[TEXT] = texts
+    if studio is None:
+        return Encoders(names, partial(_load, settings, names))
+    if settings.image_encoder != NONE:
+        names[IMAGE] = settings.image_encoder
+    return Encoders(names, partial(_load, settings, names), partial(_image, studio))
+
+
+def _load(settings: Settings, names: Mapping[Kind, str], kind: Kind) -> SlowEncoder:
+    load = load_encoder if kind == TEXT else load_image_encoder
+    return load(names[kind], settings.models_dir, settings.encoder_threads)
+
+
+def _image(studio: Studio, address: str, task_id: int) -> Any:
+    return decode(studio.media.fetch(address, task_id))
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
@@ -88,7 +118,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     store.projects.unpark()
     background = ThreadPoolExecutor(1, thread_name_prefix="features")
     keys = partial(webhook_keys, settings, create=False)
-    loop = Loop(Means(store, studio, signer, settings, clock, computing, background, counts, keys))
+    encoding = Encoding(store, clock, settings.embeddings_dir, encoders_of(settings, studio))
+    loop = Loop(Means(store, studio, signer, settings, clock, computing, background, counts, keys, encoding))
     jobs = JobClient(settings.jobs_url)
     run_turn = partial(take_turn_alone, store, jobs, loop.take_turn)
     runner = JobRunner(settings.jobs_url, run_turn, settings.worker_threads)
@@ -147,6 +178,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         for check in checks:
             check.close()
         background.shutdown(wait=False, cancel_futures=True)
+        encoding.close()
         computing.close()
         jobs.close()
         store.close()

@@ -41,7 +41,7 @@ class Hosted:
         self._settings = settings
         self._store = store
         self._clock = clock
-        self._models = Models(store, signer, settings.features_dir)
+        self._models = Models(store, signer, settings.features_dir, settings.embeddings_dir)
 
     def setup(self, body: Mapping[str, Any]) -> str:
         """Make the project of a /setup known; gives its current version's name."""

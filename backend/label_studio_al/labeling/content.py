@@ -11,12 +11,14 @@ from typing import Any
 from label_studio_al.labeling.hypertext import body_text, shown_text
 from label_studio_al.labeling.tags import VARIABLE, Tag, option
 from label_studio_al.learning.comparison import COMPARED
+from label_studio_al.learning.images import WithImages
 from label_studio_al.learning.layouts import WHOLE, Layout
 from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.sides import Sides
 from label_studio_al.learning.texts import dialogue, joined
 from label_studio_al.runtime.errors import UnsupportedConfig
 
+IMAGE = "Image"
 # The steps of a path to a value in a task.
 _STEP = re.compile(r"[^.[\]]+")
 # No list has so many items, and Python refuses to read numbers of thousands of digits.
@@ -70,7 +72,8 @@ class Part:
 class Content:
     """The texts of a task. sides: places of the two of which a question asks to choose one; None without such a one.
 
-    marked: names of the objects in which spans are marked, with their places.
+    marked: names of the objects in which spans are marked, with their places. Images are parts, too: their text is
+    their address.
     """
 
     parts: tuple[Part, ...]
@@ -99,9 +102,11 @@ class Content:
     @property
     def layout(self) -> Layout:
         """Which columns the texts become."""
+        are_images = tuple(part.tag == IMAGE for part in self.parts)
         if self.sides is not None:
             return Sides(*self.sides, len(self.parts))
-        return COMPARED if len(self.parts) == N_COMPARED else WHOLE
+        base = COMPARED if are_images.count(False) == N_COMPARED else WHOLE
+        return WithImages(are_images, base) if any(are_images) else base
 
     @property
     def markings(self) -> dict[str, Marking]:
@@ -127,12 +132,24 @@ def field_content(path: str) -> Content:
 
 def is_text(shown: Tag) -> bool:
     """Whether an object shows texts."""
-    return shown.tag in ("Text", "HyperText", *_READERS)
+    return shown.tag in ("Text", "HyperText", *_READERS) and shown.tag != IMAGE
+
+
+def is_image(shown: Tag) -> bool:
+    """Whether an object shows images."""
+    return shown.tag == IMAGE
+
+
+def is_read(shown: Tag) -> bool:
+    """Whether models look at what an object shows."""
+    return is_text(shown) or is_image(shown)
 
 
 def read_part(shown: Tag) -> Part:
     """How an object's text is read. Raises UnsupportedConfig with one sentence where it cannot be read."""
     attributes = shown.attributes
+    if option(attributes, "valueList"):
+        raise UnsupportedConfig("one image a task is read, not a list of them")
     if option(attributes, "valueType") == "url":
         raise UnsupportedConfig("the text must stand in the task: texts behind addresses are not fetched")
     encoding = option(attributes, "encoding", "none")
@@ -140,8 +157,9 @@ def read_part(shown: Tag) -> Part:
         raise UnsupportedConfig(f"the text must stand in the task as it is, not as {encoding[:20]!r}")
     if not VARIABLE.search(shown.value) or _ODD_NAME.search(shown.value):
         rule = "of letters, digits and _, or a path like $field.part[0]"
+        what = "image" if is_image(shown) else "text"
         raise UnsupportedConfig(
-            f'<{shown.tag}> must take its text from the task (value="$field", {rule}), not {shown.value[:60]!r}'
+            f'<{shown.tag}> must take its {what} from the task (value="$field", {rule}), not {shown.value[:60]!r}'
         )
     keys = option(attributes, "nameKey"), option(attributes, "textKey")
     is_inline, by_time = (option(attributes, name).lower() == "true" for name in ("inline", "contextScroll"))
@@ -266,4 +284,9 @@ def _joined(lines: Iterable[str | None]) -> str | None:
     return "\n".join(found) if found else None
 
 
-_READERS = {"HyperText": _hypertext, "Paragraphs": _dialogue, "Table": _table, "List": _items}
+def _address(_: Part, value: object) -> str | None:
+    """Where the image lies; it is fetched elsewhere, if at all."""
+    return value.strip() or None if isinstance(value, str) else None
+
+
+_READERS = {"HyperText": _hypertext, "Paragraphs": _dialogue, "Table": _table, "List": _items, IMAGE: _address}

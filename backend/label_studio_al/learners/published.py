@@ -10,12 +10,16 @@ from pathlib import Path
 
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.model import Model
+from label_studio_al.learning.types import Array
+from label_studio_al.pool.embeddings import EmbeddingFile
 from label_studio_al.pool.files import folder_of, with_mapped_topics
 from label_studio_al.runtime.errors import ArtifactRejected
 from label_studio_al.runtime.memory import give_back
 from label_studio_al.store import Signer, Store, features_kind, model_kind
 
 KEPT_PROJECTS = 64
+# Several threads answer with the same model.
+_CATCHING_UP = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,16 @@ class _Kept:
 class Models:
     """The current models of the requested projects. Requests that hold an older model are not affected."""
 
-    def __init__(self, store: Store, signer: Signer, folder: Path | None = None) -> None:
-        """folder: where the files of all features lie, to share memory with other processes; None shares none."""
+    def __init__(
+        self, store: Store, signer: Signer, folder: Path | None = None, embeddings: Path | None = None
+    ) -> None:
+        """folder: where the files of all features lie, to share memory with other processes; None shares none.
+
+        embeddings: where those of embeddings lie that are filled in later; without it models that look at these know
+        nothing.
+        """
         self._folder = folder
+        self._embeddings = embeddings
         self._store = store
         self._signer = signer
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -81,7 +92,10 @@ class Models:
         born = self._store.versions.birth(version_id)
         if born is None:
             return _Kept(version_id, None, features_id, features)
-        model = Model(features, **self._signer.load(artifact, model_kind(key, *born)))
+        vectors = (
+            [] if self._embeddings is None else [_Vectors(self._embeddings / key, one) for one in features.deferred]
+        )
+        model = Model(features, **self._signer.load(artifact, model_kind(key, *born)), vectors=vectors)
         return _Kept(version_id, model, features_id, features)
 
     def _load_features(self, key: str, features_id: int) -> Features:
@@ -94,3 +108,13 @@ class Models:
         del artifact
         give_back()
         return features
+
+
+class _Vectors(EmbeddingFile):
+    """An embedding file that is looked up as it is at the time."""
+
+    def places(self, contents: Array) -> Array:
+        """As of the contract."""
+        with _CATCHING_UP:
+            self.catch_up()
+            return super().places(contents)

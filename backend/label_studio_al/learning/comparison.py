@@ -66,6 +66,10 @@ class Compared:
     then how much they share. Source of |a - b|: Conneau et al. 2017.
     """
 
+    def read(self, texts: Sequence[str]) -> Sequence[str]:
+        """All of it."""
+        return texts
+
     def fit(self, texts: Sequence[str]) -> PairTerms:
         """As of the contract."""
         return PairTerms(Tfidf.fit(texts), DifferingWords.fit(texts))

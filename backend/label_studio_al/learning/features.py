@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from label_studio_al.learning import draws
+from label_studio_al.learning.deferred import TEXT, Deferred, DeferredRows, Vectors, with_deferred
 from label_studio_al.learning.draws import text_hashes, text_keys
 from label_studio_al.learning.layouts import WHOLE, Encoder, Fitted, Layout, Terms
 from label_studio_al.learning.passages import Marking
@@ -38,9 +39,9 @@ class TextRows(Rows):
     """Texts as rows of two views: sparse TF-IDF, and a dense one that holds topics and the layout's dense columns.
 
     terms: shape (n_texts, n_terms), CSR, float32. scales: shape (n_texts,), see Topics.scales. embedding: shape
-    (n_texts, n_dense), see Layout; of texts as one the encoder's embedding, no columns without one. Each of the three
-    parts has unit length then, so none outweighs the others. Topics follow from the terms and are worked out where they
-    are looked at.
+    (n_texts, n_dense), see Layout; of texts as one the encoder's embedding, no columns without one. deferred: the last
+    columns, embeddings that are filled in later; None without any. Each of these parts has unit length then, so none
+    outweighs the others. Topics follow from the terms and are worked out where they are looked at.
     """
 
     is_checked = True
@@ -52,22 +53,41 @@ class TextRows(Rows):
         scales: Array,
         embedding: Array,
         sequences: Mapping[str, Sequences] = NO_SEQUENCES,
+        deferred: DeferredRows | None = None,
+        is_replaced: bool = False,
     ) -> None:
-        """sequences: the tokens of the texts that spans are marked in, by the object that shows them."""
+        """sequences: the tokens of the texts that spans are marked in, by the object that shows them.
+
+        is_replaced: whether distances are measured by deferred embeddings in place of the first dense columns.
+        """
         self.terms = terms
         self.topics = topics
         self.scales = scales
         self.embedding = embedding
         self.sequences = sequences
+        self.deferred = deferred
+        self.is_replaced = is_replaced
 
     def with_sequences(self, sequences: Mapping[str, Sequences]) -> TextRows:
         """The same texts with their tokens."""
-        return TextRows(self.terms, self.topics, self.scales, self.embedding, sequences)
+        return self._with(sequences=sequences)
+
+    def with_deferred(self, deferred: DeferredRows, is_replaced: bool) -> TextRows:
+        """The same texts with the embeddings that were filled in."""
+        return self._with(deferred=deferred, is_replaced=is_replaced)
+
+    def _with(self, **changed: Any) -> TextRows:
+        names = ("terms", "topics", "scales", "embedding", "sequences", "deferred", "is_replaced")
+        return TextRows(**{name: getattr(self, name) for name in names} | changed)
 
     @cached_property
     def views(self) -> tuple[Any, ...]:
         """TF-IDF, and the dense view."""
-        return self.terms, np.hstack([self.topics.transform(self.terms), self.embedding])
+        return self.terms, np.hstack([self.topics.transform(self.terms), self.embedding, *self._filled_in])
+
+    @property
+    def _filled_in(self) -> list[Array]:
+        return [] if self.deferred is None else [self.deferred.dense()]
 
     @property
     def is_lazy(self) -> bool:  # type: ignore[override]
@@ -77,16 +97,31 @@ class TextRows(Rows):
     @property
     def shape(self) -> tuple[int, int]:
         """Number of texts, and of columns of both views together."""
-        return self.terms.shape[0], self.terms.shape[1] + self.topics.n_topics + self.embedding.shape[1]
+        n_deferred = 0 if self.deferred is None else self.deferred.n_dimensions
+        return self.terms.shape[0], self.terms.shape[1] + self.topics.n_topics + self.embedding.shape[1] + n_deferred
 
     @property
     def compact(self) -> Matrix:
-        """The dense view alone, for distances and clusters."""
-        return Compact(self) if self.is_lazy else self.views[1]
+        """The dense view alone, for distances and clusters; of two embeddings of the same text only one."""
+        return Compact(self) if self.is_lazy else self.views[1][:, self.compact_columns]
+
+    @property
+    def compact_columns(self) -> Any:
+        """Those of the dense view that distances are measured by."""
+        if not self.is_replaced:
+            return slice(None)
+        first = self.topics.n_topics
+        others = np.arange(self.shape[1] - self.terms.shape[1])
+        return np.asarray(np.delete(others, np.s_[first : first + self.embedding.shape[1]]))
 
     def __getitem__(self, tasks: Any) -> TextRows:
-        sequences = {name: own[tasks] for name, own in self.sequences.items()}
-        return TextRows(self.terms[tasks], self.topics, self.scales[tasks], self.embedding[tasks], sequences)
+        return self._with(
+            terms=self.terms[tasks],
+            scales=self.scales[tasks],
+            embedding=self.embedding[tasks],
+            sequences={name: own[tasks] for name, own in self.sequences.items()},
+            deferred=None if self.deferred is None else self.deferred[tasks],
+        )
 
     def __matmul__(self, weights: Array) -> Array:
         if not self.is_lazy:
@@ -122,7 +157,9 @@ class TextRows(Rows):
         both[place[self.topics.terms], :n_outputs] = self.topics.of_terms(of_topics)
         if len(weighed):
             both[place[weighed], n_outputs:] = weights.values[is_term]
-        of_embedding = weights.among(n_terms + n_topics, weights.n_columns)
+        n_embedding = n_terms + n_topics + self.embedding.shape[1]
+        of_embedding = weights.among(n_terms + n_topics, n_embedding)
+        of_deferred = weights.among(n_embedding, weights.n_columns)
         for block in blocks(len(self), max(ROWS_AT_LEAST, SUMS_AT_ONCE // max(1, width))):
             part = _part(self.terms, block)
             sums = np.asarray(part @ both[:-1] if are_all else renumbered(part, place, len(both)) @ both)
@@ -131,6 +168,8 @@ class TextRows(Rows):
                 found += sums[:, n_outputs:]
             if self.embedding.shape[1] and of_embedding.any():
                 found += self.embedding[block] @ of_embedding
+            if self.deferred is not None and of_deferred.any():
+                found += self.deferred[block].dense() @ of_deferred
             yield block, found
 
     def _gathered(self, products: Iterator[tuple[slice, Array]], work: Callable[[Array], Array]) -> Array:
@@ -156,18 +195,27 @@ class Compact(Rows):
     @cached_property
     def views(self) -> tuple[Any, ...]:
         """The whole dense view: 800 bytes a text, and the embedding."""
-        return self._texts.views[1:]
+        return (self._texts.views[1][:, self._texts.compact_columns],)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of texts, and of the dense view's columns."""
-        return len(self._texts), self._texts.shape[1] - self._texts.terms.shape[1]
+        return len(self._texts), len(self._columns)
+
+    @property
+    def _columns(self) -> Array:
+        return np.asarray(np.arange(self._texts.shape[1] - self._texts.terms.shape[1])[self._texts.compact_columns])
 
     def __getitem__(self, tasks: Any) -> Any:
-        return self._texts[tasks].views[1]
+        return self._texts[tasks].views[1][:, self._texts.compact_columns]
 
     def __matmul__(self, weights: Array) -> Array:
-        return self._texts.dense_product(weights)
+        if not self._texts.is_replaced:
+            return self._texts.dense_product(weights)
+        n_dense = self._texts.shape[1] - self._texts.terms.shape[1]
+        all_columns = np.zeros((n_dense, *weights.shape[1:]), dtype=weights.dtype)
+        all_columns[self._columns] = weights
+        return self._texts.dense_product(all_columns)
 
 
 @dataclass(frozen=True)
@@ -175,7 +223,8 @@ class Features:
     """What turns a project's texts into rows; fitted once on a pool, then applied to each text once.
 
     n_fitted: size of the pool that it was fitted for. layout: which columns the texts of a task become. words: how the
-    pool's words occur, by the object in whose text spans are marked.
+    pool's words occur, by the object in whose text spans are marked. deferred: columns behind the others, which are
+    filled in later.
     """
 
     tfidf: Terms
@@ -184,6 +233,7 @@ class Features:
     n_fitted: int
     layout: Layout = WHOLE
     words: Mapping[str, MarkedWords] = field(default_factory=dict)
+    deferred: tuple[Deferred, ...] = ()
 
     @classmethod
     def fit(
@@ -198,9 +248,9 @@ class Features:
 
         markings: in which of them spans are marked, by the object that shows it.
         """
-        terms = layout.fit(texts)
-        some = [texts[place] for place in sample(text_keys(text_hashes(texts)), MAX_FITTED_TOPICS)]
         words = {name: MarkedWords.fit(marking, texts, encoder) for name, marking in markings.items()}
+        sampled, read = sample(text_keys(text_hashes(texts)), MAX_FITTED_TOPICS), layout.read(texts)
+        terms, some = layout.fit(read), [read[place] for place in sampled]
         return cls(terms, fit_topics(terms.words.transform(some)), encoder, n_pool, layout, words)
 
     @classmethod
@@ -221,8 +271,16 @@ class Features:
         found = self.transform_whole(texts)
         return found.with_sequences({name: own.sequences(texts) for name, own in self.words.items()})
 
+    def filled_in(self, rows: TextRows, contents: Array, vectors: Sequence[Vectors]) -> TextRows:
+        """Rows with their deferred embeddings. contents: shape (n_texts,). vectors: as many as are deferred."""
+        if not self.deferred:
+            return rows
+        is_replaced = any(one.kind == TEXT for one in self.deferred)
+        return rows.with_deferred(DeferredRows.of(contents, vectors), is_replaced)
+
     def transform_whole(self, texts: Sequence[str]) -> TextRows:
         """The same without the tokens of texts that spans are marked in."""
+        texts = self.layout.read(texts)
         terms = self.tfidf.transform(texts)
         scales = [self.topics.scales(_part(terms, block)) for block in blocks(len(texts))]
         dense = self.layout.dense(texts, self._fitted)
@@ -243,7 +301,9 @@ class Features:
 
         of_sides: as of `Layout.choices_of_sides`.
         """
-        return self.layout.choices_of_sides(self._fitted) if of_sides else self.layout.choices(self._fitted)
+        if of_sides:
+            return self.layout.choices_of_sides(self._fitted)
+        return with_deferred(self.layout.choices(self._fitted), self.layout, self._fitted, self.deferred)
 
     @property
     def _fitted(self) -> Fitted:

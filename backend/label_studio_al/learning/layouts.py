@@ -84,6 +84,9 @@ class Layout(Protocol):
     Layouts that are equal make the same columns.
     """
 
+    def read(self, texts: Sequence[str]) -> Sequence[str]:
+        """What of tasks is read as text."""
+
     def fit(self, texts: Sequence[str]) -> Terms:
         """Learn the terms of texts."""
 
@@ -106,6 +109,10 @@ class Layout(Protocol):
 @dataclass(frozen=True)
 class Whole:
     """The texts of a task as one."""
+
+    def read(self, texts: Sequence[str]) -> Sequence[str]:
+        """All of it."""
+        return texts
 
     def fit(self, texts: Sequence[str]) -> Tfidf:
         """As of the contract."""

@@ -63,6 +63,10 @@ class Sides:
         context = ["\n".join(one[place] for place in others) for one in parts]
         return [one[self.left] for one in parts], [one[self.right] for one in parts], context
 
+    def read(self, texts: Sequence[str]) -> Sequence[str]:
+        """All of it."""
+        return texts
+
     def fit(self, texts: Sequence[str]) -> SideTerms:
         """As of the contract."""
         return SideTerms(Tfidf.fit(texts), self)

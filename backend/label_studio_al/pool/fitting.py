@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 class PoolMeans:
     """What pools work with.
 
-    background: where large pools are fitted again. folder: where the files of all features lie.
+    background: where large pools are fitted again. folder, embeddings: where the files of all features lie, and those
+    of embeddings that are filled in later.
     """
 
     store: Store
@@ -41,6 +42,7 @@ class PoolMeans:
     background: Executor
     encoder: Encoder | None
     folder: Path
+    embeddings: Path
 
 
 @dataclass(frozen=True)

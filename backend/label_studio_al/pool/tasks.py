@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from label_studio_al.learning import draws
 from label_studio_al.learning.coding import Coding
 from label_studio_al.learning.copies import Copies
 from label_studio_al.learning.coverage import Coverage, cover
+from label_studio_al.learning.deferred import IMAGE, Deferred
 from label_studio_al.learning.features import Features, TextRows
 from label_studio_al.learning.labelled import Labelled
 from label_studio_al.learning.rows import Matrix
 from label_studio_al.learning.types import Array
+from label_studio_al.pool.deferred import DeferredPool
 from label_studio_al.pool.files import HAS_FEATURES, WITHOUT_TEXT
 from label_studio_al.pool.fitting import Fit, Fitting, PoolMeans, Signed
 from label_studio_al.pool.sequences import SequenceRows
@@ -43,11 +46,21 @@ class PoolChanges:
     is_complete: bool
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """Groups of similar tasks. of: how many were wanted, and the seed. n_live: how many tasks counted then."""
+
+    of: tuple[int, int]
+    n_live: int
+    coverage: Coverage
+
+
 class Pool:
     """Every task of a project as a row of `X`; a text is turned into features once, when it is first seen.
 
     `task_ids[row]` is the row's task. `live` are the rows that count, ascending by task: others are of tasks that were
-    deleted, or changed since, or have no text. `is_complete`: whether the last refresh left nothing to do.
+    deleted, or changed since, or have no text, or wait for an embedding without which the model says nothing.
+    `is_complete`: whether the last refresh left nothing to do.
     """
 
     def __init__(self, key: str, config: LabelConfig, means: PoolMeans) -> None:
@@ -60,9 +73,10 @@ class Pool:
         self._fit: Fit | None = None
         # With the features that it replaces.
         self._refit: tuple[int | None, Future[tuple[Fit, Signed]]] | None = None
-        self._coverage: tuple[int, int, Coverage] | None = None
+        self._coverage: _Kept | None = None
         none: Array = np.zeros(0, dtype=np.int64)
-        self.task_ids = self.live = self._live_tasks = self._without_text = none
+        self.task_ids = self.live = self._live_tasks = self._without_text = self._with_features = none
+        self._embeddings = DeferredPool(means.embeddings / key)
         self.is_complete = False
         self._copies: Copies | None = None
         self._sequences: SequenceRows | None = None
@@ -82,11 +96,12 @@ class Pool:
     def X(self) -> TextRows:  # noqa: N802
         """The rows; only after the first `refresh`."""
         fit = self._fit_or_fail()
+        rows = self._embeddings.fill_in(fit.files.rows)
         if not fit.features.words:
-            return fit.files.rows
+            return rows
         if self._sequences is None or not self._sequences.begin(fit.files):
             self._sequences = SequenceRows(self.key, self._config, self._store, fit.features)
-        return fit.files.rows.with_sequences(self._sequences.of(fit.files))
+        return rows.with_sequences(self._sequences.of(fit.files))
 
     @property
     def copies(self) -> Copies:
@@ -98,7 +113,7 @@ class Pool:
     @property
     def compact(self) -> Matrix:
         """The rows compact and dense, for distances and clusters. Shape (n_rows, n_dimensions)."""
-        return self._fit_or_fail().files.rows.compact
+        return self._embeddings.fill_in(self._fit_or_fail().files.rows).compact
 
     def refresh(self, until: float) -> PoolChanges:
         """Bring the rows up to date with the store; what is not done at the time `until` is left for the next call.
@@ -159,24 +174,52 @@ class Pool:
 
     def coverage(self, n_groups: int, seed: int) -> Coverage:
         """Groups of similar tasks. Tasks that came later join the group that is nearest to them."""
-        kept, n_rows = self._coverage, len(self.task_ids)
-        if kept is None or kept[:2] != (n_groups, seed) or n_rows > REGROUP_GROWTH * len(kept[2].groups):
-            kept = (n_groups, seed, cover(self.compact, self.task_ids, n_groups, seed))
-        elif n_rows > len(kept[2].groups):
-            new = slice(len(kept[2].groups), n_rows)
-            kept = (n_groups, seed, kept[2].extended(self.compact[new], self.task_ids[new], seed))
+        kept, n_rows, n_live = self._coverage, len(self.task_ids), len(self.live)
+        if kept is None or kept.of != (n_groups, seed) or n_live > REGROUP_GROWTH * kept.n_live:
+            kept = _Kept((n_groups, seed), n_live, cover(self.compact, self.task_ids, n_groups, seed))
+        elif n_rows > len(kept.coverage.groups):
+            new = slice(len(kept.coverage.groups), n_rows)
+            kept = replace(kept, coverage=kept.coverage.extended(self.compact[new], self.task_ids[new], seed))
         self._coverage = kept
-        return kept[2]
+        return kept.coverage
 
     @property
     def n_tasks(self) -> int:
         """How many tasks are known, those without text too."""
-        return len(self.live) + len(self._without_text)
+        return len(self._with_features) + len(self._without_text)
 
     @property
     def without_text(self) -> Array:
         """Ids of the tasks that have no text in the field that the label config names."""
         return self._without_text
+
+    # -- embeddings that are filled in later --------------------------------------------------------------------
+
+    def offer(self, deferred: Sequence[Deferred], labelled: Sequence[int]) -> None:
+        """Use these embeddings, those of texts once enough are there; others no more. labelled: ids of tasks."""
+        fit = self._fit_or_fail()
+        contents = fit.files.contents
+        of_tasks = contents[self._with_features]
+        needed = contents[self._with_features[np.isin(self.task_ids[self._with_features], labelled)]]
+        used = tuple(
+            one
+            for one in deferred
+            if one in fit.features.deferred or one.kind == IMAGE or self._embeddings.is_enough(one, of_tasks, needed)
+        )
+        if used != fit.features.deferred:
+            self._change(replace(fit.features, deferred=used))
+            self._coverage = None
+            self._index()
+
+    def waiting(self, deferred: Deferred, first: Sequence[int]) -> list[int]:
+        """Ids of the tasks that have no such embedding yet, those of `first` first, then the others in random order."""
+        rows = self._with_features[
+            ~self._embeddings.has(deferred, self._fit_or_fail().files.contents[self._with_features])
+        ]
+        tasks = self.task_ids[rows]
+        order = draws.shuffled(tasks, 0, "embedding")
+        place_of = {task_id: place for place, task_id in enumerate(first)}
+        return sorted(tasks[order].tolist(), key=lambda task_id: place_of.get(task_id, len(place_of)))
 
     # -- fitting ----------------------------------------------------------------------------------------------
 
@@ -206,7 +249,7 @@ class Pool:
             elif self._refit is None:
                 log.info("project %s: features are fitted again for %d tasks", self.key, self.n_tasks)
                 self._refit = self.features_id, self._background.submit(self._make_refit)
-        n_dead = len(self.task_ids) - len(self.live)
+        n_dead = len(self.task_ids) - len(self._with_features)
         if n_dead > max(DEAD_AT_LEAST, DEAD_SHARE * len(self.task_ids)):
             fit.files.begin_anew()
             self._coverage = None
@@ -217,28 +260,32 @@ class Pool:
         """Overwrite what is kept of texts that are gone, and forget the terms that only they had."""
         fit = self._fit_or_fail()
         is_dead = fit.files.states == HAS_FEATURES
-        is_dead[self.live] = False
+        is_dead[self._with_features] = False
         dead = np.flatnonzero(is_dead)
         if not len(dead):
             return
         terms = fit.files.rows[dead].terms.indices
         fit.files.erase(dead)
         self._index()
+        self._embeddings.keep_only(fit.files.contents[self._with_features])
         is_met = np.zeros(fit.features.tfidf.n_terms, dtype=bool)
         met = fit.files.rows.terms
         is_met[met.indices[met.data != 0]] = True
         gone = np.unique(terms[~is_met[terms]])
-        alive = self.X[self.live].sequences
+        alive = self.X[self._with_features].sequences
         words = {name: own.without_unused(alive[name]) for name, own in fit.features.words.items()}
         if not len(gone) and all(words[name] is own for name, own in fit.features.words.items()):
             return
         # Other features by number, so that a version is published with them, and the older ones are deleted.
-        features = replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()), words=words)
-        signed = self._fitting.sign(features)
+        self._change(replace(fit.features, tfidf=fit.features.tfidf.without(gone.tolist()), words=words))
+        log.info("project %s: %d words that no task holds any more are forgotten", self.key, len(gone))
+
+    def _change(self, features: Features) -> None:
+        """Take features that make the same rows."""
+        fit, signed = self._fit_or_fail(), self._fitting.sign(features)
         self.features_id = self._fitting.save(signed)
         fit.files.move(self._fitting.folder_of(signed.artifact))
         self._fit, self._sequences = Fit(features, fit.files), None
-        log.info("project %s: %d words that no task holds any more are forgotten", self.key, len(gone))
 
     def _make_refit(self) -> tuple[Fit, Signed]:
         fit, signed = self._fitting.make()
@@ -265,16 +312,21 @@ class Pool:
     # -- rows -------------------------------------------------------------------------------------------------
 
     def _index(self) -> None:
-        """From the log of rows to the rows that count, if it has changed."""
-        if self._fit is None or self.task_ids is self._fit.files.tasks:
+        """From the log of rows to the rows that count, if it or what was embedded has changed."""
+        if self._fit is None:
             return
-        self.task_ids, states = self._fit.files.tasks, self._fit.files.states
-        order = np.argsort(self.task_ids, kind="stable")
-        in_order = self.task_ids[order]
-        last = order[np.append(in_order[1:] != in_order[:-1], True)] if len(order) else order
-        self.live = last[states[last] == HAS_FEATURES]
+        files, is_same = self._fit.files, self.task_ids is self._fit.files.tasks
+        if not self._embeddings.look_up(self._fit.features.deferred, files.contents) and is_same:
+            return
+        if not is_same:
+            self.task_ids, states = files.tasks, files.states
+            order = np.argsort(self.task_ids, kind="stable")
+            in_order = self.task_ids[order]
+            last = order[np.append(in_order[1:] != in_order[:-1], True)] if len(order) else order
+            self._with_features = last[states[last] == HAS_FEATURES]
+            self._without_text = self.task_ids[last[states[last] == WITHOUT_TEXT]]
+        self.live = self._embeddings.those_there(self._with_features)
         self._live_tasks, self._copies = self.task_ids[self.live], None
-        self._without_text = self.task_ids[last[states[last] == WITHOUT_TEXT]]
 
     def _rows_of(self, task_ids: Sequence[int]) -> Array:
         """The row of each task; -1 where it has none."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from label_studio_al.labeling.content import Content, is_text, read_part
+from label_studio_al.labeling.content import Content, is_read, is_text, read_part
 from label_studio_al.labeling.tags import Tag, read_tags
 from label_studio_al.labeling.visibility import Condition, read_conditions
 from label_studio_al.questions.base import NOT_ANSWERED, Answer, Question, Reading
@@ -189,7 +189,7 @@ def _control(control: Tag, objects: list[Tag]) -> Control:
 
 
 def _shown(control: Tag, objects: list[Tag]) -> Tag:
-    """The text that a control asks about. Raises UnsupportedConfig with one sentence."""
+    """The text or the image that a control asks about. Raises UnsupportedConfig with one sentence."""
     asked_about = [found for found in objects if found.name in control.to_name]
     if missing := set(control.to_name).difference(found.name for found in objects):
         named = ", ".join(name[:40] for name in control.to_name if name in missing) or "none"
@@ -197,12 +197,12 @@ def _shown(control: Tag, objects: list[Tag]) -> Tag:
     shared = next((tag.name for tag in (control, *asked_about) if tag.shares_name), None)
     if shared is not None:
         raise UnsupportedConfig(f"names must be unique, and several tags have the name {shared[:40]!r}")
-    texts = [found for found in asked_about if is_text(found)]
-    if not texts:
+    known = [found for found in asked_about if is_read(found)]
+    if not known:
         raise UnsupportedConfig(f"no model for a <{control.tag}> about <{asked_about[0].tag}> is built in")
-    for shown in texts:
+    for shown in known:
         read_part(shown)
-    return texts[0]
+    return known[0]
 
 
 def _check_sides(control: Tag, objects: list[Tag]) -> None:
@@ -213,12 +213,12 @@ def _check_sides(control: Tag, objects: list[Tag]) -> None:
 
 
 def _content(objects: list[Tag], sides: Sequence[str], marked: Collection[str | None]) -> Content:
-    """All texts that are shown: what stands beside the one that is asked about helps to answer, too.
+    """All texts and images that are shown: what stands beside the one that is asked about helps to answer, too.
 
     sides: names of two of them, of which one is to be chosen; or none. marked: names of those that spans are marked in.
     """
     parts = {}
-    for shown in filter(is_text, objects):
+    for shown in filter(is_read, objects):
         # What cannot be read, or is the same for all tasks, tells nothing.
         with suppress(UnsupportedConfig):
             parts[shown.name] = replace(read_part(shown), is_exact=shown.name in marked)

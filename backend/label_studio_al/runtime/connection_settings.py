@@ -72,8 +72,8 @@ class ConnectionSettings(BaseSettings):
     media_hosts: Annotated[str | None, AfterValidator(check_hosts)] = Field(
         None,
         validation_alias="AL_MEDIA_HOSTS",
-        description="Hosts other than Label Studio from which images of tasks may be fetched, its storages' among them: "
-        "names, or names with ports, separated by commas (docs/privacy.md). Default: none.",
+        description="Hosts other than Label Studio from which images of tasks may be fetched, its storages' among "
+        "them: names, or names with ports, separated by commas (docs/privacy.md). Default: none.",
     )
     ca_bundle: Path | None = Field(
         None,

@@ -181,6 +181,11 @@ class Settings(ConnectionSettings):
         return self.model_dir / "features"
 
     @property
+    def embeddings_dir(self) -> Path:
+        """Where the embeddings lie that are filled in later."""
+        return self.model_dir / "embeddings"
+
+    @property
     def jobs_url(self) -> str:
         """SQLAlchemy address of the jobs: a SQLite file of their own, so that they never wait for a label's write."""
         return self.database_url or f"sqlite:///{self.model_dir / 'jobs.sqlite'}"

@@ -16,11 +16,11 @@ from label_studio_al.learning import draws
 from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Features
 from label_studio_al.learning.guarantee import Goal, guarantee, n_audits_needed
-from label_studio_al.learning.layouts import Encoder
 from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
+from label_studio_al.simulate.embedding import Filling
 from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, lengths_of, made, turns
 
 # Learning comes first: no more than this share of people's labels goes into the audit.
@@ -89,11 +89,15 @@ class Labeller:
         return self.turn.is_audit
 
 
-def prepare_pool(data: Dataset, encoder: Encoder | None) -> Known:
+NOTHING = Filling()
+
+
+def prepare_pool(data: Dataset, filling: Filling = NOTHING) -> Known:
     """Turn texts into features. All texts are the pool: its true labels tell how wrong the automatic ones are."""
     data = in_order(data)
     with threadpool_limits(1):
-        features, X = Features.fit_transform(data.texts, encoder, data.layout, data.markings)
+        features, X = Features.fit_transform(data.texts, filling.encoders.fast, data.layout, data.markings)
+        features, X = filling.fill_in(features, data.texts, X)
     contents = text_hashes(data.texts)
     return Known(
         X,

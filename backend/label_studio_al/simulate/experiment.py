@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from label_studio_al.learners import linear, spans
 from label_studio_al.learners.registry import check_strategy
 from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Features
-from label_studio_al.learning.layouts import Encoder
 from label_studio_al.simulate import replay as replaying
 from label_studio_al.simulate.data import Dataset
+from label_studio_al.simulate.embedding import Encoders, Filling, no_report
 from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, in_order, lengths_of, replay
 from label_studio_al.simulate.results import Results
+
+NOTHING = Filling()
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Experiment:
 
     dataset: Dataset
     options: Options
-    encoder: Encoder | None
+    encoders: Encoders
     runs: Sequence[Run]
     results: Results
 
@@ -38,7 +40,7 @@ class Experiment:
         cls,
         dataset: Dataset,
         options: Options,
-        encoder: Encoder | None,
+        encoders: Encoders,
         runs: Sequence[Run],
         folder: Path,
     ) -> Experiment:
@@ -56,24 +58,25 @@ class Experiment:
             "data": dataset.fingerprint(),
             "question": dataset.asked(),
             **asdict(options),
-            "encoder": encoder.name if encoder else None,
+            "encoder": " + ".join(encoders.names) or None,
             "code": _code(),
         }
-        return cls(dataset, options, encoder, runs, Results.open(folder, identity))
+        return cls(dataset, options, encoders, runs, Results.open(folder, identity))
 
     def missing(self) -> list[Run]:
         """Runs that are not finished."""
         return [run for run in self.runs if not self.results.has(run)]
 
-    def conduct(self, n_jobs: int | None = None) -> Iterator[Run]:
+    def conduct(self, n_jobs: int | None = None, report: Callable[[int, int], None] = no_report) -> Iterator[Run]:
         """Make the missing runs, and give each when it is finished and kept.
 
-        n_jobs: how many at a time; None for as many as there are cores or Dask workers.
+        n_jobs: how many at a time; None for as many as there are cores or Dask workers. report: is told how many of
+        how many embeddings are there.
         """
         missing = self.missing()
         if not missing and self.results.has_full():
             return
-        known = prepare(self.dataset, self.encoder)
+        known = prepare(self.dataset, Filling(self.encoders, self.results.folder / "embeddings", report))
         if not self.results.has_full():
             self.results.save_full({one.name: full_scores(one, self.options.features) for one in known.questions})
         n_jobs = min(n_jobs or effective_n_jobs(-1), max(1, len(missing)))
@@ -105,13 +108,14 @@ def _code() -> str:
     return digest.hexdigest()[:16]
 
 
-def prepare(data: Dataset, encoder: Encoder | None) -> Known:
+def prepare(data: Dataset, filling: Filling = NOTHING) -> Known:
     """Turn texts into features; the test split has no part in fitting them, nor has the order of the data."""
     data = in_order(data)
     train_texts, test_texts = ([data.texts[row] for row in rows] for rows in (data.train_rows, data.test_rows))
     with threadpool_limits(1):
-        features, X = Features.fit_transform(train_texts, encoder, data.layout, data.markings)
-        X_test = features.transform(test_texts)
+        features, X = Features.fit_transform(train_texts, filling.encoders.fast, data.layout, data.markings)
+        X_test = filling.fill_in(features, test_texts, features.transform(test_texts))[1]
+        features, X = filling.fill_in(features, train_texts, X)
     contents = text_hashes(train_texts)
     known = []
     for one in data.questions:

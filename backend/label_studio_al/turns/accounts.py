@@ -42,7 +42,7 @@ class Accounts:
     def show_features(self, project: Project, pool: Pool, changes: PoolChanges) -> None:
         """Say how many texts are features; once all are, nothing."""
         if changes.is_complete:
-            if project.progress is not None:
+            if (project.progress or {}).get("what") == "features":
                 self._store.projects.hide_progress(project.key)
             return
         shown = project.progress or {}

@@ -27,6 +27,7 @@ from label_studio_al.runtime.memory import give_back, let_go_of_files
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.store import NewVersion, Project, Version, VersionQuestion, model_kind
 from label_studio_al.store.activity import (
+    EMBEDDING,
     FITTING,
     PUSHING,
     RANKING,
@@ -73,7 +74,7 @@ class Loop:
         self._studio = studio
         self._clock = means.clock
         self._computing = means.computing
-        self._models = Models(store, means.signer)
+        self._models = Models(store, means.signer, embeddings=means.settings.embeddings_dir)
         self._training = Training(store)
         self._offers = Offers(store)
         self._accounts = Accounts(store, means.clock, means.counts)
@@ -154,6 +155,8 @@ class Loop:
                 del kept[key]
         self._training.forget_all_but(keys)
         self._offers.forget_all_but(keys)
+        if self._means.encoding is not None:
+            self._means.encoding.forget_all_but(keys)
         self._models.forget(keys)
 
     def _check_endings(self, project: Project) -> None:
@@ -178,8 +181,8 @@ class Loop:
             subject = self._look(project, progress, until)
         except AwaitsTasks:
             return Activity(WAITING_FOR_TASKS)
-        if subject is None:
-            return Activity(FITTING)
+        if isinstance(subject, Activity):
+            return subject
         version = self._publish_if_due(subject, progress)
         step = partial(self._accounts.step, project.key, progress)
         if version is not None and self._publishing is not None:
@@ -193,8 +196,8 @@ class Loop:
             self._store.projects.note_fresh(project.key, *fresh_and_due(subject, version))
         return waiting_for(subject, version)
 
-    def _look(self, project: Project, progress: Progress, until: float) -> Subject | None:
-        """What the turn is about; None while the first texts are being turned into features."""
+    def _look(self, project: Project, progress: Progress, until: float) -> Subject | Activity:
+        """What the turn is about; what is done meanwhile where there is nothing to choose from yet."""
         key = project.key
         config, settings = project.config, read_project_settings(project.extra_params)
         check_settings(settings, config)
@@ -206,19 +209,25 @@ class Loop:
             self._models.know(key, pool.features_id, pool.features)
             self._accounts.show_features(project, pool, changes)
         if not changes.is_complete and is_first:
-            return None
+            return Activity(FITTING)
         with self._accounts.step(key, progress, "labels"):
             answered = self._labels.setdefault(key, Labels(key, self._store))
             answered.refresh(config)
             by_people = answered.task_ids
             annotated = sorted({*by_people, *self._store.automation.taken(key)})
             pool.require(by_people)
+            if self._means.encoding is not None:
+                self._means.encoding.look(pool, config, annotated)
+                self._models.know(key, pool.features_id, pool.features)
+                if is_first and self._means.encoding.is_awaited(pool, config):
+                    return Activity(EMBEDDING)
             answers = answered.in_order_of_arrival(among=pool.having_rows)
             version = self._store.versions.find(project.version_id)
             if version is not None:
                 logs.add(version=version.name)
             subject = Subject(project, config, settings, pool, changes, answers, annotated, version)
-            unread = _unread(config, pool, answered.ignored())
+            failed = {} if self._means.encoding is None else self._means.encoding.failures(key)
+            unread = _unread(config, pool, answered.ignored(), failed)
             counts = subject.n_labelled, _label_counts(subject), *fresh_and_due(subject, version)
             self._store.projects.note_content(key, Content(pool.n_tasks, answered.n_annotations, unread, *counts))
         progress.n_labels = subject.n_labelled
@@ -362,14 +371,23 @@ def _label_counts(subject: Subject) -> dict[str, dict[str, int]]:
     }
 
 
-def _unread(config: LabelConfig, pool: Pool, ignored: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
-    """What Label Studio has and nothing is trained on, for people: reason, number, an example task, a sentence."""
+def _unread(
+    config: LabelConfig, pool: Pool, ignored: Mapping[str, Sequence[int]], failed: Mapping[int, str]
+) -> list[dict[str, Any]]:
+    """What Label Studio has and nothing is trained on, for people: reason, number, an example task, a sentence.
+
+    failed: tasks whose image cannot be had, and why.
+    """
     found: list[tuple[str, Sequence[int] | Array, str, str]] = []
     if len(pool.without_text) > TASKS_WITHOUT_TEXT_ALLOWED:
         fields = ", ".join(map(repr, config.content.fields))
         where = f"the field {fields}" if len(config.content.fields) == 1 else f"the fields {fields}"
         what = f"{len(pool.without_text)} tasks have no text in {where}"
         found.append(("no_text", pool.without_text, what, "they are neither asked nor trained on"))
+    if failed:
+        why = next(iter(failed.values()))
+        what = f"the images of {len(failed)} tasks cannot be read"
+        found.append(("no_image", list(failed), what, f"they are neither asked nor trained on: {why}"))
     for reason, task_ids in ignored.items():
         found.append((reason, task_ids, f"{len(task_ids)} annotations {UNREAD[reason]}", "they do not train"))
     return [

@@ -14,6 +14,7 @@ from label_studio_al.runtime.counting import Counts
 from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.studio.client import Studio
+from label_studio_al.turns.encoding import Encoding
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Means:
     """What turns work with.
 
     studio: None without a token; then versions are only served to /predict, and nothing is pushed. background: where
-    features of large pools are fitted again while turns go on. counts: where turns are counted. webhook_keys: what
+    features of large pools are fitted again while turns go on. encoding: what fills in embeddings meanwhile; None where
+    nothing does. counts: where turns are counted. webhook_keys: what
     projects' webhook secrets are made from, none where that is not known.
     """
 
@@ -34,6 +36,7 @@ class Means:
     background: Executor
     counts: Counts = field(default_factory=Counts)
     webhook_keys: Callable[[], Sequence[str]] = tuple
+    encoding: Encoding | None = None
 
     def of_pools(self) -> PoolMeans:
         """What pools work with. Raises InvalidSettings if the encoder cannot be loaded."""
@@ -45,4 +48,5 @@ class Means:
             background=self.background,
             encoder=find_encoder(self.settings.encoder),
             folder=self.settings.features_dir,
+            embeddings=self.settings.embeddings_dir,
         )

@@ -66,6 +66,10 @@ def keep_predictions(store: Store, subject: Subject, version: Version, model: Mo
     readable = {task_id: text for task_id, text in texts.items() if text is not None}
     if not readable:
         return
+    knows = model.knows(list(readable.values())).tolist()
+    readable = {task_id: text for (task_id, text), known in zip(readable.items(), knows, strict=True) if known}
+    if not readable:
+        return
     beliefs = model.believe(list(readable.values()))
     audits = store.windows.audits(version.id) | store.versions.late_audits(version.id)
     kept = [

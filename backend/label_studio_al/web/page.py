@@ -173,7 +173,8 @@ def percent(share: float) -> str:
 def doing(state: dict[str, Any]) -> dict[str, str]:
     """What a project does now: `kind` (paused, parked, away, error, busy, waiting), a word for it and a sentence."""
     progress, activity = state["progress"], state["activity"]
-    if progress is not None:
+    # Turns go on while embeddings are filled in.
+    if progress is not None and progress["what"] != "embeddings":
         what = {"sync": "Comparing with Label Studio", "features": "Turning texts into features"}[progress["what"]]
         activity = f"{what}: {progress['done']:,} of {progress['total']:,} tasks"
     sentence = activity[:1].upper() + activity[1:]

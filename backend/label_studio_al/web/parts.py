@@ -71,7 +71,7 @@ class Parts:
     _unsaid: dict[str, tuple[float, int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.models = Models(self.store, self.signer, self.settings.features_dir)
+        self.models = Models(self.store, self.signer, self.settings.features_dir, self.settings.embeddings_dir)
 
     def known(self, key: str) -> Known:
         """The project as it is or, while the database is away, as it was last seen. Raises UnknownProject."""

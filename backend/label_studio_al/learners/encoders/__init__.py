@@ -8,7 +8,7 @@ from label_studio_al.learners.encoders.choosing import (
     Choice,
     choose_encoders,
     find_encoder,
-    only_encoder,
+    slow_encoder,
 )
 from label_studio_al.learners.encoders.loading import (
     AUTO,
@@ -33,5 +33,5 @@ __all__ = [
     "find_encoder",
     "load_encoder",
     "load_image_encoder",
-    "only_encoder",
+    "slow_encoder",
 ]

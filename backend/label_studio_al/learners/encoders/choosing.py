@@ -57,14 +57,6 @@ def slow_encoder(setting: str, models: Path | None = None) -> str | None:
     return None if setting in (NONE, WORDLLAMA) or setting.startswith(f"{MODEL2VEC}:") else setting
 
 
-def only_encoder(setting: str, models: Path | None = None, n_threads: int = 1) -> TextEncoder | None:
-    """Exactly the encoder that is named, slow or not, in place of the static one, for replays; of `auto` the static.
-
-    Raises InvalidSettings.
-    """
-    return find_encoder(setting) if setting in (AUTO, NONE, WORDLLAMA) else load_encoder(setting, models, n_threads)
-
-
 def _has_recommended(models: Path | None) -> bool:
     wanted = published(RECOMMENDED)
     return (

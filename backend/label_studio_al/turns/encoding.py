@@ -1,0 +1,339 @@
+"""Embeds what projects' tasks show with encoders that are too slow for a turn, in a thread of its own.
+
+Turns say what is missing, and go on with what is there. What was embedded is appended to a file at once, so that a
+kill loses a batch at most. Now and then a turn is called for, which takes the new embeddings over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from label_studio_al.learning.deferred import IMAGE, TEXT, Deferred, Kind
+from label_studio_al.learning.draws import text_hashes
+from label_studio_al.learning.images import WithImages
+from label_studio_al.learning.rows import unit_rows
+from label_studio_al.learning.texts import readable
+from label_studio_al.learning.types import Array
+from label_studio_al.pool.embeddings import EmbeddingFile
+from label_studio_al.pool.tasks import Pool
+from label_studio_al.questions import LabelConfig
+from label_studio_al.runtime.clock import Clock
+from label_studio_al.runtime.database import UNAVAILABLE
+from label_studio_al.runtime.errors import BackendError, ImageUnusable, InvalidSettings, StudioError
+from label_studio_al.store import Store
+
+TASKS_AT_ONCE = 32
+# So many images are fetched at the same time, and the next batch while one is encoded.
+N_FETCHING = 4
+# Between two turns that take over what was embedded meanwhile.
+CALL_SECONDS = 5.0
+# Before an encoder that could not be loaded, or a file that could not be written, is tried again.
+RETRY_SECONDS = 60.0
+# Before an image that could not be had is asked for again.
+FAILED_SECONDS = 3600.0
+# The first order of a queue of images is made of so many, or of what is there after so long.
+FIRST_TASKS = 1_000
+FIRST_SECONDS = 15.0
+# Behind turns and requests, which people wait for.
+NICENESS = 10
+PROGRESS = "embeddings"
+
+log = logging.getLogger(__name__)
+
+
+class SlowEncoder(Protocol):
+    """Turns texts or images into embeddings. fingerprint: of its name and weights."""
+
+    name: str
+    n_dimensions: int
+
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    def encode(self, items: Sequence[Any], /) -> Array:
+        """Rows of unit length, zero where nothing is seen. Returns shape (n_items, n_dimensions), float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What embeds. names: of the encoder of each kind of content, of those that are wanted.
+
+    load: makes the encoder of a kind; raises BackendError. image_of: the image behind an address that a task (its id
+    follows) shows; raises BackendError.
+    """
+
+    names: Mapping[Kind, str] = field(default_factory=dict)
+    load: Callable[[Kind], SlowEncoder] | None = None
+    image_of: Callable[[str, int], Any] | None = None
+
+
+@dataclass
+class _Work:
+    """What is left to do for one kind of content of a project."""
+
+    config: LabelConfig
+    tasks: deque[int]
+    n_tasks: int
+    began: float
+    failed: dict[int, tuple[str, float]] = field(default_factory=dict)
+
+
+class Encoding:
+    """Fills in embeddings of all projects of this process."""
+
+    def __init__(self, store: Store, clock: Clock, folder: Path, encoders: Encoders) -> None:
+        """folder: where the embeddings of all projects lie."""
+        self._store = store
+        self._clock = clock
+        self._folder = folder
+        self._encoders = encoders
+        self._loaded: dict[Kind, tuple[SlowEncoder, Deferred]] = {}
+        self._errors: dict[Kind, tuple[str, float]] = {}
+        self._work: dict[tuple[str, Kind], _Work] = {}
+        self._lock = threading.Lock()
+        self._is_wanted = threading.Event()
+        self._is_over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def look(self, pool: Pool, config: LabelConfig, first: Sequence[int]) -> None:
+        """Let a pool use what is embedded, and note what is missing of it. first: ids of the tasks that it needs most.
+
+        Raises FeaturesNotStored.
+        """
+        wanted = [kind for kind in _kinds(config) if kind in self._encoders.names]
+        found = []
+        for kind in wanted:
+            if kind in self._loaded:
+                found.append(self._loaded[kind][1])
+            elif kind == IMAGE or kind not in self._errors:
+                # It is being loaded.
+                found += [one for one in pool.features.deferred if one.kind == kind]
+        pool.offer(found, first)
+        for kind in wanted:
+            self._note(pool, kind, config, first)
+        if wanted:
+            self._begin()
+
+    def _note(self, pool: Pool, kind: Kind, config: LabelConfig, first: Sequence[int]) -> None:
+        missing: list[int] | None = None
+        if kind in self._loaded:
+            missing = pool.waiting(self._loaded[kind][1], first)
+        with self._lock:
+            new = _Work(config, deque(), pool.n_tasks, self._clock.elapsed())
+            work = self._work.setdefault((pool.key, kind), new)
+            work.config, work.n_tasks = config, pool.n_tasks
+            if missing is not None:
+                since = self._clock.elapsed() - FAILED_SECONDS
+                work.failed = {task_id: one for task_id, one in work.failed.items() if one[1] > since}
+                work.tasks = deque(task_id for task_id in missing if task_id not in work.failed)
+
+    def is_awaited(self, pool: Pool, config: LabelConfig) -> bool:
+        """Whether the first images should be waited for, of which too few are there to choose from.
+
+        Raises InvalidSettings where the encoder cannot be used.
+        """
+        if IMAGE not in _kinds(config) or len(pool.live) >= FIRST_TASKS:
+            return False
+        if IMAGE in self._errors and not len(pool.live):
+            raise InvalidSettings(self._errors[IMAGE][0])
+        with self._lock:
+            work = self._work.get((pool.key, IMAGE))
+        if work is None or (IMAGE in self._loaded and not work.tasks):
+            return False
+        return not len(pool.live) or self._clock.elapsed() - work.began < FIRST_SECONDS
+
+    def failures(self, key: str) -> dict[int, str]:
+        """Why tasks of a project have no embedding, by task."""
+        with self._lock:
+            work = self._work.get((key, IMAGE))
+            return {} if work is None else {task_id: why for task_id, (why, _) in work.failed.items()}
+
+    def forget_all_but(self, keys: Collection[str]) -> None:
+        """Let go of projects that are not known any more."""
+        with self._lock:
+            for known in [known for known in self._work if known[0] not in keys]:
+                del self._work[known]
+
+    def close(self) -> None:
+        """End after the running batch."""
+        self._is_over.set()
+        self._is_wanted.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    # -- in the thread ----------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._is_wanted.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="encoding", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        with suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        while not self._is_over.is_set():
+            self._is_wanted.clear()
+            for key, kind in self._waiting():
+                try:
+                    if self._load(kind):
+                        self._fill(key, kind)
+                except (StudioError, *UNAVAILABLE):
+                    self._is_over.wait(CALL_SECONDS)
+                except Exception as exc:
+                    said = str(exc) if isinstance(exc, BackendError) else type(exc).__name__
+                    log.error("project %s: %ss are not embedded: %s", key, kind, said)
+                    self._errors[kind] = (said, self._clock.elapsed())
+            if not self._waiting():
+                self._is_wanted.wait(RETRY_SECONDS)
+
+    def _waiting(self) -> list[tuple[str, Kind]]:
+        now = self._clock.elapsed()
+        held = {kind for kind, (_, at) in self._errors.items() if now - at < RETRY_SECONDS}
+        with self._lock:
+            works = [of for of, work in self._work.items() if work.tasks or of[1] not in self._loaded]
+        return [of for of in works if of[1] not in held and not self._is_over.is_set()]
+
+    def _load(self, kind: Kind) -> bool:
+        """Whether the encoder is there; the turns of its projects take it up."""
+        if kind in self._loaded:
+            return True
+        assert self._encoders.load is not None
+        encoder = self._encoders.load(kind)
+        deferred = Deferred(kind, encoder.name, encoder.fingerprint, encoder.n_dimensions)
+        self._loaded[kind] = (encoder, deferred)
+        self._errors.pop(kind, None)
+        log.info("the encoder %s is loaded: %d dimensions", encoder.name, encoder.n_dimensions)
+        with self._lock:
+            keys = [key for key, own in self._work if own == kind]
+        for key in keys:
+            self._store.projects.call_turn(key)
+        return False
+
+    def _fill(self, key: str, kind: Kind) -> None:
+        """Embed what is missing of a project, for some seconds; then other projects have their turn."""
+        encoder, deferred = self._loaded[kind]
+        file = EmbeddingFile(self._folder / key, deferred)
+        until = self._clock.elapsed() + CALL_SECONDS
+        n_done = 0
+        with file.filling() as is_mine:
+            # Another process of this machine fills it in.
+            for task_ids, found in self._batches(key, kind, until) if is_mine else ():
+                contents, vectors = self._embedded(key, kind, encoder, found)
+                file.append(contents, vectors)
+                n_done += len(task_ids)
+                self._done(key, kind, task_ids)
+        if n_done:
+            self._store.projects.call_turn(key)
+
+    def _done(self, key: str, kind: Kind, task_ids: Sequence[int]) -> None:
+        done = set(task_ids)
+        with self._lock:
+            work = self._work.get((key, kind))
+            if work is None:
+                return
+            work.tasks = deque(task_id for task_id in work.tasks if task_id not in done)
+            n_left, n_tasks = len(work.tasks), work.n_tasks
+        if n_left:
+            self._store.projects.show_progress(key, PROGRESS, n_tasks - n_left, n_tasks)
+        else:
+            self._store.projects.hide_progress(key)
+
+    def _batches(self, key: str, kind: Kind, until: float) -> Iterator[tuple[list[int], list[Any]]]:
+        """Tasks with what is to be embedded of them; the next ones are read while one batch is embedded."""
+        with ThreadPoolExecutor(N_FETCHING, thread_name_prefix="images") as fetching:
+            ahead: deque[tuple[list[int], list[Any]]] = deque()
+            taken: set[int] = set()
+            while True:
+                while len(ahead) < 2 and (some := self._next(key, kind, taken)):
+                    taken.update(some)
+                    ahead.append((some, self._contents(key, kind, some, fetching)))
+                if not ahead or self._is_over.is_set() or self._clock.elapsed() > until:
+                    for _, found in ahead:
+                        for _, futures in found:
+                            for future in futures if kind == IMAGE else ():
+                                future.cancel()
+                    return
+                yield ahead.popleft()
+
+    def _next(self, key: str, kind: Kind, taken: Collection[int]) -> list[int]:
+        with self._lock:
+            work = self._work.get((key, kind))
+            tasks = () if work is None else work.tasks
+            found = []
+            for task_id in tasks:
+                if task_id not in taken:
+                    found.append(task_id)
+                if len(found) == TASKS_AT_ONCE:
+                    break
+            return found
+
+    def _contents(self, key: str, kind: Kind, task_ids: Sequence[int], fetching: ThreadPoolExecutor) -> list[Any]:
+        """Of each task its id, its text, and its images to be."""
+        with self._lock:
+            work = self._work.get((key, kind))
+        if work is None:
+            return []
+        texts = [(one.id, work.config.text_of(one.data)) for one in self._store.tasks.some(key, task_ids)]
+        known = [(task_id, text) for task_id, text in texts if text is not None]
+        if kind == TEXT:
+            return [(one, ()) for one in known]
+        layout, image_of = work.config.content.layout, self._encoders.image_of
+        assert isinstance(layout, WithImages)
+        assert image_of is not None
+        return [
+            ((task_id, text), [fetching.submit(image_of, address, task_id) for address in layout.addresses(text)])
+            for task_id, text in known
+        ]
+
+    def _embedded(self, key: str, kind: Kind, encoder: SlowEncoder, found: Sequence[Any]) -> tuple[Array, Array]:
+        """Contents and their embeddings, of those that could be read."""
+        if kind == TEXT:
+            texts = [text for (_, text), _ in found]
+            return text_hashes(texts), encoder.encode([readable(text) for text in texts])
+        texts, images, of = [], [], []
+        for (task_id, text), futures in found:
+            own = self._images(key, task_id, futures)
+            of += [len(texts)] * len(own)
+            images += own
+            texts += [text] * bool(own)
+        sums = np.zeros((len(texts), encoder.n_dimensions), dtype=np.float32)
+        np.add.at(sums, np.array(of, dtype=np.int64), encoder.encode(images))
+        return text_hashes(texts), unit_rows(sums)
+
+    def _images(self, key: str, task_id: int, futures: Sequence[Future[Any]]) -> list[Any]:
+        """Those of a task, none where one of them cannot be had."""
+        try:
+            images = [future.result() for future in futures]
+            why = None if images else "it shows no image"
+        except ImageUnusable as exc:
+            images, why = [], str(exc)
+        with self._lock:
+            work = self._work.get((key, IMAGE))
+            if work is not None and why is not None:
+                work.failed[task_id] = why, self._clock.elapsed()
+        return images
+
+
+def _kinds(config: LabelConfig) -> list[Kind]:
+    """What of a project's tasks can be embedded, and is looked at by its models."""
+    layout = config.content.layout
+    found: list[Kind] = []
+    has_texts = not isinstance(layout, WithImages) or layout.has_texts
+    if has_texts and any(one.coding.marks is None and not one.coding.of_sides for one in config.questions):
+        found.append(TEXT)
+    if isinstance(layout, WithImages):
+        found.append(IMAGE)
+    return found
