@@ -60,6 +60,7 @@ release-check: $(VENV)/.dev  ## Wheel and sdist, and the demo from the wheel in 
 lock: $(BIN)/uv  ## Pin the newest releases of everything
 	@$(BIN)/uv pip compile $(LOCK) pyproject.toml --excludes requirements/without.txt -o requirements/run.txt
 	@$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	@printf 'huggingface-hub\nonnxruntime\npillow\ntokenizers\n' | $(BIN)/uv pip compile $(LOCK) - -c requirements/dev.txt -o requirements/fastembed.txt
 	@printf 'editables\nhatchling\n' | $(BIN)/uv pip compile $(LOCK) - -c requirements/dev.txt -o requirements/build.txt
 
 clean:  ## Remove the environment

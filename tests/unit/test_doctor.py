@@ -37,6 +37,7 @@ from tests.support.columns import set_columns
 from tests.support.entities import CONFIG as ENTITIES
 from tests.support.entities import items
 from tests.support.fake_label_studio import CLOSED, TOKEN, URL, FakeLabelStudio, FakeProject
+from tests.support.onnx_models import image_folder, text_folder
 from tests.support.saved_bench import Saved, bench_to_save, saved
 
 BACKEND_URL = "http://localhost:9090"
@@ -669,6 +670,18 @@ def test_unknown_encoder(ward: Ward) -> None:
     found = ward.results()["embeddings"]
     assert found.state == FAILURE
     assert "AL_ENCODER must be one of" in found.sentence
+
+
+def test_encoders_of_the_background_and_of_images_are_loaded(ward: Ward, tmp_path: Path) -> None:
+    texts, images = text_folder(tmp_path / "texts"), image_folder(tmp_path / "images", {"size": 8})
+    chosen = {"encoder": f"fastembed:{texts}", "image_encoder": f"onnx:{images}"}
+    ward.settings = ward.settings.model_copy(update=chosen)
+    found = ward.results()["embeddings"]
+    assert (found.state, f"fastembed:{texts} encodes texts in 4 dimensions" in found.sentence) == (OK, True)
+    assert f"onnx:{images} images in 3" in found.sentence
+    (texts / "tokenizer.json").unlink()
+    ward.settings = ward.settings.model_copy(update={"encoder": f"fastembed:{texts}/."})
+    assert "has no tokenizer.json" in ward.results()["embeddings"].sentence
 
 
 # -- the command -----------------------------------------

@@ -13,11 +13,13 @@ from label_studio_al.learners.encoders import (
     choose_encoders,
     find_encoder,
     load_encoder,
+    only_encoder,
+    places,
 )
 from label_studio_al.runtime.errors import InvalidSettings
 from tests.support.onnx_models import text_folder
 
-COMMIT = "5f1b8cd78bc4fb444dd171e59b18f3a3af89a079"
+COMMIT = places._PUBLISHED[RECOMMENDED].revision
 
 
 def kept(models: Path, repository: str, commit: str = COMMIT, branch: str | None = None) -> Path:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -46,6 +47,25 @@ def test_only_what_the_sdk_declares_is_left_out() -> None:
 def test_every_other_requirement_is_locked(package: str) -> None:
     left_out = LEFT_OUT if package == SDK else set()
     assert needs(package) - left_out <= locked_names()
+
+
+def test_the_lock_of_the_extra_fits_the_others() -> None:
+    """Installed after run.txt, it changes nothing there."""
+    pinned, run = (_pins(ROOT / "requirements" / name) for name in ("fastembed.txt", "run.txt"))
+    [declared] = re.findall(r"^fastembed = \[(.+)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    extra = {canonicalize_name(Requirement(one.strip('" ')).name) for one in declared.split(",")}
+    assert extra <= set(pinned)
+    assert {name: pinned[name] for name in pinned.keys() & run.keys()} == {
+        name: run[name] for name in pinned.keys() & run.keys()
+    }
+
+
+def _pins(lock: Path) -> dict[str, set[str]]:
+    """Which releases of each package a lock has."""
+    found: dict[str, set[str]] = {}
+    for name, release in re.findall(r"^([\w.-]+)==([\w.]+)", lock.read_text(), re.MULTILINE):
+        found.setdefault(canonicalize_name(name), set()).add(release)
+    return found
 
 
 def test_the_metadata_declare_the_sdk() -> None:

@@ -12,7 +12,7 @@ import httpx
 
 from label_studio_al.doctor.findings import Finding, failure, ok, skipped, warning
 from label_studio_al.doctor.setup import Setup, known_projects
-from label_studio_al.learners.encoders import NONE, choose_encoders, load_encoder
+from label_studio_al.learners.encoders import NONE, choose_encoders, load_encoder, load_image_encoder
 from label_studio_al.runtime.database import UNAVAILABLE, CorruptDatabase, unavailable
 from label_studio_al.runtime.errors import InvalidSettings
 from label_studio_al.studio import WEBHOOK_HEADER, webhook_secret
@@ -84,12 +84,15 @@ def database(setup: Setup) -> Finding:
 
 
 def embeddings(setup: Setup) -> Finding:
-    """Whether the encoder loads and encodes. Raises InvalidSettings."""
+    """Whether the encoders load, and those of texts encode. Raises InvalidSettings and EncoderFailed."""
     settings = setup.settings
+    where = settings.models_dir, settings.encoder_threads
+    images = None if settings.image_encoder == NONE else load_image_encoder(settings.image_encoder, *where)
+    of_images = f", {images.name} images in {images.n_dimensions}" if images else ""
     if settings.encoder == NONE:
-        return ok("embeddings are switched off (AL_ENCODER=none)")
+        return ok(f"embeddings are switched off (AL_ENCODER=none){of_images}")
     choice = choose_encoders(settings.encoder, settings.models_dir)
-    slow = choice.slow and load_encoder(choice.slow, settings.models_dir, settings.encoder_threads)
+    slow = choice.slow and load_encoder(choice.slow, *where)
     found = [one for one in (choice.static, slow) if one]
     if not found:
         return warning(
@@ -97,7 +100,7 @@ def embeddings(setup: Setup) -> Finding:
             "set AL_ENCODER"
         )
     said = [f"{one.name} encodes texts in {one.encode(['a text']).shape[1]} dimensions" for one in found]
-    return ok(", ".join(said))
+    return ok(", ".join(said) + of_images)
 
 
 def label_studio(setup: Setup) -> Finding:
