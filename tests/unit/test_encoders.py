@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -101,3 +102,27 @@ def test_embeddings_that_are_not_numbers_count_as_empty_and_are_said(caplog: pyt
     rows = ModelEncoder("model2vec:broken", Broken()).encode(["short", "far too long", ""])
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [0, 0]], atol=1e-6)
     assert "1 of 3 embeddings that are not numbers" in caplog.text
+
+
+def test_weights_that_changed_under_a_name_have_another_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    kept = tmp_path / "models--sentence-transformers--small" / "refs" / "main"
+    kept.parent.mkdir(parents=True)
+    (tmp_path / "own").mkdir()
+
+    def fingerprints() -> list[str]:
+        places = ("sentence-transformers:small", "sentence-transformers:other", f"model2vec:{tmp_path / 'own'}")
+        return [ModelEncoder(place, Broken()).fingerprint for place in places]
+
+    first = fingerprints()
+    assert fingerprints() == first
+    kept.write_text("a commit")
+    (tmp_path / "own" / "model.safetensors").write_bytes(b"weights")
+    assert [one == two for one, two in zip(first, fingerprints(), strict=True)] == [False, True, False]
+
+
+def test_only_encoders_of_words_are_static() -> None:
+    kinds = ("sentence-transformers", "model2vec")
+    assert [ModelEncoder(f"{kind}:x", Broken()).is_slow for kind in kinds] == [True, False]

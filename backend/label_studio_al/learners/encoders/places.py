@@ -98,6 +98,14 @@ def kept_folder(wanted: Published, models: Path | None) -> Path | None:
     return folder if any((folder / file).is_file() for file in MODEL_FILES) else None
 
 
+def kept_commit(repository: str) -> bytes:
+    """The commit of a repository's main branch in the Hub's own cache; empty where it is not there."""
+    try:
+        return (hub_cache() / f"models--{repository.replace('/', '--')}" / "refs" / MAIN).read_bytes()
+    except OSError:
+        return b""
+
+
 def hub_cache() -> Path:
     """The cache of the package huggingface_hub, which is not imported for that."""
     named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")

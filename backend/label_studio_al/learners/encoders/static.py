@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from label_studio_al.learners.encoders.base import Rows, TextEncoder, contents, release_of
+from label_studio_al.learners.encoders.places import kept_commit
 from label_studio_al.learning.rows import unit_rows
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.memory import map_file
@@ -70,7 +71,7 @@ def _map_tensor(path: Path, name: str) -> Array:
 class ModelEncoder(TextEncoder):
     """A model of sentence-transformers or model2vec, from a local folder or by its name.
 
-    Known by the folder's files; one that is given by its name, by the package's release.
+    Known by the folder's files; by its name, by the package's release and the commit in the Hub's cache.
     """
 
     def __init__(self, name: str, model: Any) -> None:
@@ -88,7 +89,9 @@ class ModelEncoder(TextEncoder):
     def _identity(self) -> Iterable[bytes]:
         folder = Path(self._place)
         if not folder.is_dir():
-            return [release_of(self._kind)]
+            # sentence-transformers' own models may be named without their owner.
+            names = self._place, f"{SENTENCE_TRANSFORMERS}/{self._place}"
+            return [release_of(self._kind), *map(kept_commit, names)]
         return contents(sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
