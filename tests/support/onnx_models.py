@@ -19,10 +19,9 @@ _OPSET = [helper.make_opsetid("", 17)]
 
 
 def vectors(seed: int = 0) -> np.ndarray:
-    """A vector for each of `WORDS`; that of padding is far from all, that of "broken" is not a number."""
+    """A vector for each of `WORDS`; those of padding and of "broken" are no numbers."""
     found = np.random.default_rng(seed).normal(size=(len(WORDS), N_DIMENSIONS)).astype(np.float32)
-    found[0] = 1000
-    found[WORDS.index("broken")] = np.nan
+    found[[0, WORDS.index("broken")]] = np.nan
     return found
 
 

@@ -119,8 +119,9 @@ class OnnxTextEncoder(TextEncoder):
 
 
 def _mean(rows: Array, mask: Array) -> Array:
-    weights = mask[:, :, None].astype(np.float32)
-    return np.asarray((rows * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0))
+    # What a model makes of padding may be no number.
+    kept = np.where(mask[:, :, None] > 0, rows, np.float32(0.0))
+    return np.asarray(kept.sum(axis=1) / np.maximum(mask.sum(axis=1, keepdims=True), 1).astype(np.float32))
 
 
 def _first(rows: Array, _mask: Array) -> Array:
