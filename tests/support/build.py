@@ -65,5 +65,7 @@ def make_pool(
 ) -> Pool:
     """A pool as after a restart of the worker, before its first `refresh`; without an encoder."""
     config = config or parse_config(config_xml())
-    means = PoolMeans(store, signer, FakeClock(), Computing(1), background or AtOnce(), None, folder, folder / "embeddings")
+    means = PoolMeans(
+        store, signer, FakeClock(), Computing(1), background or AtOnce(), None, folder, folder / "embeddings"
+    )
     return Pool(key, config, means)

@@ -13,7 +13,6 @@ from label_studio_al.learners.encoders import (
     choose_encoders,
     find_encoder,
     load_encoder,
-    only_encoder,
     places,
 )
 from label_studio_al.runtime.errors import InvalidSettings

@@ -40,6 +40,26 @@ def test_embedding_is_the_mean_of_the_grid(tmp_path: Path) -> None:
     assert encoder.encode([]).shape == (0, 3)
 
 
+@pytest.mark.parametrize("is_channels_last", [False, True])
+@pytest.mark.parametrize("n_vectors", [1, 4])
+def test_pixels_come_in_the_order_that_the_model_takes(tmp_path: Path, is_channels_last: bool, n_vectors: int) -> None:
+    folder, sides = image_folder(tmp_path, PLAIN), (8, 8)
+    shape = ["n", *sides, 3] if is_channels_last else ["n", 3, *sides]
+    vectors = [] if n_vectors == 1 else [n_vectors]
+    save(
+        folder / "model.onnx",
+        [helper.make_node("Reshape", ["pixels", "shape"], ["embedding"])],
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", *vectors, 192 // n_vectors])],
+        {"shape": np.array([-1, *vectors, 192 // n_vectors])},
+    )
+    image = noise(*sides)
+    pixels = np.asarray(image, dtype=np.float32)
+    flat = (pixels if is_channels_last else pixels.transpose(2, 0, 1)).reshape(n_vectors, -1).mean(axis=0)
+    row = load_image_encoder(f"onnx:{folder}").encode([image])[0]
+    np.testing.assert_allclose(row, flat / np.linalg.norm(flat), atol=1e-5)
+
+
 def test_more_than_a_batch_is_in_the_same_order(tmp_path: Path) -> None:
     encoder = load_image_encoder(f"fastembed:{image_folder(tmp_path, PLAIN)}")
     images = [noise(20 + seed, 40 - seed, seed) for seed in range(19)]

@@ -23,6 +23,7 @@ class Letters:
 
     def encode(self, texts):
         assert isinstance(texts, list)
+        assert max(map(len, texts)) <= 20_000
         if texts == ["a secret"]:
             raise RuntimeError(texts[0])
         return [[np.nan, 1] if "broken" in text else [3 * len(text), 4 * len(text)] for text in texts]
@@ -73,6 +74,7 @@ def test_encoder_of_texts_is_slow_and_gives_unit_rows(caplog: pytest.LogCaptureF
     assert (encoder.n_dimensions, encoder.is_slow, rows.dtype) == (2, True, np.float32)
     assert "letters gave 1 of 2 embeddings that are not numbers" in caplog.text
     assert encoder.encode([]).shape == (0, 2)
+    assert encoder.encode(["long" * 1_000_000]).any()
     assert pickle.loads(pickle.dumps(encoder)) is encoder
 
 
