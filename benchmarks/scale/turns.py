@@ -30,8 +30,8 @@ from benchmarks.scale.bench import (
 from benchmarks.scale.calls import CallFailedError, Connection
 from tests.support.backend_process import BackendProcess
 
-# Steps that wait for Label Studio, and the measuring that nobody waits for; all others are our share of a turn.
-NOT_OURS = ("sync", "push", "switch", "rest", "prune", "rename", "measure")
+# Steps that wait for Label Studio, and those that nobody waits for; all others are our share of a turn.
+NOT_OURS = ("sync", "push", "switch", "rest", "prune", "rename", "measure", "map")
 N_TURNS = 5
 PLOT_SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
@@ -130,8 +130,9 @@ def _turns(
         "s",
         f" ({_steps(turns)}; {own_seconds(first):.2f} s where features and calibration are decided anew)",
     )
-    measuring = max(turn["steps"].get("measure", 0.0) for turn in (first, *turns))
-    bench.report.at_most("measuring the model after a turn, the longest", n_tasks, measuring, None, "s")
+    for step, what in (("measure", "measuring the model"), ("map", "drawing the map")):
+        longest = max(turn["steps"].get(step, 0.0) for turn in (first, *turns))
+        bench.report.at_most(f"{what} after a turn, the longest", n_tasks, longest, None, "s")
     return seconds
 
 

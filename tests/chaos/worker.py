@@ -21,7 +21,7 @@ from label_studio_al.turns.accounts import Accounts
 from label_studio_al.turns.subject import Progress
 
 # As the loop names them, in their order.
-STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switch", "measure", "rest", "prune")
+STEPS = ("sync", "features", "labels", "train", "rank", "push", "record", "switch", "measure", "rest", "prune", "map")
 
 
 def kill_at_steps(file: Path) -> None:

@@ -263,6 +263,18 @@ plans = sa.Table(
     sa.Column("report", sa.Text, nullable=False),
 )
 
+# A map of each project's pool. landmarks: JSON, the tasks whose places are fixed (turns/mapping.py). picture: JSON,
+# what the status page draws (turns/pictures.py). n_points: tasks that it shows one by one.
+maps = sa.Table(
+    "maps",
+    metadata,
+    _belongs_to_project(primary_key=True),
+    sa.Column("made_at", sa.Float, nullable=False),
+    sa.Column("landmarks", sa.Text, nullable=False),
+    sa.Column("picture", sa.Text, nullable=False),
+    sa.Column("n_points", sa.Integer, nullable=False),
+)
+
 turns = sa.Table(
     "turns",
     metadata,

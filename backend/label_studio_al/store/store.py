@@ -17,6 +17,7 @@ from label_studio_al.store.automation import Automation
 from label_studio_al.store.counters import Counters
 from label_studio_al.store.features import FeatureArtifacts
 from label_studio_al.store.locks import open_locks
+from label_studio_al.store.maps import Maps
 from label_studio_al.store.measurements import Measurements
 from label_studio_al.store.migrations import is_current, migrate
 from label_studio_al.store.projects import Projects
@@ -41,6 +42,7 @@ class Store:
         self.versions = Versions(self._engine, installation)
         self.windows = Windows(self._engine)
         self.measurements = Measurements(self._engine)
+        self.maps = Maps(self._engine)
         self.features = FeatureArtifacts(self._engine)
         self.automation = Automation(self._engine)
         self.turns = Turns(self._engine)

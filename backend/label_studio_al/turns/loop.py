@@ -41,6 +41,7 @@ from label_studio_al.turns import due, retrying
 from label_studio_al.turns.accounts import Accounts
 from label_studio_al.turns.choosing import TopUp, first_window
 from label_studio_al.turns.labels import Labels
+from label_studio_al.turns.mapping import PoolMaps
 from label_studio_al.turns.means import Means
 from label_studio_al.turns.measuring import Measured, keep_predictions, measure
 from label_studio_al.turns.offers import Offers
@@ -78,6 +79,7 @@ class Loop:
         self._training = Training(store)
         self._offers = Offers(store)
         self._accounts = Accounts(store, means.clock, means.counts)
+        self._maps = PoolMaps(means)
         self._studio_side = None if studio is None else StudioSide(means, studio, self._accounts)
         self._publishing = None if self._studio_side is None else self._studio_side.publishing
         self._pools: dict[str, Pool] = {}
@@ -157,6 +159,7 @@ class Loop:
         self._offers.forget_all_but(keys)
         if self._means.encoding is not None:
             self._means.encoding.forget_all_but(keys)
+        self._maps.forget_all_but(keys)
         self._models.forget(keys)
 
     def _check_endings(self, project: Project) -> None:
@@ -192,6 +195,7 @@ class Loop:
             progress.is_complete &= self._publishing.push_rest(subject, version, step)
             if self._publishing.prune(project.key, version, step):
                 progress.done.append("deleted older predictions")
+        self._maps.draw(subject, version, partial(self._accounts.step, project.key, progress))
         if version is not subject.version:
             self._store.projects.note_fresh(project.key, *fresh_and_due(subject, version))
         return waiting_for(subject, version)
