@@ -22,15 +22,19 @@ from tests.support.fake_label_studio import FakeLabelStudio, FakeProject
 
 N_TURNS = 5
 LABELS_A_TURN = 25
+QUESTIONS = """<View><Text name="text" value="$text"/>
+<Choices name="kind" toName="text"><Choice value="animal"/><Choice value="machine"/></Choices>
+<Choices name="tone" toName="text"><Choice value="loud"/><Choice value="quiet"/></Choices></View>"""
 
 
 @dataclass
 class Site:
-    """A running web server on a store that a loop keeps up to date."""
+    """A running web server on a store that a loop keeps up to date. connected: has two questions, and had no turn."""
 
     url: str
     bench: Bench
     project: FakeProject
+    connected: FakeProject
 
     @property
     def page_url(self) -> str:
@@ -60,11 +64,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     bench = Bench(FakeLabelStudio(), store, signer, clock, settings)
     project = bench.add(example_config(), [task["text"] for task in example_tasks()], audit_share=0.3)
-    bench.add()
+    connected = bench.add(QUESTIONS)
     server = make_server("127.0.0.1", 0, create_app(Parts(settings, store, signer, clock), []), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    found = Site(f"http://127.0.0.1:{server.server_port}", bench, project)
+    found = Site(f"http://127.0.0.1:{server.server_port}", bench, project, connected)
     bench.turn(project)
     for _ in range(N_TURNS):
         found.label(LABELS_A_TURN)

@@ -86,6 +86,40 @@ def test_a_new_version_is_shown_within_three_seconds_of_the_switch(site: Site, p
     expect(page.locator("#d-curve table")).to_be_visible()
 
 
+def test_points_of_the_map_open_their_tasks(site: Site, page: Page) -> None:
+    page.route("http://label-studio.test/**", lambda route: route.fulfill(body="the task"))
+    page.goto(site.page_url)
+    asked = (site.project.queue() or [])[0]
+    # The first to be asked lies above all others.
+    page.locator("#live-map .next a").last.click()
+    expect(page).to_have_url(f"http://label-studio.test/projects/{site.project.id}/data?task={asked}")
+
+
+def test_map_follows_the_labels_and_is_not_sent_in_between(site: Site, page: Page) -> None:
+    page.goto(site.page_url)
+    points = page.locator("#live-map [class^=l] a")
+    before = points.count()
+    with page.expect_response(lambda answer: "have=" in answer.url) as kept:
+        pass
+    assert len(kept.value.body()) < len(page.content()) / 2
+    expect(points).to_have_count(before)
+    page.locator("#d-map summary").click()
+    site.label(1)
+    expect(points).to_have_count(before + 1)
+    expect(page.locator("#d-map table")).to_be_visible()
+
+
+def test_page_of_one_of_several_questions_stays_live(site: Site, page: Page) -> None:
+    site.bench.turn(site.connected)
+    page.goto(f"{site.url}/projects/{site.connected.key}")
+    page.get_by_role("link", name="tone").click()
+    with page.expect_response(lambda answer: "have=" in answer.url) as refreshed:
+        pass
+    assert refreshed.value.status == 200
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#live-labels")).to_contain_text("quiet")
+
+
 def test_buttons_work_and_say_so(site: Site, page: Page) -> None:
     page.goto(site.page_url)
     page.get_by_role("button", name="Retrain now").click()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from flask.testing import FlaskClient
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.store.activity import TRAINING, WAITING_FOR_LABELS, Activity
+from label_studio_al.store.maps import MapHead
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import Parts
 from tests.support.build import KEY, config_xml, event
@@ -156,6 +159,82 @@ def test_page_is_behind_basic_auth(tmp_path: Path, project: Store, signer: Signe
         with client.get(path, headers=HTML, auth=("u", "p")) as let_in:
             assert let_in.status_code == 200
     assert client.post(f"{PAGE}/pause", headers=HTML).status_code == 401
+
+
+# -- the map ----------------------------------------------------------------
+
+
+def record_map(store: Store, points: list[list[int]], **more: Any) -> dict[str, Any]:
+    """The project's map, as turns/pictures.py writes it."""
+    drawn = {"question": "topic", "labels": [EVIL, "B"], "n_tasks": 3, "n_open": 2, "n_labelled": 1, "grid": None}
+    store.maps.record(KEY, MapHead(1_800_000_000.0, len(points)), {}, drawn | {"points": points} | more)
+    return drawn
+
+
+def part_of_map(page: str) -> str:
+    """The page's section with the map."""
+    return page.partition('id="live-map"')[2].partition("</section>")[0]
+
+
+def test_map_links_every_task_and_says_the_same_in_a_table(client: FlaskClient, project: Store) -> None:
+    assert "It is drawn once the tasks are read." in get(client)
+    # Label, no label, and what is asked next.
+    record_map(project, [[2, 0, 1000, 0, 0], [3, 500, 500, -1, 0], [1, 1000, 0, -1, 1]])
+    section = part_of_map(get(client))
+    svg, _, table = section.partition("<details")
+    for task_id in (1, 2, 3):
+        link = f'href="{LS}/projects/3/data?task={task_id}"'
+        assert link in svg
+        assert link in table
+    # A label's shape, the dot of an open task and the ring of what is asked next, at their places.
+    assert re.findall(r'href="#(sign-\w+)" x="([\d.]+)" y="([\d.]+)"', svg) == [
+        ("sign-open", "328.0", "205.0"),
+        ("sign-l0", "32.0", "394.0"),
+        ("sign-next", "624.0", "16.0"),
+    ]
+    rows = re.findall(r"#(\d)</span></td><td>(\w\d)</td><td>(.*?)</td>", table)
+    assert [(*where, unescape(words)) for *where, words in rows] == [
+        ("1", "L1", "asked next"),
+        ("3", "G5", "open"),
+        ("2", "A8", EVIL),
+    ]
+    assert EVIL not in section
+    # By keyboard, each task is met once, in the table.
+    assert svg.count('tabindex="-1"') == 3
+    assert "tabindex" not in table.partition("<table")[2]
+
+
+def test_map_of_a_large_pool_shades_where_open_tasks_are(client: FlaskClient, project: Store) -> None:
+    grid = {"columns": 60, "rows": 40, "counts": [[0, 1], [61, 1_000]]}
+    record_map(project, [[1, 1000, 0, -1, 1]], n_tasks=100_000, n_open=99_000, grid=grid)
+    section = part_of_map(get(client))
+    # The first cell of the first row, faintly, and the second one of the second row.
+    assert re.findall(r'class="shade (s\d)" d="(.*?)"', section) == [
+        ("s1", "M32.0 16.0H41.9V25.5H32.0z"),
+        ("s5", "M41.9 25.5H51.7V34.9H41.9z"),
+    ]
+    assert "99,000 open tasks" in section
+    assert "of 100,000" in section
+
+
+def test_map_that_a_page_has_is_not_sent_again(client: FlaskClient, project: Store) -> None:
+    record_map(project, [[1, 1000, 0, -1, 1]])
+    assert client.get("/status").get_json()["projects"][0]["map"] == {
+        "made_at": "2027-01-15T08:00:00.000+00:00",
+        "n_points": 1,
+    }
+    stamps = Tags(get(client)).values("data-stamp")
+    again = client.get(PAGE, query_string={"have": stamps[0]}, headers=HTML).text
+    assert "data-kept" in again
+    assert "sign-next" not in again
+    project.maps.record(KEY, MapHead(1_800_000_001.0, 0), {}, record_map(project, []) | {"points": []})
+    assert "data-kept" not in client.get(PAGE, query_string={"have": stamps[0]}, headers=HTML).text
+
+
+def test_page_with_the_largest_map_has_a_bounded_size(client: FlaskClient, project: Store) -> None:
+    without = len(get(client))
+    record_map(project, [[10**9 + n, n % 1000, n % 997, n % 3 - 1, int(n > 1900)] for n in range(2_000)], n_tasks=2_000)
+    assert len(get(client)) - without < 500_000
 
 
 # -- buttons ----------------------------------------------------------------

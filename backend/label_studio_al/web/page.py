@@ -23,6 +23,7 @@ from label_studio_al.runtime.settings import ProjectSettings, read_project_setti
 from label_studio_al.store import Project
 from label_studio_al.web.answers import answer_error
 from label_studio_al.web.charts import Chart, automation_curve, learning_curve
+from label_studio_al.web.maps import PoolMap, read_map
 from label_studio_al.web.marks import Texts, markings_of
 from label_studio_al.web.parts import Parts, parts
 from label_studio_al.web.status import brief_state, problems, state_of, task_url
@@ -74,11 +75,16 @@ def question(key: str) -> ResponseReturnValue:
 
 def _project_page(state: dict[str, Any]) -> ResponseReturnValue:
     here = parts()
+    # A page that is open already asks for what has changed.
+    is_map_kept = state["map"] is not None and request.args.get("have") == state["map"]["made_at"]
+    map_of_pool = None if is_map_kept else _map(here, state["key"])
     return _page(
         "project.html",
         state=state,
         problems=problems(here),
-        texts=_texts(here, state),
+        texts=_texts(here, state, map_of_pool),
+        map=map_of_pool,
+        is_map_kept=is_map_kept,
         curve=_curve(state["quality"]),
         automation_curve=_automation_curve(state["automation"]),
         fields=_fields(state["settings"]),
@@ -217,12 +223,18 @@ def _done(known: Project, action: str) -> ResponseReturnValue:
     return redirect(url_for("page.project", key=known.key, done=action), 303)
 
 
-def _texts(here: Parts, state: dict[str, Any]) -> Texts:
+def _map(here: Parts, key: str) -> PoolMap | None:
+    picture = here.store.maps.picture(key)
+    return None if picture is None else read_map(picture)
+
+
+def _texts(here: Parts, state: dict[str, Any], map_of_pool: PoolMap | None) -> Texts:
     """The texts that the page shows."""
     quality = state["quality"] or {}
     ids = {task["task_id"] for task in (state["window"] or {}).get("tasks", [])}
     ids |= {suspect["task_id"] for suspect in quality.get("suspects", [])}
     ids |= {task_id for pair in quality.get("confusing_pairs", []) for task_id in pair["task_ids"]}
+    ids |= {point.task_id for point in (() if map_of_pool is None else map_of_pool.table)}
     known = here.store.projects.get(state["key"])
     try:
         config = known.config

@@ -69,6 +69,7 @@ def whole_state(
     return brief_state(here, project, version, measured) | {
         "window": None if version is None else _window(here, project, version),
         "automation": _automation(here, project),
+        "map": _map(here, project),
         "turns": [_turn(turn) for turn in here.store.turns.newest(project.key, SHOWN_TURNS)],
     }
 
@@ -255,6 +256,12 @@ def _automation(here: Parts, project: Project) -> dict[str, Any] | None:
             for run in runs
         ],
     }
+
+
+def _map(here: Parts, project: Project) -> dict[str, Any] | None:
+    """About the map of the pool, which the page draws; None before the first."""
+    head = here.store.maps.head(project.key)
+    return None if head is None else {"made_at": _time(head.made_at), "n_points": head.n_points}
 
 
 def _turn(turn: Turn) -> dict[str, Any]:

@@ -8,7 +8,21 @@
 
   const openIds = (part) => [...part.querySelectorAll("details[open][id]")].map((one) => one.id);
 
+  // The page's own address, without what an action had to say.
+  const address = new URL(location.href);
+  address.searchParams.delete("done");
+  history.replaceState(null, "", address);
+
+  // What is large and has a stamp comes only when it has changed.
+  const withStamp = () => {
+    const asked = new URL(address), stamped = document.querySelector("[data-stamp]");
+    if (stamped) asked.searchParams.set("have", stamped.dataset.stamp);
+    return asked;
+  };
+
   const replace = (part, fresh) => {
+    if (fresh.dataset.stamp) part.dataset.stamp = fresh.dataset.stamp;
+    if (fresh.hasAttribute("data-kept")) return;
     if (part.innerHTML === fresh.innerHTML) return;
     const open = openIds(part);
     const focused = part.contains(document.activeElement) ? document.activeElement : null;
@@ -32,7 +46,7 @@
 
   const refresh = async () => {
     try {
-      const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+      const answer = await fetch(withStamp(), { headers: { Accept: "text/html" } });
       if (!answer.ok) throw new Error(String(answer.status));
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
       button.classList.remove("lost");
@@ -54,6 +68,5 @@
     button.setAttribute("aria-pressed", String(isLive));
     button.textContent = isLive ? "Live" : "Stopped";
   });
-  if (location.search) history.replaceState(null, "", location.pathname);
   setTimeout(tick, EVERY_MS);
 })();
