@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from label_studio_al.labeling import NO_ANSWER_SCORE, prediction, read_project_key, score, version_name
-from label_studio_al.learners.registry import check_project
+from label_studio_al.learners.registry import check_content, check_project
 from label_studio_al.learning.beliefs import Beliefs
 from label_studio_al.learning.model import Model
 from label_studio_al.questions import NO_OFFERS, Answer, LabelConfig
@@ -57,6 +57,7 @@ def register(store: Store, settings: Settings, setup: Setup, now: float) -> tupl
     before = store.projects.find(setup.key)
     offers = NO_OFFERS if before is None else before.offers
     waits = check_project(read_project_settings(setup.extra_params), setup.label_config, offers)
+    check_content(setup.label_config, settings.image_encoder, offers)
     if waits:
         log.info("project %s: %s", setup.key, waits)
     if before is None:

@@ -13,6 +13,7 @@ from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Project, Signer, Store, Version
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
+from label_studio_al.turns.encoding import Encoders, Encoding
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
 from tests.support.background import AtOnce
@@ -44,7 +45,9 @@ class Bench:
     settings: Settings
     with_studio: bool = True
     counts: Counts = field(default_factory=Counts)
+    encoders: Encoders | None = None
     loop: Loop = field(init=False)
+    encoding: Encoding | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -54,7 +57,21 @@ class Bench:
         self.with_studio = self.with_studio if with_studio is None else with_studio
         studio = self._open_studio() if self.with_studio else None
         used = store or self.store
-        means = Means(used, studio, self.signer, self.settings, self.clock, Computing(1), AtOnce(), self.counts)
+        if self.encoding is not None:
+            self.encoding.close()
+        if self.encoders is not None:
+            self.encoding = Encoding(used, self.clock, self.settings.embeddings_dir, self.encoders)
+        means = Means(
+            used,
+            studio,
+            self.signer,
+            self.settings,
+            self.clock,
+            Computing(1),
+            AtOnce(),
+            self.counts,
+            encoding=self.encoding,
+        )
         self.loop = Loop(means)
 
     def _open_studio(self) -> Studio:

@@ -56,7 +56,7 @@ def test_deleted_task_leaves_store_files_features_and_later_models_within_a_turn
     shred(bench.store)
     # The text itself; a word of the vocabulary lies compressed in the signed features.
     assert files_with(WORD, tmp_path)
-    pool = bench.loop._pools[project.key]
+    pool = bench.loop._looking.pools[project.key]
     assert WORD in pool.features.tfidf._column_of
     row = int(pool.rows([task_id])[0])
     values = pool.X.terms[row].data.copy()
@@ -78,14 +78,14 @@ def test_deleted_task_leaves_store_files_features_and_later_models_within_a_turn
     assert task_id not in {one.task_id for one in bench.store.measurements.predictions(project.key)}
     bench.restart()
     bench.turn(project, after_seconds=400)
-    pool = bench.loop._pools[project.key]
+    pool = bench.loop._looking.pools[project.key]
     assert WORD not in pool.features.tfidf._column_of
     assert bench.version(project).id == version.id
     assert not (pool.X.terms.data == values[0]).all()
 
 
 def test_rows_of_the_other_tasks_stay_as_they_are(bench: Bench, project: FakeProject) -> None:
-    pool = bench.loop._pools[project.key]
+    pool = bench.loop._looking.pools[project.key]
     task_id, *others = project.tasks
     before = pool.X[pool.rows(others)].terms.toarray()
     old_row = int(pool.rows([task_id])[0])
@@ -102,7 +102,7 @@ def test_changed_text_leaves_nothing_of_the_older_one(bench: Bench, project: Fak
     bench.turn(project, after_seconds=400)
     shred(bench.store)
     assert files_with(WORD, tmp_path) == []
-    assert WORD not in bench.loop._pools[project.key].features.tfidf._column_of
+    assert WORD not in bench.loop._looking.pools[project.key].features.tfidf._column_of
 
 
 # -- a project ---------------------------------------------

@@ -130,7 +130,7 @@ def test_function_takes_few_parameters(name: str) -> None:
 
 def test_imports_are_seen() -> None:
     """So that an empty answer above means something."""
-    assert {"store", "runtime.settings", "runtime.errors"} <= own_imports("turns.loop")
+    assert {"store", "turns.means", "runtime.errors"} <= own_imports("turns.loop")
     assert "learning.types" in own_imports("learning.strategies.query")
 
 

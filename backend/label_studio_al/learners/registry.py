@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from label_studio_al.learners.base import Learner
+from label_studio_al.learners.encoders import NONE
 from label_studio_al.learners.linear import Linear
 from label_studio_al.learners.spans import Spans
 from label_studio_al.learning.asking import AUTO
 from label_studio_al.learning.coding import Coding
+from label_studio_al.learning.images import WithImages
 from label_studio_al.learning.strategies import pick
 from label_studio_al.questions import NO_OFFERS, LabelConfig, parse_config
-from label_studio_al.runtime.errors import AwaitsTasks, InvalidSettings, NotPossible
+from label_studio_al.runtime.errors import AwaitsTasks, InvalidSettings, NotPossible, UnsupportedConfig
 from label_studio_al.runtime.settings import ProjectSettings
 
 # The first that serves a question is taken.
@@ -43,6 +47,21 @@ def check_project(settings: ProjectSettings, label_config: str, offers: str = NO
     except AwaitsTasks as exc:
         return str(exc)
     return ""
+
+
+def check_content(label_config: str, image_encoder: str, offers: str = NO_OFFERS) -> None:
+    """Raises UnsupportedConfig where tasks show nothing but images and no encoder looks at these.
+
+    image_encoder: of AL_IMAGE_ENCODER. offers: as of `check_project`.
+    """
+    if image_encoder != NONE:
+        return
+    with suppress(AwaitsTasks):
+        layout = parse_config(label_config, offers).content.layout
+        if isinstance(layout, WithImages) and not layout.has_texts:
+            raise UnsupportedConfig(
+                "the label config shows images and no text: AL_IMAGE_ENCODER must name an encoder of images"
+            )
 
 
 def check_strategy(strategy: str, coding: Coding) -> None:

@@ -105,7 +105,7 @@ def with_deferred(
             fast = np.arange(fitted.n_lexical, fitted.n_lexical + fitted.n_dimensions)
             found.pop(EMBEDDINGS, None)
             both = {BOTH: np.concatenate([np.setdiff1d(before, fast), own])}
-            found = both | found | {EMBEDDINGS: own, (STATIC if default == BOTH else default): before}
+            found = both | found | {(STATIC if default == BOTH else default): before, EMBEDDINGS: own}
         elif len(before):
             found = {BOTH: np.concatenate([before, own]), "texts": before, **found, IMAGES: own}
         else:

@@ -9,26 +9,18 @@ annotators never meet a version without predictions (publishing.py).
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any
 
 from label_studio_al.autolabel.watch import watch_runs
 from label_studio_al.learners.published import Models
-from label_studio_al.learners.registry import check_settings
 from label_studio_al.learning.model import Model, Trained
-from label_studio_al.learning.types import Array
-from label_studio_al.pool.tasks import Pool
-from label_studio_al.questions import UNREAD, LabelConfig, label_counts
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.database import UNAVAILABLE
 from label_studio_al.runtime.errors import ArtifactRejected, AwaitsTasks, TurnOvertaken
 from label_studio_al.runtime.memory import give_back, let_go_of_files
-from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.store import NewVersion, Project, Version, VersionQuestion, model_kind
 from label_studio_al.store.activity import (
-    EMBEDDING,
-    FITTING,
     PUSHING,
     RANKING,
     READING,
@@ -36,11 +28,10 @@ from label_studio_al.store.activity import (
     WAITING_FOR_TASKS,
     Activity,
 )
-from label_studio_al.store.projects import Content
 from label_studio_al.turns import due, retrying
 from label_studio_al.turns.accounts import Accounts
 from label_studio_al.turns.choosing import TopUp, first_window
-from label_studio_al.turns.labels import Labels
+from label_studio_al.turns.looking import Looking, counts_of
 from label_studio_al.turns.mapping import PoolMaps
 from label_studio_al.turns.means import Means
 from label_studio_al.turns.measuring import Measured, keep_predictions, measure
@@ -82,8 +73,7 @@ class Loop:
         self._maps = PoolMaps(means)
         self._studio_side = None if studio is None else StudioSide(means, studio, self._accounts)
         self._publishing = None if self._studio_side is None else self._studio_side.publishing
-        self._pools: dict[str, Pool] = {}
-        self._labels: dict[str, Labels] = {}
+        self._looking = Looking(means, self._models, self._accounts)
 
     def take_turn(self, key: str) -> bool:
         """Close the difference between what is labelled, trained on and published. Never raises what a retry can fix.
@@ -134,7 +124,7 @@ class Loop:
 
     def _is_at_rest(self, project: Project) -> bool:
         """Whether all labels are trained on and published, so that a turn would leave everything as it is."""
-        pool = self._pools.get(project.key)
+        pool = self._looking.pools.get(project.key)
         return (
             project.revision == project.seen_revision
             and pool is not None
@@ -151,14 +141,11 @@ class Loop:
 
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Let go of projects that are not known any more."""
-        in_memory: tuple[MutableMapping[str, Any], ...] = (self._pools, self._labels, self._accounts.heard_at)
-        for kept in in_memory:
-            for key in kept.keys() - keys:
-                del kept[key]
+        for key in self._accounts.heard_at.keys() - keys:
+            del self._accounts.heard_at[key]
+        self._looking.forget_all_but(keys)
         self._training.forget_all_but(keys)
         self._offers.forget_all_but(keys)
-        if self._means.encoding is not None:
-            self._means.encoding.forget_all_but(keys)
         self._maps.forget_all_but(keys)
         self._models.forget(keys)
 
@@ -181,7 +168,7 @@ class Loop:
             # Which texts there are decides on the features: nothing is trained on the first half of a pool.
             return Activity(READING)
         try:
-            subject = self._look(project, progress, until)
+            subject = self._looking.look(project, progress, until)
         except AwaitsTasks:
             return Activity(WAITING_FOR_TASKS)
         if isinstance(subject, Activity):
@@ -199,43 +186,6 @@ class Loop:
         if version is not subject.version:
             self._store.projects.note_fresh(project.key, *fresh_and_due(subject, version))
         return waiting_for(subject, version)
-
-    def _look(self, project: Project, progress: Progress, until: float) -> Subject | Activity:
-        """What the turn is about; what is done meanwhile where there is nothing to choose from yet."""
-        key = project.key
-        config, settings = project.config, read_project_settings(project.extra_params)
-        check_settings(settings, config)
-        is_first = project.version_id is None
-        with self._accounts.step(key, progress, "features", Activity(FITTING) if is_first else None):
-            pool = self._pool(key, config)
-            changes = pool.refresh(until)
-            progress.is_complete &= changes.is_complete
-            self._models.know(key, pool.features_id, pool.features)
-            self._accounts.show_features(project, pool, changes)
-        if not changes.is_complete and is_first:
-            return Activity(FITTING)
-        with self._accounts.step(key, progress, "labels"):
-            answered = self._labels.setdefault(key, Labels(key, self._store))
-            answered.refresh(config)
-            by_people = answered.task_ids
-            annotated = sorted({*by_people, *self._store.automation.taken(key)})
-            pool.require(by_people)
-            if self._means.encoding is not None:
-                self._means.encoding.look(pool, config, annotated)
-                self._models.know(key, pool.features_id, pool.features)
-                if is_first and self._means.encoding.is_awaited(pool, config):
-                    return Activity(EMBEDDING)
-            answers = answered.in_order_of_arrival(among=pool.having_rows)
-            version = self._store.versions.find(project.version_id)
-            if version is not None:
-                logs.add(version=version.name)
-            subject = Subject(project, config, settings, pool, changes, answers, annotated, version)
-            failed = {} if self._means.encoding is None else self._means.encoding.failures(key)
-            unread = _unread(config, pool, answered.ignored(), failed)
-            counts = subject.n_labelled, _label_counts(subject), *fresh_and_due(subject, version)
-            self._store.projects.note_content(key, Content(pool.n_tasks, answered.n_annotations, unread, *counts))
-        progress.n_labels = subject.n_labelled
-        return subject
 
     def _publish_if_due(self, subject: Subject, progress: Progress) -> Version | None:
         """The version that is published afterwards: a new one where one is due, else the old one, topped up."""
@@ -291,7 +241,7 @@ class Loop:
                 late_audits=frozenset(before.difference(subject.annotated, window.task_ids)),
                 top_k=window.top_k_of(),
                 pushed=pushed,
-                label_counts=_label_counts(subject),
+                label_counts=counts_of(subject),
             )
             is_switched = self._studio is None
             version = self._store.versions.publish(key, new, is_switched=is_switched, turn=progress.turn)
@@ -359,47 +309,3 @@ class Loop:
             if due.is_settled(self._store.projects.get(key), self._clock.now()):
                 return
             self._clock.sleep(due.SETTLE_POLL_SECONDS)
-
-    def _pool(self, key: str, config: LabelConfig) -> Pool:
-        pool = self._pools.get(key)
-        if pool is None or pool.field != config.content.key:
-            pool = Pool(key, config, self._means.of_pools())
-            self._pools[key] = pool
-        return pool
-
-
-def _label_counts(subject: Subject) -> dict[str, dict[str, int]]:
-    return {
-        question.name: label_counts(question, subject.answers[question.name].values())
-        for question in subject.config.questions
-    }
-
-
-def _unread(
-    config: LabelConfig, pool: Pool, ignored: Mapping[str, Sequence[int]], failed: Mapping[int, str]
-) -> list[dict[str, Any]]:
-    """What Label Studio has and nothing is trained on, for people: reason, number, an example task, a sentence.
-
-    failed: tasks whose image cannot be had, and why.
-    """
-    found: list[tuple[str, Sequence[int] | Array, str, str]] = []
-    if len(pool.without_text) > TASKS_WITHOUT_TEXT_ALLOWED:
-        fields = ", ".join(map(repr, config.content.fields))
-        where = f"the field {fields}" if len(config.content.fields) == 1 else f"the fields {fields}"
-        what = f"{len(pool.without_text)} tasks have no text in {where}"
-        found.append(("no_text", pool.without_text, what, "they are neither asked nor trained on"))
-    if failed:
-        why = next(iter(failed.values()))
-        what = f"the images of {len(failed)} tasks cannot be read"
-        found.append(("no_image", list(failed), what, f"they are neither asked nor trained on: {why}"))
-    for reason, task_ids in ignored.items():
-        found.append((reason, task_ids, f"{len(task_ids)} annotations {UNREAD[reason]}", "they do not train"))
-    return [
-        {
-            "reason": reason,
-            "n": len(task_ids),
-            "task_id": int(task_ids[0]),
-            "sentence": f"{what} (task {task_ids[0]}, for example): {so}",
-        }
-        for reason, task_ids, what, so in found
-    ]

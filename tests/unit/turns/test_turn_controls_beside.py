@@ -45,7 +45,7 @@ def test_it_is_learned_and_its_answer_alone_is_filled_in(bench: Bench, project: 
 
 
 def test_automatic_labels_need_the_consent_that_the_others_stay_empty(bench: Bench, project: FakeProject) -> None:
-    row, pool = bench.store.projects.get(project.key), bench.loop._pools[project.key]
+    row, pool = bench.store.projects.get(project.key), bench.loop._looking.pools[project.key]
     goal: dict[str, Any] = {"max_error": 0.2, "delta": 0.1}
 
     def plan(**consent: bool) -> int:

@@ -122,7 +122,7 @@ def test_promise_for_each_label_is_refused_with_a_sentence(bench: Bench, project
     row = bench.store.projects.get(project.key)
     case = Case(bench.store, row, parse_config(CONFIG), read_project_settings({}), 0.05, 0.05, per_label=True)
     with pytest.raises(NotPossible, match="needs one question with one label as its answer"):
-        make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
+        make_plan(case, bench.loop._looking.pools[project.key], Models(bench.store, bench.signer))
 
 
 def test_single_choice_in_the_same_loop_is_as_before(bench: Bench, project: FakeProject) -> None:

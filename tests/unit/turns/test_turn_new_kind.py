@@ -67,7 +67,7 @@ def state_of(bench: Bench, settings: Settings, project: FakeProject) -> dict[str
 def plan(bench: Bench, project: FakeProject, max_error: float) -> Plan:
     row = bench.store.projects.get(project.key)
     case = Case(bench.store, row, parse_config(CONFIG), read_project_settings(row.extra_params), max_error, 0.1)
-    return make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
+    return make_plan(case, bench.loop._looking.pools[project.key], Models(bench.store, bench.signer))
 
 
 def set_automatically(bench: Bench, project: FakeProject, planned: Plan) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def test_automatic_labels_say_which_is_better(bench: Bench) -> None:
     label(bench, project, 7)
     row = bench.store.projects.get(project.key)
     case = Case(bench.store, row, parse_config(CONFIG), read_project_settings(row.extra_params), 0.3, 0.1)
-    found = make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
+    found = make_plan(case, bench.loop._looking.pools[project.key], Models(bench.store, bench.signer))
     assert len(found.labels) > 20
     assert {one.answers["better"] for one in found.labels} == {"left", "right"}
 
@@ -113,11 +113,11 @@ def test_how_two_texts_relate_is_learned_from_their_comparison(bench: Bench) -> 
 
 def test_config_that_asks_for_sides_now_gets_other_features(bench: Bench) -> None:
     project = add(bench, INFERENCE, PAIRS[:60])
-    assert bench.loop._pools[project.key].features.layout == COMPARED
+    assert bench.loop._looking.pools[project.key].features.layout == COMPARED
     asked = INFERENCE.replace("</View>", '<Pairwise name="better" toName="first,second"/></View>')
     bench.hear(bench.fake.change_config(project.id, asked))
     assert bench.settle(project).error is None
-    assert bench.loop._pools[project.key].features.layout == Sides(0, 1, 2)
+    assert bench.loop._looking.pools[project.key].features.layout == Sides(0, 1, 2)
     bench.hear(bench.fake.change_config(project.id, INFERENCE))
     assert bench.settle(project).error is None
-    assert bench.loop._pools[project.key].features.layout == COMPARED
+    assert bench.loop._looking.pools[project.key].features.layout == COMPARED

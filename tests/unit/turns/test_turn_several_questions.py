@@ -212,7 +212,7 @@ def plan(bench: Bench, project: FakeProject, **options: Any) -> Plan:
     row = bench.store.projects.get(project.key)
     goal = {"max_error": 0.3, "delta": 0.1, "leaves_empty": True} | options
     case = Case(bench.store, row, parse_config(CONFIG), read_project_settings(row.extra_params), **goal)
-    return make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
+    return make_plan(case, bench.loop._looking.pools[project.key], Models(bench.store, bench.signer))
 
 
 def test_automatic_labels_answer_all_questions_and_touch_nothing_that_people_gave(

@@ -107,7 +107,7 @@ def test_choices_beside_spans_are_learned_too(bench: Bench, settings: Settings) 
     assert "<mark>" in beside
     row = bench.store.projects.get(project.key)
     case = Case(bench.store, row, parse_config(BOTH), read_project_settings(row.extra_params), 0.4, 0.2)
-    planned = make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
+    planned = make_plan(case, bench.loop._looking.pools[project.key], Models(bench.store, bench.signer))
     assert planned.labels
     assert all(set(one.answers) == {"entity", "tone"} for one in planned.labels)
 

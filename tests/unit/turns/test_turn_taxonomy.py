@@ -159,6 +159,6 @@ def test_automatic_labels_are_paths(bench: Bench, project: FakeProject) -> None:
     bench.turn(project)
     row = bench.store.projects.get(project.key)
     case = Case(bench.store, row, parse_config(ANY), read_project_settings(row.extra_params), 0.3, 0.1)
-    found = make_plan(case, bench.loop._pools[project.key], Models(bench.store, bench.signer))
+    found = make_plan(case, bench.loop._looking.pools[project.key], Models(bench.store, bench.signer))
     assert len(found.labels) > 20
     assert all(names_of(one.answers["reason"]) for one in found.labels)
