@@ -14,13 +14,21 @@ from tests.support.studio import Annotator, Truth
 LOGIN = Login(email="admin@example.com", password="password-123", token="0123456789abcdef" * 2 + "01234567")
 
 
+def local_files(folder: Path) -> dict[str, str]:
+    """Variables of a Label Studio that serves the files of `folder/files`."""
+    files = folder / "files"
+    files.mkdir()
+    served = {"SERVING_ENABLED": "true", "DOCUMENT_ROOT": str(files)}
+    return {f"LABEL_STUDIO_LOCAL_FILES_{name}": value for name, value in served.items()}
+
+
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalLabelStudio]:
     install(environment_path(), print)
     folder = tmp_path_factory.mktemp("label-studio")
     with LocalLabelStudio(environment_path(), folder / "data", free_port(), LOGIN, folder / "server.log") as server:
         # It takes half a minute where nothing else runs.
-        server.start(print, timeout_seconds=600)
+        server.start(print, local_files(folder), timeout_seconds=600)
         yield server
 
 

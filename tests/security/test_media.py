@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -35,8 +37,9 @@ from tests.support.media import FileServer, Names, OneServer, file_server, witho
 
 IMAGE = b"\x89PNG and so on"
 PUBLIC, OTHER_PUBLIC, PRIVATE = "93.184.216.34", "8.8.4.4", "10.1.2.3"
-SECONDS = 0.6
-QUICK = Limits(connect_seconds=SECONDS, read_seconds=SECONDS, seconds=SECONDS, n_bytes=100_000)
+SECONDS = 0.4
+ROOMY = Limits(n_bytes=100_000)
+QUICK = Limits(connect_seconds=SECONDS, seconds=SECONDS, n_bytes=100_000)
 OK = (200, {}, IMAGE)
 SIGNED = "X-Amz-Signature=5f3c1a9b7e&X-Amz-Credential=AKIAEXAMPLE"
 
@@ -51,10 +54,12 @@ class World:
     network: OneServer
     opened: ExitStack
     token: str = TOKEN
+    limits: Limits = ROOMY
 
     def media(
-        self, hosts: str = "", public_url: str | None = None, limits: Limits = QUICK, url: str | None = None
+        self, hosts: str = "", public_url: str | None = None, limits: Limits | None = None, url: str | None = None
     ) -> Media:
+        limits = limits or self.limits
         inside = bounded_transport(limits)
         client = self.opened.enter_context(httpx.Client(transport=inside))
         outside = direct_transport(CheckedNetwork(self.names, self.network), limits)
@@ -147,13 +152,13 @@ def test_outdated_access_token_is_renewed(world: World) -> None:
     seen: list[str] = []
     fresh = jwt.encode({"token_type": "access", "exp": time.time() + 300}, "k" * 32, algorithm="HS256")
 
-    def serve(request: object) -> None:
+    def serve(request: BaseHTTPRequestHandler) -> None:
         seen.append(world.studio.asked[-1].headers["authorization"])
         status, content = (401, b"{}") if len(seen) == 1 else (200, IMAGE)
-        request.send_response(status)  # type: ignore[attr-defined]
-        request.send_header("Content-Length", str(len(content)))  # type: ignore[attr-defined]
-        request.end_headers()  # type: ignore[attr-defined]
-        request.wfile.write(content)  # type: ignore[attr-defined]
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
 
     world.studio.answers["/data/upload/1/x.png"] = serve
     world.token = token
@@ -209,7 +214,7 @@ def test_what_label_studio_says_of_a_file_is_told(world: World, status: int, rea
     assert str(error) == f"Label Studio answered {status} for an image"
 
 
-@pytest.mark.parametrize("status", [429, 502, 503])
+@pytest.mark.parametrize("status", [429, 503])
 def test_label_studio_that_is_busy_is_not_the_images_fault(world: World, status: int) -> None:
     world.studio.answers["/data/upload/1/x.png"] = (status, {}, b"{}")
     with pytest.raises(StudioUnreachable):
@@ -231,16 +236,39 @@ def test_label_studio_that_is_away_is_left_alone(world: World) -> None:
         media.fetch("/data/upload/1/x.png", 7)
 
 
-def test_slow_images_do_not_make_label_studio_unreachable(world: World) -> None:
-    world.studio.answers["/data/upload/1/slow.png"] = without_end(b".", 0.02)
-    world.studio.answers["/data/upload/1/x.png"] = OK
-    quick = Limits(seconds=0.05, read_seconds=0.05)
-    media = world.media(limits=quick)
+def test_uploaded_file_that_is_gone_is_missing_though_label_studio_answers_500(world: World) -> None:
+    world.studio.answers["/data/upload/1/x.png"] = (500, {}, b"")
+    world.studio.answers["/data/local-files/"] = (500, {}, b"")
+    assert world.refused("/data/upload/1/x.png").reason == "missing"
+    assert world.refused("/data/local-files/?d=x.png").reason == "unavailable"
+
+
+def broken_off(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "1000")
+    request.end_headers()
+    request.wfile.write(b"half")
+
+
+def badly_packed(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Encoding", "gzip")
+    request.end_headers()
+    request.wfile.write(b"no gzip")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [broken_off, badly_packed, without_end(b"."), without_end(b".", 30), (502, {}, b""), leads_to("data:x")],
+    ids=["broken off", "badly packed", "without end", "slow", "502", "odd redirect"],
+)
+@pytest.mark.parametrize("value", ["/data/upload/1/x.png", "s3://bucket/x.png", "/data/upload/1/" + "\u6f22" * 4_000])
+def test_no_image_makes_label_studio_unreachable(world: World, answer: Any, value: str) -> None:
+    world.studio.answers |= {"/data/upload/1/x.png": answer, "/tasks/7/resolve/": answer}
+    media = world.media(limits=Limits(seconds=0.1, n_bytes=1_000))
     for _ in range(FAILURES_ALLOWED + 1):
-        with pytest.raises(ImageUnusable, match="did not give an image in"):
-            media.fetch("/data/upload/1/slow.png", 7)
-    world.studio.answers["/data/upload/1/slow.png"] = OK
-    assert world.media().fetch("/data/upload/1/slow.png", 7) == IMAGE
+        with pytest.raises(ImageUnusable):
+            media.fetch(value, 7)
     assert media._api._circuit._n_failures == 0
 
 
@@ -543,6 +571,7 @@ SOURCES = [("/data/upload/1/x.png", "studio"), ("http://images.test/data/upload/
 @pytest.mark.parametrize(("value", "server"), SOURCES)
 @pytest.mark.parametrize("pause_seconds", [0.05, 30.0])
 def test_slow_answer_ends_in_time(world: World, value: str, server: str, pause_seconds: float) -> None:
+    world.limits = QUICK
     getattr(world, server).answers["/data/upload/1/x.png"] = without_end(b".", pause_seconds)
     began = time.monotonic()
     error = world.refused(value, hosts="images.test")
@@ -577,7 +606,7 @@ def test_name_that_is_not_resolved_in_time_is_given_up(world: World) -> None:
         return [PUBLIC]
 
     world.names = never  # type: ignore[assignment]
-    media = world.media("images.test")
+    media = world.media("images.test", limits=QUICK)
     began = time.monotonic()
     with pytest.raises(ImageUnusable) as caught:
         media.fetch("http://images.test/x.png", 7)

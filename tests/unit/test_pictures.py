@@ -7,6 +7,7 @@ import json
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
@@ -151,7 +152,6 @@ def test_image_is_upright(kind: str, orientation: int) -> None:
     assert abs(difference).max() < 16
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_damaged_exif_does_not_spoil_the_image() -> None:
     assert decode(saved(halves(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff")).size == (64, 48)
 
@@ -251,6 +251,55 @@ def test_jpeg_with_scans_without_end_is_refused_before_it_is_decoded() -> None:
 def test_bomb_in_a_text_of_a_png_is_refused() -> None:
     bomb = b"Comment\0\0" + zlib.compress(b"a" * 80_000_000)
     assert refused(png_of(8, 8, (b"zTXt", bomb), (b"IDAT", zlib.compress(b"\0" * 200)))).reason == "broken"
+
+
+def directory(entries: list[tuple[int, int, int, int]], data: bytes) -> bytes:
+    """A TIFF, or EXIF: tags (number, type, count, value or place) behind the data, which begins at byte 8."""
+    written = b"".join(struct.pack("<HHII", *one) for one in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries)) + written + b"\0" * 4
+
+
+def tiff(*further: tuple[int, int, int, int], data: bytes = b"") -> bytes:
+    """Grey, 8 by 8 pixels."""
+    pixels = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    return directory([*pixels, (278, 3, 1, 8), (279, 4, 1, 64), *further], data or b"\0" * 64)
+
+
+N_TAGS, N_BYTES = 100, 1_000_000
+REPEATING = [(40_000 + number, 7, N_BYTES, 8) for number in range(N_TAGS)]
+
+
+def test_tags_that_tell_the_same_bytes_again_and_again_are_refused() -> None:
+    assert decode(tiff()).size == (8, 8)
+    assert refused(tiff(*REPEATING, data=b"\0" * N_BYTES)).reason == "broken"
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP", "JPEG"])
+def test_exif_is_not_copied_again_and_again(kind: str) -> None:
+    """Its tags stand for 100 MB, of one MB: earlier releases of Pillow copy them all."""
+    exif = directory(REPEATING, b"\0" * N_BYTES)
+    if kind == "TIFF":
+        # The second directory lies behind the data, and the first behind that.
+        content = tiff((34_665, 4, 1, 8 + N_BYTES), data=exif[8:])
+    elif kind == "JPEG":
+        plain = saved(Image.new("RGB", (8, 8)), "JPEG")
+        pieces = [b"Exif\0\0" + exif[first : first + 60_000] for first in range(0, len(exif), 60_000)]
+        segments = b"".join(b"\xff\xe1" + struct.pack(">H", len(piece) + 2) + piece for piece in pieces)
+        content = plain[:2] + segments + plain[2:]
+    else:
+        content = saved(Image.new("RGB", (8, 8)), kind, exif=exif)
+    tracemalloc.start()
+    try:
+        assert decode(content).size == (8, 8)
+        assert tracemalloc.get_traced_memory()[1] < 20 * N_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_pixels_of_a_tile_have_a_limit() -> None:
+    assert (
+        refused(tiff((322, 4, 1, 20_000), (323, 4, 1, 20_000), (324, 4, 1, 8), (325, 4, 1, 64))).reason == "too_large"
+    )
 
 
 @settings(max_examples=150, deadline=None)

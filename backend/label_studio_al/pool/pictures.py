@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import io
+import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +37,20 @@ _FORMATS = (
 )
 _BAND_PIXELS = 1_000_000
 _START_OF_SCAN = b"\xff\xda"
-_ORIENTATION = 0x0112
+_EXIF = b"Exif\0\0"
+# Tags of EXIF and TIFF, and the bytes of a value by its type.
+_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 274, 322, 323
+_TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+# What makes an image upright, of Pillow's transpositions.
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -49,14 +64,14 @@ def decode(content: bytes, longest: int = 512) -> Image:
     if name is None or (name == "WebP" and content[8:12] != b"WEBP"):
         raise ImageUnusable(f"{_guessed(content)}: PNG, JPEG, WebP, GIF, BMP and TIFF are read", "not_an_image")
     try:
-        image = _opened(content, name)
+        image, exif = _opened(content, name)
         _check_size(image.size, MAX_WEBP_PIXELS if name == "WebP" else MAX_PIXELS)
         if name == "Jpeg":
             _check_scans(image.size, content.count(_START_OF_SCAN))
             # Large photographs are decoded at a half, a quarter or an eighth of their size.
             image.draft(None, (2 * longest, 2 * longest))
         image.load()
-        return _finished(image, longest)
+        return _finished(image, longest, _orientation(image, exif))
     except (ImageUnusable, InvalidSettings, MemoryError):
         raise
     except Exception as exc:
@@ -84,13 +99,24 @@ def _guessed(content: bytes) -> str:
     return "the file is empty" if not content else "the file is no image"
 
 
-def _opened(content: bytes, name: str) -> Any:
-    """The image with what its head says, before any pixel is decoded."""
+def _opened(content: bytes, name: str) -> tuple[Any, bytes]:
+    """The image with what its head says, before any pixel is decoded, and its EXIF where Pillow would not give it."""
     try:
         module = importlib.import_module(f"PIL.{name}ImagePlugin")
     except ImportError as exc:
         raise InvalidSettings("images need Pillow: pip install 'label-studio-active-learning[images]'") from exc
-    return getattr(module, f"{name}ImageFile")(io.BytesIO(content))
+    exif = b""
+    if name == "Jpeg":
+        content, exif = _without_exif(content)
+    if name == "Tiff":
+        _check_tags(content)
+    image = getattr(module, f"{name}ImageFile")(io.BytesIO(content))
+    if name == "Tiff":
+        _check_size((image.tag_v2.get(_TILE_WIDTH, 1), image.tag_v2.get(_TILE_LENGTH, 1)), MAX_PIXELS)
+        # Else Pillow reads directories below the first, and turns the image.
+        image.getexif = dict
+        exif = content
+    return image, exif
 
 
 def _check_size(size: tuple[int, int], at_most: int) -> None:
@@ -105,9 +131,7 @@ def _check_scans(size: tuple[int, int], n_scans: int) -> None:
         raise ImageUnusable(f"a JPEG of {size[0]} x {size[1]} pixels in {n_scans} scans is not decoded", "too_large")
 
 
-def _finished(image: Any, longest: int) -> Image:
-    # Afterwards: Pillow has turned a TIFF by then.
-    turned = _turn(image)
+def _finished(image: Any, longest: int, orientation: int) -> Image:
     small: Image = _reduced(image, longest)
     small.thumbnail((longest, longest))
     if small.mode == "RGBA":
@@ -116,8 +140,8 @@ def _finished(image: Any, longest: int) -> Image:
         behind.alpha_composite(small)
         small = behind
     small = small.convert("RGB")
-    if turned is not None:
-        small = small.transpose(turned)
+    if orientation in _TURNS:
+        small = small.transpose(_turn(_TURNS[orientation]))
     small.info.clear()
     return small
 
@@ -166,21 +190,42 @@ def _eight_bits(image: Any, low: float, high: float) -> Any:
     return fromarray((shares.clip(0, 1) * 255).astype(np.uint8))
 
 
-def _turn(image: Any) -> Any:
-    """What makes it upright, of Pillow's transpositions; None where it is, or does not tell."""
+def _orientation(image: Any, exif: bytes) -> int:
+    """How the image lies, by EXIF's number: 1 is upright, and what does not tell counts as that."""
+    exif = exif or image.info.get("exif") or b""
+    try:
+        return next((given for tag, _, given in _tags(exif.removeprefix(_EXIF)) if tag == _ORIENTATION), 1)
+    except struct.error:
+        return 1
+
+
+def _without_exif(content: bytes) -> tuple[bytes, bytes]:
+    """A JPEG whose EXIF Pillow does not see, and the EXIF."""
+    at = content.find(_EXIF)
+    is_segment = at >= 4 and content[at - 4 : at - 2] == b"\xff\xe1"
+    return content.replace(_EXIF, b"none\0\0"), content[at : at + 65_536] if is_segment else b""
+
+
+def _check_tags(content: bytes) -> None:
+    """Refuses a TIFF whose tags tell the same bytes again and again, which Pillow before 13 copies for each."""
+    if sum(n_bytes for _, n_bytes, _ in _tags(content)) > len(content):
+        raise ImageUnusable("the tags of an image claim more bytes than its file has", "broken")
+
+
+def _tags(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Each tag of the first directory of a TIFF, or of EXIF: number, bytes of its value, its value if it is a short.
+
+    Raises struct.error.
+    """
+    order = "<" if content.startswith(b"II") else ">"
+    (first,) = struct.unpack_from(f"{order}I", content, 4)
+    (n_tags,) = struct.unpack_from(f"{order}H", content, first)
+    for at in range(first + 2, first + 2 + 12 * n_tags, 12):
+        tag, kind, count, short = struct.unpack_from(f"{order}HHIH", content, at)
+        yield tag, count * _TYPE_BYTES.get(kind, 1), short
+
+
+def _turn(name: str) -> Any:
     from PIL.Image import Transpose
 
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    try:
-        return turns.get(image.getexif().get(_ORIENTATION))
-    except Exception:
-        # Of no use, but the pixels are there.
-        return None
+    return Transpose[name]

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from label_studio_al.runtime.errors import ImageUnusable
 from label_studio_al.runtime.hosts import place, read_host
 
-# No browser and no server takes longer ones.
+# Servers take no longer ones. Label Studio's hold a file's name, or a storage's key; others a signature as well.
 MAX_ADDRESS_CHARACTERS = 8_192
+MAX_STUDIO_CHARACTERS = 4_000
 MAX_BYTES = 30 * 1024 * 1024
 
 # Blanks and letters of all languages stand in addresses; these, which browsers drop or turn around, do not.
@@ -65,9 +66,8 @@ class Places:
         if address.startswith("/"):
             return self._at_studio(address)
         if _is_of_a_storage(address):
-            return AtStudio(
-                f"tasks/{task_id}/resolve/?fileuri={urlsafe_b64encode(value.encode(errors='replace')).decode()}", True
-            )
+            packed = urlsafe_b64encode(value.encode(errors="replace")).decode()
+            return AtStudio(_short(f"tasks/{task_id}/resolve/?fileuri={packed}", MAX_STUDIO_CHARACTERS), True)
         return self.absolute(address)
 
     def absolute(self, address: str) -> AtStudio | AtHost:
@@ -96,7 +96,7 @@ class Places:
                 "itself, give its address in AL_LABEL_STUDIO_PUBLIC_URL",
                 "refused",
             )
-        return AtHost(f"{scheme}://{place(name, port)}{_quoted(path)}", name)
+        return AtHost(_short(f"{scheme}://{place(name, port)}{_quoted(path)}", MAX_ADDRESS_CHARACTERS), name)
 
     def _at_studio(self, address: str) -> AtStudio:
         """address: path and query, below the root of a server at which Label Studio is."""
@@ -114,7 +114,7 @@ class Places:
             )
         if not path.startswith(("/data/upload/", "/static/")):
             path = path.rstrip("/") + "/"
-        return AtStudio(_quoted(path[1:] + mark + query), leads_on)
+        return AtStudio(_short(_quoted(path[1:] + mark + query), MAX_STUDIO_CHARACTERS), leads_on)
 
 
 def media_key(value: str) -> str:
@@ -139,12 +139,17 @@ def _is_of_a_storage(address: str) -> bool:
 
 
 def _checked(address: str) -> str:
-    if len(address) > MAX_ADDRESS_CHARACTERS:
-        raise ImageUnusable(f"an image's address may have {MAX_ADDRESS_CHARACTERS} characters", "refused")
+    _short(address, MAX_ADDRESS_CHARACTERS)
     if _ODD.search(address) or address.startswith("//"):
         raise ImageUnusable(
             "an image's address may hold no backslash or control character, and not begin with //", "refused"
         )
+    return address
+
+
+def _short(address: str, at_most: int) -> str:
+    if len(address) > at_most:
+        raise ImageUnusable(f"an image's address may have {at_most} characters", "refused")
     return address
 
 

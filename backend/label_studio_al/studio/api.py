@@ -31,6 +31,7 @@ from label_studio_al.studio.circuit import RETRY_AFTER_AT_MOST, Circuit
 from label_studio_al.studio.tokens import ACCESS, LEGACY, token_kind
 from label_studio_al.studio.transport import (
     LIMITS,
+    AnswerBroken,
     AnswerTooLarge,
     AnswerTooSlow,
     bounded_client,
@@ -42,8 +43,8 @@ from label_studio_al.studio.transport import (
 TRIES = 3
 _REPEATABLE = ("GET", "PATCH", "DELETE")
 _BUSY = (408, 429)
-# What Label Studio, or a proxy in front of it, answers whatever file is asked for.
-_NOT_OF_A_FILE = (401, *_BUSY, 502, 503, 504)
+# What is answered whatever file is asked for. Not 502 and 504: a proxy in front says so where a storage is slow.
+_NOT_OF_A_FILE = (401, 429, 503)
 ADDRESS_ADVICE = (
     "Label Studio refuses to call this address. Start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false and "
     "USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16,0.0.0.0/8 (metadata addresses stay blocked), "
@@ -128,8 +129,8 @@ class Api:
     def file(self, path: str, transport: httpx.BaseTransport) -> httpx.Response:
         """The answer to a GET of a file, whatever it says of the file; asked once, within other limits.
 
-        Raises AnswerTooLarge and AnswerTooSlow, which say nothing of Label Studio itself, StudioUnreachable and
-        StudioRefused.
+        Raises AnswerTooLarge, AnswerTooSlow and AnswerBroken, which say nothing of Label Studio itself (a storage may
+        be behind it), StudioUnreachable and StudioRefused.
         """
         with self._circuit.call(), self._counting("GET"), self.understanding():
             try:
@@ -139,13 +140,13 @@ class Api:
                     ),
                     "*/*",
                 )
-            except (AnswerTooLarge, AnswerTooSlow) as exc:
-                outgrown = exc
+            except (AnswerTooLarge, AnswerTooSlow, AnswerBroken) as exc:
+                of_the_file = exc
             else:
                 if answer.status_code in _NOT_OF_A_FILE:
                     raise _api_error(answer)
                 return answer
-        raise outgrown
+        raise of_the_file
 
     def _ask_once(self, method: str, path: str, body: Any) -> Answer:
         # The token's exchange and its repetition count, too.

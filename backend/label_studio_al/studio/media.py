@@ -14,6 +14,7 @@ from label_studio_al.studio.addresses import MAX_BYTES, AtHost, AtStudio, Places
 from label_studio_al.studio.api import Api, Part
 from label_studio_al.studio.outside import CheckedNetwork
 from label_studio_al.studio.transport import (
+    AnswerBroken,
     AnswerTooLarge,
     AnswerTooSlow,
     Limits,
@@ -76,8 +77,11 @@ class Media(Part):
     def _from_studio(self, place: AtStudio) -> bytes:
         try:
             answer = self._api.file(place.path, self._inside)
-        except (AnswerTooLarge, AnswerTooSlow) as exc:
-            raise _outgrown("Label Studio", exc) from exc
+        except (AnswerTooLarge, AnswerTooSlow, AnswerBroken) as exc:
+            raise _unusable("Label Studio", exc) from exc
+        if answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and place.path.startswith("data/upload/"):
+            # Measured on 1.23.2.
+            raise ImageUnusable("Label Studio has no such file (it answered 500)", "missing")
         if not (place.leads_on and answer.has_redirect_location):
             return _content("Label Studio", answer)
         # What a storage signed for whoever has the address, so without our token.
@@ -89,11 +93,8 @@ class Media(Part):
     def _from_host(self, place: AtHost) -> bytes:
         try:
             answer = self._outside.handle_request(httpx.Request("GET", place.url, headers=_HEADERS))
-        except (AnswerTooLarge, httpx.TimeoutException) as exc:
-            raise _outgrown(place.host, exc) from exc
-        except httpx.TransportError as exc:
-            why = tls_advice(str(exc)) or str(exc).partition("\n")[0]
-            raise ImageUnusable(f"{place.host} does not give an image: {why}", "unavailable") from exc
+        except (httpx.TransportError, httpx.InvalidURL) as exc:
+            raise _unusable(place.host, exc) from exc
         return _content(place.host, answer)
 
     @cached_property
@@ -114,7 +115,10 @@ def _content(host: str, answer: httpx.Response) -> bytes:
     raise ImageUnusable(f"{host} answered {status} for an image", _REASONS.get(status, "unavailable"))
 
 
-def _outgrown(host: str, exc: httpx.TransportError) -> ImageUnusable:
+def _unusable(host: str, exc: Exception) -> ImageUnusable:
     if isinstance(exc, AnswerTooLarge):
         return ImageUnusable(f"{host} has an image of more than {MAX_BYTES // 2**20} MB", "too_large")
-    return ImageUnusable(f"{host} did not give an image in {LIMITS.seconds:g} s", "slow")
+    if isinstance(exc, httpx.TimeoutException):
+        return ImageUnusable(f"{host} did not give an image in {LIMITS.seconds:g} s", "slow")
+    why = tls_advice(str(exc)) or str(exc).partition("\n")[0]
+    return ImageUnusable(f"{host} does not give an image: {why}", "unavailable")

@@ -34,6 +34,10 @@ class AnswerTooLarge(httpx.TransportError):
     """An answer is larger than what is taken."""
 
 
+class AnswerBroken(httpx.TransportError):
+    """An answer broke off after it had begun, or cannot be unpacked."""
+
+
 class AnswerTooSlow(httpx.TimeoutException):
     """An exchange did not come to its end in time."""
 
@@ -120,7 +124,7 @@ def ending_after(seconds: float) -> Iterator[None]:
 
 
 class Bounded(httpx.BaseTransport):
-    """Another transport, within limits. Answers are read whole. Raises AnswerTooLarge, AnswerTooSlow."""
+    """Another transport, within limits. Answers are read whole. Raises AnswerTooLarge, AnswerTooSlow, AnswerBroken."""
 
     def __init__(self, transport: httpx.BaseTransport, limits: Limits = LIMITS) -> None:
         self._transport = transport
@@ -137,7 +141,7 @@ class Bounded(httpx.BaseTransport):
             try:
                 response = self._transport.handle_request(request)
                 try:
-                    content = self._read(response)
+                    content = self._read_whole(response)
                 finally:
                     response.close()
             except httpx.TimeoutException as exc:
@@ -150,6 +154,14 @@ class Bounded(httpx.BaseTransport):
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
+
+    def _read_whole(self, response: httpx.Response) -> bytes:
+        try:
+            return self._read(response)
+        except (AnswerTooLarge, httpx.TimeoutException):
+            raise
+        except (httpx.TransportError, httpx.DecodingError) as exc:
+            raise AnswerBroken(str(exc)) from exc
 
     def _read(self, response: httpx.Response) -> bytes:
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
