@@ -236,6 +236,12 @@ def test_label_studio_that_is_away_is_left_alone(world: World) -> None:
         media.fetch("/data/upload/1/x.png", 7)
 
 
+@pytest.mark.parametrize("value", ["/data/upload/1/" + "\u6f22" * 1_000, "s3://bucket/" + "x" * 4_000])
+def test_longer_address_than_servers_take_is_not_asked_for(world: World, value: str) -> None:
+    assert world.refused(value).reason == "refused"
+    assert world.is_untouched()
+
+
 def test_uploaded_file_that_is_gone_is_missing_though_label_studio_answers_500(world: World) -> None:
     world.studio.answers["/data/upload/1/x.png"] = (500, {}, b"")
     world.studio.answers["/data/local-files/"] = (500, {}, b"")
@@ -262,7 +268,7 @@ def badly_packed(request: BaseHTTPRequestHandler) -> None:
     [broken_off, badly_packed, without_end(b"."), without_end(b".", 30), (502, {}, b""), leads_to("data:x")],
     ids=["broken off", "badly packed", "without end", "slow", "502", "odd redirect"],
 )
-@pytest.mark.parametrize("value", ["/data/upload/1/x.png", "s3://bucket/x.png", "/data/upload/1/" + "\u6f22" * 4_000])
+@pytest.mark.parametrize("value", ["/data/upload/1/x.png", "s3://bucket/x.png"])
 def test_no_image_makes_label_studio_unreachable(world: World, answer: Any, value: str) -> None:
     world.studio.answers |= {"/data/upload/1/x.png": answer, "/tasks/7/resolve/": answer}
     media = world.media(limits=Limits(seconds=0.1, n_bytes=1_000))

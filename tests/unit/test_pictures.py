@@ -183,10 +183,11 @@ def test_picture_holds_no_metadata() -> None:
     content = saved(halves(), "JPEG", exif=exif, comment=b"my name", icc_profile=b"x" * 200)
     image = decode(content)
     assert image.info == {}
-    small = thumbnail(image)
     assert b"my name" in content
-    assert b"my name" not in small
-    assert b"where I live" not in small
+    for one in (image, Image.open(io.BytesIO(content))):
+        small = thumbnail(one)
+        assert b"my name" not in small
+        assert b"where I live" not in small
 
 
 # -- what is refused ---------------------------------------
@@ -271,7 +272,9 @@ REPEATING = [(40_000 + number, 7, N_BYTES, 8) for number in range(N_TAGS)]
 
 def test_tags_that_tell_the_same_bytes_again_and_again_are_refused() -> None:
     assert decode(tiff()).size == (8, 8)
-    assert refused(tiff(*REPEATING, data=b"\0" * N_BYTES)).reason == "broken"
+    error = refused(tiff(*REPEATING, data=b"\0" * N_BYTES))
+    assert error.reason == "broken"
+    assert str(error) == "the tags of an image claim more bytes than its file has"
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP", "JPEG"])
@@ -341,9 +344,10 @@ def test_thumbnail_leaves_the_image_as_it_is() -> None:
 def peak_kilobytes(make: Callable[[], bytes]) -> int:
     """Memory that a process of its own needs more to decode a file than before."""
     code = (
-        "import json, resource, sys; from label_studio_al.pool.pictures import decode\n"
+        "import json, sys; from label_studio_al.pool.pictures import decode\n"
         "from PIL import Image, PngImagePlugin, JpegImagePlugin\n"
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        # Not getrusage, which also counts the process that began this one.
+        "def peak(): return int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])\n"
         "content = sys.stdin.buffer.read(); before = peak(); decode(content); print(json.dumps(peak() - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], input=make(), capture_output=True, check=True, timeout=60)
