@@ -148,6 +148,8 @@ def simulate(
     DATA is a table (.csv, .tsv, .txt, .jsonl, .json, also with .gz) with the fields text, label and, optionally, split
     (train or test); an export of Label Studio (JSON, JSON-MIN, CSV, TSV); examples; or 20newsgroups
     (20newsgroups:sci.med,sci.space takes other groups). A field labels instead of label holds JSON lists of labels.
+    A field image names an image beside the file; a folder of images in folders that are named after their labels is
+    read, too.
     With --config, the project's label config says what is asked and where the text is. Rows that are not examples are
     left out and reported. A field spans holds lists of [start, end, label]; .conll, .bio and .iob files hold tagged
     tokens. Several questions (of a label config, or columns such as label:topic and rating:tone) are
@@ -271,7 +273,7 @@ def _encoders(settings: Settings, encoder: str | None, image_encoder: str | None
         fast=chosen.static,
         texts=None if chosen.slow is None else load_encoder(chosen.slow, *given),
         images=None if images == NONE else load_image_encoder(images, *given),
-        image_of=partial(open_image, Path(data).parent),
+        image_of=partial(open_image, Path(data) if Path(data).is_dir() else Path(data).parent),
     )
 
 

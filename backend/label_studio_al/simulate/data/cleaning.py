@@ -15,6 +15,8 @@ from label_studio_al.simulate.data.marked import beyond
 
 TRAIN, TEST = "train", "test"
 _PARTS = {"train": TRAIN, "training": TRAIN, "test": TEST, "testing": TEST}
+# What is held out where no row says test.
+_HELD_OUT = ("val", "valid", "validation", "dev")
 _SHOWN = 5
 
 Item = TypeVar("Item")
@@ -177,6 +179,10 @@ def _parts(found: Found) -> Found:
         rows = [replace(row, split=None) for row in found.rows]
         return replace(found, rows=rows, notes=(*found.notes, note))
     notes = list(found.notes)
+    held_out = [split for split in splits if split.strip().casefold() in _HELD_OUT]
+    if TEST not in part_of.values() and held_out:
+        part_of |= dict.fromkeys(held_out, TEST)
+        notes.append(f"{SPLIT} never says {TEST}: tested on {', '.join(held_out)}")
     other = {split: n for split, n in splits.items() if part_of[split] is None}
     if other:
         notes.append(f"rows of neither {TRAIN} nor {TEST}, left out: {_counted(other)}")

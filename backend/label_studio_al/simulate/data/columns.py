@@ -11,6 +11,7 @@ from typing import Any
 from label_studio_al.exporting import tables
 from label_studio_al.labeling.content import Content, field_content
 from label_studio_al.learning.comparison import COMPARED
+from label_studio_al.learning.images import WithImages
 from label_studio_al.learning.layouts import WHOLE, Layout
 from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.texts import joined
@@ -22,6 +23,8 @@ from label_studio_al.simulate.data.files import Table
 from label_studio_al.simulate.data.marked import beyond, end_of
 
 TEXT, LABEL, LABELS, SPANS, SPLIT = "text", "label", "labels", "spans", "split"
+# Where an image lies, beside the file.
+IMAGE = "image"
 # Two texts, which are compared.
 PAIR = ("text_a", "text_b")
 TEXT_OPTION, LABEL_OPTION, QUESTION_OPTION = "--text-field", "--label-field", "--question"
@@ -60,7 +63,7 @@ class Said:
     @property
     def names(self) -> set[str]:
         """The names that a table may have, by which its columns are found."""
-        texts = self.config.content.fields if self.config else (TEXT, *PAIR)
+        texts = self.config.content.fields if self.config else (TEXT, IMAGE, *PAIR)
         texts = texts if self.text is None else (self.text,)
         return {*texts, SPLIT, *([self.label] if self.label else self.labels)}
 
@@ -115,7 +118,7 @@ def rows_of(table: Table, said: Said) -> Found:
     split = find(table, SPLIT)
     annotator = next((name for name in ANNOTATORS if name in table.names), None)
     asked = tuple(one.asked for one in answers)
-    found = Found((), asked, layout=COMPARED if _pair(table, said) else said.layout, said_markings=said.markings)
+    found = Found((), asked, layout=_layout(table, said), said_markings=said.markings)
     _refuse_pair_of_marked(table, said, found)
     rows = []
     for place, record in table.records:
@@ -178,6 +181,8 @@ def text_reader(table: Table, said: Said) -> tuple[str, Callable[[Mapping[str, A
     """Where a record's text is, and what reads it: with a label config, as the live loop does."""
     if pair := _pair(table, said):
         return ", ".join(pair), lambda record: joined(word(record.get(name)) for name in pair)
+    if shown := _image(table, said):
+        return ", ".join(shown), lambda record: joined(word(record.get(name)) for name in shown)
     if said.asked is None:
         name = column(table, said.text or TEXT, TEXT_OPTION)
         return name, lambda record: record.get(name)
@@ -295,6 +300,23 @@ def _pair(table: Table, said: Said) -> tuple[str, ...]:
         return ()
     found = tuple(name for name in (find(table, one) for one in PAIR) if name is not None)
     return found if len(found) == len(PAIR) else ()
+
+
+def _image(table: Table, said: Said) -> tuple[str, ...]:
+    """The columns of an image and perhaps a text beside it, where nothing else is said; none otherwise."""
+    image = find(table, IMAGE)
+    if said.config is not None or said.text is not None or image is None:
+        return ()
+    text = find(table, TEXT)
+    return (image,) if text is None else (text, image)
+
+
+def _layout(table: Table, said: Said) -> Layout:
+    """Which columns the texts become: as the label config says, or the table's names."""
+    if _pair(table, said):
+        return COMPARED
+    shown = _image(table, said)
+    return WithImages((False, True)[-len(shown) :]) if shown else said.layout
 
 
 def find(table: Table, wanted: str) -> str | None:

@@ -14,7 +14,7 @@ from label_studio_al.examples import example_tasks
 from label_studio_al.questions import LabelConfig, parse_config
 from label_studio_al.runtime.errors import AwaitsTasks, InvalidRequest
 from label_studio_al.simulate.data.cleaning import TEST, TRAIN, clean
-from label_studio_al.simulate.data.columns import LABEL, SPLIT, TEXT, Said, rows_of
+from label_studio_al.simulate.data.columns import IMAGE, LABEL, SPLIT, TEXT, Said, rows_of
 from label_studio_al.simulate.data.dataset import Dataset, Found
 from label_studio_al.simulate.data.exports import FIXED, is_export, is_table_of_answers, rows_of_answers, rows_of_export
 from label_studio_al.simulate.data.files import Table, read_table, read_text
@@ -23,6 +23,7 @@ from label_studio_al.simulate.data.splitting import split
 EXAMPLES = "examples"
 GOLD = "gold"
 NEWSGROUPS = "20newsgroups"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 CATEGORIES = "alt.atheism,soc.religion.christian"
 
 
@@ -59,6 +60,8 @@ def read(source: str, said: Said) -> Dataset:
     if source == EXAMPLES:
         return split(source, clean(rows_of(_examples(), replace(said, label=said.label or GOLD))))
     path = Path(source)
+    if path.is_dir():
+        return split(path.name, clean(rows_of(_folder(path), said)))
     try:
         return split(path.name.partition(".")[0], clean(_rows(path, said)))
     except InvalidRequest as exc:
@@ -72,6 +75,17 @@ def _rows(path: Path, said: Said) -> Found:
     if is_table_of_answers(table):
         return rows_of_answers(table, said)
     return rows_of(table, said)
+
+
+def _folder(folder: Path) -> Table:
+    """Images in folders that are named after their labels. Raises InvalidRequest."""
+    found = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise InvalidRequest(f"{folder} has no images in folders that are named after their labels")
+    records: list[tuple[str, Mapping[str, Any]]] = [
+        (str(path), {IMAGE: str(path.relative_to(folder)), LABEL: path.parent.name}) for path in found
+    ]
+    return Table((IMAGE, LABEL), records)
 
 
 def _examples() -> Table:
