@@ -18,7 +18,7 @@ import click
 from label_studio_al.runtime import logs
 from label_studio_al.runtime.connection_settings import KEY_CHARACTERS, split_keys
 from label_studio_al.runtime.errors import BackendError, InvalidSettings, SchemaTooNew
-from label_studio_al.runtime.hosts import read_hosts
+from label_studio_al.runtime.hosts import Reach, read_hosts
 from label_studio_al.runtime.keeping import CANNOT_START, PARENT_PIPE
 from label_studio_al.runtime.secrets import read_or_create_secret
 from label_studio_al.runtime.settings import Settings
@@ -129,13 +129,12 @@ def make_studio(settings: Settings, counts: Counts | None = None) -> Studio | No
         return None
     from label_studio_al.studio.api import Api
     from label_studio_al.studio.client import Studio
-    from label_studio_al.studio.media import Media, Reach
     from label_studio_al.studio.transport import bounded_client
 
     http = bounded_client(ca_bundle=settings.ca_bundle)
     api = Api(settings.label_studio_url, settings.label_studio_api_key.get_secret_value(), http, counts=counts)
     reach = Reach(read_hosts(settings.media_hosts or ""), settings.label_studio_public_url, settings.ca_bundle)
-    return Studio(api, make_signer(settings).installation, settings.login, Media(api, reach))
+    return Studio(api, make_signer(settings).installation, settings.login, reach)
 
 
 def end_with_parent() -> None:

@@ -366,6 +366,9 @@ def test_large_photograph_is_never_decoded_whole() -> None:
 
 
 def test_importing_costs_no_pillow() -> None:
-    code = "import sys, label_studio_al.pool.pictures, label_studio_al.studio.client; print('PIL' in sys.modules)"
+    code = (
+        "import sys, label_studio_al.pool.pictures, label_studio_al.studio.client;"
+        "print({'PIL', 'label_studio_al.studio.media'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
@@ -12,6 +14,18 @@ RULE = (
     "must be names of hosts, or names and ports, with commas between them: ASCII letters, digits, dots and hyphens, "
     "no addresses of pages, users or wildcards"
 )
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where images are fetched. hosts: as `read_hosts` gives them. public_url: Label Studio's, as browsers reach it.
+
+    ca_bundle: see `tls_context`.
+    """
+
+    hosts: tuple[str, ...] = ()
+    public_url: str | None = None
+    ca_bundle: Path | None = None
 
 
 def read_host(given: str) -> tuple[str, int | None] | None:

@@ -6,17 +6,22 @@ Every method raises StudioUnreachable (try again later) or StudioRefused (somebo
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from label_studio_al.labeling import version_number
 from label_studio_al.runtime.errors import PredictionsLost
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.connections import Connections
-from label_studio_al.studio.media import Media
 from label_studio_al.studio.predictions import Predictions
 from label_studio_al.studio.projects import Projects
 from label_studio_al.studio.tabs import Tabs
 from label_studio_al.studio.tasks import Tasks
 from label_studio_al.studio.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from label_studio_al.runtime.hosts import Reach
+    from label_studio_al.studio.media import Media
 
 
 class Studio:
@@ -27,11 +32,11 @@ class Studio:
         api: Api,
         installation: str = "",
         basic_auth: tuple[str, str] | None = None,
-        media: Media | None = None,
+        reach: Reach | None = None,
     ) -> None:
         """installation: what the names of this backend's versions tell. basic_auth: what Label Studio must send us.
 
-        media: where images are fetched; by default at Label Studio only.
+        reach: where images are fetched; by default at Label Studio only.
         """
         self.url = api.url
         self.installation = installation
@@ -41,7 +46,14 @@ class Studio:
         self.connections = Connections(api, installation, basic_auth)
         self.webhooks = Webhooks(api)
         self.tabs = Tabs(api)
-        self.media = media or Media(api)
+        self._api, self._reach = api, reach
+
+    @cached_property
+    def media(self) -> Media:
+        """The files of images. Imported when one is asked for: most processes never do."""
+        from label_studio_al.studio.media import Media
+
+        return Media(self._api, self._reach)
 
     def switch(self, project_id: int, backend_url: str | None, version: str, *, is_pushed: bool) -> None:
         """Make a version the one that orders the queue and that /predict is asked for.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import httpx
 
 from label_studio_al import __version__
 from label_studio_al.runtime.errors import ImageReason, ImageUnusable
+from label_studio_al.runtime.hosts import Reach
 from label_studio_al.studio.addresses import MAX_BYTES, AtHost, AtStudio, Places
 from label_studio_al.studio.api import Api, Part
 from label_studio_al.studio.outside import CheckedNetwork
@@ -27,15 +26,6 @@ from label_studio_al.studio.transport import (
 LIMITS = Limits(read_seconds=20.0, seconds=20.0, n_bytes=MAX_BYTES, n_values=MAX_BYTES)
 _REASONS: dict[int, ImageReason] = {401: "forbidden", 403: "forbidden", 404: "missing", 410: "missing"}
 _HEADERS = {"Accept": "*/*", "User-Agent": f"label-studio-active-learning/{__version__}"}
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Where images are fetched. hosts: as `runtime.hosts` writes them. public_url: Label Studio's in browsers."""
-
-    hosts: tuple[str, ...] = ()
-    public_url: str | None = None
-    ca_bundle: Path | None = None
 
 
 class Media(Part):
