@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from label_studio_al.cli.local import LocalLabelStudio
+from label_studio_al.labeling.media import media_key
 from label_studio_al.pool.pictures import decode
 from label_studio_al.runtime.errors import ImageUnusable
 from label_studio_al.runtime.hosts import Reach
-from label_studio_al.studio.addresses import media_key
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.media import Media
 from label_studio_al.studio.transport import bounded_client

@@ -21,11 +21,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from label_studio_al.labeling.media import media_key
 from label_studio_al.runtime.errors import ImageUnusable, InvalidSettings, StudioRefused, StudioUnreachable
 from label_studio_al.runtime.hosts import Reach, read_hosts
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.studio import transport
-from label_studio_al.studio.addresses import MAX_BYTES, AtHost, AtStudio, Places, media_key
+from label_studio_al.studio.addresses import MAX_BYTES, AtHost, AtStudio, Places
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.circuit import FAILURES_ALLOWED
 from label_studio_al.studio.media import Media

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from label_studio_al.labeling.hypertext import body_text, shown_text
+from label_studio_al.labeling.media import media_key
 from label_studio_al.labeling.tags import VARIABLE, Tag, option
 from label_studio_al.learning.comparison import COMPARED
 from label_studio_al.learning.images import WithImages
@@ -286,7 +287,7 @@ def _joined(lines: Iterable[str | None]) -> str | None:
 
 def _address(_: Part, value: object) -> str | None:
     """Where the image lies; it is fetched elsewhere, if at all."""
-    return value.strip() or None if isinstance(value, str) else None
+    return media_key(value.strip()) or None if isinstance(value, str) else None
 
 
 _READERS = {"HyperText": _hypertext, "Paragraphs": _dialogue, "Table": _table, "List": _items, IMAGE: _address}

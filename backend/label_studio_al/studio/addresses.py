@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from label_studio_al.labeling.media import MAX_ADDRESS_CHARACTERS, RESOLVING, is_of_a_storage
 from label_studio_al.runtime.errors import ImageUnusable
 from label_studio_al.runtime.hosts import place, read_host
 
-# Servers take no longer ones. Label Studio's hold a file's name, or a storage's key; others a signature as well.
-MAX_ADDRESS_CHARACTERS = 8_192
 MAX_STUDIO_CHARACTERS = 4_000
 MAX_BYTES = 30 * 1024 * 1024
 
 # Blanks and letters of all languages stand in addresses; these, which browsers drop or turn around, do not.
 _ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE | re.ASCII)
-# Label Studio reads these itself, with the storage's credentials (1.23.2).
-_STORAGES = ("s3://", "gs://", "azure-blob://")
 # The only paths at which Label Studio is asked with our token: others may do something.
-_RESOLVING = re.compile(r"/(?:tasks|projects)/\d{1,19}/(?:resolve|presign)/?", re.ASCII)
 _FILES = re.compile(r"/(?:data/upload/.+|data/local-files/?|static/.+|storage-data/uploaded/?)", re.DOTALL)
 _PROXYING = re.compile(r"/projects/\d{1,19}/file-proxy/?", re.ASCII)
 _KEPT: Final = "%/:=&?~+!$,;'@()*[]"
@@ -65,7 +61,7 @@ class Places:
         address = _checked(value)
         if address.startswith("/"):
             return self._at_studio(address)
-        if _is_of_a_storage(address):
+        if is_of_a_storage(address):
             packed = urlsafe_b64encode(value.encode(errors="replace")).decode()
             return AtStudio(_short(f"tasks/{task_id}/resolve/?fileuri={packed}", MAX_STUDIO_CHARACTERS), True)
         return self.absolute(address)
@@ -105,7 +101,7 @@ class Places:
             if below and path.startswith(f"{below}/"):
                 path = path[len(below) :]
                 break
-        leads_on = _RESOLVING.fullmatch(path) is not None
+        leads_on = RESOLVING.fullmatch(path) is not None
         is_file = leads_on or _FILES.fullmatch(path) or _PROXYING.fullmatch(path)
         if not is_file or _climbs(path):
             raise ImageUnusable(
@@ -115,27 +111,6 @@ class Places:
         if not path.startswith(("/data/upload/", "/static/")):
             path = path.rstrip("/") + "/"
         return AtStudio(_short(_quoted(path[1:] + mark + query), MAX_STUDIO_CHARACTERS), leads_on)
-
-
-def media_key(value: str) -> str:
-    """What stands for the content: the value itself, but one key for a storage's file and Label Studio's way to it.
-
-    Listings give `/tasks/ID/resolve/?fileuri=…` where webhooks and exports give `s3://…` (1.23.2).
-    """
-    if "fileuri=" not in value[:MAX_ADDRESS_CHARACTERS] or len(value) > MAX_ADDRESS_CHARACTERS:
-        return value
-    try:
-        parts = urlsplit(value)
-        if _RESOLVING.search(parts.path) is None:
-            return value
-        uri = urlsafe_b64decode(parse_qs(parts.query)["fileuri"][0]).decode()
-    except (ValueError, KeyError):
-        return value
-    return uri if _is_of_a_storage(uri) else value
-
-
-def _is_of_a_storage(address: str) -> bool:
-    return address.startswith(_STORAGES)
 
 
 def _checked(address: str) -> str:
