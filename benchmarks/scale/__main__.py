@@ -3,6 +3,7 @@
     python -m benchmarks.scale [--sections turn,scoring,...] [--sizes 10000,100000,1000000] [--plot FILE.svg]
     python -m benchmarks.scale --sections turn,scoring,predict --sizes 100000 --question multiple:20
     python -m benchmarks.scale --sections questions --sizes 100000
+    python -m benchmarks.scale --sections turn --sizes 10000,100000 --question spans
 
 Prints Markdown tables. Everything at all three sizes takes about 40 minutes on two cores. All sections but `live`
 use a simulated Label Studio over HTTP (benchmarks/big_label_studio.py); the backend is always a real one, with
@@ -77,7 +78,7 @@ def main() -> None:
         "--question",
         default="single",
         help="single: one of four labels (default); single:N: one of N; multiple:N: any of N; two:N: two questions, "
-        "each with N labels of its own",
+        "each with N labels of its own; spans: names in sentences, with four labels",
     )
     parser.add_argument("--labelled", type=int, default=500, help="tasks that have a label at first (default: 500)")
     parser.add_argument(
@@ -94,6 +95,8 @@ def main() -> None:
         parser.error(str(exc))
     if len(asked.questions) > 1 and "predict" in wanted:
         parser.error("predict is compared with scikit-learn's, which answers one question: leave it out of --sections")
+    if asked.is_of_spans and (unfit := sorted({"predict", "scoring"} & set(wanted))):
+        parser.error(f"{', '.join(unfit)} compare with a product of features, which spans are not: leave them out")
     options = Options(sizes, given.seconds, given.minutes, given.plot, given.fast_import, given.labelled)
     with tempfile.TemporaryDirectory(prefix="al-scale-") as name:
         folder = Path(name)

@@ -1,7 +1,7 @@
 """Up to millions of the texts of `benchmarks.texts`, in a file: made in blocks, read one at a time.
 
 What people answer is said by `Asked`. Words have labels: a text holds about four such words, whatever the number of
-labels.
+labels. Where spans are marked, texts are sentences of about 100 characters that hold names of up to three words.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import mmap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ BLOCK = 50_000
 # Words with a topic, and those of them that have a label among many: frequent enough to be learned, and all different.
 FIRST_TOPIC_WORD, TOPIC_WORDS = 200, 400
 LEAST_SYLLABLES = 3
+# Where spans are marked: rarer words are names, too, and begin in these places of a sentence, so often in each.
+FIRST_NAME = 10_000
+WORDS_A_SENTENCE, NAME_PLACES, NAME_SHARE, LONGEST_NAME = 13, (1, 5, 9), 0.4, 3
+SPANS = "entity"
 SEED = 1
 _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu")
 
@@ -32,9 +37,10 @@ _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", 
 class Asked:
     """What people are asked of each text.
 
-    kind: "single" (one label), "multiple" (any number), or "two" (one label, and one of as many others). n_labels: how
-    many labels a question offers. Where it is 0 the question is which of `LABELS` the text was made for. Otherwise
-    people choose the labels of the text's words: the most frequent one, of equals the first, or all of them.
+    kind: "single" (one label), "multiple" (any number), "two" (one label, and one of as many others), or "spans"
+    (names, with `LABELS`). n_labels: how many labels a question offers. Where it is 0 the question is which of `LABELS`
+    the text, or a name, was made for. Otherwise people choose the labels of the text's words: the most frequent one, of
+    equals the first, or all of them.
     """
 
     kind: str = "single"
@@ -42,11 +48,11 @@ class Asked:
 
     @classmethod
     def parse(cls, text: str) -> Asked:
-        """From "single", "single:10", "multiple:20" or "two:5". Raises ValueError, which says what it may be."""
+        """From "single", "single:10", "multiple:20", "two:5" or "spans". Raises ValueError, which says what may be."""
         kind, _, number = text.partition(":")
         is_known = kind in ("single", "multiple", "two") and number.isdecimal() and int(number) > 1
-        if not is_known and text != "single":
-            raise ValueError(f"a question is single, single:N, multiple:N or two:N with N of 2 or more, not {text}")
+        if not is_known and text not in ("single", "spans"):
+            raise ValueError(f"a question is single, spans, single:N, multiple:N or two:N with N from 2 on, not {text}")
         return cls(kind, int(number or 0))
 
     @property
@@ -55,8 +61,15 @@ class Asked:
         return self.kind == "multiple"
 
     @property
+    def is_of_spans(self) -> bool:
+        """Whether names are marked in the text."""
+        return self.kind == "spans"
+
+    @property
     def questions(self) -> dict[str, list[str]]:
         """The labels by the question's name."""
+        if self.is_of_spans:
+            return {SPANS: list(LABELS)}
         if not self.n_labels:
             return {CHOICES: list(LABELS)}
         names = [CHOICES, "second"] if self.kind == "two" else [CHOICES]
@@ -86,7 +99,7 @@ class TextFile:
         (folder / "asked.json").write_text(json.dumps(asdict(asked)), encoding="utf-8")
         starts, labels = np.zeros(n + 1, dtype=np.int64), np.zeros(n, dtype=np.uint8)
         with (folder / "texts.jsonl").open("wb") as file:
-            for first, texts, codes in _blocks(n):
+            for first, texts, codes in _sentences(n) if asked.is_of_spans else _blocks(n):
                 lines = [f'"{text}"\n' for text in texts]
                 file.write("".join(lines).encode("ascii"))
                 labels[first : first + len(lines)] = codes
@@ -109,6 +122,10 @@ class TextFile:
     @property
     def label_config(self) -> str:
         """What a project asks about them."""
+        if self.asked.is_of_spans:
+            labels = "".join(f'<Label value="{label}"/>' for label in LABELS)
+            marked = f'<Labels name="{SPANS}" toName="{TEXT}">{labels}</Labels>'
+            return f'<View>{marked}<Text name="{TEXT}" value="$text"/></View>'
         how_many = "multiple" if self.asked.is_multiple else "single"
         controls = (
             f'<Choices name="{name}" toName="{TEXT}" choice="{how_many}">'
@@ -132,8 +149,23 @@ class TextFile:
 
     def result(self, row: int) -> list[dict[str, Any]]:
         """The annotation that they make of it."""
+        if self.asked.is_of_spans:
+            return [self._marked(*span) for span in self._spans(self.texts(row, row + 1)[0])]
         chosen = self.chosen(row)
         return [item | {"from_name": name} for name, labels in chosen.items() for item in choices(labels)]
+
+    def _marked(self, start: int, end: int, label: str) -> dict[str, Any]:
+        value = {"start": start, "end": end, "labels": [label]}
+        return {"from_name": SPANS, "to_name": TEXT, "type": "labels", "value": value}
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """The names: words after one another that have the same label."""
+        end = 0
+        for label, words in groupby(text.split(), self._label_of.get):
+            size = sum(1 + len(word) for word in words)
+            if label is not None:
+                yield end, end + size - 1, label
+            end += size
 
     def answers(self, first: int, last: int, question: str = CHOICES) -> list[str]:
         """The same as the backend holds it, of the rows from `first` to before `last`."""
@@ -155,13 +187,42 @@ def _blocks(n: int) -> Iterator[tuple[int, list[str], np.ndarray]]:
         yield first, [" ".join(map(words.__getitem__, row)) for row in chosen.tolist()], labels[: n - first]
 
 
+def _sentences(n: int) -> Iterator[tuple[int, list[str], np.ndarray]]:
+    """The same with names; all codes are 0."""
+    words, names = _words(), _names() + N_WORDS
+    written = np.array([*words, *map(str.capitalize, words)])
+    shares, of_names = (np.cumsum(1.0 / np.arange(1, size + 1)) for size in (N_WORDS, names.shape[1]))
+    for first in range(0, n, BLOCK):
+        random = np.random.default_rng((SEED, first))
+        chosen = np.searchsorted(shares, random.random((BLOCK, WORDS_A_SENTENCE)) * shares[-1])
+        chosen[:, 0] += N_WORDS
+        for place in NAME_PLACES:
+            sizes = random.integers(1, LONGEST_NAME + 1, size=BLOCK) * (random.random(BLOCK) < NAME_SHARE)
+            drawn = np.searchsorted(of_names, random.random((BLOCK, LONGEST_NAME)) * of_names[-1])
+            found = names[random.integers(len(LABELS), size=BLOCK)[:, None], drawn]
+            part = slice(place, place + LONGEST_NAME)
+            chosen[:, part] = np.where(np.arange(LONGEST_NAME) < sizes[:, None], found, chosen[:, part])
+        texts = [" ".join(row) + "." for row in written[chosen[: n - first]].tolist()]
+        yield first, texts, np.zeros(len(texts), dtype=np.uint8)
+
+
 def _words() -> list[str]:
     random = np.random.default_rng(SEED)
     return ["".join(random.choice(_SYLLABLES, 1 + index % 4)) + str(index % 97) for index in range(N_WORDS)]
 
 
+def _names() -> np.ndarray:
+    """The words of each label's names, which are long enough to be all different. Shape (n_labels, n_words)."""
+    words = np.arange(FIRST_NAME, N_WORDS)
+    return words[words % 4 + 1 >= LEAST_SYLLABLES].reshape(-1, len(LABELS)).T
+
+
 def _label_of_words(asked: Asked) -> dict[str, str]:
     """The label of each word that has one; every label has about as many."""
+    if asked.is_of_spans:
+        words = _words()
+        pairs = zip(LABELS, _names().tolist(), strict=True)
+        return {words[name].capitalize(): label for label, names in pairs for name in names}
     if not asked.n_labels:
         return {}
     labels = [label for own in asked.questions.values() for label in own]

@@ -28,6 +28,7 @@ from benchmarks.scale.bench import (
     watching_memory,
 )
 from benchmarks.scale.calls import CallFailedError, Connection
+from benchmarks.scale.texts import Asked
 from tests.support.backend_process import BackendProcess
 
 # Steps that wait for Label Studio, and those that nobody waits for; all others are our share of a turn.
@@ -37,14 +38,24 @@ PLOT_SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 TURN_SECONDS = {10_000: 0.2, 100_000: 0.6, 1_000_000: 3.0}
 MULTIPLE_CHOICE_TURN_SECONDS = {100_000: 1.0, 1_000_000: 3.0}
+SPANS_TURN_SECONDS = {10_000: 2.0, 100_000: 12.0}
 SYNC_SECONDS = {10_000: 2.0, 100_000: 15.0, 1_000_000: 150.0}
 MEGABYTES = {10_000: 400.0, 100_000: 700.0, 1_000_000: 2_500.0}
+# More than choices take.
+SPANS_MEGABYTES = 300.0
 RESTART_SECONDS = {10_000: 3.0, 100_000: 3.0, 1_000_000: 5.0}
 
 
 def limit(limits: Mapping[int, float], n_tasks: int) -> float | None:
     """The aim at a size: that of the next larger size of the table."""
     return next((limits[size] for size in sorted(limits) if size >= n_tasks), None)
+
+
+def turn_aims(asked: Asked) -> Mapping[int, float]:
+    """Seconds of a turn by size, for what is asked."""
+    if asked.is_of_spans:
+        return SPANS_TURN_SECONDS
+    return MULTIPLE_CHOICE_TURN_SECONDS if asked.is_multiple else TURN_SECONDS
 
 
 def own_seconds(turn: Mapping[str, Any]) -> float:
@@ -80,6 +91,8 @@ def _one_size(bench: Bench, n_tasks: int) -> float:
             first = wait_for_turn(backend, project_id, n_labels, sync_limit(n_tasks))
             seconds = _turns(bench, studio, backend, project_id, n_tasks, n_labels, first)
         aim = limit(MEGABYTES, n_tasks)
+        if aim and bench.texts.asked.is_of_spans:
+            aim += SPANS_MEGABYTES
         now = megabytes(backend)
         each = " + ".join(f"{one:.0f}" for one in now)
         bench.report.at_most(
@@ -126,7 +139,7 @@ def _turns(
         f"one turn, our share, {n_labels} labels (median of {N_TURNS})",
         n_tasks,
         seconds,
-        limit(MULTIPLE_CHOICE_TURN_SECONDS if bench.texts.asked.is_multiple else TURN_SECONDS, n_tasks),
+        limit(turn_aims(bench.texts.asked), n_tasks),
         "s",
         f" ({_steps(turns)}; {own_seconds(first):.2f} s where features and calibration are decided anew)",
     )
@@ -158,7 +171,8 @@ def _pages(bench: Bench, backend: BackendProcess, key: str, n_tasks: int) -> Non
 
 
 def _restart(bench: Bench, studio: RunningStudio, backend: BackendProcess, project_id: int, n_tasks: int) -> None:
-    body = json.dumps(predict_body(project_of(studio, project_id), bench.texts.texts(0, 1), 1)).encode()
+    row = next(row for row in range(n_tasks) if bench.texts.result(row))
+    body = json.dumps(predict_body(project_of(studio, project_id), bench.texts.texts(row, row + 1), row + 1)).encode()
     backend.stop()
     began = time.perf_counter()
     # Not `start`, whose asking whether it is up takes half a core.
