@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from math import copysign, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from label_studio_al.learning.types import Array
+
+# Of one line or of each of several.
+Number = TypeVar("Number", float, Array)
 
 # As in SciPy's L-BFGS-B.
 DECREASE, CURVATURE = 1e-3, 0.9
@@ -24,7 +27,7 @@ class Point(NamedTuple):
     slope: float
 
 
-def is_enough(step: Array, loss: Array, slope: Array, first_loss: Array, first_slope: Array) -> Array:
+def is_enough(step: Number, loss: Number, slope: Number, first_loss: Number, first_slope: Number) -> Any:
     """Whether steps keep Wolfe's strong conditions. Shapes (n,), as of `Point`; the last two at the beginning."""
     falls = loss <= first_loss + DECREASE * step * first_slope
     return falls & (abs(slope) <= CURVATURE * abs(first_slope))

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from label_studio_al.learning.descent import Rules, lowest
 from label_studio_al.learning.sequences.lattice import Lattice, Transitions, n_tags, n_weights
 from label_studio_al.learning.sequences.windows import Windows
 from label_studio_al.learning.types import Array
 
-MOST_STEPS = 40
-N_REMEMBERED = 6
-# A loss that falls by less, relative to itself, has stopped falling.
-LEAST_FALL = 1e-5
+RULES = Rules(most_steps=40, n_remembered=6, least_fall=1e-5, least_slope=1e-3)
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,8 @@ def fit(windows: Windows, tags: Array, n_classes: int, penalty: float = 1.0) -> 
     tags: shape (n_tokens,), in reading order, allowed ones. penalty: of half the squared weights, beside the negative
     log-likelihood.
     """
-    # Not at the top: it weighs 20 MB, and who only predicts does without.
-    from scipy.optimize import minimize
-
     problem = Problem(windows, tags, n_classes, penalty)
-    begin = np.zeros(problem.n_weights)
-    options = {"maxiter": MOST_STEPS, "maxcor": N_REMEMBERED, "ftol": LEAST_FALL, "gtol": 1e-3}
-    found = minimize(problem.loss, begin, jac=True, method="L-BFGS-B", options=options)
-    return problem.weights(found.x)
+    return problem.weights(lowest(problem.loss, np.zeros(problem.n_weights), RULES))
 
 
 class Problem:
