@@ -24,7 +24,9 @@ from label_studio_al.runtime.errors import InvalidRequest
 
 # Numbers of an array of all tags of all tokens that are read at a time: 8 MB. Six such arrays are kept.
 NUMBERS_AT_ONCE = 1_000_000
-# Texts that are read at a time: of each of their words all features are held.
+# Weighted sums of each word that are held at a time, for each distance to a token: 40 MB.
+SUMS_AT_ONCE = 1_000_000
+# Texts that are read at a time where all words would have more of them.
 TEXTS_AT_ONCE = 10_000
 # Measured on two sets of data, 25 to 500 texts: the F1 that a model expects of itself is 1.3 to 1.6 times the true one.
 OPTIMISM = 1.5
@@ -84,13 +86,19 @@ class SpanModel:
 
     def read(self, sequences: Sequences) -> Reading:
         """Mark texts, as many at a time as memory allows."""
-        parts = blocks(len(sequences), TEXTS_AT_ONCE)
-        return Reading.joined([self._read(sequences[part]) for part in parts] or [self._read(sequences)])
+        return Reading.joined([self._read(part) for part in self._in_parts(sequences)])
 
     def confidence(self, sequences: Sequences) -> Array:
         """Only how probable each text's spans are, as a logarithm. Returns shape (n_texts,)."""
-        parts = [self._confidence(sequences[part]) for part in blocks(len(sequences), TEXTS_AT_ONCE)]
-        return np.concatenate([np.zeros(0), *parts])
+        return np.concatenate([self._confidence(part) for part in self._in_parts(sequences)])
+
+    def _in_parts(self, sequences: Sequences) -> Iterator[Sequences]:
+        """All texts, so that each word is looked at once, or else some after the others. One or more."""
+        n_words = len(sequences.words.vocabulary) + len(sequences.vocabulary.added)
+        if n_words * self.weights.outputs.shape[1] <= SUMS_AT_ONCE or not len(sequences):
+            yield sequences
+        else:
+            yield from (sequences[part] for part in blocks(len(sequences), TEXTS_AT_ONCE))
 
     def _confidence(self, sequences: Sequences) -> Array:
         found = [lattice.path_logs(lattice.best(self.bias)) for _, lattice in self._lattices(sequences)]
@@ -128,24 +136,24 @@ class SpanModel:
 
     def _lattices(self, sequences: Sequences) -> Iterator[tuple[slice, Lattice]]:
         """Some units after the other, and all their taggings."""
-        units, words = _described(sequences)
-        of_words = self._of_words(words, sequences.words)
+        used, place = np.unique(sequences.units.words, return_inverse=True)
+        units, of_words = replace(sequences.units, words=place), self._of_words(used, sequences)
         ends = np.concatenate([[0], np.cumsum(units.lengths)])
         for part in _parts(units, n_tags(len(self.labels))):
             packing = Packing(units.lengths[part])
             outputs = gathered(of_words, units.words[ends[part.start] : ends[part.stop]], packing)
             yield part, Lattice(tag_scores(outputs), self.weights.transitions, packing)
 
-    def _of_words(self, words: Words, pool: PoolWords) -> dict[int, Array]:
-        """As of `products`, for as many words at a time as memory allows."""
-        every = np.arange(len(words.place))
-        parts = [every[part] for part in blocks(len(every), WORDS_AT_ONCE)] or [every]
-        found = [products(self.views.tables(words.some(part), pool.usage), self.weights.outputs) for part in parts]
-        # Each part ends with what lies beyond a unit's ends.
-        return {
-            distance: np.vstack([*(own[distance][:-1] for own in found), end[-1:]])
-            for distance, end in found[-1].items()
-        }
+    def _of_words(self, used: Array, sequences: Sequences) -> dict[int, Array]:
+        """As of `products`, for as many words at a time as memory allows. used: the words' numbers, ascending."""
+        pool, found = sequences.words, dict[int, Array]()
+        for first in range(0, max(1, len(used)), WORDS_AT_ONCE):
+            words = words_of(pool, used[first : first + WORDS_AT_ONCE], sequences.vocabulary)
+            for distance, sums in products(self.views.tables(words, pool.usage), self.weights.outputs).items():
+                whole = found.setdefault(distance, np.empty((len(used) + 1, sums.shape[1])))
+                # Each part ends with what lies beyond a unit's ends.
+                whole[first : first + len(sums)] = sums
+        return found
 
     def _spans(self, lattice: Lattice, tags: Array) -> tuple[TokenSpans, Array]:
         """The spans of packed tags and their probabilities."""
@@ -180,8 +188,8 @@ def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequenc
     pool = sequences.words
     told_by = pool.told_by(sequences.units)[units.text_of_token]
     used, place = np.unique(units.words + told_by * len(words.place), return_inverse=True)
-    tables = views.tables(pool.in_parts(words).some(used), pool.usage_in_parts)
-    windows = Windows(tables, place, Packing(units.lengths))
+    parts, own = np.divmod(used, len(words.place))
+    windows = Windows(views.tables(*pool.told(words.some(own), parts)), place, Packing(units.lengths))
     weights = crf.fit(windows, encoded.tags, len(labels))
     rate = float(((encoded.tags > 0) & (encoded.tags <= len(labels))).mean()) if len(encoded.tags) else 0.0
     return SpanModel(tuple(labels), views, weights, rate).biased(sequences.some), encoded

@@ -103,6 +103,10 @@ class Usage:
     def __len__(self) -> int:
         return len(self.habits)
 
+    def some(self, rows: Array) -> Usage:
+        """Some of the rows."""
+        return Usage(self.habits[rows], self.neighbours[rows], self.contexts[rows])
+
     def above(self, other: Usage) -> Usage:
         """The rows of both."""
         return Usage(
@@ -144,15 +148,12 @@ class PoolWords:
         some = units[kept].beginnings(MAX_TEXT_CHARACTERS)
         return cls(vocabulary, places, counting.usage(units), first.above(other), vectors, some)
 
-    @cached_property
-    def usage_in_parts(self) -> Usage:
-        """`usage`, then `halves`: every fit of a model reads it."""
-        return self.usage.above(self.halves)
-
-    def in_parts(self, words: Words) -> Words:
-        """The same words three times: with rows of each part of `usage_in_parts`."""
-        n = len(self.usage)
-        return words.beside(replace(words, place=words.place + n)).beside(replace(words, place=words.place + 2 * n))
+    def told(self, words: Words, parts: Array) -> tuple[Words, Usage]:
+        """Words whose usage is told by one of the parts that `told_by` names. parts: shape (n_words,), ascending."""
+        is_half = parts > 0
+        of_half = words.place[is_half] + len(self.usage) * (parts[is_half] - 1)
+        usage = self.usage.some(words.place[~is_half]).above(self.halves.some(of_half))
+        return replace(words, place=np.arange(len(parts))), usage
 
     def told_by(self, units: Units) -> Array:
         """What is to tell of the words of labelled texts: the pool, 0, or the half that a text is not in, 1 or 2.
