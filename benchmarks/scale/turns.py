@@ -191,6 +191,11 @@ def _restart(bench: Bench, studio: RunningStudio, backend: BackendProcess, proje
     connection.close()
     aim = limit(RESTART_SECONDS, n_tasks)
     bench.report.at_most("restart to ready (first /predict answered)", n_tasks, took, aim, "s")
+    row = bench.options.n_labels(n_tasks) + N_TURNS
+    studio.submit(row + 1, bench.texts.result(row))
+    turn = wait_for_turn(backend, project_id, row + 1, sync_limit(n_tasks))
+    aim = limit(turn_aims(bench.texts.asked), n_tasks) if bench.texts.asked.is_of_spans else None
+    bench.report.at_most("the first turn after it, our share", n_tasks, own_seconds(turn), aim, "s")
 
 
 def draw(seconds: Mapping[int, float], exponent: float, factor: float, options: Options) -> None:

@@ -36,18 +36,19 @@ class SequenceRows:
 
     def of(self, files: FeatureFiles) -> Mapping[str, Sequences]:
         """Those of all rows."""
-        n_known = len(self._tasks)
+        n_known, more = len(self._tasks), list[dict[str, Sequences]]()
         for block in blocks(len(files.tasks) - n_known, _TASKS_AT_ONCE):
             rows = slice(n_known + block.start, n_known + block.stop)
             has_text = files.states[rows] == HAS_FEATURES
             tasks = files.tasks[rows].tolist()
             wanted = [task_id for task_id, has in zip(tasks, has_text.tolist(), strict=True) if has]
             texts = {one.id: self._config.text_of(one.data) or "" for one in self._store.tasks.some(self._key, wanted)}
-            more = self._of(
-                [texts.get(task_id, "") if has else "" for task_id, has in zip(tasks, has_text, strict=True)]
+            more.append(
+                self._of([texts.get(task_id, "") if has else "" for task_id, has in zip(tasks, has_text, strict=True)])
             )
-            self._found = {name: own.followed_by(more[name]) for name, own in self._found.items()}
-        self._tasks = np.array(files.tasks)
+        if more:
+            self._found = {name: own.followed_by([one[name] for one in more]) for name, own in self._found.items()}
+            self._tasks = np.array(files.tasks)
         return self._found
 
     def _of(self, texts: list[str]) -> dict[str, Sequences]:

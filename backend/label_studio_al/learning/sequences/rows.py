@@ -30,9 +30,9 @@ class Sequences:
         """Some texts of the pool, labelled or not."""
         return Sequences(self.words.some, self.words.vocabulary, self.words)
 
-    def followed_by(self, more: Sequences) -> Sequences:
+    def followed_by(self, more: Sequence[Sequences]) -> Sequences:
         """These tasks, then others with the same vocabulary."""
-        return replace(self, units=self.units.followed_by(more.units))
+        return replace(self, units=self.units.followed_by([one.units for one in more]))
 
     def __getitem__(self, tasks: Any) -> Sequences:
         """Those of some tasks (indices, a mask or a slice)."""

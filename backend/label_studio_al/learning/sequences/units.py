@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -126,16 +126,17 @@ class Units:
         tokens, _ = _ranges(ends[units], ends[units + 1])
         return Units(self.words[tokens], self.starts[tokens], self.ends[tokens], self.lengths[units], text_of, sizes)
 
-    def followed_by(self, more: Units) -> Units:
+    def followed_by(self, more: Sequence[Units]) -> Units:
         """These texts, then others."""
-        return Units(
-            np.concatenate([self.words, more.words]),
-            np.concatenate([self.starts, more.starts]),
-            np.concatenate([self.ends, more.ends]),
-            np.concatenate([self.lengths, more.lengths]),
-            np.concatenate([self.text_of, self.n_texts + more.text_of]),
-            np.concatenate([self.sizes, more.sizes]),
-        )
+        parts = [self, *more]
+        firsts = np.cumsum([0, *(part.n_texts for part in parts[:-1])])
+        text_of = np.concatenate([first + part.text_of for first, part in zip(firsts, parts, strict=True)])
+        joined = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(self)
+            if field.name != "text_of"
+        }
+        return Units(**joined, text_of=text_of)
 
     def by_text(self, values: Array) -> Array:
         """Sums of the units' values. values: shape (n_units,). Returns shape (n_texts,)."""
