@@ -392,6 +392,10 @@ class BigLabelStudio:
         project.updated_at[task_id - 1 - project.first] = now
         return annotation
 
+    def _get_annotation(self, _body: Any, _query: Mapping[str, str], annotation_id: int) -> Answer:
+        found = (one.annotations.get(annotation_id) for one in self.projects.values())
+        return next(((200, one) for one in found if one is not None), NO_PAGE)
+
     # -- the benchmark's own calls ----------------------------------------------------------------------------
 
     def _make_project(self, body: Any, _query: Mapping[str, str]) -> Answer:
@@ -576,6 +580,7 @@ _ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", r"/api/projects/(\d+)/next", BigLabelStudio._next),
     ("GET", r"/api/tasks", BigLabelStudio._list_tasks),
     ("POST", r"/api/tasks/(\d+)/annotations", BigLabelStudio._submit),
+    ("GET", r"/api/annotations/(\d+)", BigLabelStudio._get_annotation),
     ("GET", r"/api/projects/(\d+)/export", BigLabelStudio._export),
     ("POST", r"/api/projects/(\d+)/import/predictions", BigLabelStudio._import_predictions),
     ("GET", r"/api/predictions", BigLabelStudio._list_predictions),

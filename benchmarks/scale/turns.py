@@ -130,10 +130,12 @@ def _turns(
     first: Mapping[str, Any],
 ) -> float:
     """Further labels, each of which makes a turn; the median of our share of them."""
-    turns = []
+    turns, used = [], []
     for row in range(n_labels, n_labels + N_TURNS):
+        before = cpu_seconds(backend)
         studio.submit(row + 1, bench.texts.result(row))
         turns.append(wait_for_turn(backend, project_id, row + 1, sync_limit(n_tasks)))
+        used.append(cpu_seconds(backend) - before)
     seconds = statistics.median(map(own_seconds, turns))
     bench.report.at_most(
         f"one turn, our share, {n_labels} labels (median of {N_TURNS})",
@@ -146,6 +148,8 @@ def _turns(
     for step, what in (("measure", "measuring the model"), ("map", "drawing the map")):
         longest = max(turn["steps"].get(step, 0.0) for turn in (first, *turns))
         bench.report.at_most(f"{what} after a turn, the longest", n_tasks, longest, None, "s")
+    what = "processor time from Submit to its end, web and worker"
+    bench.report.at_most(what, n_tasks, statistics.median(used), None, "s")
     return seconds
 
 
@@ -191,11 +195,13 @@ def _restart(bench: Bench, studio: RunningStudio, backend: BackendProcess, proje
     connection.close()
     aim = limit(RESTART_SECONDS, n_tasks)
     bench.report.at_most("restart to ready (first /predict answered)", n_tasks, took, aim, "s")
-    row = bench.options.n_labels(n_tasks) + N_TURNS
+    wait_until_started(backend)
+    row, before = bench.options.n_labels(n_tasks) + N_TURNS, cpu_seconds(backend)
     studio.submit(row + 1, bench.texts.result(row))
     turn = wait_for_turn(backend, project_id, row + 1, sync_limit(n_tasks))
     aim = limit(turn_aims(bench.texts.asked), n_tasks) if bench.texts.asked.is_of_spans else None
-    bench.report.at_most("the first turn after it, our share", n_tasks, own_seconds(turn), aim, "s")
+    more = f" ({cpu_seconds(backend) - before:.1f} s of processor time)"
+    bench.report.at_most("the first turn after it, our share", n_tasks, own_seconds(turn), aim, "s", more)
 
 
 def draw(seconds: Mapping[int, float], exponent: float, factor: float, options: Options) -> None:
