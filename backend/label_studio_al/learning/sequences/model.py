@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from label_studio_al.learning.rows import blocks
+from label_studio_al.learning.rows import blocks, places
 from label_studio_al.learning.sequences import crf
 from label_studio_al.learning.sequences.crf import Weights, tag_scores
 from label_studio_al.learning.sequences.lattice import Lattice, n_tags
@@ -136,8 +136,8 @@ class SpanModel:
 
     def _lattices(self, sequences: Sequences) -> Iterator[tuple[slice, Lattice]]:
         """Some units after the other, and all their taggings."""
-        used, place = np.unique(sequences.units.words, return_inverse=True)
-        units, of_words = replace(sequences.units, words=place), self._of_words(used, sequences)
+        units, used = _renumbered(sequences.units)
+        of_words = self._of_words(used, sequences)
         ends = np.concatenate([[0], np.cumsum(units.lengths)])
         for part in _parts(units, n_tags(len(self.labels))):
             packing = Packing(units.lengths[part])
@@ -183,7 +183,8 @@ def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequenc
     place_of = {label: place for place, label in enumerate(labels)}
     sequences = replace(sequences, units=sequences.units.beginnings(MAX_TEXT_CHARACTERS))
     encoded = encode(answers, sequences.units, place_of)
-    units, words = _described(sequences)
+    units, numbers = _renumbered(sequences.units)
+    words = words_of(sequences.words, numbers, sequences.vocabulary)
     views = Views.of(words, np.bincount(units.words, minlength=len(words.place)), 2 + len(labels))
     pool = sequences.words
     told_by = pool.told_by(sequences.units)[units.text_of_token]
@@ -195,10 +196,10 @@ def fit(sequences: Sequences, answers: Sequence[Sequence[Span]], labels: Sequenc
     return SpanModel(tuple(labels), views, weights, rate).biased(sequences.some), encoded
 
 
-def _described(sequences: Sequences) -> tuple[Units, Words]:
-    """Texts whose words are numbered anew, and the features of these."""
-    used, place = np.unique(sequences.units.words, return_inverse=True)
-    return replace(sequences.units, words=place), words_of(sequences.words, used, sequences.vocabulary)
+def _renumbered(units: Units) -> tuple[Units, Array]:
+    """Texts whose words are numbered anew, and the numbers that these had, ascending."""
+    used = np.flatnonzero(np.bincount(units.words))
+    return replace(units, words=places(used, int(units.words.max(initial=0)) + 1)[units.words]), used
 
 
 def words_of(pool: PoolWords, used: Array, vocabulary: Vocabulary) -> Words:
