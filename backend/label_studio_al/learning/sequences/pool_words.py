@@ -54,7 +54,8 @@ class Vectors:
         mean = rows.mean(axis=0) if len(rows) else np.zeros(encoder.n_dimensions)
         centred = rows - mean
         mix = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :N_VECTORS]
-        return cls(encoder, mean, mix)
+        # Products with columns in reverse are slow.
+        return cls(encoder, mean, np.ascontiguousarray(mix))
 
     def of(self, words: Sequence[str]) -> Array:
         """Rows of unit length. Returns shape (n_words, n_kept), float32."""
