@@ -81,12 +81,13 @@ class Encoders:
 
 @dataclass
 class _Work:
-    """What is left to do for one kind of content of a project."""
+    """What is left to do for one kind of content of a project. is_known: whether what is missing was looked for yet."""
 
     config: LabelConfig
     tasks: deque[int]
     n_tasks: int
     began: float
+    is_known: bool = False
     failed: dict[int, tuple[str, float]] = field(default_factory=dict)
 
 
@@ -137,6 +138,7 @@ class Encoding:
             if missing is not None:
                 since = self._clock.elapsed() - FAILED_SECONDS
                 work.failed = {task_id: one for task_id, one in work.failed.items() if one[1] > since}
+                work.is_known = True
                 work.tasks = deque(task_id for task_id in missing if task_id not in work.failed)
 
     def is_awaited(self, pool: Pool, config: LabelConfig) -> bool:
@@ -144,15 +146,16 @@ class Encoding:
 
         Raises InvalidSettings where the encoder cannot be used.
         """
-        if IMAGE not in _kinds(config) or len(pool.live) >= FIRST_TASKS:
+        if IMAGE not in _kinds(config):
             return False
-        if IMAGE in self._errors and not len(pool.live):
+        n_there = len(pool.live) if any(one.kind == IMAGE for one in pool.features.deferred) else 0
+        if not n_there and IMAGE in self._errors:
             raise InvalidSettings(self._errors[IMAGE][0])
         with self._lock:
             work = self._work.get((pool.key, IMAGE))
-        if work is None or (IMAGE in self._loaded and not work.tasks):
+        if work is None or n_there >= FIRST_TASKS or (work.is_known and not work.tasks):
             return False
-        return not len(pool.live) or self._clock.elapsed() - work.began < FIRST_SECONDS
+        return not n_there or self._clock.elapsed() - work.began < FIRST_SECONDS
 
     def failures(self, key: str) -> dict[int, str]:
         """Why tasks of a project have no embedding, by task."""

@@ -210,6 +210,17 @@ def test_images_are_learned_and_filled_in(bench: Bench) -> None:
     assert pushed
 
 
+def test_the_queue_of_images_waits_for_the_first_of_them(bench: Bench) -> None:
+    bench.encoders = encoders(IMAGE, Made())
+    project = image_project(bench)
+    state = bench.turn(project)
+    assert (state.version_id, state.activity.state) == (None, "embedding")
+    fill_in(bench, project, len(TEXTS))
+    bench.turn(project)
+    asked = project.queue() or []
+    assert len(asked) == len(TEXTS)
+
+
 def test_images_that_cannot_be_had_are_said_and_neither_asked_nor_waited_for(bench: Bench) -> None:
     bench.encoders = encoders(IMAGE, Made(), missing=[f"/data/upload/{TEXTS[0]}", f"/data/upload/{TEXTS[1]}"])
     bench.restart()
