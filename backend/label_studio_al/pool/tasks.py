@@ -217,9 +217,9 @@ class Pool:
             ~self._embeddings.has(deferred, self._fit_or_fail().files.contents[self._with_features])
         ]
         tasks = self.task_ids[rows]
-        order = draws.shuffled(tasks, 0, "embedding")
-        place_of = {task_id: place for place, task_id in enumerate(first)}
-        return sorted(tasks[order].tolist(), key=lambda task_id: place_of.get(task_id, len(place_of)))
+        in_order = tasks[draws.shuffled(tasks, 0, "embedding")]
+        is_first = np.isin(in_order, first)
+        return [*in_order[is_first].tolist(), *in_order[~is_first].tolist()]
 
     # -- fitting ----------------------------------------------------------------------------------------------
 

@@ -136,8 +136,6 @@ class Encoding:
             work = self._work.setdefault((pool.key, kind), new)
             work.config, work.n_tasks = config, pool.n_tasks
             if missing is not None:
-                since = self._clock.elapsed() - FAILED_SECONDS
-                work.failed = {task_id: one for task_id, one in work.failed.items() if one[1] > since}
                 work.is_known = True
                 work.tasks = deque(task_id for task_id in missing if task_id not in work.failed)
 
@@ -206,6 +204,10 @@ class Encoding:
         now = self._clock.elapsed()
         held = {kind for kind, (_, at) in self._errors.items() if now - at < RETRY_SECONDS}
         with self._lock:
+            for work in self._work.values():
+                for task_id in [one for one, (_, at) in work.failed.items() if now - at > FAILED_SECONDS]:
+                    del work.failed[task_id]
+                    work.tasks.append(task_id)
             works = [of for of, work in self._work.items() if work.tasks or of[1] not in self._loaded]
         return [of for of in works if of[1] not in held and not self._is_over.is_set()]
 
@@ -247,7 +249,11 @@ class Encoding:
             work = self._work.get((key, kind))
             if work is None:
                 return
-            work.tasks = deque(task_id for task_id in work.tasks if task_id not in done)
+            # A turn may have put others before them meanwhile.
+            while work.tasks and work.tasks[0] in done:
+                done.discard(work.tasks.popleft())
+            if done:
+                work.tasks = deque(task_id for task_id in work.tasks if task_id not in done)
             n_left, n_tasks = len(work.tasks), work.n_tasks
         if n_left:
             self._store.projects.show_progress(key, PROGRESS, n_tasks - n_left, n_tasks)
