@@ -99,7 +99,7 @@ def check_all_is_well(bench: Bench, project: FakeProject) -> None:
     assert len(version.trained_on) == 10
     assert project.model_version == version.name
     assert Models(bench.store, bench.signer).get(project.key, version.id) is not None
-    pool = bench.loop._pools[project.key]
+    pool = bench.loop._looking.pools[project.key]
     assert sorted(pool.task_ids[pool.live].tolist()) == sorted(project.tasks)
 
 

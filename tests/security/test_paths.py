@@ -236,7 +236,7 @@ def test_export_replaces_links_and_writes_through_none(
 
 
 def test_features_lie_in_the_folder_of_their_project(bench: Bench, project: FakeProject) -> None:
-    pool = bench.loop._pools[project.key]
+    pool = bench.loop._looking.pools[project.key]
     assert isinstance(pool, Pool)
     folder = bench.settings.model_dir / "features" / project.key
     assert [path.parent for path in folder.iterdir()] == [folder]

@@ -142,7 +142,7 @@ def test_forgotten_project_is_gone_from_every_file(
     assert bench.turn(other).error is None
     assert other.model_version == "al-3"
     bench.loop.forget_all_but(bench.store.projects.keys())
-    assert list(bench.loop._pools) == [other.key]
+    assert list(bench.loop._looking.pools) == [other.key]
 
 
 def test_files_that_cannot_be_removed_are_named(
