@@ -9,6 +9,7 @@ import pytest
 
 from label_studio_al.cli.local import LocalLabelStudio, Login, environment_path, free_port, install
 from tests.support.backend_process import BackendProcess
+from tests.support.onnx_models import image_folder
 from tests.support.studio import Annotator, Truth
 
 LOGIN = Login(email="admin@example.com", password="password-123", token="0123456789abcdef" * 2 + "01234567")
@@ -69,7 +70,9 @@ def make_backend(label_studio: LocalLabelStudio, tmp_path: Path) -> Iterator[Cal
 
 @pytest.fixture(scope="session")
 def backend(label_studio: LocalLabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendProcess]:
-    """One backend for the tests that do not stop it, as one serves many projects in life."""
-    backend = BackendProcess(tmp_path_factory.mktemp("backend"), label_studio.url, LOGIN.token)
+    """One backend for the tests that do not stop it, as one serves many projects in life. It sees images' colours."""
+    images = image_folder(tmp_path_factory.mktemp("encoder"), {"size": 8})
+    folder = tmp_path_factory.mktemp("backend")
+    backend = BackendProcess(folder, label_studio.url, LOGIN.token, AL_IMAGE_ENCODER=f"onnx:{images}")
     yield backend.start()
     backend.stop()

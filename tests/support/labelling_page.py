@@ -29,6 +29,12 @@ MARKED = """() => [document, ...[...document.querySelectorAll("iframe")].map(fra
   .map(mark => mark.textContent)"""
 
 
+# The images that are asked about, by width and height as they are in their files.
+IMAGES = """() => [...document.querySelectorAll(".lsf-main-content img, .lsf-editor img")]
+  .filter(image => image.complete && image.naturalWidth)
+  .map(image => [image.naturalWidth, image.naturalHeight])"""
+
+
 @dataclass(frozen=True)
 class Shown:
     """A task as the page shows it. predicted: the choices of its prediction; chosen: those that it opened with."""
@@ -84,6 +90,10 @@ class LabellingPage:
         """What the spans hold that are drawn in texts."""
         found: list[str] = self._page.evaluate(MARKED)
         return found
+
+    def images(self) -> list[tuple[int, int]]:
+        """Width and height of each image that stands there, as it is in its file."""
+        return [(width, height) for width, height in self._page.evaluate(IMAGES)]
 
     def choose(self, label: str, shown: Shown) -> None:
         """Leave what is filled in if it is right, else choose another label."""
