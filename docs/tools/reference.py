@@ -15,12 +15,13 @@ from pydantic.fields import FieldInfo
 
 from label_studio_al.runtime.settings import ProjectSettings, Settings
 from label_studio_al.web.openapi import PATHS, SCHEMAS
-from tests.support.templates import OFFERED, OUTCOMES
+from tests.support.templates import OF_IMAGES, OFFERED, OUTCOMES
 
 DOCS = Path(__file__).parents[1]
 # So many names are not listed in a cell: the meaning says where they stand.
 MANY = 8
 _IF_OFFERED = ", if all tasks offer the same choices"
+_IF_SEEN = ", with an encoder of images"
 MADE = "<!-- Made by `make reference` from {}: change that. -->"
 
 _SETTINGS = """\
@@ -93,7 +94,7 @@ def projects_page() -> str:
     """docs/projects.md."""
     made = MADE.format("docs/tools/reference.py and tests/support/templates.py")
     cells = {name: ", ".join(f"`{control}`" for control in controls) for name, controls in OUTCOMES.items()}
-    rows = [f"| {name} | {cell or 'nothing yet'}{_IF_OFFERED * (name in OFFERED)} |" for name, cell in cells.items()]
+    rows = [f"| {name} | {cell or 'nothing yet'}{_condition(name)} |" for name, cell in cells.items()]
     n_learned = sum(map(bool, OUTCOMES.values()))
     template = Path(__file__).with_name("projects.txt").read_text(encoding="utf-8")
     return template.format(made=made, rows="\n".join(rows), n=len(OUTCOMES), n_learned=n_learned)
@@ -104,6 +105,10 @@ def write() -> None:
     pages = {"settings.md": settings_page(), "api.md": api_page(), "projects.md": projects_page()}
     for name, text in pages.items():
         (DOCS / name).write_text(text, encoding="utf-8")
+
+
+def _condition(template: str) -> str:
+    return _IF_OFFERED * (template in OFFERED) + _IF_SEEN * (template in OF_IMAGES)
 
 
 def _table(head: str, fields: dict[str, FieldInfo]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 from playwright.sync_api import Browser
 
 from label_studio_al.cli.local import LocalLabelStudio, environment_path
+from label_studio_al.labeling.content import IMAGE
+from label_studio_al.learners.registry import check_content
+from label_studio_al.learning.images import WithImages
 from label_studio_al.questions import (
     LabelConfig,
     Offer,
@@ -22,19 +28,19 @@ from label_studio_al.questions import (
     write_offers,
 )
 from label_studio_al.questions.spans import Spans
-from label_studio_al.runtime.errors import InvalidRequest
+from label_studio_al.runtime.errors import InvalidRequest, UnsupportedConfig
 from tests.e2e.conftest import LOGIN
 from tests.support.backend_process import BackendProcess
 from tests.support.labelling_page import LabellingPage
 from tests.support.studio import Annotator, until
-from tests.support.templates import OFFERED, OUTCOMES
+from tests.support.templates import OF_IMAGES, OFFERED, OUTCOMES
 
 pytestmark = pytest.mark.e2e
 
 N_MORE, N_LABELLED = 14, 10
 LEARNED = [name for name, controls in OUTCOMES.items() if controls]
 # One of each kind: a taxonomy, stars, two questions, a dialogue, eleven questions with round buttons, a table, choices
-# that come from the tasks.
+# that come from the tasks, an image.
 SHOWN = [
     "natural-language-processing/taxonomy",
     "generative-ai/response-grading",
@@ -43,6 +49,7 @@ SHOWN = [
     "generative-ai/chatbot-assessment",
     "structured-data-parsing/tabular-data",
     "ranking-and-scoring/text-to-image",
+    "computer-vision/image-classification",
 ]
 WORDS = ("engine", "cat")
 # Each way to mark spans: of texts, of HTML, of dialogues, of dialogues that the page sorts by time.
@@ -85,6 +92,16 @@ def test_outcome_of_each_template_is_as_said(templates: dict[str, str]) -> None:
     }
     assert may_be_learned == OUTCOMES
     assert tuple(name for name, config in templates.items() if awaited_fields(config)) == OFFERED
+    layouts = {
+        name: parse_config(templates[name]).content.layout
+        for name, one in OUTCOMES.items()
+        if one and name not in OFFERED
+    }
+    is_of_images = {name for name, layout in layouts.items() if isinstance(layout, WithImages) and not layout.has_texts}
+    assert is_of_images == {*OF_IMAGES}
+    for name in OF_IMAGES:
+        with pytest.raises(UnsupportedConfig, match="AL_IMAGE_ENCODER must name an encoder of images"):
+            check_content(templates[name], "none")
     for config in templates.values():
         for control in read_controls(config):
             assert (control.question is None) == bool(control.reason)
@@ -93,7 +110,10 @@ def test_outcome_of_each_template_is_as_said(templates: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def projects(admin: Annotator, backend: BackendProcess, templates: dict[str, str]) -> dict[str, Made]:
-    """A trained project of each template that is learned: its sample task and others, ten labelled."""
+    """A trained project of each template that is learned: its sample task and others, ten labelled.
+
+    The images of samples are elsewhere, so all show images of the test's own.
+    """
     made = {name: _make(admin, name[-50:], templates[name]) for name in LEARNED}
     for one in made.values():
         backend.connect(one.project_id)
@@ -107,10 +127,14 @@ def _make(admin: Annotator, title: str, xml: str) -> Made:
     path = f"/api/projects/{project_id}"
     sample = admin.call("POST", f"{path}/sample-task/", {"label_config": xml})["sample_task"]
     config = _parsed(xml, sample)
-    texts = [f"the {WORDS[_which(n)]} number {n}" for n in range(N_MORE)]
+    of_images = {field for part in config.content.parts if part.tag == IMAGE for field in part.fields}
+    of_texts = {*config.content.fields} - of_images
+    sample |= dict.fromkeys(of_images, _image(N_MORE))
     more = [
-        {field: _with(text, value) if field in config.content.fields else value for field, value in sample.items()}
-        for text in texts
+        sample
+        | {field: _with(f"the {WORDS[_which(n)]} number {n}", sample[field]) for field in of_texts}
+        | dict.fromkeys(of_images, _image(n))
+        for n in range(N_MORE)
     ]
     tasks: list[dict[str, Any]] = [{"data": data} for data in (sample, *more)]
     for n, task in enumerate(tasks[1 : N_LABELLED + 1]):
@@ -146,6 +170,13 @@ def _with(text: str, value: Any) -> Any:
     return text
 
 
+def _image(n: int) -> str:
+    """What the n-th task shows, in the address itself."""
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), (120 + n, 0, 0) if _which(n) else (0, 0, 120 + n)).save(file, "PNG")
+    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+
+
 def _result(config: LabelConfig, task: Mapping[str, Any], which: int) -> list[dict[str, Any]]:
     answers = {
         question.name: _span(config, question, task, which) if isinstance(question, Spans) else _answer(question, which)
@@ -173,7 +204,7 @@ def _span(config: LabelConfig, question: Spans, task: Mapping[str, Any], which: 
     return question.parse([[start, end, label]])
 
 
-def test_every_template_about_texts_has_a_live_loop(
+def test_every_template_about_texts_or_images_has_a_live_loop(
     admin: Annotator, backend: BackendProcess, projects: dict[str, Made]
 ) -> None:
     for name, made in projects.items():

@@ -1,12 +1,20 @@
 """What becomes of Label Studio's own annotation templates: by template, the controls that are learned.
 
 Of the 69 templates of Label Studio 1.23.2, without the six of its Enterprise edition. OFFERED: those whose choices come
-from the tasks, which are learned if all tasks offer the same.
+from the tasks, which are learned if all tasks offer the same. OF_IMAGES: those that show nothing but images, which are
+learned if AL_IMAGE_ENCODER names an encoder.
 """
 
 from __future__ import annotations
 
 OFFERED = ("ranking-and-scoring/text-to-image",)
+OF_IMAGES = (
+    "community-contributions/breast-cancer-mammogram-classification",
+    "computer-vision/image-classification",
+    "computer-vision/medical-image-classification-with-bboxes",
+    "ranking-and-scoring/content-based-image-search",
+    "ranking-and-scoring/pairwise-regression",
+)
 OUTCOMES: dict[str, tuple[str, ...]] = {
     "audio-speech-processing/automatic-speech-recognition": (),
     "audio-speech-processing/automatic-speech-recognition-using-segments": (),
@@ -16,16 +24,23 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "audio-speech-processing/sound-event-detection": (),
     "audio-speech-processing/speaker-segmentation": (),
     "audio-speech-processing/speech-transcription": (),
-    "community-contributions/breast-cancer-mammogram-classification": (),
+    "community-contributions/breast-cancer-mammogram-classification": (
+        "birads_left",
+        "density_left",
+        "findings_left",
+        "birads_right",
+        "density_right",
+        "findings_right",
+    ),
     "community-contributions/html-ner-tagging-person-and-organization": ("ner",),
     "community-contributions/ner-tagging-invoices-bio-format": ("ner",),
     "community-contributions/ocr-invoices-pre-ner-bio-format": (),
     "community-contributions/two-level-sentiment-analysis-of-x-twitter-posts": ("sentiment", "other-props"),
     "computer-vision/image-captioning": (),
-    "computer-vision/image-classification": (),
+    "computer-vision/image-classification": ("choice",),
     "computer-vision/inventory-tracking": (),
     "computer-vision/keypoints": (),
-    "computer-vision/medical-image-classification-with-bboxes": (),
+    "computer-vision/medical-image-classification-with-bboxes": ("classification",),
     "computer-vision/multipage-documents": (),
     "computer-vision/object-detection-with-bounding-boxes": (),
     "computer-vision/optical-character-recognition": (),
@@ -64,10 +79,10 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
     "natural-language-processing/text-classification": ("sentiment",),
     "natural-language-processing/text-summarization": (),
     "ranking-and-scoring/asr-hypotheses": (),
-    "ranking-and-scoring/content-based-image-search": (),
+    "ranking-and-scoring/content-based-image-search": ("similar",),
     "ranking-and-scoring/document-retrieval": ("selection",),
     "ranking-and-scoring/pairwise-classification": ("pw",),
-    "ranking-and-scoring/pairwise-regression": (),
+    "ranking-and-scoring/pairwise-regression": ("rating",),
     "ranking-and-scoring/serp-ranking": ("relevance", "confidence"),
     "ranking-and-scoring/text-to-image": ("images",),
     "structured-data-parsing/freeform-metadata": (),
