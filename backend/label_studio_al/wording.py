@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from label_studio_al.learners.encoders import NONE
 from label_studio_al.learners.registry import find_learner
+from label_studio_al.learning.images import WithImages
 from label_studio_al.questions import NO_OFFERS, Control, parse_config, read_controls
 from label_studio_al.runtime.errors import UnsupportedConfig
 from label_studio_al.store.activity import (
@@ -83,11 +85,29 @@ def fields_of(label_config: str, offers: str = NO_OFFERS) -> list[str]:
         return []
 
 
-def config_lines(label_config: str, offers: str = NO_OFFERS) -> list[str]:
-    """What becomes of each control, and what is read of a task. offers: as of `controls_of`."""
-    fields = fields_of(label_config, offers)
+def config_lines(label_config: str, image_encoder: str, offers: str = NO_OFFERS) -> list[str]:
+    """What becomes of each control, what is read of a task, and what becomes of images.
+
+    image_encoder: of AL_IMAGE_ENCODER. offers: as of `controls_of`.
+    """
     lines = [control_sentence(control) for control in controls_of(label_config, offers)]
-    return [*lines, f"reads: {', '.join(fields)}"] if fields else lines
+    fields, images = fields_of(label_config, offers), images_sentence(label_config, image_encoder, offers)
+    lines += [f"reads: {', '.join(fields)}"] if fields else []
+    return [*lines, f"images: {images}"] if images else lines
+
+
+def images_sentence(label_config: str, image_encoder: str, offers: str = NO_OFFERS) -> str | None:
+    """What becomes of the images that tasks show; None where nothing of them is asked. As of `config_lines`."""
+    try:
+        layout = parse_config(label_config, offers).content.layout
+    except UnsupportedConfig:
+        return None
+    if not isinstance(layout, WithImages):
+        return None
+    if image_encoder != NONE:
+        return f"seen by {image_encoder}"
+    what = "left out" if layout.has_texts else "nothing is learned"
+    return f"{what}, because AL_IMAGE_ENCODER names no encoder of images"
 
 
 def control_sentence(control: Control) -> str:

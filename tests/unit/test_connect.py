@@ -118,6 +118,13 @@ def test_example_is_not_made_beside_other_projects(fake: FakeLabelStudio) -> Non
     assert not fake.connections
 
 
+def test_images_that_no_encoder_sees_are_said(fake: FakeLabelStudio) -> None:
+    choices = '<Choices name="kind" toName="image"><Choice value="A"/><Choice value="B"/></Choices>'
+    project = fake.add_project(f'<View><Image name="image" value="$image"/>{choices}</View>', [])
+    said = connect("--project", str(project.id)).output
+    assert "images: nothing is learned, because AL_IMAGE_ENCODER names no encoder of images" in said
+
+
 @pytest.mark.parametrize("arguments", [[], ["--project", "1", "--example"]])
 def test_project_or_example_must_be_given(fake: FakeLabelStudio, arguments: list[str]) -> None:
     done = connect(*arguments)

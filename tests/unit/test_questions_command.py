@@ -13,6 +13,7 @@ from label_studio_al.cli import main
 from tests.support.build import config_xml
 
 COMMENT = '<TextArea name="why" toName="text"/></View>'
+NO_ENCODER = "because AL_IMAGE_ENCODER names no encoder of images"
 BESIDE = config_xml(("A", "B")).replace("</View>", COMMENT)
 
 
@@ -94,3 +95,28 @@ def test_choices_that_come_from_the_tasks_are_said(tmp_path: Path) -> None:
     done = questions(tmp_path, f'<View><Text name="text" value="$text"/>{choices}</View>')
     reason = "its choices come from the tasks ('options'): learned if all offer the same"
     assert (done.exit_code, done.stdout) == (1, f"topic: left to people, because {reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "text", "code", "sentence"),
+    [
+        ("onnx:folder", "", 0, "seen by onnx:folder"),
+        ("none", "", 1, "nothing is learned, because AL_IMAGE_ENCODER names no encoder of images"),
+        (
+            "none",
+            '<Text name="text" value="$text"/>',
+            0,
+            "left out, because AL_IMAGE_ENCODER names no encoder of images",
+        ),
+    ],
+)
+def test_what_becomes_of_images_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, text: str, code: int, sentence: str
+) -> None:
+    monkeypatch.setenv("AL_IMAGE_ENCODER", encoder)
+    choices = '<Choices name="topic" toName="image"><Choice value="A"/><Choice value="B"/></Choices>'
+    xml = f'<View><Image name="image" value="$image"/>{text}{choices}</View>'
+    done = questions(tmp_path, xml)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (code, f"images: {sentence}")
+    found = as_json(tmp_path, xml)
+    assert (found["learned"], found["images"]) == (not code, sentence)

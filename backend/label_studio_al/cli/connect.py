@@ -95,7 +95,7 @@ def connect_project(
     project = studio.projects.get(project_id)
     check_project(wanted, project.label_config)
     say(f'Project {project_id} "{on_one_line(project.title)}" of {settings.label_studio_url}')
-    for line in config_lines(project.label_config):
+    for line in config_lines(project.label_config, settings.image_encoder):
         say(f"  {on_one_line(line)}")
     secret = webhook_secret(webhook_keys(settings)[0], project.key)
     studio.connections.try_address(project_id, backend_url)

@@ -56,6 +56,7 @@ PROJECT: tuple[Check[ProjectLook], ...] = (
     Check("project", project.project, ("token",)),
     Check("rights", project.rights, ("project",)),
     Check("label config", project.config, ("project",)),
+    Check("images", project.images, ("label config",)),
     Check("labels", project.labels, ("label config",)),
     Check("address", project.address, ("rights",)),
     Check("connection", project.connection, ("rights",)),

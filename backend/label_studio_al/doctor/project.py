@@ -10,8 +10,19 @@ from functools import partial
 from label_studio_al.doctor.findings import Finding, failure, ok, skipped, warning
 from label_studio_al.doctor.setup import ProjectLook, Setup
 from label_studio_al.labeling import ACTIONS, project_id_of
+from label_studio_al.learners.encoders import NONE
+from label_studio_al.learners.registry import check_content
+from label_studio_al.learning.images import WithImages
+from label_studio_al.pool.pictures import decode
 from label_studio_al.questions import NO_OFFERS, answers, parse_config
-from label_studio_al.runtime.errors import AddressRefused, AwaitsTasks, StudioRefused, TurnRunning, UnknownProject
+from label_studio_al.runtime.errors import (
+    AddressRefused,
+    AwaitsTasks,
+    ImageUnusable,
+    StudioRefused,
+    TurnRunning,
+    UnknownProject,
+)
 from label_studio_al.runtime.settings import read_project_settings
 from label_studio_al.studio.connections import Connection
 from label_studio_al.studio.projects import SAMPLING
@@ -22,6 +33,8 @@ from label_studio_al.wording import activity_sentence, config_lines
 # In Label Studio's own list of networks that it does not call, and nobody's: tells whether that list is in use.
 _DOCUMENTATION_URL = "http://192.0.2.1:9"
 TURN_SECONDS = 30.0
+# Reasons for which one image cannot be read, and others can.
+_OF_ONE_IMAGE = ("missing", "too_large", "not_an_image", "broken")
 # A turn that is due waits for the sweep, for other projects' turns, and may itself take long.
 LATE_SECONDS = 120.0
 _KEEP_METADATA = "USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16,0.0.0.0/8"
@@ -60,7 +73,35 @@ def config(look: ProjectLook) -> Finding:
         parse_config(look.theirs.label_config, offers)
     except AwaitsTasks as exc:
         return warning(f"{exc}. Import tasks, and let a turn read them")
-    return ok("; ".join(config_lines(look.theirs.label_config, offers)))
+    lines = config_lines(look.theirs.label_config, look.setup.settings.image_encoder, offers)
+    check_content(look.theirs.label_config, look.setup.settings.image_encoder, offers)
+    return ok("; ".join(lines))
+
+
+def images(look: ProjectLook) -> Finding:
+    """Whether the first image of the project can be had and read. Raises StudioError, and InvalidSettings."""
+    try:
+        content = parse_config(look.theirs.label_config, _offers(look)).content
+    except AwaitsTasks as exc:
+        return skipped(str(exc))
+    layout = content.layout
+    if not isinstance(layout, WithImages):
+        return ok("the label config shows no images")
+    if look.setup.settings.image_encoder == NONE:
+        return warning("images are left out, because AL_IMAGE_ENCODER names no encoder of images")
+    tasks = [listed.task for listed in next(iter(look.setup.studio.tasks.pages(look.id)), [])]
+    texts = ((task.id, content.text_of(task.data)) for task in tasks)
+    found = ((address, task_id) for task_id, text in texts if text for address in layout.addresses(text))
+    address, task_id = next(found, ("", 0))
+    if not address:
+        return warning(f"none of the first {len(tasks)} tasks has an image in {', '.join(content.fields)}")
+    try:
+        size = decode(look.setup.studio.media.fetch(address, task_id)).size
+    except ImageUnusable as exc:
+        # Its file may be the only one.
+        state = warning if exc.reason in _OF_ONE_IMAGE else failure
+        return state(f"the image of task {task_id} cannot be read: {exc}")
+    return ok(f"the image of task {task_id} can be fetched and read, at {size[0]} x {size[1]} pixels")
 
 
 def _offers(look: ProjectLook) -> str:

@@ -54,14 +54,19 @@ def check_content(label_config: str, image_encoder: str, offers: str = NO_OFFERS
 
     image_encoder: of AL_IMAGE_ENCODER. offers: as of `check_project`.
     """
-    if image_encoder != NONE:
-        return
-    with suppress(AwaitsTasks):
-        layout = parse_config(label_config, offers).content.layout
-        if isinstance(layout, WithImages) and not layout.has_texts:
-            raise UnsupportedConfig(
-                "the label config shows images and no text: AL_IMAGE_ENCODER must name an encoder of images"
-            )
+    if not is_seen(label_config, image_encoder, offers):
+        raise UnsupportedConfig(
+            "the label config shows images and no text: AL_IMAGE_ENCODER must name an encoder of images"
+        )
+
+
+def is_seen(label_config: str, image_encoder: str, offers: str = NO_OFFERS) -> bool:
+    """Whether models see anything of tasks; arguments as of `check_content`. Raises UnsupportedConfig."""
+    if image_encoder == NONE:
+        with suppress(AwaitsTasks):
+            layout = parse_config(label_config, offers).content.layout
+            return not isinstance(layout, WithImages) or layout.has_texts
+    return True
 
 
 def check_strategy(strategy: str, coding: Coding) -> None:

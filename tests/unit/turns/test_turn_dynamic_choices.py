@@ -59,7 +59,7 @@ def test_choices_that_all_tasks_offer_are_learned(bench: Bench) -> None:
     assert (state.error, state.n_labelled, state.unread) == (None, 8, [])
     assert asked(bench.version(project)).labels == ("animal", "machine")
     assert {one["result"][0]["value"]["choices"][0] for one in shown(project)} == {"animal", "machine"}
-    assert config_lines(state.label_config, state.offers)[0] == "topic: one of 2 labels, learned (linear)"
+    assert config_lines(state.label_config, "none", state.offers)[0] == "topic: one of 2 labels, learned (linear)"
 
 
 def test_project_without_tasks_waits_for_them_without_an_error(bench: Bench) -> None:
@@ -138,7 +138,7 @@ def test_question_beside_goes_on_while_tasks_differ(bench: Bench) -> None:
     state = change(bench, project, offering("sad"), n=1)
     assert state.error is None
     assert bench.version(project).questions.keys() == {"topic"}
-    assert "different choices" in config_lines(state.label_config, state.offers)[1]
+    assert "different choices" in config_lines(state.label_config, "none", state.offers)[1]
 
 
 def test_thousand_options(bench: Bench) -> None:
