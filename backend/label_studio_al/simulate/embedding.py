@@ -23,6 +23,11 @@ TEXTS_AT_ONCE = 64
 
 def open_image(folder: Path, path: str) -> Any:
     """An image that a data file names, from the folder in which that lies. Raises ImageUnusable, InvalidRequest."""
+    if path.startswith("/data/") or "://" in path:
+        raise InvalidRequest(
+            f"the image {path[:80]!r} lies in Label Studio or elsewhere: put the images beside the file, and name "
+            "them by their paths from there"
+        )
     try:
         return decode((folder / path).read_bytes())
     except (OSError, ValueError) as exc:
@@ -102,7 +107,7 @@ class Filling:
         for block in blocks(len(missing), TEXTS_AT_ONCE):
             some = missing[block]
             if kind == TEXT:
-                found = encoder.encode([readable(text) for text in some])
+                found = encoder.encode([readable(text) for text in layout.read(some)])
             else:
                 found = encoder.encode([self._image(layout, text) for text in some])
             file.append(text_hashes(some), found)

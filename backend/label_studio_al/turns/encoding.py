@@ -290,16 +290,16 @@ class Encoding:
             return found
 
     def _contents(self, key: str, kind: Kind, task_ids: Sequence[int], fetching: ThreadPoolExecutor) -> list[Any]:
-        """Of each task its id, its text, and its images to be."""
+        """Of each task its id, its content, and of that the text, or the images to be."""
         with self._lock:
             work = self._work.get((key, kind))
         if work is None:
             return []
         texts = [(one.id, work.config.text_of(one.data)) for one in self._store.tasks.some(key, task_ids)]
         known = [(task_id, text) for task_id, text in texts if text is not None]
-        if kind == TEXT:
-            return [(one, ()) for one in known]
         layout, image_of = work.config.content.layout, self._encoders.image_of
+        if kind == TEXT:
+            return list(zip(known, layout.read([text for _, text in known]), strict=True))
         assert isinstance(layout, WithImages)
         assert image_of is not None
         return [
@@ -311,7 +311,7 @@ class Encoding:
         """Contents and their embeddings, of those that could be read."""
         if kind == TEXT:
             texts = [text for (_, text), _ in found]
-            return text_hashes(texts), encoder.encode([readable(text) for text in texts])
+            return text_hashes(texts), encoder.encode([readable(read) for _, read in found])
         texts, images, of = [], [], []
         for (task_id, text), futures in found:
             own = self._images(key, task_id, futures)

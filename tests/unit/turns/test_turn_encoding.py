@@ -263,6 +263,15 @@ def test_texts_and_images_of_a_task_stand_side_by_side(bench: Bench) -> None:
     assert found[0]["value"]["choices"] == ["machine"]
 
 
+def test_the_encoder_of_texts_does_not_read_the_addresses_of_images(bench: Bench) -> None:
+    made = Made()
+    project = image_project(bench, BESIDE)
+    bench.encoders = encoders(TEXT, made)
+    bench.restart()
+    fill_in(bench, project, len(TEXTS))
+    assert sorted(made.seen) == sorted(f"text {n}" for n in range(len(TEXTS)))
+
+
 @pytest.mark.parametrize("kind", [TEXT, IMAGE])
 def test_what_is_embedded_is_shown_as_progress(bench: Bench, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("label_studio_al.turns.encoding.TASKS_AT_ONCE", 10)
