@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 
 from label_studio_al.cli import main
 from label_studio_al.exporting.forms import ABSENT
+from label_studio_al.exporting.model_files import compare
 from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
-from label_studio_al.exporting.writing import compare
 from label_studio_al.learners.encoders import WORDLLAMA, ModelEncoder, load_encoder
 from label_studio_al.learners.published import Models
 from label_studio_al.learning.coding import LABEL_SETS, labels_of, text_of

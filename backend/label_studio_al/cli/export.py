@@ -12,6 +12,7 @@ import click
 from label_studio_al.exporting import FORMATS, Export, check_folder, check_format, read_current
 from label_studio_al.exporting import export as write_export
 from label_studio_al.exporting.writing import Target
+from label_studio_al.learners.published import Models
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.errors import UnknownProject
 from label_studio_al.runtime.settings import read_settings
@@ -35,12 +36,20 @@ from label_studio_al.wiring import keep_files_private, make_signer, open_store, 
     default=True,
     help="In tasks.csv, put an apostrophe before texts that a spreadsheet would compute.  [default: quote-formulas]",
 )
+@click.option("--with-encoder", is_flag=True, help="Copy the files of a slow encoder that the model needs.")
 @click.option("--question", "name", help="Which of several questions, by its control's name.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier export.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @say_errors
 def export(
-    project_id: int, folder: Path, table: str, quote_formulas: bool, name: str | None, overwrite: bool, as_json: bool
+    project_id: int,
+    folder: Path,
+    table: str,
+    quote_formulas: bool,
+    with_encoder: bool,
+    name: str | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Write the current model so that it does not need this package, and the tasks.
 
@@ -54,14 +63,16 @@ def export(
     keep_files_private()
     store = open_store(settings)
     try:
-        current = read_current(store, make_signer(settings), _key(store, project_id), name)
+        models = Models(store, make_signer(settings), embeddings=settings.embeddings_dir)
+        current = read_current(store, models, _key(store, project_id), name)
+        target = Target(folder, table, quote_formulas, with_encoder, settings.models_dir)
         with click.progressbar(
             length=len(current.task_ids),
             label=f"{len(current.task_ids)} tasks",
             file=sys.stderr,
             hidden=as_json or not sys.stderr.isatty(),
         ) as bar:
-            done = write_export(store, current, Target(folder, table, quote_formulas), Clock().now(), bar.update)
+            done = write_export(store, current, target, Clock().now(), bar.update)
     finally:
         store.close()
     click.echo(json.dumps(asdict(done)) if as_json else _sentence(done))

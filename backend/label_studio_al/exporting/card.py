@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from label_studio_al import __version__
-from label_studio_al.exporting.forms import form_of
+from label_studio_al.exporting.encoders import FOLDERS, ExportedEncoder
+from label_studio_al.exporting.examples import of_images
+from label_studio_al.exporting.forms import Form, form_of
+from label_studio_al.exporting.pipeline import Sight
 from label_studio_al.labeling import project_id_of, version_name
 from label_studio_al.learning.learner import Tuning
 from label_studio_al.learning.model import QuestionModel
@@ -46,8 +49,9 @@ class Facts:
     """What a card tells.
 
     label_counts: how many tasks it was trained on have each label. table: name of the file of tasks, if there is one.
-    libraries: releases by name. embeddings: name of the encoder that it uses, if it does. compared: the file's
-    probabilities with the backend's. now: seconds since 1970.
+    libraries: releases by name. embeddings: name of the encoder of words that it uses, if it does. encoders: slow ones
+    that it looks through; has_their_files: whether their files were copied. compared: the file's probabilities with the
+    backend's. now: seconds since 1970.
     """
 
     project: Project
@@ -62,19 +66,26 @@ class Facts:
     python: str
     libraries: Mapping[str, str]
     embeddings: str | None
+    sees: Sight
+    encoders: Sequence[ExportedEncoder]
+    has_their_files: bool
     compared: Compared
     now: float
 
 
 def model_card(facts: Facts) -> str:
     """The card, in Markdown."""
-    version, form = facts.version, form_of(facts.model.classifier)
+    version, form = facts.version, _form_of(facts)
+    needs = "the packages of `requirements.txt` and nothing else"
+    if facts.encoders and not facts.has_their_files:
+        needs = "the packages of `requirements.txt`, and the encoder below"
     sections = [
         f"# {version.name} of project {project_id_of(facts.project.key)}",
         f"{form.what}, trained on labels that people gave in Label Studio and exported by "
-        f"label-studio-active-learning {__version__} on {_day(facts.now)}. It is {form.is_made_of}: texts in, "
-        f"{form.gives}. It needs the packages of `requirements.txt` and nothing else.",
-        '```sh\npip install -r requirements.txt\npython predict.py "a text"\n```',
+        f"label-studio-active-learning {__version__} on {_day(facts.now)}. It is {form.is_made_of}: "
+        f"{_goes_in(facts.sees)} in, {form.gives}. It needs {needs}.",
+        f"```sh\npip install -r requirements.txt\npython predict.py {_example(facts.sees)}\n```",
+        *_encoders(facts),
         "## Labels",
         *_labels(facts),
         f"{len(facts.asked.trained_on)} of {facts.n_tasks} tasks trained it, on {_day(version.created_at)}.",
@@ -86,6 +97,53 @@ def model_card(facts: Facts) -> str:
         *_limits(facts),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _form_of(facts: Facts) -> Form:
+    """Its words are about images where the model sees nothing else."""
+    form = form_of(facts.model.classifier)
+    if facts.sees.texts:
+        return form
+    return replace(
+        form,
+        what=of_images(form.what),
+        gives=of_images(form.gives),
+        knows=of_images(form.knows),
+        cells=of_images(form.cells),
+        holds=form.holds[:1],
+    )
+
+
+def _goes_in(sees: Sight) -> str:
+    if not sees.images:
+        return "texts"
+    images = "images (paths, or images of Pillow; several of one task as a list)"
+    return f"pairs of a text and its {images}" if sees.texts else images
+
+
+def _example(sees: Sight) -> str:
+    return " ".join(['"a text"'] * sees.texts + ["photo.jpg"] * sees.images)
+
+
+def _encoders(facts: Facts) -> list[str]:
+    """What it looks through."""
+    said = []
+    for one in facts.encoders:
+        folder = FOLDERS[one.kind]
+        rows = [(name, str(checksum)) for name, checksum in one.about["files"].items()]
+        said += [
+            f"## Encoder of {one.kind}s",
+            f"It looks at {one.kind}s through {_cell(str(one.about['name']))} (fingerprint {one.about['fingerprint']}, "
+            f"{one.about['n_dimensions']} dimensions), which `onnx_encoder.py` runs. When the model is loaded, the "
+            "checksums of its files are compared.",
+            _table(("file", "SHA-256"), rows),
+            f"They are in the folder `{folder}`."
+            if facts.has_their_files
+            else f"They are not here: put them into the folder `{folder}` beside `model.joblib`, or name their folder "
+            f"in the environment variable `{folder.upper()}`.",
+            *([f"```sh\n{one.source}\n```"] if one.source and not facts.has_their_files else []),
+        ]
+    return said
 
 
 def _labels(facts: Facts) -> list[str]:
@@ -136,16 +194,21 @@ def _estimate(found: Mapping[str, Any] | None) -> str:
 
 def _making(facts: Facts) -> list[tuple[str, str]]:
     tuning, compared = facts.model.tuning, facts.compared
+    what = "texts" if facts.sees.texts else "images"
+    embeddings = [
+        *([facts.embeddings] if facts.embeddings else []),
+        *(str(one.about["name"]) for one in facts.encoders),
+    ]
     return [
         ("features", tuning.sentence()),
-        ("embeddings", facts.embeddings or "none"),
+        ("embeddings", ", ".join(embeddings) or "none"),
         ("calibration", _calibration(tuning)),
         *((name, str(value)) for name, value in facts.settings.model_dump().items() if name != "features"),
         ("Python", facts.python),
         *facts.libraries.items(),
         (
             "compared with the backend",
-            f"{compared.n_texts} texts, largest difference {compared.difference:.1e}",
+            f"{compared.n_texts} {what}, largest difference {compared.difference:.1e}",
         ),
     ]
 
@@ -157,7 +220,7 @@ def _calibration(tuning: Tuning) -> str:
 
 
 def _limits(facts: Facts) -> list[str]:
-    form = form_of(facts.model.classifier)
+    form = _form_of(facts)
     limits = [
         f"- {form.knows}",
         "- It was measured on this project's tasks. Texts of another kind, language or time may be answered wrongly "

@@ -32,6 +32,8 @@ FILES = MappingProxyType(
 )
 # Names of the column of people's answers: a label, or a JSON list of labels, of paths or of spans.
 LABEL, LABELS, PATH, SPANS = "label", "labels", "path", "spans"
+# And of what a task shows: where it has no texts, the address of its image.
+TEXT, IMAGE = "text", "image"
 # Packages that formats need, and how they are installed.
 _NEEDED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {PARQUET: ("pyarrow", "label-studio-active-learning[parquet]"), DOCBIN: ("spacy", "spacy")}
@@ -58,9 +60,10 @@ class Row:
 Write = Callable[[Sequence[Row]], None]
 
 
-def header(column: str) -> tuple[str, ...]:
-    """The names of the columns. column: that of people's answers."""
-    return tuple(column if field.name == LABEL else field.name for field in fields(Row))
+def header(column: str, shown: str = TEXT) -> tuple[str, ...]:
+    """The names of the columns. column: that of people's answers. shown: that of what tasks show."""
+    names = {LABEL: column, TEXT: shown}
+    return tuple(names.get(field.name, field.name) for field in fields(Row))
 
 
 def check_format(wanted: str) -> None:
@@ -77,26 +80,30 @@ def check_format(wanted: str) -> None:
 
 
 @contextmanager
-def open_table(folder: Path, wanted: str, column: str = LABEL, *, quotes_formulas: bool = True) -> Iterator[Write]:
+def open_table(
+    folder: Path, wanted: str, columns: tuple[str, str] = (LABEL, TEXT), *, quotes_formulas: bool = True
+) -> Iterator[Write]:
     """Takes rows for the file of `FILES`; nothing is written for `none`.
 
-    column: that of people's answers. quotes_formulas: put an apostrophe before texts of the CSV file that a spreadsheet
-    would compute. Raises NotExportable where the format is for spans, and the answers are none.
+    columns: that of people's answers, and that of what tasks show. quotes_formulas: put an apostrophe before
+    texts of the CSV file that a spreadsheet would compute. Raises NotExportable where the format is for spans, and the
+    answers are none.
     """
+    column, names = columns[0], header(*columns)
     if wanted in _OF_SPANS and column != SPANS:
         raise NotExportable(f"{wanted} holds texts with spans, and this question asks for none: ask for --data jsonl")
     if wanted == CSV:
         # With what marks it as UTF-8 for spreadsheets.
         with (folder / FILES[CSV]).open("w", encoding="utf-8-sig", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(header(column))
+            writer.writerow(names)
             cell = quoted if quotes_formulas else _as_it_is
             yield lambda rows: writer.writerows([cell(value) for value in astuple(row)] for row in rows)
     elif wanted == PARQUET:
-        with _open_parquet(folder / FILES[PARQUET], header(column)) as write:
+        with _open_parquet(folder / FILES[PARQUET], names) as write:
             yield write
     elif wanted in _WRITERS:
-        with _WRITERS[wanted](folder / FILES[wanted], column) as write:
+        with _WRITERS[wanted](folder / FILES[wanted], names) as write:
             yield write
     else:
         yield lambda _: None
@@ -127,9 +134,9 @@ def _open_parquet(path: Path, names: tuple[str, ...]) -> Iterator[Write]:
 
 
 @contextmanager
-def _open_lines(path: Path, column: str) -> Iterator[Write]:
+def _open_lines(path: Path, names: tuple[str, ...]) -> Iterator[Write]:
     """An object a task, with lists where other files have JSON."""
-    names, holds_lists = header(column), column != LABEL
+    holds_lists = LABEL not in names
 
     def line(row: Row) -> str:
         values: Sequence[Any] = astuple(row)
@@ -143,7 +150,7 @@ def _open_lines(path: Path, column: str) -> Iterator[Write]:
 
 
 @contextmanager
-def _open_tagged(path: Path, _: str) -> Iterator[Write]:
+def _open_tagged(path: Path, _: tuple[str, ...]) -> Iterator[Write]:
     """A token a line with its BIO tag, an empty line behind each line of a text."""
 
     def lines(row: Row) -> str:
@@ -155,7 +162,7 @@ def _open_tagged(path: Path, _: str) -> Iterator[Write]:
 
 
 @contextmanager
-def _open_entities(path: Path, _: str) -> Iterator[Write]:
+def _open_entities(path: Path, _: tuple[str, ...]) -> Iterator[Write]:
     """A text a line with its entities, as spaCy's examples have them, and whose they are."""
 
     def line(row: Row) -> str:
@@ -167,7 +174,7 @@ def _open_entities(path: Path, _: str) -> Iterator[Write]:
 
 
 @contextmanager
-def _open_docbin(path: Path, _: str) -> Iterator[Write]:
+def _open_docbin(path: Path, _: tuple[str, ...]) -> Iterator[Write]:
     """What `spacy train` takes: documents whose entities are set; they end where spaCy's tokens do."""
     spacy: Any = importlib.import_module("spacy")
     of_no_language = spacy.blank("xx")
@@ -195,6 +202,6 @@ def _marked(row: Row) -> Sequence[Span]:
 
 
 _OF_SPANS = (CONLL, SPACY, DOCBIN)
-_WRITERS: Mapping[str, Callable[[Path, str], AbstractContextManager[Write]]] = MappingProxyType(
+_WRITERS: Mapping[str, Callable[[Path, tuple[str, ...]], AbstractContextManager[Write]]] = MappingProxyType(
     {JSONL: _open_lines, CONLL: _open_tagged, SPACY: _open_entities, DOCBIN: _open_docbin}
 )

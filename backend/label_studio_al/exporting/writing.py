@@ -11,19 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version as release_of
 from pathlib import Path
-from typing import Any
 
-import joblib
-import numpy as np
-
+from label_studio_al.exporting import encoders as encoding
 from label_studio_al.exporting.card import Compared, Facts, model_card
+from label_studio_al.exporting.encoders import ExportedEncoder, exported_encoders
+from label_studio_al.exporting.examples import example_of
 from label_studio_al.exporting.forms import form_of
 from label_studio_al.exporting.marked import in_text, text_of
-from label_studio_al.exporting.pipeline import as_pipeline, has_embeddings
-from label_studio_al.exporting.span_files import MODULE, compared_texts, has_vectors, largest_difference, write_spans
+from label_studio_al.exporting.model_files import COMPARED_TEXTS, PIPELINE, compared, write_model
+from label_studio_al.exporting.pipeline import Sight, has_embeddings, looked_at
+from label_studio_al.exporting.span_files import MODULE, has_vectors
 from label_studio_al.exporting.span_model import ABOUT, ARRAYS, TOKENIZER
-from label_studio_al.exporting.tables import FILES, Row, open_table
+from label_studio_al.exporting.tables import FILES, IMAGE, TEXT, Row, open_table
 from label_studio_al.learners.published import Models
+from label_studio_al.learning.images import WithImages
 from label_studio_al.learning.model import QuestionModel
 from label_studio_al.learning.passages import Marking
 from label_studio_al.learning.rows import blocks
@@ -31,19 +32,16 @@ from label_studio_al.learning.spans import answer_of, spans_of
 from label_studio_al.questions import LabelConfig, Question, answers
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_project_settings
-from label_studio_al.store import Project, Signer, Store, Version, VersionQuestion
+from label_studio_al.store import Project, Store, Version, VersionQuestion
 from label_studio_al.wording import activity_sentence
 
 TASKS_AT_ONCE = 2_000
-COMPARED_TEXTS = 200
-# Ours computes in single precision.
-LARGEST_DIFFERENCE = 1e-4
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "joblib")
 _LIBRARIES_OF_SPANS = ("numpy",)
 _ENCODER_LIBRARY = "tokenizers"
-_PIPELINE = "model.joblib"
 _ANY = ("README.md", "predict.py", "requirements.txt", *FILES.values())
-_WRITTEN = (_PIPELINE, ARRAYS, ABOUT, TOKENIZER, MODULE, *_ANY)
+_WRITTEN = (PIPELINE, ARRAYS, ABOUT, TOKENIZER, MODULE, encoding.MODULE, *_ANY)
+_ONLY_TEXTS = Sight(texts=True, images=False, encoders=())
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,25 @@ class Current:
     def asked(self) -> VersionQuestion:
         """What the model was trained on."""
         return self.version.questions[self.question.name]
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether tasks show texts."""
+        layout = self.model.features.layout
+        return not isinstance(layout, WithImages) or layout.has_texts
+
+    def shown(self, text: str) -> str:
+        """What a table shows of a task: its texts, or where it has none the addresses of its images."""
+        layout = self.model.features.layout
+        if not isinstance(layout, WithImages):
+            return text
+        return layout.read([text])[0] if layout.has_texts else "\n".join(layout.addresses(text))
+
+    @property
+    def sees(self) -> Sight:
+        """What the model looks at. Raises NotExportable."""
+        classifier = self.model.classifier
+        return _ONLY_TEXTS if form_of(classifier).marks_spans else looked_at(self.model.features, classifier)
 
     @property
     def marking(self) -> Marking | None:
@@ -87,12 +104,11 @@ class Export:
     largest_difference: float
 
 
-def read_current(store: Store, signer: Signer, key: str, name: str | None = None) -> Current:
+def read_current(store: Store, models: Models, key: str, name: str | None = None) -> Current:
     """The project's current model of a question. Raises NotExportable without one, ArtifactRejected, UnknownProject.
 
-    name: the question's, where the config asks several.
+    models: that know the embeddings which are filled in later. name: the question's, where the config asks several.
     """
-    models = Models(store, signer)
     while True:
         project = store.projects.get(key)
         version = store.versions.find(project.version_id)
@@ -124,12 +140,25 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    encoders: Sequence[ExportedEncoder]
+    has_their_files: bool
+    compared: Compared
+
+
+@dataclass(frozen=True)
 class Target:
-    """Where an export goes. table: one of FORMATS. quotes_formulas: of a CSV file."""
+    """Where an export goes. table: one of FORMATS. quotes_formulas: of a CSV file.
+
+    with_encoder: whether the files of an encoder that is needed are copied. models: where encoders lie that were
+    fetched, None for the cache of Hugging Face.
+    """
 
     folder: Path
     table: str
     quotes_formulas: bool = True
+    with_encoder: bool = False
+    models: Path | None = None
 
 
 def export(store: Store, current: Current, target: Target, now: float, advance: Callable[[int], object]) -> Export:
@@ -137,19 +166,23 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
 
     advance: called with the number of tasks just done. Raises NotExportable.
     """
-    form = form_of(current.model.classifier)
+    form, sees = form_of(current.model.classifier), current.sees
+    encoders = exported_encoders(sees.encoders, target.models)
     with _appearing(target.folder) as made:
-        _write_model(made, current.model)
-        shutil.copyfile(Path(__file__).with_name(form.example), made / "predict.py")
+        write_model(made, current.model, encoders)
+        for one in encoders if target.with_encoder else ():
+            one.copy_to(made)
+        (made / "predict.py").write_text(example_of(form, sees), encoding="utf-8")
         n_predicted, some = 0, list[str]()
-        with open_table(made, target.table, form.column, quotes_formulas=target.quotes_formulas) as write:
+        columns = (form.column, TEXT if current.has_texts else IMAGE)
+        with open_table(made, target.table, columns, quotes_formulas=target.quotes_formulas) as write:
             for texts, rows in _rows(store, current):
                 write(rows)
                 some += texts[: COMPARED_TEXTS - len(some)]
                 n_predicted += len(texts)
                 advance(len(rows))
-        compared = _compared(made, current.model, some)
-        _describe(store, current, made, compared, now)
+        found = compared(made, current.model, some, encoders)
+        _describe(store, current, made, _Seen(encoders, target.with_encoder, found), now)
         files = tuple(sorted(path.name for path in made.iterdir()))
     return Export(
         project=current.project.key,
@@ -161,39 +194,9 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
         n_tasks=len(current.task_ids),
         n_labelled=len(current.labels),
         n_predicted=n_predicted,
-        n_compared=compared.n_texts,
-        largest_difference=compared.difference,
+        n_compared=found.n_texts,
+        largest_difference=found.difference,
     )
-
-
-def _write_model(folder: Path, model: QuestionModel) -> None:
-    if form_of(model.classifier).marks_spans:
-        write_spans(folder, model)
-    else:
-        joblib.dump(as_pipeline(model.features, model.classifier), folder / _PIPELINE, compress=3)
-
-
-def _compared(folder: Path, model: QuestionModel, texts: Sequence[str]) -> Compared:
-    """What the written files say beside the model. Raises NotExportable if they differ much."""
-    if not form_of(model.classifier).marks_spans:
-        return compare(joblib.load(folder / _PIPELINE), model, texts)
-    some = compared_texts(model, texts)[:COMPARED_TEXTS]
-    return _accepted(len(some), largest_difference(folder, model, some))
-
-
-def _accepted(n_texts: int, difference: float) -> Compared:
-    """Raises NotExportable if probabilities differ much."""
-    if difference > LARGEST_DIFFERENCE:
-        raise NotExportable(f"the exported model answers otherwise than this one, by {difference:.1e}: it is not kept")
-    return Compared(n_texts, difference)
-
-
-def compare(pipeline: Any, model: QuestionModel, texts: Sequence[str]) -> Compared:
-    """The pipeline's probabilities with the model's. Raises NotExportable if they differ much."""
-    if not texts:
-        return Compared(0, 0.0)
-    found = form_of(model.classifier).wide(pipeline.predict_proba(texts))
-    return _accepted(len(texts), float(np.abs(found - model.believe(texts).wide).max()))
 
 
 def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]]]:
@@ -202,14 +205,14 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
     for block in blocks(len(current.task_ids), TASKS_AT_ONCE):
         tasks = store.tasks.some(current.project.key, current.task_ids[block])
         texts = {task.id: current.config.text_of(task.data) for task in tasks}
-        known = {task_id: text for task_id, text in texts.items() if text is not None}
+        known = _those_known(current, {task_id: text for task_id, text in texts.items() if text is not None})
         said = current.question.coding.decide(current.model.believe(list(known.values())))
         predicted = dict(zip(known, said.pairs(), strict=True))
         marking = current.marking
         rows = [
             Row(
                 task_id=task_id,
-                text=text,
+                text=None if text is None else current.shown(text),
                 label=current.labels.get(task_id),
                 predicted=predicted[task_id][0] if task_id in known else None,
                 probability=predicted[task_id][1] if task_id in known else None,
@@ -218,6 +221,14 @@ def _rows(store: Store, current: Current) -> Iterator[tuple[list[str], list[Row]
             for task_id, text in texts.items()
         ]
         yield list(known.values()), rows if marking is None else [_in_plain_text(row, marking) for row in rows]
+
+
+def _those_known(current: Current, texts: dict[int, str]) -> dict[int, str]:
+    """The texts of tasks of which the model knows all that it looks at: embeddings may not be there yet."""
+    if not current.sees.encoders:
+        return texts
+    is_known = current.model.knows(list(texts.values()))
+    return {task_id: text for (task_id, text), known in zip(texts.items(), is_known, strict=True) if known}
 
 
 def _in_plain_text(row: Row, marking: Marking) -> Row:
@@ -232,12 +243,12 @@ def _in_plain_text(row: Row, marking: Marking) -> Row:
     return replace(row, text=text_of(passages), label=placed(row.label), predicted=placed(row.predicted))
 
 
-def _describe(store: Store, current: Current, folder: Path, compared: Compared, now: float) -> None:
+def _describe(store: Store, current: Current, folder: Path, seen: _Seen, now: float) -> None:
     model = current.model
     marks_spans = form_of(model.classifier).marks_spans
     embeds = has_vectors(model) if marks_spans else has_embeddings(model)
     names = (*(_LIBRARIES_OF_SPANS if marks_spans else _LIBRARIES), *([_ENCODER_LIBRARY] if embeds else []))
-    libraries = {name: release_of(name) for name in names}
+    libraries = {name: release_of(name) for name in names} | encoding.releases(seen.encoders)
     pinned = [f"{name}=={release}\n" for name, release in libraries.items()]
     (folder / "requirements.txt").write_text("".join(pinned), encoding="utf-8")
     facts = Facts(
@@ -253,7 +264,10 @@ def _describe(store: Store, current: Current, folder: Path, compared: Compared, 
         python=platform.python_version(),
         libraries=libraries,
         embeddings=model.features.encoder.name if embeds and model.features.encoder is not None else None,
-        compared=compared,
+        sees=current.sees,
+        encoders=seen.encoders,
+        has_their_files=seen.has_their_files,
+        compared=seen.compared,
         now=now,
     )
     (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
@@ -272,6 +286,11 @@ def _appearing(folder: Path) -> Iterator[Path]:
                 os.replace(made / name, folder / name)
             else:
                 (folder / name).unlink(missing_ok=True)
+        for name in encoding.FOLDERS.values():
+            # Of an export without them they stay: somebody may have put them there.
+            if (made / name).exists():
+                shutil.rmtree(folder / name, ignore_errors=True)
+                os.replace(made / name, folder / name)
     except OSError as exc:
         raise NotExportable(f"cannot write to {folder}: {exc.strerror or type(exc).__name__}") from exc
     finally:

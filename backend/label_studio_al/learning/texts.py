@@ -8,6 +8,8 @@ from collections.abc import Iterable
 SEPARATOR = "\u2029"
 # Its line separator parts the lines of a dialogue, and a word joiner what is said from who says it.
 _LINES, _SAID = "\u2028", "\u2060"
+# What people read instead.
+READ_AS = ((_SAID, ""), (_LINES, "\n"), (SEPARATOR, "\n\n"))
 # Of a line no more is read.
 MAX_LINE_CHARACTERS = 1 << 19
 
@@ -48,4 +50,6 @@ def said_in(text: str) -> list[tuple[int, str]]:
 
 def readable(text: str) -> str:
     """The texts of a task as people read them, a blank line between them."""
-    return text.replace(_SAID, "").replace(_LINES, "\n").replace(SEPARATOR, "\n\n")
+    for sign, read in READ_AS:
+        text = text.replace(sign, read)
+    return text

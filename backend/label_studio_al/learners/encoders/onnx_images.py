@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from label_studio_al.learners.encoders.base import Rows
-from label_studio_al.learners.encoders.onnx_model import BATCH, OnnxModel
+from label_studio_al.learners.encoders.onnx_model import BATCH, OnnxModel, Recipe
 from label_studio_al.learners.encoders.places import BadModel, folder_of
 from label_studio_al.learning.types import Array
 
@@ -157,6 +157,25 @@ class OnnxImageEncoder:
     def fingerprint(self) -> str:
         """As of `TextEncoder`."""
         return self._model.fingerprint
+
+    @property
+    def recipe(self) -> Recipe:
+        """How images are embedded, for those who do it without this package."""
+        own = self._preparation
+        settings = {
+            "input": self._input,
+            "output": self._output,
+            "is_channels_last": self._is_channels_last,
+            "edge": own.edge,
+            "size": own.size,
+            "crop": own.crop,
+            "resample": own.resample,
+            "scale": own.scale,
+            "mean": own.mean.tolist(),
+            "deviation": own.deviation.tolist(),
+            "longest_of_shorter": _LONGEST,
+        }
+        return self._model.recipe([], settings)
 
     def encode(self, images: Sequence[Image]) -> Array:
         """As of the contract. images: decoded, any mode and size."""

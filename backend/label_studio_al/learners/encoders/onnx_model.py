@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,18 @@ _SETTINGS_BYTES = 1 << 20
 # Operators whose scale is that of all rows of a batch, or of int8: an embedding would depend on the texts beside it.
 _INT8_OPERATORS = (b"DynamicQuantize", b"MatMulInteger", b"ConvInteger", b"QLinear", b"QAttention", b"QGemm")
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that it takes to embed as an encoder does. files: below the folder, the model's own first.
+
+    settings: how its input is made and its output read, as JSON takes it.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    settings: Mapping[str, Any]
 
 
 class OnnxModel:
@@ -46,6 +59,7 @@ class OnnxModel:
         weights = sorted(one for one in path.parent.glob(f"{path.name}*") if one.is_file())
         settings = sorted({*folder.glob("*.json"), *folder.glob("1_Pooling/*.json")})
         self.fingerprint = fingerprint_of(name, contents([*weights, *settings]))
+        self._weights = weights
         options = runtime.SessionOptions()
         options.intra_op_num_threads = n_threads
         options.inter_op_num_threads = 1
@@ -72,6 +86,11 @@ class OnnxModel:
         except Exception as exc:
             raise EncoderFailed(f"the encoder {self._name} does not run: {type(exc).__name__}") from exc
         return np.asarray(found, dtype=np.float32)
+
+    def recipe(self, beside: Sequence[str], settings: Mapping[str, Any]) -> Recipe:
+        """Of this model. beside: names of other files that are needed."""
+        weights = [path.relative_to(self.folder).as_posix() for path in self._weights]
+        return Recipe(self.folder, (*weights, *beside), settings)
 
     def settings(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder; empty where there is none. Raises BadModel if it is no JSON object."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from label_studio_al.learners.encoders.base import Rows, TextEncoder
-from label_studio_al.learners.encoders.onnx_model import BATCH, OnnxModel
+from label_studio_al.learners.encoders.onnx_model import BATCH, OnnxModel, Recipe
 from label_studio_al.learners.encoders.places import BadModel, Published, folder_of, published
 from label_studio_al.learning.types import Array
 
@@ -46,6 +46,7 @@ class OnnxTextEncoder(TextEncoder):
         pooling = "none" if len(output.shape) == 2 else self._pooling(published(model))
         if pooling is None:
             raise BadModel("whose 1_Pooling/config.json asks for another pooling than mean or cls")
+        self._pooled_by = pooling
         self._pool = _POOLINGS[pooling]
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(self._model.folder / _TOKENIZER))
@@ -60,6 +61,19 @@ class OnnxTextEncoder(TextEncoder):
         n_dimensions = self._batch([self._tokens("a text")]).shape[1]
         self._check_dimensions(n_dimensions, config)
         super().__init__(name, n_dimensions)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How texts are embedded, for those who do it without this package."""
+        settings = {
+            "inputs": [one.name for one in self._model.inputs],
+            "output": self._output,
+            "pooling": self._pooled_by,
+            "padding": self._padding,
+            "most_tokens": self._most,
+            "most_characters": self._most * _CHARACTERS_OF_A_TOKEN,
+        }
+        return self._model.recipe([_TOKENIZER], settings)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         load, arguments = super().__reduce__()
