@@ -8,7 +8,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /build
 # What is installed changes less often than this project: its layer is kept. "sync" installs what is in the lock and
 # nothing else: label-studio-sdk declares packages that requirements/without.txt leaves out.
-COPY requirements/uv.txt requirements/run.txt requirements/build.txt requirements/
+COPY requirements/uv.txt requirements/run.txt requirements/build.txt requirements/fastembed.txt requirements/
 RUN python -m venv /opt/tools \
     && /opt/tools/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt \
     && /opt/tools/bin/uv pip install --quiet --python /opt/tools --require-hashes -r requirements/build.txt \
@@ -19,6 +19,14 @@ COPY pyproject.toml README.md LICENSE ./
 COPY backend backend
 RUN /opt/tools/bin/python -m hatchling build --target wheel --directory /opt/dist \
     && /opt/tools/bin/uv pip install --quiet --python /opt/backend --no-deps --compile-bytecode /opt/dist/*.whl
+# A model that is a part of the image, as AL_ENCODER names it: --build-arg ENCODER=fastembed:OWNER/NAME.
+ARG ENCODER=""
+RUN if [ -n "$ENCODER" ]; then \
+        /opt/tools/bin/uv pip install --quiet --python /opt/backend --require-hashes --only-binary :all: \
+            --compile-bytecode -r requirements/fastembed.txt \
+        && AL_MODELS=/opt/backend/models /opt/backend/bin/label-studio-al encoders --fetch "$ENCODER" \
+        && chmod -R a+rX /opt/backend/models; \
+    fi
 
 FROM python:3.13-slim-trixie
 LABEL org.opencontainers.image.title="label-studio-active-learning" \
@@ -30,7 +38,10 @@ RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /data --shell /usr/s
     && install --directory --owner 10001 --group 0 --mode 0700 /data \
     && install --directory --owner 10001 --group 0 --mode 0750 /secrets /label-studio-secrets /database-secrets
 COPY --from=build /opt/backend /opt/backend
+ARG ENCODER=""
 ENV PATH=/opt/backend/bin:$PATH \
+    AL_ENCODER=$ENCODER \
+    AL_MODELS=/opt/backend/models \
     MODEL_DIR=/data \
     PORT=9090 \
     MPLCONFIGDIR=/tmp/matplotlib \

@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip sync --quiet --require-hashes
 LOCK := --quiet --upgrade --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
+# With ENCODER=fastembed:NAME_OR_FOLDER, what it needs is installed, and the model is fetched unless it is there.
+OF_ENCODER := $(if $(ENCODER),$(VENV)/.fastembed)
+WITH_ENCODER := $(if $(ENCODER),$(BIN)/label-studio-al encoders --fetch "$$ENCODER" && AL_ENCODER="$$ENCODER")
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test chaos fuzz soak soak-labels lint docs reference screenshots bench lock docker-check release-check clean
 
@@ -14,11 +18,11 @@ test chaos fuzz soak soak-labels release-check: export PYTHONDONTWRITEBYTECODE =
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
-demo: $(VENV)/.run  ## Label Studio with the loop connected, ready to label
-	@$(BIN)/label-studio-al demo $(ARGS)
+demo: $(VENV)/.run $(OF_ENCODER)  ## Label Studio with the loop connected, ready to label
+	@$(WITH_ENCODER) $(BIN)/label-studio-al demo $(ARGS)
 
-serve: $(VENV)/.run  ## The backend for your own Label Studio
-	@$(BIN)/label-studio-al serve $(ARGS)
+serve: $(VENV)/.run $(OF_ENCODER)  ## The backend for your own Label Studio (ENCODER=fastembed:NAME)
+	@$(WITH_ENCODER) $(BIN)/label-studio-al serve $(ARGS)
 
 test: $(VENV)/.dev  ## Every test, with a real Label Studio
 	@$(BIN)/python -m pytest --numprocesses 3 --no-loadscope-reorder $(ARGS)
@@ -77,6 +81,11 @@ $(BIN)/uv: requirements/uv.txt
 $(VENV)/.run: $(BIN)/uv requirements/run.txt pyproject.toml
 	@if [ ! -e $(VENV)/.dev ]; then echo "Installing into $(VENV)"; $(UV) requirements/run.txt requirements/build.txt requirements/uv.txt; fi
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Installed into .run's environment, whose "sync" removes it again: so it comes after that.
+$(VENV)/.fastembed: $(VENV)/.run requirements/fastembed.txt
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements/fastembed.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml

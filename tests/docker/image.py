@@ -31,6 +31,12 @@ class Image:
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
     healthcheck: list[str] = field(default_factory=list)
+    arguments: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a build's commands see."""
+        return self.arguments | self.environment
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -65,7 +71,10 @@ def _carry_out(keyword: str, arguments: str, image: Image, stages: dict[str, Ima
     elif keyword == "ENV":
         for pair in shlex.split(arguments):
             name, _, value = pair.partition("=")
-            image.environment[name] = re.sub(r"\$(\w+)", lambda one: image.environment[one[1]], value)
+            image.environment[name] = re.sub(r"\$(\w+)", lambda one: image.variables[one[1]], value)
+    elif keyword == "ARG":
+        name, _, default = shlex.split(arguments)[0].partition("=")
+        image.arguments[name] = default
     elif keyword == "WORKDIR":
         image.workdir = arguments
         (image.root / arguments.lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -95,7 +104,9 @@ def _run(command: str, image: Image) -> None:
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", f"--mount-proc={image.root}/proc"]
     try:
         subprocess.run(
-            [*apart, "chroot", str(image.root), "/bin/sh", "-c", script], env=network | image.environment, check=True
+            [*apart, "chroot", str(image.root), "/bin/sh", "-c", script],
+            env=network | image.variables,
+            check=True,
         )
     finally:
         for inside, content in kept.items():

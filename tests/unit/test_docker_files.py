@@ -56,6 +56,25 @@ def test_image_sets_only_settings_that_exist() -> None:
     assert {"MODEL_DIR", "PORT"} <= ENV_NAMES
 
 
+def test_a_model_becomes_a_part_of_the_image_where_it_is_asked_for() -> None:
+    steps = instructions(DOCKERFILE.read_text())
+    # An argument ends with its stage.
+    assert [arguments for keyword, arguments in steps if keyword == "ARG"] == ['ENCODER=""'] * 2
+    (step,) = (arguments for keyword, arguments in steps if keyword == "RUN" and "ENCODER" in arguments)
+    asked, installed = re.split("then", step)
+    assert asked.strip() == 'if [ -n "$ENCODER" ];'
+    assert re.search(r"--require-hashes .*-r requirements/fastembed.txt", installed)
+    (folder,) = re.findall(r"AL_MODELS=(\S+) ", installed)
+    (environment,) = (arguments for keyword, arguments in steps if keyword == "ENV" and "MODEL_DIR" in arguments)
+    assert f"AL_MODELS={folder}" in environment.split()
+    assert "AL_ENCODER=$ENCODER" in environment.split()
+    assert {"AL_MODELS", "AL_ENCODER"} <= ENV_NAMES
+    for files in (SINGLE, CLUSTER):
+        for chosen in ("", "fastembed:some/model"):
+            found = services(files, ENCODER=chosen)
+            assert all(found[name]["build"]["args"]["ENCODER"] == chosen for name in found if "build" in found[name])
+
+
 def test_build_context_is_what_the_dockerfile_copies() -> None:
     copied = [
         source

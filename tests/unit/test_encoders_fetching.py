@@ -116,6 +116,9 @@ def test_command_fetches_lists_and_tries(hub: Hub, tmp_path: Path) -> None:
     assert tried["n_dimensions"] == 4
     assert tried["texts_per_second_240_characters"] > 0
     assert "4 dimensions" in run("--try", f"fastembed:{NAME}").output
+    # As `make serve ENCODER=...` hands it on.
+    assert run("--fetch", f"fastembed:{NAME}").output.startswith(f"{NAME}@{COMMIT} is in ")
+    assert "there is nothing to fetch" in run("--fetch", f"fastembed:{tmp_path}").output
     images = image_folder(tmp_path / "images", {"size": 8})
     assert "images of 640 by 480 pixels in a second" in run("--images", "--try", f"onnx:{images}").output
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ import click
 from label_studio_al.learners.encoders import choose_encoders, load_encoder, load_image_encoder
 from label_studio_al.learners.encoders.fetching import fetch_encoder
 from label_studio_al.learners.encoders.listing import Listed, list_encoders
+from label_studio_al.learners.encoders.loading import FASTEMBED
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.runtime.logs import on_one_line
 from label_studio_al.runtime.settings import Settings, read_settings
@@ -42,9 +44,13 @@ def encoders(fetch: str | None, tried: str | None, images: bool, as_json: bool) 
     settings = read_settings()
     said: dict[str, Any] = {}
     if fetch is not None:
-        found = fetch_encoder(fetch, settings.models_dir, progress=sys.stderr.isatty())
-        said["fetched"] = {**asdict(found), "folder": str(found.folder)}
-        _say(as_json, f"{found.name} is in {found.folder} ({found.n_bytes / 1e6:.0f} MB)")
+        fetch = fetch.removeprefix(f"{FASTEMBED}:")
+        if Path(fetch).expanduser().is_dir():
+            _say(as_json, f"{fetch} is a folder: there is nothing to fetch")
+        else:
+            found = fetch_encoder(fetch, settings.models_dir, progress=sys.stderr.isatty())
+            said["fetched"] = {**asdict(found), "folder": str(found.folder)}
+            _say(as_json, f"{found.name} is in {found.folder} ({found.n_bytes / 1e6:.0f} MB)")
     if tried is not None:
         said["tried"] = _try_images(tried, settings) if images else _try_texts(tried, settings)
         for line in _figures(said["tried"]):
