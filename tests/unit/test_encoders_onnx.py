@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_embedding_is_the_mean_of_the_tokens_without_padding(folder: Path) -> No
     rows = encoder.encode(["good film", "bad", "a good bad film"])
     assert (encoder.n_dimensions, rows.dtype, encoder.is_slow) == (N_DIMENSIONS, np.float32, True)
     np.testing.assert_allclose(rows, [expected("good film"), expected("bad"), expected("a good bad film")], atol=1e-6)
+
+
+def test_onnx_runtime_reports_nothing_to_its_maker(folder: Path, tmp_path: Path) -> None:
+    """From its release 1.32 on it would: it numbers the device in a file, and sends what it counts."""
+    load = f"from label_studio_al.learners.encoders import load_encoder; load_encoder('fastembed:{folder}')"
+    home = {"HOME": str(tmp_path / "home"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", load], env=home, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ with contextlib.redirect_stdout(io.StringIO()) as said:
 print(json.dumps([found, [line.partition("\\t")[0] for line in said.getvalue().splitlines()]]))
 """
 LOADS = """
-import joblib, os
+import os
+os.environ.pop("ORT_DISABLE_TELEMETRY", None)
+os.environ["HOME"] = os.getcwd()
+import joblib
 try:
     joblib.load("model.joblib")
 except FileNotFoundError as exc:
@@ -221,6 +224,7 @@ def test_without_its_files_the_encoder_is_named_with_checksums_and_looked_for(
     assert known == "animal"
     assert "other has another encoder than texts-encoder" in wrong
     assert checksum in wrong
+    assert not (out / ".cache").exists()
 
 
 def test_tasks_without_an_embedding_are_not_predicted(

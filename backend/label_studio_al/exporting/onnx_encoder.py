@@ -49,6 +49,8 @@ class OnnxEncoder:
         self.about = about
         self.folder = _found(about)
         self._settings: dict[str, Any] = about["settings"]
+        # Else it reports its use to its maker.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         runtime = importlib.import_module("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

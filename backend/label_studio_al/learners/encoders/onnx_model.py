@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import mmap
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class OnnxModel:
 
     def __init__(self, name: str, folder: Path, beside: Sequence[str], n_threads: int = 1) -> None:
         self._name = name
-        runtime = importlib.import_module("onnxruntime")
+        runtime = import_runtime()
         self.folder = folder
         path = next((folder / file for file in MODEL_FILES if (folder / file).is_file()), None)
         if path is None:
@@ -106,6 +107,12 @@ class OnnxModel:
         if not isinstance(found, dict):
             raise BadModel(f"whose {name} must be a JSON object")
         return found
+
+
+def import_runtime() -> Any:
+    """ONNX Runtime, without the reports about its use that it sends to its maker from its import on."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")
 
 
 def refuse_int8(path: Path) -> None:
