@@ -256,6 +256,16 @@ def test_an_encoder_that_changed_or_is_gone_is_refused(
     assert not out.exists()
 
 
+def test_embeddings_of_another_machine_are_missed_in_a_sentence(
+    command: CliRunner, bench: Bench, make: Make, tmp_path: Path
+) -> None:
+    made = make(TEXTS_ASKED)
+    for path in (bench.settings.embeddings_dir / made.key).iterdir():
+        path.unlink()
+    refused = export(command, made, tmp_path / "out")
+    assert (refused.exit_code, "no task has an embedding on this machine" in refused.output) == (1, True)
+
+
 # -- images -------------------------------------------------------------------------------------------------------
 
 

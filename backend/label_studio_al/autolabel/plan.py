@@ -129,7 +129,8 @@ def fingerprint(case: Case) -> str:
 def make_plan(case: Case, pool: Pool, models: Models) -> Plan:
     """The plan for the current state. Changes nothing, except that it records the look at the audit labels.
 
-    pool: up to date. models: the published ones. Raises NotPossible, or InvalidRequest for a goal that makes no sense.
+    pool: up to date; tasks that wait for an embedding are left to people. models: the published ones. Raises
+    NotPossible, or InvalidRequest for a goal that makes no sense.
     """
     Goal(case.max_error, case.delta, per_label=case.per_label)
     questions = case.config.questions
@@ -155,7 +156,8 @@ def make_plan(case: Case, pool: Pool, models: Models) -> Plan:
         guarantee=found,
         labels=labels,
         covered_audits=frozenset(_covered(audited, audit.whole, found)),
-        report=_report(basis, found, labels, curve(audit.whole, is_right, theirs.whole, goal, CURVE)),
+        report=_report(basis, found, labels, curve(audit.whole, is_right, theirs.whole, goal, CURVE))
+        | ({"n_waiting": pool.n_waiting} if pool.n_waiting else {}),
     )
 
 

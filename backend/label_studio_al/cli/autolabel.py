@@ -183,13 +183,32 @@ def _plan(parts: _Parts, goal: _Goal) -> Plan:
             )
             pool = Pool(parts.key, parts.config, means)
             pool.refresh(math.inf)
+            models = Models(parts.store, means.signer, embeddings=means.embeddings)
+            _use_embeddings(parts, pool, models)
             with computing.slot():
-                plan = make_plan(parts.case(goal), pool, Models(parts.store, means.signer, embeddings=means.embeddings))
+                plan = make_plan(parts.case(goal), pool, models)
             parts.store.automation.keep_plan(parts.project.key, plan.report, parts.clock.now())
             return plan
     finally:
         background.shutdown(cancel_futures=True)
         computing.close()
+
+
+def _use_embeddings(parts: _Parts, pool: Pool, models: Models) -> None:
+    """Those that the published model looks at, if features that were fitted again do not know them yet.
+
+    Nothing is encoded here. Raises NotPossible where they are not on this machine.
+    """
+    version_id = parts.project.version_id
+    published = None if version_id is None else models.get(parts.key, version_id)
+    if published is not None and not pool.features.deferred:
+        labelled = {annotation.task_id for annotation in parts.store.annotations.all(parts.key)}
+        pool.offer(published.features.deferred, sorted(labelled))
+    if pool.n_waiting and not len(pool.live):
+        raise NotPossible(
+            f"no task of project {parts.key} has an embedding on this machine: wait until the worker has made some, "
+            "and plan where the worker's MODEL_DIR is"
+        )
 
 
 def _check_plan(parts: _Parts, goal: _Goal, plan: Plan) -> None:
@@ -345,6 +364,8 @@ def _as_lines(parts: _Parts, plan: Plan) -> list[str]:
     lines.append(
         f"  of {report['n_open']} open tasks {report['n_selected']} would be labelled, {report['n_left']} stay"
     )
+    if "n_waiting" in report:
+        lines.append(f"  {report['n_waiting']} more have no embedding yet, and are left to people")
     for name, counts in report.get("questions", {"": report["labels"]}).items():
         lines += [f"    {n:7d}  {name and name + ': '}{label}" for label, n in counts.items()]
     lines.append(f"  of these, {plan.n_checks} would be held back, for people to label first, as a check")

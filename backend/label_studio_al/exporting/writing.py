@@ -181,6 +181,11 @@ def export(store: Store, current: Current, target: Target, now: float, advance: 
                 some += texts[: COMPARED_TEXTS - len(some)]
                 n_predicted += len(texts)
                 advance(len(rows))
+        if sees.encoders and current.task_ids and not n_predicted:
+            raise NotExportable(
+                "no task has an embedding on this machine: wait until the worker has made some, and export where the "
+                "worker's MODEL_DIR is"
+            )
         found = compared(made, current.model, some, encoders)
         _describe(store, current, made, _Seen(encoders, target.with_encoder, found), now)
         files = tuple(sorted(path.name for path in made.iterdir()))

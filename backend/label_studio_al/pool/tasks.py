@@ -211,6 +211,11 @@ class Pool:
             self._coverage = None
             self._index()
 
+    @property
+    def n_waiting(self) -> int:
+        """How many tasks have no embedding yet, without which the model says nothing of them."""
+        return len(self._with_features) - len(self.live)
+
     def waiting(self, deferred: Deferred, first: Sequence[int]) -> list[int]:
         """Ids of the tasks that have no such embedding yet, those of `first` first, then the others in random order."""
         rows = self._with_features[
