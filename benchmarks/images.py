@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.label_efficiency import line
 from label_studio_al.learners.encoders import load_image_encoder
 from label_studio_al.learning.deferred import IMAGE
-from label_studio_al.pool.pictures import decode
+from label_studio_al.pool.pictures import decode, thumbnail
 from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.turns.encoding import Encoders
@@ -91,7 +91,7 @@ def filled(encoder: Any, files: list[Path], folder: Path, name: str) -> tuple[fl
     settings = Settings(model_dir=folder, encoder="none", image_encoder=name)
     store = Store(settings.store_url)
     store.migrate()
-    encoders = Encoders({IMAGE: name}, lambda _: encoder, lambda path, _: decode(Path(path).read_bytes()))
+    encoders = Encoders({IMAGE: name}, lambda _: encoder, lambda path, _: decode(Path(path).read_bytes()), thumbnail)
     bench = Bench(FakeLabelStudio(), store, Signer("a key"), _RealClock(), settings, encoders=encoders)
     project = bench.fake.add_project(CONFIG, [])
     bench.fake.add_tasks(project.id, [{"image": str(path)} for path in files])

@@ -15,6 +15,7 @@ from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
 from tests.support.bench import TEXTS, Bench
 from tests.support.fake_label_studio import TOKEN, URL, FakeProject
+from tests.support.thumbnails import keep
 
 # In one text only, and in no other of the project's words.
 WORD = "xylophonist"
@@ -128,6 +129,7 @@ def test_forgotten_project_is_gone_from_every_file(
 ) -> None:
     other = bench.add()
     bench.publish(other, 1)
+    keep(tmp_path / "embeddings", project.key)
 
     done = forget(command, "--project", str(project.id), "--yes")
 
@@ -138,6 +140,7 @@ def test_forgotten_project_is_gone_from_every_file(
     assert bench.store.projects.keys() == [other.key]
     assert files_with(WORD, tmp_path) == []
     assert [path.name for path in (tmp_path / "features").iterdir()] == [other.key]
+    assert list((tmp_path / "embeddings").iterdir()) == []
     bench.label(other, 5)
     assert bench.turn(other).error is None
     assert other.model_version == "al-3"

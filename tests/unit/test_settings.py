@@ -258,6 +258,7 @@ def test_extra_params_are_read() -> None:
         "window": 5,
         "min_labels": 2,
         "questions": "topic,mood",
+        "thumbnails": "off",
         "seed": 2**32 - 1,
     }
     assert read_project_settings(params).model_dump() == params

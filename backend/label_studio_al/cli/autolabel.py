@@ -376,7 +376,7 @@ def _example_lines(parts: _Parts, plan: Plan) -> list[str]:
     tasks = {task.id: task for task in parts.store.tasks.some(parts.key, [one.task_id for one in plan.examples])}
     lines = ["  for example:"]
     for one in plan.examples:
-        text = " ".join((parts.config.text_of(tasks[one.task_id].data) or "").split())
+        text = " ".join(parts.config.shown_of(tasks[one.task_id].data).split())
         short = text if len(text) <= _TEXT_CHARACTERS else f"{text[: _TEXT_CHARACTERS - 1]}…"
         answer = "; ".join(question.show(one.answers[question.name]) for question in parts.config.questions)
         lines.append(f"    {one.probability:.3f} {answer}: {short}  {parts.link(one.task_id)}")

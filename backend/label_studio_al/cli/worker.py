@@ -17,7 +17,7 @@ import click
 from label_studio_al.jobs import JobClient, JobRunner, JobTablesMissing, Rescue, take_turn_alone
 from label_studio_al.learners.encoders import NONE, load_encoder, load_image_encoder, slow_encoder
 from label_studio_al.learning.deferred import IMAGE, TEXT, Kind
-from label_studio_al.pool.pictures import decode
+from label_studio_al.pool.pictures import decode, thumbnail
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.counting import Counts
@@ -79,7 +79,7 @@ def encoders_of(settings: Settings, studio: Studio | None) -> Encoders:
         return Encoders(names, partial(_load, settings, names))
     if settings.image_encoder != NONE:
         names[IMAGE] = settings.image_encoder
-    return Encoders(names, partial(_load, settings, names), partial(_image, studio))
+    return Encoders(names, partial(_load, settings, names), partial(_image, studio), thumbnail)
 
 
 def _load(settings: Settings, names: Mapping[Kind, str], kind: Kind) -> SlowEncoder:

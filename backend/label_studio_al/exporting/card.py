@@ -203,7 +203,7 @@ def _making(facts: Facts) -> list[tuple[str, str]]:
         ("features", tuning.sentence()),
         ("embeddings", ", ".join(embeddings) or "none"),
         ("calibration", _calibration(tuning)),
-        *((name, str(value)) for name, value in facts.settings.model_dump().items() if name != "features"),
+        *((name, str(value)) for name, value in facts.settings.model_dump(exclude={"features", "thumbnails"}).items()),
         ("Python", facts.python),
         *facts.libraries.items(),
         (

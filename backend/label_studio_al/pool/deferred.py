@@ -10,6 +10,7 @@ from label_studio_al.learning.deferred import TEXT, Deferred, DeferredRows
 from label_studio_al.learning.features import TextRows
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.embeddings import EmbeddingFile
+from label_studio_al.pool.thumbnails import Thumbnails
 
 # From so many tasks on, drawn at random, the others need not be waited for.
 ENOUGH = 10_000
@@ -54,10 +55,14 @@ class DeferredPool:
         return bool(has.sum() >= min(len(has), ENOUGH) and self.has(deferred, needed).all())
 
     def keep_only(self, contents: Array) -> None:
-        """Overwrite the embeddings of all other contents, whichever encoder they are of. Raises FeaturesNotStored."""
+        """Let nothing be left of all other contents: embeddings, whichever encoder they are of, and thumbnails.
+
+        Raises FeaturesNotStored.
+        """
         for one in self._files.values():
             one.catch_up()
             one.keep_only(contents)
+        Thumbnails(self._folder).keep_only(contents)
 
     def _file(self, deferred: Deferred) -> EmbeddingFile:
         if deferred not in self._files:

@@ -248,6 +248,11 @@ class ProjectSettings(BaseModel):
         description="Which of several questions order the queue: names of their controls, separated by commas. "
         "Default: all.",
     )
+    thumbnails: Literal["on", "off"] = Field(
+        "on",
+        description="Whether small pictures of the tasks' images are kept, and shown on the status page: `off` removes "
+        "those that exist.",
+    )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
         0, description="Seed for all random choices: same labels, same seed, same model."
     )

@@ -27,6 +27,7 @@ from label_studio_al.learning.texts import readable
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.embeddings import EmbeddingFile
 from label_studio_al.pool.tasks import Pool
+from label_studio_al.pool.thumbnails import Thumbnails
 from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.database import UNAVAILABLE
@@ -71,12 +72,13 @@ class Encoders:
     """What embeds. names: of the encoder of each kind of content, of those that are wanted.
 
     load: makes the encoder of a kind; raises BackendError. image_of: the image behind an address that a task (its id
-    follows) shows; raises BackendError.
+    follows) shows; raises BackendError. thumbnail_of: a small JPEG of such an image.
     """
 
     names: Mapping[Kind, str] = field(default_factory=dict)
     load: Callable[[Kind], SlowEncoder] | None = None
     image_of: Callable[[str, int], Any] | None = None
+    thumbnail_of: Callable[[Any], bytes] | None = None
 
 
 @dataclass
@@ -103,6 +105,7 @@ class Encoding:
         self._loaded: dict[Kind, tuple[SlowEncoder, Deferred]] = {}
         self._errors: dict[Kind, tuple[str, float]] = {}
         self._work: dict[tuple[str, Kind], _Work] = {}
+        self._without_thumbnails: set[str] = set()
         self._lock = threading.Lock()
         self._is_wanted = threading.Event()
         self._is_over = threading.Event()
@@ -139,6 +142,14 @@ class Encoding:
                 work.is_known = True
                 work.tasks = deque(task_id for task_id in missing if task_id not in work.failed)
 
+    def keep_thumbnails(self, key: str, is_wanted: bool) -> None:
+        """Keep a small picture of what is embedded of a project from now on, or none. Raises FeaturesNotStored."""
+        with self._lock:
+            self._without_thumbnails -= {key}
+            self._without_thumbnails |= set() if is_wanted else {key}
+        if not is_wanted:
+            Thumbnails(self._folder / key).remove_all()
+
     def is_awaited(self, pool: Pool, config: LabelConfig) -> bool:
         """Whether the first images should be waited for, of which too few are there to choose from.
 
@@ -166,6 +177,7 @@ class Encoding:
         with self._lock:
             for known in [known for known in self._work if known[0] not in keys]:
                 del self._work[known]
+            self._without_thumbnails &= set(keys)
 
     def close(self) -> None:
         """End after the running batch."""
@@ -236,12 +248,24 @@ class Encoding:
         with file.filling() as is_mine:
             # Another process of this machine fills it in.
             for task_ids, found in self._batches(key, kind, until) if is_mine else ():
-                contents, vectors = self._embedded(key, kind, encoder, found)
+                contents, vectors, thumbnails = self._embedded(key, kind, encoder, found)
                 file.append(contents, vectors)
+                if any(thumbnails):
+                    self._keep(key, task_ids, contents, thumbnails)
                 n_done += len(task_ids)
                 self._done(key, kind, task_ids)
         if n_done:
             self._store.projects.call_turn(key)
+
+    def _keep(self, key: str, task_ids: Sequence[int], contents: Array, thumbnails: Sequence[bytes]) -> None:
+        """Keep thumbnails; none of what was deleted meanwhile, by a turn that cannot have seen them yet."""
+        kept = Thumbnails(self._folder / key)
+        kept.add(contents, thumbnails)
+        with self._lock:
+            work = None if key in self._without_thumbnails else self._work.get((key, IMAGE))
+        tasks = () if work is None else self._store.tasks.some(key, task_ids)
+        texts = [text for one in tasks if work and (text := work.config.text_of(one.data)) is not None]
+        kept.remove(np.setdiff1d(contents, text_hashes(texts)))
 
     def _done(self, key: str, kind: Kind, task_ids: Sequence[int]) -> None:
         done = set(task_ids)
@@ -293,6 +317,7 @@ class Encoding:
         """Of each task its id, its content, and of that the text, or the images to be."""
         with self._lock:
             work = self._work.get((key, kind))
+            thumbnail_of = None if key in self._without_thumbnails else self._encoders.thumbnail_of
         if work is None:
             return []
         texts = [(one.id, work.config.text_of(one.data)) for one in self._store.tasks.some(key, task_ids)]
@@ -302,28 +327,32 @@ class Encoding:
             return list(zip(known, layout.read([text for _, text in known]), strict=True))
         assert isinstance(layout, WithImages)
         assert image_of is not None
+        seen = _with_thumbnails(image_of, thumbnail_of)
         return [
-            ((task_id, text), [fetching.submit(image_of, address, task_id) for address in layout.addresses(text)])
+            ((task_id, text), [fetching.submit(seen, address, task_id) for address in layout.addresses(text)])
             for task_id, text in known
         ]
 
-    def _embedded(self, key: str, kind: Kind, encoder: SlowEncoder, found: Sequence[Any]) -> tuple[Array, Array]:
-        """Contents and their embeddings, of those that could be read."""
+    def _embedded(
+        self, key: str, kind: Kind, encoder: SlowEncoder, found: Sequence[Any]
+    ) -> tuple[Array, Array, list[bytes]]:
+        """Contents, their embeddings and their thumbnails, of those that could be read."""
         if kind == TEXT:
             texts = [text for (_, text), _ in found]
-            return text_hashes(texts), encoder.encode([readable(read) for _, read in found])
-        texts, images, of = [], [], []
+            return text_hashes(texts), encoder.encode([readable(read) for _, read in found]), []
+        texts, images, of, thumbnails = [], [], [], []
         for (task_id, text), futures in found:
             own = self._images(key, task_id, futures)
             of += [len(texts)] * len(own)
-            images += own
+            images += [image for image, _ in own]
             texts += [text] * bool(own)
+            thumbnails += [thumbnail for _, thumbnail in own[:1]]
         sums = np.zeros((len(texts), encoder.n_dimensions), dtype=np.float32)
         np.add.at(sums, np.array(of, dtype=np.int64), encoder.encode(images))
-        return text_hashes(texts), unit_rows(sums)
+        return text_hashes(texts), unit_rows(sums), thumbnails
 
-    def _images(self, key: str, task_id: int, futures: Sequence[Future[Any]]) -> list[Any]:
-        """Those of a task, none where one of them cannot be had."""
+    def _images(self, key: str, task_id: int, futures: Sequence[Future[Any]]) -> list[tuple[Any, bytes]]:
+        """Those of a task with their thumbnails, none where one of them cannot be had."""
         try:
             images = [future.result() for future in futures]
             why = None if images else "it shows no image"
@@ -334,6 +363,16 @@ class Encoding:
             if work is not None and why is not None:
                 work.failed[task_id] = why, self._clock.elapsed()
         return images
+
+
+def _with_thumbnails(
+    image_of: Callable[[str, int], Any], thumbnail_of: Callable[[Any], bytes] | None
+) -> Callable[[str, int], tuple[Any, bytes]]:
+    def read(address: str, task_id: int) -> tuple[Any, bytes]:
+        image = image_of(address, task_id)
+        return image, b"" if thumbnail_of is None else thumbnail_of(image)
+
+    return read
 
 
 def _kinds(config: LabelConfig) -> list[Kind]:

@@ -67,6 +67,7 @@ class Looking:
             annotated = sorted({*by_people, *self._store.automation.taken(key)})
             pool.require(by_people)
             if self._means.encoding is not None:
+                self._means.encoding.keep_thumbnails(key, settings.thumbnails == "on")
                 self._means.encoding.look(pool, config, annotated)
                 self._models.know(key, pool.features_id, pool.features)
                 if is_first and self._means.encoding.is_awaited(pool, config):

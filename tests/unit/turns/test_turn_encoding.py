@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +49,7 @@ def encoders(kind: Kind, encoder: SlowEncoder, missing: Sequence[str] = ()) -> E
             raise ImageUnusable("Label Studio answered 404 for an image", "missing")
         return address.removeprefix("/data/upload/")
 
-    return Encoders({kind: encoder.name}, lambda _: encoder, image_of)
+    return Encoders({kind: encoder.name}, lambda _: encoder, image_of, str.encode)
 
 
 def pool_of(bench: Bench, project: FakeProject) -> Pool:
@@ -210,7 +211,9 @@ def test_images_are_learned_and_filled_in(bench: Bench) -> None:
     assert pushed
 
 
-def test_the_queue_of_images_waits_for_the_first_of_them(bench: Bench) -> None:
+def test_the_queue_of_images_waits_for_the_first_of_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A turn is 10 s long for the bench's clock, whatever is embedded meanwhile.
+    monkeypatch.setattr("label_studio_al.turns.encoding.FIRST_SECONDS", np.inf)
     bench.encoders = encoders(IMAGE, Made())
     project = image_project(bench)
     state = bench.turn(project)
@@ -293,3 +296,87 @@ def test_images_without_an_encoder_are_refused_with_the_setting(bench: Bench) ->
     bench.restart()
     state = bench.turn(project)
     assert "AL_IMAGE_ENCODER must name an encoder of images" in (state.error or "")
+
+
+# -- thumbnails ---------------------------------------------------------------------------------------------------
+
+
+def thumbnails(bench: Bench, project: FakeProject) -> list[str]:
+    """What is kept; a thumbnail is the image's name here."""
+    return sorted(path.read_text() for path in (bench.settings.embeddings_dir / project.key).glob("thumbnails/*"))
+
+
+def change_settings(bench: Bench, project: FakeProject, **params: Any) -> None:
+    bench.store.projects.register(project.key, IMAGES, params, bench.clock.now())
+    bench.turn(project)
+
+
+def test_embedded_images_have_thumbnails_until_their_tasks_are_gone(bench: Bench) -> None:
+    bench.encoders = encoders(IMAGE, Made(), missing=[f"/data/upload/{TEXTS[2]}"])
+    project = image_project(bench)
+    fill_in(bench, project, len(TEXTS) - 1)
+    assert thumbnails(bench, project) == sorted({*TEXTS} - {TEXTS[2]})
+    id_of = {task["data"]["image"].removeprefix("/data/upload/"): task_id for task_id, task in project.tasks.items()}
+    deleted, changed = id_of[TEXTS[0]], id_of[TEXTS[1]]
+    bench.hear(bench.fake.delete_tasks(project.id, deleted))
+    bench.turn(project)
+    assert thumbnails(bench, project) == sorted({*TEXTS} - {TEXTS[0], TEXTS[2]})
+    bench.fake.change_data(project.id, changed, {"image": "/data/upload/the cat is another"})
+    bench.turn(project, after_seconds=400)
+    fill_in(bench, project, len(TEXTS) - 2)
+    assert thumbnails(bench, project) == sorted({*TEXTS, "the cat is another"} - {*TEXTS[:3]})
+
+
+def test_texts_have_no_thumbnails(bench: Bench) -> None:
+    bench.encoders = encoders(TEXT, Made())
+    bench.restart()
+    project = bench.add()
+    fill_in(bench, project, len(TEXTS))
+    assert thumbnails(bench, project) == []
+
+
+def test_thumbnails_that_are_switched_off_are_removed_and_not_made(bench: Bench) -> None:
+    bench.encoders = encoders(IMAGE, Made())
+    project = image_project(bench)
+    fill_in(bench, project, len(TEXTS))
+    change_settings(bench, project, thumbnails="off")
+    assert thumbnails(bench, project) == []
+    bench.fake.add_tasks(project.id, [{"image": "/data/upload/a dog is new"}])
+    bench.store.projects.want_sync(project.key)
+    fill_in(bench, project, len(TEXTS) + 1)
+    assert thumbnails(bench, project) == []
+    change_settings(bench, project)
+    bench.fake.add_tasks(project.id, [{"image": "/data/upload/a dog is newer"}])
+    bench.store.projects.want_sync(project.key)
+    fill_in(bench, project, len(TEXTS) + 2)
+    assert thumbnails(bench, project) == ["a dog is newer"]
+
+
+@pytest.mark.parametrize("how", ["off", "deleted", "forgotten"])
+def test_what_is_not_wanted_any_more_when_it_was_embedded_has_no_thumbnail(bench: Bench, how: str) -> None:
+    is_reached, may_go_on = threading.Event(), threading.Event()
+
+    class Waiting(Made):
+        def encode(self, items: Sequence[Any], /) -> Array:
+            is_reached.set()
+            assert may_go_on.wait(SECONDS)
+            return super().encode(items)
+
+    made = Waiting()
+    bench.encoders = encoders(IMAGE, made)
+    project = image_project(bench)
+    until = time.monotonic() + SECONDS
+    while not is_reached.wait(0.02) and time.monotonic() < until:
+        bench.turn(project)
+    if how == "off":
+        change_settings(bench, project, thumbnails="off")
+    elif how == "deleted":
+        bench.hear(bench.fake.delete_tasks(project.id, *project.tasks))
+        bench.turn(project)
+    else:
+        bench.store.projects.forget(project.key)
+    may_go_on.set()
+    assert bench.encoding is not None
+    bench.encoding.close()
+    assert made.seen
+    assert thumbnails(bench, project) == []
