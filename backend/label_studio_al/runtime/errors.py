@@ -11,6 +11,7 @@ BackendError
 ├── Unauthorized            credentials or the webhook's secret are missing or wrong
 ├── Forbidden               a web page of somebody else sends requests through a browser
 ├── UnknownProject          a project that was never set up here
+├── NoThumbnail             no small picture of a task's image is kept
 ├── StudioError             Label Studio could not be asked, or refused
 │   ├── StudioUnreachable   no answer, or a server error: worth another try
 │   ├── StudioRefused       Label Studio said no: another try needs a change first
@@ -113,6 +114,12 @@ class Forbidden(BackendError):
 
 class UnknownProject(BackendError):
     """Connect the project first: Label Studio's model page, or `label-studio-al connect`."""
+
+    status = 404
+
+
+class NoThumbnail(BackendError):
+    """Nothing to do: not every image has a thumbnail, and `thumbnails` may be off."""
 
     status = 404
 

@@ -33,10 +33,13 @@ SECURITY_HEADERS = {
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
     # To our own pages only: with none at all, browsers send our forms without an origin, as if foreign.
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+# By endpoint. Static files are asked for again, and answered 304 unless they changed.
+CACHED = {"static": "no-cache", "page.thumbnail": "private, max-age=300"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 if TYPE_CHECKING:
@@ -87,9 +90,8 @@ def create_app(here: Parts, webhook_keys: Sequence[str], *, host: str = "127.0.0
     @app.after_request
     def _log(response: Response) -> Response:
         response.headers.update(SECURITY_HEADERS)
-        if request.endpoint == "static":
-            # Asked for again, and answered 304 unless it changed.
-            response.headers["Cache-Control"] = "no-cache"
+        if request.endpoint in CACHED and response.status_code < 400:
+            response.headers["Cache-Control"] = CACHED[request.endpoint]
         if request.path == "/webhook" and 400 <= response.status_code < 500 and request.environ.get("al.is_let_in"):
             # An event that is not understood is lost; what it told can still be asked for.
             here.miss()

@@ -16,6 +16,7 @@ openapi = Blueprint("openapi", __name__)
 _KEY = {"type": "string", "pattern": "^[0-9]{1,18}\\.[0-9]{1,18}$", "examples": ["3.1795343520"]}
 _KEY_IN_PATH = {"name": "key", "in": "path", "required": True, "schema": _KEY}
 _TEXT = {"type": "string"}
+_TASK_IN_PATH = {"name": "task", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
 _OBJECT: dict[str, Any] = {"type": "object"}
 
 
@@ -108,6 +109,10 @@ PATHS: dict[str, dict[str, Any]] = {
     "/projects/{key}/questions": {
         "get": _page(_route("The same of one of several questions.", _QUESTION_STATE))
         | {"parameters": [_KEY_IN_PATH, _NAME_IN_QUERY]}
+    },
+    "/projects/{key}/thumbnails/{task}": {
+        "get": _route("A small picture of a task's image, if one is kept.", {}, media="image/jpeg")
+        | {"parameters": [_KEY_IN_PATH, _TASK_IN_PATH]}
     },
     "/projects/{key}/retrain": {"post": _action("Publish a new version whatever the growth.")},
     "/projects/{key}/pause": {"post": _action("Pause the project: no turns until somebody resumes it.")},

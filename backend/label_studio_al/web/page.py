@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Literal, get_args, get_origin
 
@@ -10,12 +11,13 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from flask.typing import ResponseReturnValue
 
 from label_studio_al import __version__
-from label_studio_al.labeling import read_project_key
+from label_studio_al.labeling import Task, read_project_key
 from label_studio_al.learners.registry import check_project
 from label_studio_al.runtime.errors import (
     BackendError,
     InvalidRequest,
     InvalidSettings,
+    NoThumbnail,
     UnknownProject,
     UnsupportedConfig,
 )
@@ -27,9 +29,12 @@ from label_studio_al.web.maps import PoolMap, read_map
 from label_studio_al.web.marks import Texts, markings_of
 from label_studio_al.web.parts import Parts, parts
 from label_studio_al.web.status import brief_state, problems, state_of, task_url
+from label_studio_al.web.thumbnails import pictured, thumbnail_of
 from label_studio_al.web.tokens import FIELD, check_token, form_token, keep_visit
 
 page = Blueprint("page", __name__)
+
+_TASK = re.compile(r"[0-9]{1,18}")
 
 # What an action says when it is done: fixed sentences, so that nobody can put words on the page by a link.
 _DONE = {
@@ -73,16 +78,32 @@ def question(key: str) -> ResponseReturnValue:
     return _project_page(state | about) if _wants_html() else jsonify(found)
 
 
+@page.get("/projects/<key>/thumbnails/<task>")
+def thumbnail(key: str, task: str) -> ResponseReturnValue:
+    """A small picture of a task's image: a JPEG."""
+    here = parts()
+    known = here.store.projects.get(read_project_key(key))
+    found = thumbnail_of(here, known, int(task)) if _TASK.fullmatch(task) else None
+    if found is None:
+        raise NoThumbnail(f"no thumbnail is kept of task {task[:20]!a} of project {key}")
+    answer = Response(found, mimetype="image/jpeg")
+    answer.add_etag()
+    return answer.make_conditional(request)
+
+
 def _project_page(state: dict[str, Any]) -> ResponseReturnValue:
     here = parts()
     # A page that is open already asks for what has changed.
     is_map_kept = state["map"] is not None and request.args.get("have") == state["map"]["made_at"]
     map_of_pool = None if is_map_kept else _map(here, state["key"])
+    known = here.store.projects.get(state["key"])
+    tasks = here.store.tasks.some(known.key, _shown(state, map_of_pool))
+    with_thumbnail = pictured(here, known, tasks)
     return _page(
         "project.html",
         state=state,
         problems=problems(here),
-        texts=_texts(here, state, map_of_pool),
+        texts=_texts(known, tasks, state),
         map=map_of_pool,
         is_map_kept=is_map_kept,
         curve=_curve(state["quality"]),
@@ -90,6 +111,9 @@ def _project_page(state: dict[str, Any]) -> ResponseReturnValue:
         fields=_fields(state["settings"]),
         can_write=here.settings.has_studio,
         task_url=lambda task_id: task_url(here, state["project"], task_id),
+        thumbnail_url=lambda task_id: (
+            url_for("page.thumbnail", key=known.key, task=task_id) if task_id in with_thumbnail else None
+        ),
         done=_DONE.get(request.args.get("done", "")),
         token=form_token(),
         token_field=FIELD,
@@ -228,21 +252,25 @@ def _map(here: Parts, key: str) -> PoolMap | None:
     return None if picture is None else read_map(picture)
 
 
-def _texts(here: Parts, state: dict[str, Any], map_of_pool: PoolMap | None) -> Texts:
-    """The texts that the page shows."""
+def _shown(state: dict[str, Any], map_of_pool: PoolMap | None) -> list[int]:
+    """The tasks that the page shows."""
     quality = state["quality"] or {}
     ids = {task["task_id"] for task in (state["window"] or {}).get("tasks", [])}
     ids |= {suspect["task_id"] for suspect in quality.get("suspects", [])}
     ids |= {task_id for pair in quality.get("confusing_pairs", []) for task_id in pair["task_ids"]}
     ids |= {point.task_id for point in (() if map_of_pool is None else map_of_pool.table)}
-    known = here.store.projects.get(state["key"])
+    return sorted(ids)
+
+
+def _texts(known: Project, tasks: Iterable[Task], state: dict[str, Any]) -> Texts:
+    """The texts of tasks. state: that the page shows."""
     try:
         config = known.config
     except UnsupportedConfig:
         return Texts()
-    found = {task.id: config.text_of(task.data) or "" for task in here.store.tasks.some(known.key, sorted(ids))}
     first = state["questions"][0]["name"] if "questions" in state else config.names[0]
-    return Texts(found, markings_of(config), state.get("shown", first))
+    shown = {task.id: config.shown_of(task.data) for task in tasks}
+    return Texts(shown, markings_of(config), state.get("shown", first))
 
 
 def _of_spans(project: Project) -> bool:
