@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 import types
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from label_studio_al.learning.features import Features
+from label_studio_al.learning.learner import Tuning
+from label_studio_al.learning.model import Trained
+from label_studio_al.learning.sequences.model import SpanModel
 from label_studio_al.runtime.errors import ArtifactRejected, BackendError
 from label_studio_al.runtime.secrets import read_or_create_secret
 from label_studio_al.store import Signer, artifacts, features_kind, model_kind
@@ -117,6 +122,20 @@ def test_model_of_an_older_shape_is_rejected(monkeypatch: pytest.MonkeyPatch, ma
     with pytest.raises(ArtifactRejected, match="older"):
         SIGNER.load(artifact, KIND)
     assert not mark.exists()
+
+
+def test_the_number_is_that_of_the_shape_that_is_stored() -> None:
+    """Whoever changes the shape raises the number in store/artifacts.py, and then this."""
+    shapes = {one.__name__: [field.name for field in fields(one)] for one in (Features, Trained, Tuning, SpanModel)}
+    assert (artifacts._MAGIC, shapes) == (
+        b"label-studio-al/7\n",
+        {
+            "Features": ["tfidf", "topics", "encoder", "n_fitted", "layout", "words", "deferred"],
+            "Trained": ["classifier", "tuning"],
+            "Tuning": ["choice", "temperature", "n_labels", "losses", "thresholds"],
+            "SpanModel": ["labels", "views", "weights", "rate", "bias"],
+        },
+    )
 
 
 def test_model_of_another_scikit_learn_is_rejected(monkeypatch: pytest.MonkeyPatch, mark: Path) -> None:

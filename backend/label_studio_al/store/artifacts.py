@@ -15,7 +15,7 @@ import joblib
 from label_studio_al.runtime.errors import ArtifactRejected
 
 # The number changes with the shape of what is stored: an older release's objects would load, and then fail.
-_MAGIC = b"label-studio-al/6\n"
+_MAGIC = b"label-studio-al/7\n"
 _DIGEST_BYTES = 32
 
 
