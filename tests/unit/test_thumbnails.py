@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from label_studio_al.learning.images import WithImages, file_name
+from label_studio_al.labeling.media import file_name
 from label_studio_al.learning.texts import joined
 from label_studio_al.pool.thumbnails import Thumbnails
+from label_studio_al.questions import parse_config
 from label_studio_al.runtime.errors import FeaturesNotStored
+from tests.support.build import config_xml
 
 LAST = 2**64 - 1
 
@@ -117,8 +119,23 @@ def test_an_image_is_named_by_its_file(address: str, name: str) -> None:
     assert file_name(address) == name
 
 
-def test_texts_beside_images_stay_as_they_are() -> None:
-    layout = WithImages((False, True, True))
-    text = joined(["what is a/b.c?", "/data/upload/1/cat.jpg?token=secret", ""])
-    assert layout.named(text) == joined(["what is a/b.c?", "cat.jpg", ""])
-    assert WithImages((True,)).named("/data/upload/1/cat.jpg?token=secret") == "cat.jpg"
+@pytest.mark.parametrize(
+    "control",
+    [
+        '<Choices name="c" toName="i"><Choice value="A"/><Choice value="B"/></Choices>',
+        '<Pairwise name="p" toName="a,b"/>',
+    ],
+)
+def test_texts_beside_images_stay_as_they_are(control: str) -> None:
+    objects = '<Text name="a" value="$a"/><Text name="b" value="$b"/><Image name="i" value="$i"/>'
+    config = parse_config(f"<View>{objects}{control}</View>")
+    data = {"a": "what is a/b.c?", "b": "", "i": "/data/upload/1/cat.jpg?token=secret"}
+    assert config.shown_of(data) == joined(["what is a/b.c?", "", "cat.jpg"])
+    assert config.shown_of({"a": "a text", "other": 1}) == joined(["a text", "", ""])
+    assert config.shown_of({"other": 1}) == ""
+
+
+def test_texts_alone_are_shown_as_they_are() -> None:
+    config = parse_config(config_xml())
+    assert config.shown_of({"text": "/data/upload/1/cat.jpg?d=1"}) == "/data/upload/1/cat.jpg?d=1"
+    assert config.shown_of({}) == ""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from label_studio_al.labeling.hypertext import body_text, shown_text
-from label_studio_al.labeling.media import media_key
+from label_studio_al.labeling.media import file_name, media_key
 from label_studio_al.labeling.tags import VARIABLE, Tag, option
 from label_studio_al.learning.comparison import COMPARED
 from label_studio_al.learning.images import WithImages
@@ -124,6 +124,14 @@ class Content:
         if all(text is None for text in found):
             return None
         return found[0] if len(found) == 1 else joined(text or "" for text in found)
+
+    def shown_of(self, data: Mapping[str, Any]) -> str:
+        """The same for people: with the names of images' files in place of their addresses; empty without texts."""
+        found = [(part.text_of(data) or "", part.tag == IMAGE) for part in self.parts]
+        named = [file_name(text) if is_image and text else text for text, is_image in found]
+        if len(named) == 1 or not any(named):
+            return named[0]
+        return joined(named)
 
 
 def field_content(path: str) -> Content:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
@@ -12,11 +11,6 @@ from label_studio_al.learning.deferred import IMAGES
 from label_studio_al.learning.layouts import WHOLE, Fitted, Layout, Terms
 from label_studio_al.learning.texts import joined, parts_of
 from label_studio_al.learning.types import Array
-
-# Of an address that tells no file's name.
-UNNAMED = "image"
-# Label Studio's parameters that hold a path: of its local files, and of what was uploaded (1.23.2).
-_PATHS = ("d", "filepath")
 
 
 @dataclass(frozen=True)
@@ -38,12 +32,6 @@ class WithImages:
         """The images that a task has."""
         parts = zip(parts_of(text, len(self.are_images)), self.are_images, strict=True)
         return [part for part, is_image in parts if is_image and part]
-
-    def named(self, text: str) -> str:
-        """A task's texts for people: images by the names of their files."""
-        parts = zip(parts_of(text, len(self.are_images)), self.are_images, strict=True)
-        found = [file_name(part) if is_image and part else part for part, is_image in parts]
-        return joined(found) if len(found) > 1 else "".join(found)
 
     def read(self, texts: Sequence[str]) -> Sequence[str]:
         """All but the addresses of images."""
@@ -73,17 +61,3 @@ class WithImages:
     def choices_of_sides(self, fitted: Fitted) -> dict[str, Array]:
         """As of the texts' layout."""
         return self.base.choices_of_sides(fitted)
-
-
-def file_name(address: str) -> str:
-    """The name of an image's file; nothing else of its address, which may hold a signature or a password."""
-    try:
-        found = urlsplit(address)
-        path = found.path
-        if path.rstrip("/").endswith(("/local-files", "/uploaded")):
-            given = parse_qs(found.query)
-            path = next((given[name][0] for name in _PATHS if name in given), path)
-    except ValueError:
-        return UNNAMED
-    name = unquote(path).rpartition("/")[2]
-    return UNNAMED if found.scheme == "data" or "." not in name else name

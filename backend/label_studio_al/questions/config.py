@@ -11,7 +11,6 @@ from typing import Any
 from label_studio_al.labeling.content import Content, is_read, is_text, read_part
 from label_studio_al.labeling.tags import Tag, read_tags
 from label_studio_al.labeling.visibility import Condition, read_conditions
-from label_studio_al.learning.images import WithImages
 from label_studio_al.questions.base import NOT_ANSWERED, Answer, Question, Reading
 from label_studio_al.questions.offers import NO_OFFERS, read_offers
 from label_studio_al.questions.registry import find_kind
@@ -120,8 +119,7 @@ class LabelConfig:
 
     def shown_of(self, data: Mapping[str, Any]) -> str:
         """The task's text for people: with the names of images' files in place of their addresses."""
-        text, layout = self.text_of(data) or "", self.content.layout
-        return layout.named(text) if isinstance(layout, WithImages) else text
+        return self.content.shown_of(data)
 
 
 @lru_cache(maxsize=CACHED_CONFIGS)
