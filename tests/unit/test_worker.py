@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import threading
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -11,8 +13,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from PIL import Image
 
-from label_studio_al.cli.worker import Periodic, needs_turn, sweep
+from label_studio_al.cli.worker import Periodic, encoders_of, needs_turn, sweep
 from label_studio_al.labeling import Event, Task
 from label_studio_al.runtime.computing import Computing
 from label_studio_al.runtime.errors import StudioUnreachable
@@ -20,9 +23,11 @@ from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Project, Signer, Store
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
+from label_studio_al.wiring import make_studio
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 from tests.support.columns import set_columns
+from tests.support.fake_label_studio import TOKEN, URL
 from tests.support.versions import new_version
 
 KEY = "2.1795394190"
@@ -342,3 +347,16 @@ def test_periodic_check_that_failed_is_made_again(periodic: Periodic, act: Recor
         periodic.run_if_due([KEY], now)
         finish(periodic)
     assert len(act.calls) == 2
+
+
+def test_images_that_a_worker_reads_have_thumbnails(tmp_path: Path) -> None:
+    given = {"label_studio_url": URL, "label_studio_api_key": TOKEN, "image_encoder": "onnx:somewhere"}
+    settings = read_settings(model_dir=tmp_path, encoder="none", **given)
+    encoders = encoders_of(settings, make_studio(settings))
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200), "red").save(file, "PNG")
+    assert encoders.image_of
+    assert encoders.thumbnail_of
+    image = encoders.image_of(f"data:image/png;base64,{b64encode(file.getvalue()).decode()}", 7)
+    with Image.open(io.BytesIO(encoders.thumbnail_of(image))) as small:
+        assert (small.format, small.size) == ("JPEG", (128, 85))

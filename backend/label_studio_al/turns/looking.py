@@ -49,6 +49,9 @@ class Looking:
         """What the turn is about; what is done meanwhile where there is nothing to choose from yet."""
         key = project.key
         config, settings = project.config, read_project_settings(project.extra_params)
+        if self._means.encoding is not None:
+            # First: also where images are not embedded any more.
+            self._means.encoding.keep_thumbnails(key, settings.thumbnails == "on")
         check_settings(settings, config)
         check_content(project.label_config, self._means.settings.image_encoder, project.offers)
         is_first = project.version_id is None
@@ -67,7 +70,6 @@ class Looking:
             annotated = sorted({*by_people, *self._store.automation.taken(key)})
             pool.require(by_people)
             if self._means.encoding is not None:
-                self._means.encoding.keep_thumbnails(key, settings.thumbnails == "on")
                 self._means.encoding.look(pool, config, annotated)
                 self._models.know(key, pool.features_id, pool.features)
                 if is_first and self._means.encoding.is_awaited(pool, config):

@@ -17,6 +17,8 @@ from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.runtime.errors import ImageUnusable, InvalidSettings
 from label_studio_al.turns.encoding import Encoders, SlowEncoder
+from label_studio_al.web import create_app
+from label_studio_al.web.parts import Parts
 from tests.support.bench import TEXTS, Bench, truth
 from tests.support.fake_label_studio import FakeProject
 
@@ -317,6 +319,9 @@ def test_embedded_images_have_thumbnails_until_their_tasks_are_gone(bench: Bench
     fill_in(bench, project, len(TEXTS) - 1)
     assert thumbnails(bench, project) == sorted({*TEXTS} - {TEXTS[2]})
     id_of = {task["data"]["image"].removeprefix("/data/upload/"): task_id for task_id, task in project.tasks.items()}
+    web = create_app(Parts(bench.settings, bench.store, bench.signer, bench.clock), []).test_client()
+    answers = [web.get(f"/projects/{project.key}/thumbnails/{id_of[text]}") for text in TEXTS[1:4]]
+    assert [one.data for one in answers if one.status_code == 200] == [TEXTS[1].encode(), TEXTS[3].encode()]
     deleted, changed = id_of[TEXTS[0]], id_of[TEXTS[1]]
     bench.hear(bench.fake.delete_tasks(project.id, deleted))
     bench.turn(project)
@@ -350,6 +355,17 @@ def test_thumbnails_that_are_switched_off_are_removed_and_not_made(bench: Bench)
     bench.store.projects.want_sync(project.key)
     fill_in(bench, project, len(TEXTS) + 2)
     assert thumbnails(bench, project) == ["a dog is newer"]
+
+
+def test_thumbnails_are_removed_also_where_images_are_not_embedded_any_more(bench: Bench) -> None:
+    bench.encoders = encoders(IMAGE, Made())
+    project = image_project(bench)
+    fill_in(bench, project, len(TEXTS))
+    bench.settings = bench.settings.model_copy(update={"image_encoder": "none"})
+    bench.encoders = Encoders()
+    bench.restart()
+    change_settings(bench, project, thumbnails="off")
+    assert thumbnails(bench, project) == []
 
 
 @pytest.mark.parametrize("how", ["off", "deleted", "forgotten"])
