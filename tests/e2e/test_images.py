@@ -27,7 +27,7 @@ CONFIG = """
 """
 N_UPLOADED, N_IN_FOLDER, N_LABELS = 40, 40, 60
 # As people look at a task: a program that labels without a pause empties the queue.
-LOOKING_SECONDS = 0.3
+LOOKING_SECONDS = 0.2
 GONE = "/data/upload/1/gone.png"
 
 
