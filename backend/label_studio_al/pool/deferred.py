@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from label_studio_al.learning.deferred import TEXT, Deferred, DeferredRows
+from label_studio_al.learning.deferred import IMAGE, TEXT, Deferred, DeferredRows
 from label_studio_al.learning.features import TextRows
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.embeddings import EmbeddingFile
@@ -24,16 +25,25 @@ class DeferredPool:
         self._files: dict[Deferred, EmbeddingFile] = {}
         self._used: tuple[Deferred, ...] = ()
         self._rows: DeferredRows | None = None
+        self._unseen: Array = np.zeros(0, dtype=np.uint64)
+        self._is_unseen: Array = np.zeros(0, dtype=bool)
+
+    def excuse(self, contents: Sequence[int]) -> bool:
+        """Contents that need no embedding of their image from the next look on; whether they are other ones."""
+        before, self._unseen = self._unseen, np.unique(np.array(contents, dtype=np.uint64))
+        return not np.array_equal(before, self._unseen)
 
     def look_up(self, used: tuple[Deferred, ...], contents: Array) -> bool:
-        """Find the embeddings of the rows, whose contents these are; whether any came or went."""
-        before, self._used = self._rows, used
+        """Find the embeddings of the rows, whose contents these are; whether any came or went, or is needed no more."""
+        before, self._used, were_unseen = self._rows, used, self._is_unseen
+        self._is_unseen = np.isin(contents, self._unseen)
         if not used:
             self._rows = None
             return before is not None
         files = [self._file(one) for one in used]
         self._rows = DeferredRows.of(contents, files)
-        return before is None or not _are_equal(before, self._rows)
+        are_needed = np.array_equal(were_unseen, self._is_unseen)
+        return before is None or not are_needed or not _are_equal(before, self._rows)
 
     def fill_in(self, rows: TextRows) -> TextRows:
         """The pool's rows with their embeddings, as of the last look."""
@@ -42,8 +52,12 @@ class DeferredPool:
         return rows.with_deferred(self._rows, any(one.kind == TEXT for one in self._used))
 
     def those_there(self, rows: Array) -> Array:
-        """Those of the rows that have all embeddings."""
-        return rows if self._rows is None else rows[self._rows[rows].is_there]
+        """Those of the rows that have all embeddings that they need."""
+        if self._rows is None:
+            return rows
+        parts = zip(self._used, self._rows[rows].parts, strict=True)
+        are_there = [(places >= 0) | (self._is_unseen[rows] & (one.kind == IMAGE)) for one, (_, places) in parts]
+        return np.asarray(rows[np.all(are_there, axis=0)])
 
     def has(self, deferred: Deferred, contents: Array) -> Array:
         """Which contents have such an embedding. Returns shape (n_contents,), bool."""

@@ -195,8 +195,13 @@ class Pool:
 
     # -- embeddings that are filled in later --------------------------------------------------------------------
 
-    def offer(self, deferred: Sequence[Deferred], labelled: Sequence[int]) -> None:
-        """Use these embeddings, those of texts once enough are there; others no more. labelled: ids of tasks."""
+    def offer(self, deferred: Sequence[Deferred], labelled: Sequence[int], unseen: Sequence[int] = ()) -> None:
+        """Use these embeddings, those of texts once enough are there; others no more.
+
+        labelled: ids of tasks. unseen: contents of tasks that count without an embedding of their image.
+        """
+        if self._embeddings.excuse(unseen):
+            self._index()
         fit = self._fit_or_fail()
         contents = fit.files.contents
         of_tasks = contents[self._with_features]
@@ -215,6 +220,12 @@ class Pool:
     def n_waiting(self) -> int:
         """How many tasks have no embedding yet, without which the model says nothing of them."""
         return len(self._with_features) - len(self.live)
+
+    def contents_of(self, task_ids: Sequence[int]) -> dict[int, int]:
+        """What tasks show (see draws.text_hashes), of those that show something."""
+        rows = self._with_features[np.isin(self.task_ids[self._with_features], task_ids)]
+        contents = self._fit_or_fail().files.contents[rows]
+        return dict(zip(self.task_ids[rows].tolist(), contents.tolist(), strict=True))
 
     def waiting(self, deferred: Deferred, first: Sequence[int]) -> list[int]:
         """Ids of the tasks that have no such embedding yet, those of `first` first, then the others in random order."""

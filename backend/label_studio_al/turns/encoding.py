@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,16 +81,41 @@ class Encoders:
     thumbnail_of: Callable[[Any], bytes] | None = None
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """An image that could not be had. content: the task's, see draws.text_hashes. at: when it was last asked for."""
+
+    content: int
+    why: str
+    at: float
+
+
 @dataclass
 class _Work:
-    """What is left to do for one kind of content of a project. is_known: whether what is missing was looked for yet."""
+    """What is left to do for one kind of content of a project.
+
+    is_known: whether what is missing was looked for yet. failed: by task, also while it is asked for again.
+    """
 
     config: LabelConfig
     tasks: deque[int]
     n_tasks: int
     began: float
     is_known: bool = False
-    failed: dict[int, tuple[str, float]] = field(default_factory=dict)
+    failed: dict[int, _Failure] = field(default_factory=dict)
+
+    def note(self, missing: Sequence[int], contents: Mapping[int, int]) -> None:
+        """Take what is missing, but what failed. contents: of the tasks that failed and are still there."""
+        # A task that shows something else by now is asked for at once.
+        self.failed = {task_id: one for task_id, one in self.failed.items() if contents.get(task_id) == one.content}
+        held = self.failed.keys() - set(self.tasks if self.failed else ())
+        self.is_known = True
+        self.tasks = deque(task_id for task_id in missing if task_id not in held)
+
+    def until(self, now: float) -> float:
+        """When a turn is to take over what is embedded by then: the first one when people have waited long enough."""
+        first_at = self.began + FIRST_SECONDS
+        return min(now + CALL_SECONDS, first_at) if now < first_at else now + CALL_SECONDS
 
 
 class Encoding:
@@ -124,11 +149,17 @@ class Encoding:
             elif kind == IMAGE or kind not in self._errors:
                 # It is being loaded.
                 found += [one for one in pool.features.deferred if one.kind == kind]
-        pool.offer(found, first)
+        pool.offer(found, first, self._unseen(pool.key, config))
         for kind in wanted:
             self._note(pool, kind, config, first)
         if wanted:
             self._begin()
+
+    def _unseen(self, key: str, config: LabelConfig) -> list[int]:
+        """Contents whose images cannot be had, of tasks that show texts, too: these are looked at alone."""
+        with self._lock:
+            work = self._work.get((key, IMAGE))
+            return [one.content for one in work.failed.values()] if work is not None and shows_texts(config) else []
 
     def _note(self, pool: Pool, kind: Kind, config: LabelConfig, first: Sequence[int]) -> None:
         missing: list[int] | None = None
@@ -139,8 +170,7 @@ class Encoding:
             work = self._work.setdefault((pool.key, kind), new)
             work.config, work.n_tasks = config, pool.n_tasks
             if missing is not None:
-                work.is_known = True
-                work.tasks = deque(task_id for task_id in missing if task_id not in work.failed)
+                work.note(missing, pool.contents_of(list(work.failed)))
 
     def keep_thumbnails(self, key: str, is_wanted: bool) -> None:
         """Keep a small picture of what is embedded of a project from now on, or none. Raises FeaturesNotStored."""
@@ -170,7 +200,7 @@ class Encoding:
         """Why tasks of a project have no embedding, by task."""
         with self._lock:
             work = self._work.get((key, IMAGE))
-            return {} if work is None else {task_id: why for task_id, (why, _) in work.failed.items()}
+            return {} if work is None else {task_id: one.why for task_id, one in work.failed.items()}
 
     def forget_all_but(self, keys: Collection[str]) -> None:
         """Let go of projects that are not known any more."""
@@ -217,9 +247,9 @@ class Encoding:
         held = {kind for kind, (_, at) in self._errors.items() if now - at < RETRY_SECONDS}
         with self._lock:
             for work in self._work.values():
-                for task_id in [one for one, (_, at) in work.failed.items() if now - at > FAILED_SECONDS]:
-                    del work.failed[task_id]
-                    work.tasks.append(task_id)
+                again = {task_id: one for task_id, one in work.failed.items() if now - one.at > FAILED_SECONDS}
+                work.failed |= {task_id: replace(one, at=now) for task_id, one in again.items()}
+                work.tasks.extend(again)
             works = [of for of, work in self._work.items() if work.tasks or of[1] not in self._loaded]
         return [of for of in works if of[1] not in held and not self._is_over.is_set()]
 
@@ -241,17 +271,21 @@ class Encoding:
 
     def _fill(self, key: str, kind: Kind) -> None:
         """Embed what is missing of a project, for some seconds; then other projects have their turn."""
+        with self._lock:
+            work = self._work.get((key, kind))
+        if work is None:
+            return
         encoder, deferred = self._loaded[kind]
         file = EmbeddingFile(self._folder / key, deferred)
-        until = self._clock.elapsed() + CALL_SECONDS
-        n_done = 0
+        until, n_done = work.until(self._clock.elapsed()), 0
         with file.filling() as is_mine:
             # Another process of this machine fills it in.
-            for task_ids, found in self._batches(key, kind, until) if is_mine else ():
-                contents, vectors, thumbnails = self._embedded(key, kind, encoder, found)
-                file.append(contents, vectors)
-                if any(thumbnails):
-                    self._keep(key, task_ids, contents, thumbnails)
+            for task_ids, found in self._batches(key, kind, file, until) if is_mine else ():
+                if found:
+                    contents, vectors, thumbnails = self._embedded(key, kind, encoder, found)
+                    file.append(contents, vectors)
+                    if any(thumbnails):
+                        self._keep(key, task_ids, contents, thumbnails)
                 n_done += len(task_ids)
                 self._done(key, kind, task_ids)
         if n_done:
@@ -284,16 +318,22 @@ class Encoding:
         else:
             self._store.projects.hide_progress(key)
 
-    def _batches(self, key: str, kind: Kind, until: float) -> Iterator[tuple[list[int], list[Any]]]:
-        """Tasks with what is to be embedded of them; the next ones are read while one batch is embedded."""
+    def _batches(
+        self, key: str, kind: Kind, file: EmbeddingFile, until: float
+    ) -> Iterator[tuple[list[int], list[Any]]]:
+        """Tasks with what is to be embedded of them; the next ones are read while one batch is embedded.
+
+        until: from then on none are begun.
+        """
         with ThreadPoolExecutor(N_FETCHING, thread_name_prefix="images") as fetching:
             ahead: deque[tuple[list[int], list[Any]]] = deque()
             taken: set[int] = set()
             while True:
-                while len(ahead) < 2 and (some := self._next(key, kind, taken)):
+                is_time = self._clock.elapsed() <= until
+                while is_time and len(ahead) < 2 and (some := self._next(key, kind, taken)):
                     taken.update(some)
-                    ahead.append((some, self._contents(key, kind, some, fetching)))
-                if not ahead or self._is_over.is_set() or self._clock.elapsed() > until:
+                    ahead.append((some, self._contents(key, kind, self._missing(key, kind, file, some), fetching)))
+                if not ahead or self._is_over.is_set():
                     for _, found in ahead:
                         for _, futures in found:
                             for future in futures if kind == IMAGE else ():
@@ -313,24 +353,33 @@ class Encoding:
                     break
             return found
 
-    def _contents(self, key: str, kind: Kind, task_ids: Sequence[int], fetching: ThreadPoolExecutor) -> list[Any]:
+    def _missing(self, key: str, kind: Kind, file: EmbeddingFile, task_ids: Sequence[int]) -> dict[int, str]:
+        """The texts of the tasks whose embedding is not in the file: a turn may have looked before it was."""
+        with self._lock:
+            work = self._work.get((key, kind))
+        if work is None:
+            return {}
+        texts = {one.id: work.config.text_of(one.data) for one in self._store.tasks.some(key, task_ids)}
+        known = {task_id: text for task_id, text in texts.items() if text is not None}
+        is_there = file.places(text_hashes([*known.values()])) >= 0
+        return {task_id: text for (task_id, text), has in zip(known.items(), is_there, strict=True) if not has}
+
+    def _contents(self, key: str, kind: Kind, missing: Mapping[int, str], fetching: ThreadPoolExecutor) -> list[Any]:
         """Of each task its id, its content, and of that the text, or the images to be."""
         with self._lock:
             work = self._work.get((key, kind))
             thumbnail_of = None if key in self._without_thumbnails else self._encoders.thumbnail_of
         if work is None:
             return []
-        texts = [(one.id, work.config.text_of(one.data)) for one in self._store.tasks.some(key, task_ids)]
-        known = [(task_id, text) for task_id, text in texts if text is not None]
         layout, image_of = work.config.content.layout, self._encoders.image_of
         if kind == TEXT:
-            return list(zip(known, layout.read([text for _, text in known]), strict=True))
+            return list(zip(missing.items(), layout.read([*missing.values()]), strict=True))
         assert isinstance(layout, WithImages)
         assert image_of is not None
         seen = _with_thumbnails(image_of, thumbnail_of)
         return [
             ((task_id, text), [fetching.submit(seen, address, task_id) for address in layout.addresses(text)])
-            for task_id, text in known
+            for task_id, text in missing.items()
         ]
 
     def _embedded(
@@ -342,7 +391,7 @@ class Encoding:
             return text_hashes(texts), encoder.encode([readable(read) for _, read in found]), []
         texts, images, of, thumbnails = [], [], [], []
         for (task_id, text), futures in found:
-            own = self._images(key, task_id, futures)
+            own = self._images(key, task_id, text, futures)
             of += [len(texts)] * len(own)
             images += [image for image, _ in own]
             texts += [text] * bool(own)
@@ -351,17 +400,21 @@ class Encoding:
         np.add.at(sums, np.array(of, dtype=np.int64), encoder.encode(images))
         return text_hashes(texts), unit_rows(sums), thumbnails
 
-    def _images(self, key: str, task_id: int, futures: Sequence[Future[Any]]) -> list[tuple[Any, bytes]]:
+    def _images(self, key: str, task_id: int, text: str, futures: Sequence[Future[Any]]) -> list[tuple[Any, bytes]]:
         """Those of a task with their thumbnails, none where one of them cannot be had."""
         try:
             images = [future.result() for future in futures]
-            why = None if images else "it shows no image"
+            why = None if images else "it shows none"
         except ImageUnusable as exc:
             images, why = [], str(exc)
+        except MemoryError:
+            images, why = [], "it needs more memory than there is"
         with self._lock:
             work = self._work.get((key, IMAGE))
-            if work is not None and why is not None:
-                work.failed[task_id] = why, self._clock.elapsed()
+            if work is not None:
+                work.failed.pop(task_id, None)
+                if why is not None:
+                    work.failed[task_id] = _Failure(int(text_hashes([text])[0]), why, self._clock.elapsed())
         return images
 
 
@@ -375,12 +428,17 @@ def _with_thumbnails(
     return read
 
 
+def shows_texts(config: LabelConfig) -> bool:
+    """Whether tasks show texts, perhaps beside images."""
+    layout = config.content.layout
+    return not isinstance(layout, WithImages) or layout.has_texts
+
+
 def _kinds(config: LabelConfig) -> list[Kind]:
     """What of a project's tasks can be embedded, and is looked at by its models."""
     layout = config.content.layout
     found: list[Kind] = []
-    has_texts = not isinstance(layout, WithImages) or layout.has_texts
-    if has_texts and any(one.coding.marks is None and not one.coding.of_sides for one in config.questions):
+    if shows_texts(config) and any(one.coding.marks is None and not one.coding.of_sides for one in config.questions):
         found.append(TEXT)
     if isinstance(layout, WithImages):
         found.append(IMAGE)

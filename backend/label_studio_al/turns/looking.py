@@ -16,6 +16,7 @@ from label_studio_al.store import Project
 from label_studio_al.store.activity import EMBEDDING, FITTING, Activity
 from label_studio_al.store.projects import Content
 from label_studio_al.turns.accounts import Accounts
+from label_studio_al.turns.encoding import shows_texts
 from label_studio_al.turns.labels import Labels
 from label_studio_al.turns.means import Means
 from label_studio_al.turns.policy import fresh_and_due
@@ -117,8 +118,9 @@ def _unread(
         found.append(("no_text", pool.without_text, what, "they are neither asked nor trained on"))
     if failed:
         why = next(iter(failed.values()))
-        what = f"the images of {len(failed)} tasks cannot be read"
-        found.append(("no_image", list(failed), what, f"they are neither asked nor trained on: {why}"))
+        what = f"the images of {len(failed)} task{'s' * (len(failed) != 1)} cannot be read"
+        so = "their texts alone are looked at" if shows_texts(config) else "they are neither asked nor trained on"
+        found.append(("no_image", list(failed), what, f"{so}: {why}"))
     for reason, task_ids in ignored.items():
         found.append((reason, task_ids, f"{len(task_ids)} annotations {UNREAD[reason]}", "they do not train"))
     return [
