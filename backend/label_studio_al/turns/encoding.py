@@ -279,8 +279,11 @@ class Encoding:
         file = EmbeddingFile(self._folder / key, deferred)
         until, n_done = work.until(self._clock.elapsed()), 0
         with file.filling() as is_mine:
-            # Another process of this machine fills it in.
-            for task_ids, found in self._batches(key, kind, file, until) if is_mine else ():
+            if not is_mine:
+                # Another process of this machine fills it in.
+                self._is_over.wait(CALL_SECONDS)
+                return
+            for task_ids, found in self._batches(key, kind, file, until):
                 if found:
                     contents, vectors, thumbnails = self._embedded(key, kind, encoder, found)
                     file.append(contents, vectors)
@@ -289,6 +292,7 @@ class Encoding:
                 n_done += len(task_ids)
                 self._done(key, kind, task_ids)
         if n_done:
+            self._errors.pop(kind, None)
             self._store.projects.call_turn(key)
 
     def _keep(self, key: str, task_ids: Sequence[int], contents: Array, thumbnails: Sequence[bytes]) -> None:
