@@ -6,6 +6,7 @@ import gzip
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +30,7 @@ from label_studio_al.studio import transport
 from label_studio_al.studio.addresses import MAX_BYTES, AtHost, AtStudio, Places
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.circuit import FAILURES_ALLOWED
-from label_studio_al.studio.media import Media
+from label_studio_al.studio.media import HELD_SECONDS, SLOW_ALLOWED, Media
 from label_studio_al.studio.outside import CheckedNetwork, is_public, may_be_named
 from label_studio_al.studio.transport import Limits, bounded_transport, direct_transport, tls_context
 from label_studio_al.wiring import make_studio
@@ -586,6 +587,42 @@ def test_slow_answer_ends_in_time(world: World, value: str, server: str, pause_s
     error = world.refused(value, hosts="images.test")
     assert (error.reason, error.may_pass) == ("slow", True)
     assert time.monotonic() - began < 5 * SECONDS
+
+
+def test_a_slow_host_keeps_others_waiting_a_few_times_only(world: World) -> None:
+    world.limits = QUICK
+    world.other.answers["/x.png"] = without_end(b".", 30.0)
+    world.other.answers["/y.png"] = (200, {}, IMAGE)
+    media = world.media("images.test,evil")
+    for _ in range(2 * SLOW_ALLOWED):
+        with pytest.raises(ImageUnusable, match=r"images\.test did not give an image"):
+            media.fetch("http://images.test/x.png", 7)
+    assert len(world.other.asked) == SLOW_ALLOWED
+    assert media.fetch("http://evil/y.png", 7) == IMAGE
+    clock = media._api.clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(HELD_SECONDS)
+    assert media.fetch("http://images.test/y.png", 7) == IMAGE
+
+
+def test_label_studio_is_asked_for_one_file_at_a_time(world: World) -> None:
+    running, most = [0], [0]
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.05)
+        running[0] -= 1
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(IMAGE)))
+        request.end_headers()
+        request.wfile.write(IMAGE)
+
+    world.studio.answers["/data/upload/1/x.png"] = answer
+    media = world.media()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda task_id: media.fetch("/data/upload/1/x.png", task_id), range(8)))
+    assert (found, most) == ([IMAGE] * 8, [1])
 
 
 @pytest.mark.parametrize(("value", "server"), SOURCES)

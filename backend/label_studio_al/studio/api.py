@@ -102,7 +102,7 @@ class Api:
         http, clock = http or bounded_client(), clock or Clock()
         self.url = url
         self._api_key = api_key
-        self._clock = clock
+        self.clock = clock
         self._counts = counts or Counts()
         self._circuit = Circuit(clock)
         self._http = http
@@ -121,7 +121,7 @@ class Api:
             stop=stop_after_attempt(TRIES if method in _REPEATABLE else 1),
             wait=wait_random_exponential(multiplier=0.25, max=1.0),
             retry=retry_if_exception(_is_worth_repeating),
-            sleep=self._clock.sleep,
+            sleep=self.clock.sleep,
             reraise=True,
         )
         return repeat(self._ask_once, method, path, body)
@@ -205,7 +205,7 @@ class Api:
             if _UNRESOLVED in str(exc.body):
                 raise AddressRefused(f"{NAME_ADVICE}. It said: {_detail(exc.body)}") from exc
             if exc.status_code is None or exc.status_code in _BUSY or exc.status_code >= 500:
-                raise StudioUnreachable(sentence, retry_after=_retry_after(exc, self._clock.now())) from exc
+                raise StudioUnreachable(sentence, retry_after=_retry_after(exc, self.clock.now())) from exc
             raise StudioRefused(sentence, code=exc.status_code) from exc
         except AnswerTooLarge as exc:
             raise TooLarge(f"Label Studio at {self.url} {exc}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 
 import httpx
@@ -24,6 +25,8 @@ from label_studio_al.studio.transport import (
 )
 
 LIMITS = Limits(read_seconds=20.0, seconds=20.0, n_bytes=MAX_BYTES, n_values=MAX_BYTES)
+# A host that did not give so many images in a row in time keeps no others waiting: it is left alone for some seconds.
+SLOW_ALLOWED, HELD_SECONDS = 3, 60.0
 _REASONS: dict[int, ImageReason] = {401: "forbidden", 403: "forbidden", 404: "missing", 410: "missing"}
 _HEADERS = {"Accept": "*/*", "User-Agent": f"label-studio-active-learning/{__version__}"}
 
@@ -44,6 +47,11 @@ class Media(Part):
         self._reach = reach or Reach()
         self._places = Places(api.url, self._reach.public_url, self._reach.hosts)
         self._given = inside, outside
+        # Four at a time made Submit wait three times as long.
+        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
+        # Of each host that was too slow, how often in a row, and until when it is not asked.
+        self._slow: dict[str, tuple[int, float]] = {}
 
     def fetch(self, value: object, task_id: int) -> bytes:
         """The file that a value of a task names, whatever is in it: 30 MB and 20 seconds at most.
@@ -53,9 +61,10 @@ class Media(Part):
         place = self._places.find(value, task_id)
         if isinstance(place, bytes):
             return place
-        with ending_after(LIMITS.seconds):
-            if isinstance(place, AtHost):
+        if isinstance(place, AtHost):
+            with ending_after(LIMITS.seconds):
                 return self._from_host(place)
+        with self._one_at_a_time, ending_after(LIMITS.seconds):
             return self._from_studio(place)
 
     def close(self) -> None:
@@ -81,11 +90,26 @@ class Media(Part):
         return self._from_host(target)
 
     def _from_host(self, place: AtHost) -> bytes:
+        with self._lock:
+            _, held_until = self._slow.get(place.host, (0, 0.0))
+        if self._api.clock.elapsed() < held_until:
+            raise _slow(place.host)
         try:
             answer = self._outside.handle_request(httpx.Request("GET", place.url, headers=_HEADERS))
         except (httpx.TransportError, httpx.InvalidURL) as exc:
-            raise _unusable(place.host, exc) from exc
+            error = _unusable(place.host, exc)
+            if error.reason == "slow":
+                self._note_slow(place.host)
+            raise error from exc
+        with self._lock:
+            self._slow.pop(place.host, None)
         return _content(place.host, answer)
+
+    def _note_slow(self, host: str) -> None:
+        with self._lock:
+            n_slow = self._slow.get(host, (0, 0.0))[0] + 1
+            is_held = n_slow >= SLOW_ALLOWED
+            self._slow[host] = n_slow, self._api.clock.elapsed() + HELD_SECONDS if is_held else 0.0
 
     @cached_property
     def _inside(self) -> httpx.BaseTransport:
@@ -105,10 +129,14 @@ def _content(host: str, answer: httpx.Response) -> bytes:
     raise ImageUnusable(f"{host} answered {status} for an image", _REASONS.get(status, "unavailable"))
 
 
+def _slow(host: str) -> ImageUnusable:
+    return ImageUnusable(f"{host} did not give an image in {LIMITS.seconds:g} s", "slow")
+
+
 def _unusable(host: str, exc: Exception) -> ImageUnusable:
     if isinstance(exc, AnswerTooLarge):
         return ImageUnusable(f"{host} has an image of more than {MAX_BYTES // 2**20} MB", "too_large")
     if isinstance(exc, httpx.TimeoutException):
-        return ImageUnusable(f"{host} did not give an image in {LIMITS.seconds:g} s", "slow")
+        return _slow(host)
     why = tls_advice(str(exc)) or str(exc).partition("\n")[0]
     return ImageUnusable(f"{host} does not give an image: {why}", "unavailable")

@@ -43,6 +43,8 @@ CALL_SECONDS = 5.0
 RETRY_SECONDS = 60.0
 # Before an image that could not be had is asked for again.
 FAILED_SECONDS = 3600.0
+# The same where the reason may pass by itself.
+PASSING_SECONDS = 300.0
 # The first order of a queue of images is made of so many, or of what is there after so long.
 FIRST_TASKS = 1_000
 FIRST_SECONDS = 15.0
@@ -88,6 +90,11 @@ class _Failure:
     content: int
     why: str
     at: float
+    may_pass: bool
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to ask for it again."""
+        return now - self.at > (PASSING_SECONDS if self.may_pass else FAILED_SECONDS)
 
 
 @dataclass
@@ -247,7 +254,7 @@ class Encoding:
         held = {kind for kind, (_, at) in self._errors.items() if now - at < RETRY_SECONDS}
         with self._lock:
             for work in self._work.values():
-                again = {task_id: one for task_id, one in work.failed.items() if now - one.at > FAILED_SECONDS}
+                again = {task_id: one for task_id, one in work.failed.items() if one.is_due(now)}
                 work.failed |= {task_id: replace(one, at=now) for task_id, one in again.items()}
                 work.tasks.extend(again)
             works = [of for of, work in self._work.items() if work.tasks or of[1] not in self._loaded]
@@ -408,17 +415,18 @@ class Encoding:
         """Those of a task with their thumbnails, none where one of them cannot be had."""
         try:
             images = [future.result() for future in futures]
-            why = None if images else "it shows none"
+            error = None if images else ImageUnusable("it shows none", "missing")
         except ImageUnusable as exc:
-            images, why = [], str(exc)
+            images, error = [], exc
         except MemoryError:
-            images, why = [], "it needs more memory than there is"
+            images, error = [], ImageUnusable("it needs more memory than there is", "too_large")
         with self._lock:
             work = self._work.get((key, IMAGE))
             if work is not None:
                 work.failed.pop(task_id, None)
-                if why is not None:
-                    work.failed[task_id] = _Failure(int(text_hashes([text])[0]), why, self._clock.elapsed())
+                if error is not None:
+                    content = int(text_hashes([text])[0])
+                    work.failed[task_id] = _Failure(content, str(error), self._clock.elapsed(), error.may_pass)
         return images
 
 

@@ -81,6 +81,8 @@ class World:
 
     def outside(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(str(request.url))
+        if str(request.url) in FILES:
+            return httpx.Response(200, content=FILES[str(request.url)])
         raise httpx.ReadTimeout("nothing came", request=request)
 
 
@@ -115,15 +117,15 @@ def project(bench: Bench, world: World, tmp_path: Path) -> Callable[..., FakePro
     return make
 
 
-def settle(bench: Bench, project: FakeProject, n: int) -> Project:
+def settle(bench: Bench, project: FakeProject, n: int, after_seconds: float = 1.0) -> Project:
     """Turns until so many tasks can be asked, and none waits for its image."""
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
-        bench.turn(project)
+        bench.turn(project, after_seconds)
         works = bench.encoding._work if bench.encoding is not None else {}
         pool = bench.loop._looking.pools[project.key]
         if pool.features.deferred and len(pool.live) == n and not any(work.tasks for work in works.values()):
-            return bench.turn(project)
+            return bench.turn(project, after_seconds)
         time.sleep(0.02)
     raise AssertionError(f"{len(bench.loop._looking.pools[project.key].live)} of {n} tasks can be asked")
 
@@ -163,20 +165,27 @@ def test_the_others_go_on_and_the_reason_is_said(
     assert not [one for one in world.asked if "elsewhere" in one]
 
 
-def test_images_are_asked_for_again_after_an_hour(
-    bench: Bench, world: World, project: Callable[..., FakeProject], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("address", "seconds"), [("/data/upload/1/gone.png", 3_600), ("https://slow.example/x.png", 300)]
+)
+def test_images_are_asked_for_again_later(
+    bench: Bench,
+    world: World,
+    project: Callable[..., FakeProject],
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    seconds: float,
 ) -> None:
-    gone = "/data/upload/1/gone.png"
-    made = project([{"image": f"/data/upload/1/{n}.png"} for n in range(N_GOOD)] + [{"image": gone}])
-    settle(bench, made, N_GOOD)
-    monkeypatch.setitem(FILES, gone, png(7))
+    monkeypatch.setattr("label_studio_al.turns.encoding.RETRY_SECONDS", 0.02)
+    made = project([{"image": f"/data/upload/1/{n}.png"} for n in range(N_GOOD)] + [{"image": address}])
+    settle(bench, made, N_GOOD, after_seconds=0.1)
+    monkeypatch.setitem(FILES, address, png(7))
     label(bench, made, 2)
-    bench.turn(made, after_seconds=1800)
-    assert world.asked.count(gone) == 1
-    label(bench, made, 2)
-    bench.turn(made, after_seconds=3600)
-    state = settle(bench, made, N_GOOD + 1)
-    assert (world.asked.count(gone), state.unread) == (2, [])
+    bench.turn(made, after_seconds=seconds / 2)
+    assert world.asked.count(address) == 1
+    bench.turn(made, after_seconds=seconds / 2)
+    state = settle(bench, made, N_GOOD + 1, after_seconds=0.1)
+    assert (world.asked.count(address), state.unread) == (2, [])
 
 
 def test_a_corrected_address_is_asked_for_at_once(
