@@ -87,7 +87,7 @@ def _key(store: Store, project_id: int) -> str:
 
 
 def _sentence(done: Export) -> str:
-    compared = f"the same probabilities on {done.n_compared} texts, to {done.largest_difference:.0e}"
+    compared = f"the same probabilities on {done.n_compared} tasks, to {done.largest_difference:.0e}"
     return (
         f"{done.version} of project {done.project}: {len(done.labels)} labels, trained on {done.n_learnt} tasks\n"
         f"{done.n_tasks} tasks: {done.n_labelled} labelled, {done.n_predicted} predicted\n"
