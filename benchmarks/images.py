@@ -28,7 +28,7 @@ from label_studio_al.pool.embeddings import EmbeddingFile
 from label_studio_al.pool.pictures import decode, thumbnail
 from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Signer, Store
-from label_studio_al.turns.encoding import Encoders
+from label_studio_al.turns.seeing import Encoders
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import FakeLabelStudio

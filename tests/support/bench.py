@@ -13,9 +13,10 @@ from label_studio_al.runtime.settings import Settings
 from label_studio_al.store import Project, Signer, Store, Version
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
-from label_studio_al.turns.encoding import Encoders, Encoding
+from label_studio_al.turns.encoding import Encoding
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
+from label_studio_al.turns.seeing import Encoders
 from tests.support.background import AtOnce
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject

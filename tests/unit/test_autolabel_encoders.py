@@ -18,7 +18,7 @@ from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.client import Studio
-from label_studio_al.turns.encoding import Encoders
+from label_studio_al.turns.seeing import Encoders
 from tests.support.bench import TWO, Bench, truth
 from tests.support.clock import FakeClock
 from tests.support.fake_label_studio import TOKEN, URL, FakeLabelStudio, FakeProject

@@ -29,7 +29,7 @@ from label_studio_al.pool.pictures import decode
 from label_studio_al.runtime.errors import NotExportable
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.store import Signer, Store
-from label_studio_al.turns.encoding import Encoders
+from label_studio_al.turns.seeing import Encoders
 from tests.support import onnx_models
 from tests.support.bench import Bench
 from tests.support.clock import FakeClock

@@ -26,10 +26,11 @@ from label_studio_al.runtime.errors import DatabaseUnavailable, StudioError
 from label_studio_al.runtime.settings import Settings, read_settings
 from label_studio_al.store import Standing, Store
 from label_studio_al.turns.due import needs_turn
-from label_studio_al.turns.encoding import Encoders, Encoding, SlowEncoder
+from label_studio_al.turns.encoding import Encoding
 from label_studio_al.turns.hearing import Hearing
 from label_studio_al.turns.loop import Loop
 from label_studio_al.turns.means import Means
+from label_studio_al.turns.seeing import Encoders, SlowEncoder
 from label_studio_al.turns.syncing import CountCheck
 from label_studio_al.wiring import (
     end_with_parent,

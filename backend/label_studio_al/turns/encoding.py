@@ -10,20 +10,15 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
 from label_studio_al.learning.deferred import IMAGE, TEXT, Deferred, Kind
 from label_studio_al.learning.draws import text_hashes
-from label_studio_al.learning.images import WithImages
-from label_studio_al.learning.rows import unit_rows
-from label_studio_al.learning.texts import readable
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.embeddings import EmbeddingFile
 from label_studio_al.pool.tasks import Pool
@@ -31,12 +26,22 @@ from label_studio_al.pool.thumbnails import Thumbnails
 from label_studio_al.questions import LabelConfig
 from label_studio_al.runtime.clock import Clock
 from label_studio_al.runtime.database import UNAVAILABLE
-from label_studio_al.runtime.errors import BackendError, ImageUnusable, InvalidSettings, StudioError
+from label_studio_al.runtime.errors import BackendError, InvalidSettings, StudioError
 from label_studio_al.store import Store
+from label_studio_al.turns.due import is_idle
+from label_studio_al.turns.seeing import (
+    Encoders,
+    Fetching,
+    Seen,
+    Shown,
+    SlowEncoder,
+    embed_images,
+    embed_texts,
+    kinds_of,
+    shows_texts,
+)
 
 TASKS_AT_ONCE = 32
-# So many images are fetched at the same time, and the next batch while one is encoded.
-N_FETCHING = 4
 # Between two turns that take over what was embedded meanwhile.
 CALL_SECONDS = 5.0
 # Before an encoder that could not be loaded, or a file that could not be written, is tried again.
@@ -53,34 +58,6 @@ NICENESS = 10
 PROGRESS = "embeddings"
 
 log = logging.getLogger(__name__)
-
-
-class SlowEncoder(Protocol):
-    """Turns texts or images into embeddings. fingerprint: of its name and weights."""
-
-    name: str
-    n_dimensions: int
-
-    @property
-    def fingerprint(self) -> str: ...  # noqa: D102
-
-    def encode(self, items: Sequence[Any], /) -> Array:
-        """Rows of unit length, zero where nothing is seen. Returns shape (n_items, n_dimensions), float32."""
-        ...
-
-
-@dataclass(frozen=True)
-class Encoders:
-    """What embeds. names: of the encoder of each kind of content, of those that are wanted.
-
-    load: makes the encoder of a kind; raises BackendError. image_of: the image behind an address that a task (its id
-    follows) shows; raises BackendError. thumbnail_of: a small JPEG of such an image.
-    """
-
-    names: Mapping[Kind, str] = field(default_factory=dict)
-    load: Callable[[Kind], SlowEncoder] | None = None
-    image_of: Callable[[str, int], Any] | None = None
-    thumbnail_of: Callable[[Any], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +125,7 @@ class Encoding:
 
         Raises FeaturesNotStored.
         """
-        wanted = [kind for kind in _kinds(config) if kind in self._encoders.names]
+        wanted = [kind for kind in kinds_of(config) if kind in self._encoders.names]
         found = []
         for kind in wanted:
             if kind in self._loaded:
@@ -192,7 +169,7 @@ class Encoding:
 
         Raises InvalidSettings where the encoder cannot be used.
         """
-        if IMAGE not in _kinds(config):
+        if IMAGE not in kinds_of(config):
             return False
         n_there = len(pool.live) if any(one.kind == IMAGE for one in pool.features.deferred) else 0
         if not n_there and IMAGE in self._errors:
@@ -331,26 +308,35 @@ class Encoding:
 
     def _batches(
         self, key: str, kind: Kind, file: EmbeddingFile, until: float
-    ) -> Iterator[tuple[list[int], list[Any]]]:
+    ) -> Iterator[tuple[list[int], list[Shown]]]:
         """Tasks with what is to be embedded of them; the next ones are read while one batch is embedded.
 
         until: from then on none are begun.
         """
-        with ThreadPoolExecutor(N_FETCHING, thread_name_prefix="images") as fetching:
-            ahead: deque[tuple[list[int], list[Any]]] = deque()
+        with Fetching(self._encoders, self._is_idle, self._is_over) as fetching:
+            ahead: deque[tuple[list[int], list[Shown]]] = deque()
             taken: set[int] = set()
             while True:
                 is_time = self._clock.elapsed() <= until
                 while is_time and len(ahead) < 2 and (some := self._next(key, kind, taken)):
                     taken.update(some)
-                    ahead.append((some, self._contents(key, kind, self._missing(key, kind, file, some), fetching)))
+                    ahead.append((some, self._shown(key, kind, self._missing(key, kind, file, some), fetching)))
                 if not ahead or self._is_over.is_set():
-                    for _, found in ahead:
-                        for _, futures in found:
-                            for future in futures if kind == IMAGE else ():
-                                future.cancel()
                     return
                 yield ahead.popleft()
+
+    def _shown(self, key: str, kind: Kind, missing: Mapping[int, str], fetching: Fetching) -> list[Shown]:
+        with self._lock:
+            work = self._work.get((key, kind))
+            has_thumbnails = key not in self._without_thumbnails
+        if work is None:
+            return []
+        return fetching.shown(kind, work.config.content.layout, missing, has_thumbnails=has_thumbnails)
+
+    def _is_idle(self) -> bool:
+        """Whether nobody labels, in any project: Label Studio has one process for all."""
+        now = self._clock.now()
+        return all(is_idle(one, now) for one in self._store.projects.standings())
 
     def _next(self, key: str, kind: Kind, taken: Collection[int]) -> list[int]:
         with self._lock:
@@ -375,83 +361,24 @@ class Encoding:
         is_there = file.places(text_hashes([*known.values()])) >= 0
         return {task_id: text for (task_id, text), has in zip(known.items(), is_there, strict=True) if not has}
 
-    def _contents(self, key: str, kind: Kind, missing: Mapping[int, str], fetching: ThreadPoolExecutor) -> list[Any]:
-        """Of each task its id, its content, and of that the text, or the images to be."""
-        with self._lock:
-            work = self._work.get((key, kind))
-            thumbnail_of = None if key in self._without_thumbnails else self._encoders.thumbnail_of
-        if work is None:
-            return []
-        layout, image_of = work.config.content.layout, self._encoders.image_of
-        if kind == TEXT:
-            return list(zip(missing.items(), layout.read([*missing.values()]), strict=True))
-        assert isinstance(layout, WithImages)
-        assert image_of is not None
-        seen = _with_thumbnails(image_of, thumbnail_of)
-        return [
-            ((task_id, text), [fetching.submit(seen, address, task_id) for address in layout.addresses(text)])
-            for task_id, text in missing.items()
-        ]
-
     def _embedded(
-        self, key: str, kind: Kind, encoder: SlowEncoder, found: Sequence[Any]
+        self, key: str, kind: Kind, encoder: SlowEncoder, shown: Sequence[Shown]
     ) -> tuple[Array, Array, list[bytes]]:
         """Contents, their embeddings and their thumbnails, of those that could be read."""
         if kind == TEXT:
-            texts = [text for (_, text), _ in found]
-            return text_hashes(texts), encoder.encode([readable(read) for _, read in found]), []
-        texts, images, of, thumbnails = [], [], [], []
-        for (task_id, text), futures in found:
-            own = self._images(key, task_id, text, futures)
-            of += [len(texts)] * len(own)
-            images += [image for image, _ in own]
-            texts += [text] * bool(own)
-            thumbnails += [thumbnail for _, thumbnail in own[:1]]
-        sums = np.zeros((len(texts), encoder.n_dimensions), dtype=np.float32)
-        np.add.at(sums, np.array(of, dtype=np.int64), encoder.encode(images))
-        return text_hashes(texts), unit_rows(sums), thumbnails
+            return *embed_texts(encoder, shown), []
+        seen = [(one, images) for one in shown if (images := self._images(key, one))]
+        return embed_images(encoder, seen)
 
-    def _images(self, key: str, task_id: int, text: str, futures: Sequence[Future[Any]]) -> list[tuple[Any, bytes]]:
+    def _images(self, key: str, shown: Shown) -> list[Seen]:
         """Those of a task with their thumbnails, none where one of them cannot be had."""
-        try:
-            images = [future.result() for future in futures]
-            error = None if images else ImageUnusable("it shows none", "missing")
-        except ImageUnusable as exc:
-            images, error = [], exc
-        except MemoryError:
-            images, error = [], ImageUnusable("it needs more memory than there is", "too_large")
+        images, error = shown.seen()
         with self._lock:
             work = self._work.get((key, IMAGE))
             if work is not None:
-                work.failed.pop(task_id, None)
+                work.failed.pop(shown.task_id, None)
                 if error is not None:
-                    content = int(text_hashes([text])[0])
-                    work.failed[task_id] = _Failure(content, str(error), self._clock.elapsed(), error.may_pass)
+                    content = int(text_hashes([shown.content])[0])
+                    failure = _Failure(content, str(error), self._clock.elapsed(), error.may_pass)
+                    work.failed[shown.task_id] = failure
         return images
-
-
-def _with_thumbnails(
-    image_of: Callable[[str, int], Any], thumbnail_of: Callable[[Any], bytes] | None
-) -> Callable[[str, int], tuple[Any, bytes]]:
-    def read(address: str, task_id: int) -> tuple[Any, bytes]:
-        image = image_of(address, task_id)
-        return image, b"" if thumbnail_of is None else thumbnail_of(image)
-
-    return read
-
-
-def shows_texts(config: LabelConfig) -> bool:
-    """Whether tasks show texts, perhaps beside images."""
-    layout = config.content.layout
-    return not isinstance(layout, WithImages) or layout.has_texts
-
-
-def _kinds(config: LabelConfig) -> list[Kind]:
-    """What of a project's tasks can be embedded, and is looked at by its models."""
-    layout = config.content.layout
-    found: list[Kind] = []
-    if shows_texts(config) and any(one.coding.marks is None and not one.coding.of_sides for one in config.questions):
-        found.append(TEXT)
-    if isinstance(layout, WithImages):
-        found.append(IMAGE)
-    return found

@@ -16,10 +16,10 @@ from label_studio_al.store import Project
 from label_studio_al.store.activity import EMBEDDING, FITTING, Activity
 from label_studio_al.store.projects import Content
 from label_studio_al.turns.accounts import Accounts
-from label_studio_al.turns.encoding import shows_texts
 from label_studio_al.turns.labels import Labels
 from label_studio_al.turns.means import Means
 from label_studio_al.turns.policy import fresh_and_due
+from label_studio_al.turns.seeing import shows_texts
 from label_studio_al.turns.subject import Progress, Subject
 
 # A few tasks without a text are nobody's mistake.

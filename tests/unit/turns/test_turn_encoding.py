@@ -16,7 +16,7 @@ from label_studio_al.learning.deferred import IMAGE, TEXT, Kind
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.tasks import Pool
 from label_studio_al.runtime.errors import ImageUnusable, InvalidSettings
-from label_studio_al.turns.encoding import Encoders, SlowEncoder
+from label_studio_al.turns.seeing import Encoders, SlowEncoder
 from label_studio_al.web import create_app
 from label_studio_al.web.parts import Parts
 from tests.support.bench import TEXTS, Bench, truth

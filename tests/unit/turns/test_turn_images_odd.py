@@ -22,7 +22,7 @@ from label_studio_al.runtime.hosts import Reach
 from label_studio_al.store import Project
 from label_studio_al.studio.api import Api
 from label_studio_al.studio.media import Media
-from label_studio_al.turns.encoding import Encoders
+from label_studio_al.turns.seeing import Encoders
 from tests.support.bench import Bench
 from tests.support.fake_label_studio import TOKEN, URL, FakeProject
 from tests.support.onnx_models import image_folder
