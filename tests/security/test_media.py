@@ -614,6 +614,7 @@ def test_label_studio_is_asked_for_one_file_at_a_time(world: World) -> None:
         time.sleep(0.05)
         running[0] -= 1
         request.send_response(200)
+        request.send_header("Connection", "close")
         request.send_header("Content-Length", str(len(IMAGE)))
         request.end_headers()
         request.wfile.write(IMAGE)

@@ -195,11 +195,18 @@ def test_validation_is_left_out_of_both_parts(tmp_path: Path, name: str) -> None
 
 
 def test_without_a_test_part_one_is_held_out_of_the_one_for_training(tmp_path: Path) -> None:
-    data = read(tmp_path, *with_split("train", "train", "dev", "train", "train"))
+    data = read(tmp_path, *with_split("train", "train", "other", "train", "train"))
     assert len(data.texts) == 32
     assert Counter(data.labels[data.test_rows].tolist()) == {"ham": 7, "spam": 2}
     assert said(data, "never says test")
     assert said(data, "30%")
+
+
+@pytest.mark.parametrize("name", ["val", "dev", "Validation"])
+def test_a_validation_part_is_the_test_where_there_is_no_other(tmp_path: Path, name: str) -> None:
+    data = read(tmp_path, *with_split("train", "train", name, "train", "train"))
+    assert (len(data.texts), len(data.test_rows)) == (40, 8)
+    assert said(data, "never says test") == f"split never says test: tested on {name}"
 
 
 def test_split_that_splits_nothing_is_not_used(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_a_header_of_hundreds_of_columns_is_not_all_repeated(tmp_path: Path) -> 
 def test_missing_file_and_folder_are_a_sentence(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.csv").endswith("there is no such file")
     (tmp_path / "folder.csv").mkdir()
-    assert "cannot be read" in refusal(tmp_path / "folder.csv")
+    assert "has no images in folders" in refusal(tmp_path / "folder.csv")
 
 
 # -- label sets -----------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_settings_that_are_not_finite_are_refused(client: FlaskClient) -> None:
         "<View></Wrong>",
         config("A"),
         TWO.replace("<Choices", '<Choices choice="several"'),
-        TWO.replace("<View>", '<View><Image name="image" value="$image"/>').replace('toName="text"', 'toName="image"'),
+        TWO.replace("<View>", '<View><Audio name="sound" value="$sound"/>').replace('toName="text"', 'toName="sound"'),
         TWO.replace('value="$text"', 'value="$text" valueType="url"'),
         '<!DOCTYPE x [<!ENTITY a "b">]>' + TWO,
         "<View>" * 3_000,
