@@ -81,17 +81,29 @@ class SpansPage(LabellingPage):
         """Choose a label and select its span with the mouse."""
         before = self.drawn()
         self._page.keyboard.press(key)
-        (x, y), (to_x, to_y) = self._page.evaluate(ENDS, [start, end])
+        (x, y), (to_x, to_y) = self._ends(start, end)
         self._page.mouse.move(x, y)
         self._page.mouse.down()
         self._page.mouse.move(to_x, to_y, steps=3)
         self._page.mouse.up()
         until(lambda: len(self.drawn()) == len(before) + 1, lambda: f"{start}-{end} is marked: {self.drawn()}", 10)
 
+    def _ends(self, start: int, end: int) -> list[list[float]]:
+        """Where a span begins and ends on the page, once that stands still: what is loaded late moves the text."""
+        found: list[list[float]] = []
+
+        def stands_still() -> bool:
+            nonlocal found
+            before, found = found, self._page.evaluate(ENDS, [start, end])
+            return before == found
+
+        until(stands_still, f"{start}-{end} stands still", 10)
+        return found
+
     def unmark(self, start: int, end: int) -> None:
         """Click on a span and delete it."""
         before = self.drawn()
-        (x, y), (to_x, _) = self._page.evaluate(ENDS, [start, end])
+        (x, y), (to_x, _) = self._ends(start, end)
         self._page.mouse.click((x + to_x) / 2, y)
         self._page.keyboard.press("Backspace")
         until(lambda: len(self.drawn()) == len(before) - 1, lambda: f"{start}-{end} is deleted: {self.drawn()}", 10)
