@@ -33,9 +33,10 @@ hypothesis.settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 PAYLOADS = TESTS / "payloads"
-# Their tests start servers, and wait for what these do. One process runs those that share a Label Studio, and another
-# one the rest of them.
+# Their tests start servers, and wait for what these do. Two processes run those that need a Label Studio, each with one
+# of its own, and another one the rest of them.
 SERVER_FOLDERS = {"e2e": 0, "chaos": 1, "host": 1, "fuzz": 1, "browser": 1, "soak": 1}
+SERVER_FILES = {"test_templates.py": 2, "test_images.py": 2, "test_media.py": 2}
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those with servers first: they take the longest, and no process may be left with them at the end."""
-    items.sort(key=lambda item: SERVER_FOLDERS.get(_folder(item.nodeid), len(SERVER_FOLDERS)))
+    items.sort(key=lambda item: (_servers(item.nodeid) is None, _servers(item.nodeid) or 0))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -73,12 +74,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 def _together(nodeid: str) -> str:
     """What a test shares a process with."""
-    folder = _folder(nodeid)
-    return f"servers {SERVER_FOLDERS[folder]}" if folder in SERVER_FOLDERS else nodeid.partition("::")[0]
+    servers = _servers(nodeid)
+    return nodeid.partition("::")[0] if servers is None else f"servers {servers}"
 
 
-def _folder(nodeid: str) -> str:
-    return Path(nodeid).parts[1]
+def _servers(nodeid: str) -> int | None:
+    """Which of the processes with servers a test runs in; None in any."""
+    path = Path(nodeid.partition("::")[0])
+    folder = path.parts[1]
+    return SERVER_FILES.get(path.name, SERVER_FOLDERS[folder]) if folder in SERVER_FOLDERS else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
