@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.label_efficiency import line
+from benchmarks.label_efficiency import interval, line
 from label_studio_al.learners.encoders import find_encoder, load_encoder
 from label_studio_al.learning.types import Array
 from label_studio_al.simulate.data import read_data
 from label_studio_al.simulate.embedding import Encoders
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.replay import Options, Point, plan
-from label_studio_al.simulate.summary import difference
 
 # Where most rows have one label.
 SETS = {"sms_spam": "macro_f1"}
@@ -50,11 +49,6 @@ def values(runs: list[list[Point]], metric: str, at: int | None) -> Array:
     return np.array(
         [np.mean([point.scores[metric] for point in points if at in (None, point.n_labels)]) for points in runs]
     )
-
-
-def interval(one: Array, other: Array) -> str:
-    found = difference(one, other)
-    return f"{found.mean:+.3f}" + (f" ({found.low:+.3f} to {found.high:+.3f})" if found.low is not None else "")
 
 
 def rows(name: str, by_encoder: dict[str, dict[str, list[list[Point]]]], budget: int) -> None:

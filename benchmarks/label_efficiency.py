@@ -19,12 +19,20 @@ from pathlib import Path
 
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.asking import RANDOM
+from label_studio_al.learning.types import Array
 from label_studio_al.runtime.settings import read_settings
 from label_studio_al.simulate.data import read_data
 from label_studio_al.simulate.embedding import Encoders
 from label_studio_al.simulate.experiment import Experiment
 from label_studio_al.simulate.replay import Options, plan
-from label_studio_al.simulate.summary import Curve, Difference, curves_of, differences, differences_to_random
+from label_studio_al.simulate.summary import (
+    Curve,
+    Difference,
+    curves_of,
+    difference,
+    differences,
+    differences_to_random,
+)
 
 STRATEGIES = "auto,margin,cluster_margin,typiclust,badge,random"
 
@@ -83,6 +91,12 @@ def difference_cell(one: Difference) -> str:
         return f"{one.mean:+.3f}"
     interval = f"{one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
     return f"{interval}, {one.verdict}" if one.low <= 0 <= one.high else interval
+
+
+def interval(one: Array, other: Array) -> str:
+    """The mean of the paired differences, with its 95 % interval."""
+    found = difference(one, other)
+    return f"{found.mean:+.3f}" + (f" ({found.low:+.3f} to {found.high:+.3f})" if found.low is not None else "")
 
 
 def line(cells: Sequence[str]) -> str:

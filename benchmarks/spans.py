@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.label_efficiency import line
+from benchmarks.label_efficiency import interval, line
 from label_studio_al.learners.encoders import find_encoder
 from label_studio_al.learning.passages import Marking, Passage
 from label_studio_al.learning.sequences.evaluation import span_scores
@@ -39,7 +39,6 @@ from label_studio_al.learning.sequences.units import Units, Vocabulary
 from label_studio_al.learning.sequences.words import affixes, form, identity
 from label_studio_al.learning.spans import answer_of
 from label_studio_al.learning.types import Array
-from label_studio_al.simulate.summary import difference
 
 SIZES = (25, 50, 100, 200, 500)
 WINDOW = 2
@@ -206,11 +205,6 @@ def curves(data: Data, options: argparse.Namespace) -> None:
         pairs = [[np.array([one.f1 for one in models[name][size]]) for name in ("ours", "CRFsuite")] for size in sizes]
         print(line(["difference", *(interval(*pair) for pair in pairs), "", ""]))
     print(flush=True)
-
-
-def interval(one: Array, other: Array) -> str:
-    found = difference(one, other)
-    return f"{found.mean:+.3f}" + (f" ({found.low:+.3f} to {found.high:+.3f})" if found.low is not None else "")
 
 
 def pool_of(data: Data, train: Array, test: Array, options: argparse.Namespace) -> MarkedWords:

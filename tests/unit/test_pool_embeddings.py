@@ -30,7 +30,7 @@ def filled(folder: Path, *contents: int) -> EmbeddingFile:
 
 def found(file: EmbeddingFile, *contents: int) -> list[float]:
     """The first value of each embedding; 0 of what is not there."""
-    rows = DeferredRows.of(np.array(contents, dtype=np.uint64), [file])
+    rows = DeferredRows.of([MADE], np.array(contents, dtype=np.uint64), [file])
     return [float(value) for value in rows.dense()[:, 0]]
 
 

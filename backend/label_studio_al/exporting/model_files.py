@@ -72,7 +72,8 @@ def compare(pipeline: Any, model: QuestionModel, texts: Sequence[str]) -> Compar
 def _known(model: QuestionModel, contents: Sequence[str]) -> Array:
     """The embeddings of images that were filled in, by the contents of tasks."""
     pairs = zip(model.features.deferred, model.vectors, strict=True)
-    return DeferredRows.of(text_hashes(contents), [own for one, own in pairs if one.kind == IMAGE]).dense()
+    deferred, vectors = zip(*(pair for pair in pairs if pair[0].kind == IMAGE), strict=True)
+    return DeferredRows.of(deferred, text_hashes(contents), vectors).dense()
 
 
 def _accepted(n_texts: int, difference: float) -> Compared:

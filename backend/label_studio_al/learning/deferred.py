@@ -45,21 +45,27 @@ class Vectors(Protocol):
 class DeferredRows:
     """Embeddings of tasks that lie elsewhere, in another order. All parts have a row for each task.
 
-    parts: of each encoder its embeddings, shape (n_vectors, n_dimensions), and of each task its place among them, shape
-    (n_tasks,), -1 where there is none: such rows are zero.
+    deferred: what each part is. parts: of each encoder its embeddings, shape (n_vectors, n_dimensions), and of each
+    task its place among them, shape (n_tasks,), -1 where there is none: such rows are zero.
     """
 
+    deferred: tuple[Deferred, ...]
     parts: tuple[tuple[Array, Array], ...]
 
     @classmethod
-    def of(cls, contents: Array, vectors: Sequence[Vectors]) -> DeferredRows:
+    def of(cls, deferred: Sequence[Deferred], contents: Array, vectors: Sequence[Vectors]) -> DeferredRows:
         """Those of tasks with these contents."""
         # Places first: there may be more by the time that the matrix is looked at.
         places = [one.places(contents) for one in vectors]
-        return cls(tuple((one.matrix, own) for one, own in zip(vectors, places, strict=True)))
+        return cls(tuple(deferred), tuple((one.matrix, own) for one, own in zip(vectors, places, strict=True)))
 
     def __len__(self) -> int:
         return len(self.parts[0][1])
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the embedding of a task's text is among them."""
+        return any(one.kind == TEXT for one in self.deferred)
 
     @property
     def n_dimensions(self) -> int:
@@ -67,7 +73,7 @@ class DeferredRows:
         return sum(int(matrix.shape[1]) for matrix, _ in self.parts)
 
     def __getitem__(self, tasks: Any) -> DeferredRows:
-        return DeferredRows(tuple((matrix, places[tasks]) for matrix, places in self.parts))
+        return DeferredRows(self.deferred, tuple((matrix, places[tasks]) for matrix, places in self.parts))
 
     @property
     def is_there(self) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from label_studio_al.learning import draws
-from label_studio_al.learning.deferred import TEXT, Deferred, DeferredRows, Vectors, with_deferred
+from label_studio_al.learning.deferred import Deferred, DeferredRows, Vectors, with_deferred
 from label_studio_al.learning.draws import text_hashes, text_keys
 from label_studio_al.learning.layouts import WHOLE, Encoder, Fitted, Layout, Terms
 from label_studio_al.learning.passages import Marking
@@ -54,30 +54,30 @@ class TextRows(Rows):
         embedding: Array,
         sequences: Mapping[str, Sequences] = NO_SEQUENCES,
         deferred: DeferredRows | None = None,
-        is_replaced: bool = False,
     ) -> None:
-        """sequences: the tokens of the texts that spans are marked in, by the object that shows them.
-
-        is_replaced: whether distances are measured by deferred embeddings in place of the first dense columns.
-        """
+        """sequences: the tokens of the texts that spans are marked in, by the object that shows them."""
         self.terms = terms
         self.topics = topics
         self.scales = scales
         self.embedding = embedding
         self.sequences = sequences
         self.deferred = deferred
-        self.is_replaced = is_replaced
 
     def with_sequences(self, sequences: Mapping[str, Sequences]) -> TextRows:
         """The same texts with their tokens."""
         return self._with(sequences=sequences)
 
-    def with_deferred(self, deferred: DeferredRows, is_replaced: bool) -> TextRows:
+    def with_deferred(self, deferred: DeferredRows) -> TextRows:
         """The same texts with the embeddings that were filled in."""
-        return self._with(deferred=deferred, is_replaced=is_replaced)
+        return self._with(deferred=deferred)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether distances are measured by deferred embeddings of the texts in place of the first dense columns."""
+        return self.deferred is not None and self.deferred.has_texts
 
     def _with(self, **changed: Any) -> TextRows:
-        names = ("terms", "topics", "scales", "embedding", "sequences", "deferred", "is_replaced")
+        names = ("terms", "topics", "scales", "embedding", "sequences", "deferred")
         return TextRows(**{name: getattr(self, name) for name in names} | changed)
 
     @cached_property
@@ -271,12 +271,11 @@ class Features:
         found = self.transform_whole(texts)
         return found.with_sequences({name: own.sequences(texts) for name, own in self.words.items()})
 
-    def filled_in(self, rows: TextRows, contents: Array, vectors: Sequence[Vectors]) -> TextRows:
-        """Rows with their deferred embeddings. contents: shape (n_texts,). vectors: as many as are deferred."""
+    def filled_in(self, rows: TextRows, texts: Sequence[str], vectors: Sequence[Vectors]) -> TextRows:
+        """The rows of these texts with their deferred embeddings. vectors: as many as are deferred."""
         if not self.deferred:
             return rows
-        is_replaced = any(one.kind == TEXT for one in self.deferred)
-        return rows.with_deferred(DeferredRows.of(contents, vectors), is_replaced)
+        return rows.with_deferred(DeferredRows.of(self.deferred, text_hashes(texts), vectors))
 
     def transform_whole(self, texts: Sequence[str]) -> TextRows:
         """The same without the tokens of texts that spans are marked in."""

@@ -79,11 +79,12 @@ class Model:
 
 
 def _rows(features: Features, texts: Sequence[str], vectors: Sequence[Vectors]) -> TextRows:
-    rows = features.transform(texts)
-    return features.filled_in(rows, text_hashes(texts), vectors) if features.deferred else rows
+    return features.filled_in(features.transform(texts), texts, vectors)
 
 
 def _knows(features: Features, texts: Sequence[str], vectors: Sequence[Vectors]) -> Array:
     if not features.deferred:
         return np.ones(len(texts), dtype=bool)
-    return DeferredRows.of(text_hashes(texts), vectors).is_there if vectors else np.zeros(len(texts), dtype=bool)
+    if not vectors:
+        return np.zeros(len(texts), dtype=bool)
+    return DeferredRows.of(features.deferred, text_hashes(texts), vectors).is_there

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from label_studio_al.learning.deferred import IMAGE, TEXT, Deferred, DeferredRows
+from label_studio_al.learning.deferred import IMAGE, Deferred, DeferredRows
 from label_studio_al.learning.features import TextRows
 from label_studio_al.learning.types import Array
 from label_studio_al.pool.embeddings import EmbeddingFile
@@ -23,7 +23,6 @@ class DeferredPool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[Deferred, EmbeddingFile] = {}
-        self._used: tuple[Deferred, ...] = ()
         self._rows: DeferredRows | None = None
         self._unseen: Array = np.zeros(0, dtype=np.uint64)
         self._is_unseen: Array = np.zeros(0, dtype=bool)
@@ -35,13 +34,13 @@ class DeferredPool:
 
     def look_up(self, used: tuple[Deferred, ...], contents: Array) -> bool:
         """Find the embeddings of the rows, whose contents these are; whether any came or went, or is needed no more."""
-        before, self._used, were_unseen = self._rows, used, self._is_unseen
-        self._is_unseen = np.isin(contents, self._unseen)
+        before, were_unseen = self._rows, self._is_unseen
         if not used:
             self._rows = None
             return before is not None
+        self._is_unseen = np.isin(contents, self._unseen)
         files = [self._file(one) for one in used]
-        self._rows = DeferredRows.of(contents, files)
+        self._rows = DeferredRows.of(used, contents, files)
         are_needed = np.array_equal(were_unseen, self._is_unseen)
         return before is None or not are_needed or not _are_equal(before, self._rows)
 
@@ -49,13 +48,13 @@ class DeferredPool:
         """The pool's rows with their embeddings, as of the last look."""
         if self._rows is None:
             return rows
-        return rows.with_deferred(self._rows, any(one.kind == TEXT for one in self._used))
+        return rows.with_deferred(self._rows)
 
     def those_there(self, rows: Array) -> Array:
         """Those of the rows that have all embeddings that they need."""
         if self._rows is None:
             return rows
-        parts = zip(self._used, self._rows[rows].parts, strict=True)
+        parts = zip(self._rows.deferred, self._rows[rows].parts, strict=True)
         are_there = [(places >= 0) | (self._is_unseen[rows] & (one.kind == IMAGE)) for one, (_, places) in parts]
         return np.asarray(rows[np.all(are_there, axis=0)])
 
@@ -87,7 +86,5 @@ class DeferredPool:
 
 
 def _are_equal(before: DeferredRows, now: DeferredRows) -> bool:
-    pairs = list(zip(before.parts, now.parts, strict=False))
-    return len(before.parts) == len(now.parts) and all(
-        len(one[1]) == len(other[1]) and np.array_equal(one[1], other[1]) for one, other in pairs
-    )
+    pairs = zip(before.parts, now.parts, strict=False)
+    return len(before.parts) == len(now.parts) and all(np.array_equal(one[1], other[1]) for one, other in pairs)

@@ -203,18 +203,20 @@ class Pool:
         if self._embeddings.excuse(unseen):
             self._index()
         fit = self._fit_or_fail()
-        contents = fit.files.contents
-        of_tasks = contents[self._with_features]
-        needed = contents[self._with_features[np.isin(self.task_ids[self._with_features], labelled)]]
         used = tuple(
             one
             for one in deferred
-            if one in fit.features.deferred or one.kind == IMAGE or self._embeddings.is_enough(one, of_tasks, needed)
+            if one in fit.features.deferred or one.kind == IMAGE or self._is_enough(one, labelled)
         )
         if used != fit.features.deferred:
             self._change(replace(fit.features, deferred=used))
             self._coverage = None
             self._index()
+
+    def _is_enough(self, deferred: Deferred, labelled: Sequence[int]) -> bool:
+        contents = self._fit_or_fail().files.contents[self._with_features]
+        is_needed = np.isin(self.task_ids[self._with_features], labelled)
+        return self._embeddings.is_enough(deferred, contents, contents[is_needed])
 
     @property
     def n_waiting(self) -> int:
@@ -229,10 +231,8 @@ class Pool:
 
     def waiting(self, deferred: Deferred, first: Sequence[int]) -> list[int]:
         """Ids of the tasks that have no such embedding yet, those of `first` first, then the others in random order."""
-        rows = self._with_features[
-            ~self._embeddings.has(deferred, self._fit_or_fail().files.contents[self._with_features])
-        ]
-        tasks = self.task_ids[rows]
+        contents = self._fit_or_fail().files.contents[self._with_features]
+        tasks = self.task_ids[self._with_features[~self._embeddings.has(deferred, contents)]]
         in_order = tasks[draws.shuffled(tasks, 0, "embedding")]
         is_first = np.isin(in_order, first)
         return [*in_order[is_first].tolist(), *in_order[~is_first].tolist()]

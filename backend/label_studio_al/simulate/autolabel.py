@@ -20,7 +20,7 @@ from label_studio_al.learning.predictions import Predictions
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import InvalidRequest
 from label_studio_al.simulate.data import Dataset
-from label_studio_al.simulate.embedding import Filling
+from label_studio_al.simulate.embedding import NOTHING, Filling
 from label_studio_al.simulate.replay import Known, Options, Run, Turn, in_order, lengths_of, made, turns
 
 # Learning comes first: no more than this share of people's labels goes into the audit.
@@ -87,9 +87,6 @@ class Labeller:
     def is_audit(self) -> Array:
         """Which of the labelled rows were drawn at random, and do not train it."""
         return self.turn.is_audit
-
-
-NOTHING = Filling()
 
 
 def prepare_pool(data: Dataset, filling: Filling = NOTHING) -> Known:

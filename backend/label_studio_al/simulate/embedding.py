@@ -89,9 +89,7 @@ class Filling:
         if not deferred:
             return features, rows
         features = replace(features, deferred=tuple(deferred))
-        contents = text_hashes(texts)
-        found = features.filled_in(rows, contents, files)
-        return features, found
+        return features, features.filled_in(rows, texts, files)
 
     def _embed(self, kind: Kind, encoder: Any, file: EmbeddingFile, of: tuple[Features, Sequence[str]]) -> None:
         features, texts = of
@@ -118,3 +116,6 @@ class Filling:
         if not addresses or self.encoders.image_of is None:
             raise InvalidRequest(f"every row must name an image, not {text[:60]!r}")
         return self.encoders.image_of(addresses[0])
+
+
+NOTHING = Filling()

@@ -18,11 +18,9 @@ from label_studio_al.learning.draws import text_hashes
 from label_studio_al.learning.features import Features
 from label_studio_al.simulate import replay as replaying
 from label_studio_al.simulate.data import Dataset
-from label_studio_al.simulate.embedding import Encoders, Filling, no_report
+from label_studio_al.simulate.embedding import NOTHING, Encoders, Filling, no_report
 from label_studio_al.simulate.replay import Known, Options, Point, Run, full_scores, in_order, lengths_of, replay
 from label_studio_al.simulate.results import Results
-
-NOTHING = Filling()
 
 
 @dataclass(frozen=True)

@@ -174,8 +174,7 @@ class Encoding:
         n_there = len(pool.live) if any(one.kind == IMAGE for one in pool.features.deferred) else 0
         if not n_there and IMAGE in self._errors:
             raise InvalidSettings(self._errors[IMAGE][0])
-        with self._lock:
-            work = self._work.get((pool.key, IMAGE))
+        work = self._find(pool.key, IMAGE)
         if work is None or n_there >= FIRST_TASKS or (work.is_known and not work.tasks):
             return False
         return not n_there or self._clock.elapsed() - work.began < FIRST_SECONDS
@@ -199,6 +198,11 @@ class Encoding:
         self._is_wanted.set()
         if self._thread is not None:
             self._thread.join()
+
+    def _find(self, key: str, kind: Kind) -> _Work | None:
+        """What is left to do; None once the project is forgotten."""
+        with self._lock:
+            return self._work.get((key, kind))
 
     # -- in the thread ----------------------------------------------------------------------------------------
 
@@ -255,8 +259,7 @@ class Encoding:
 
     def _fill(self, key: str, kind: Kind) -> None:
         """Embed what is missing of a project, for some seconds; then other projects have their turn."""
-        with self._lock:
-            work = self._work.get((key, kind))
+        work = self._find(key, kind)
         if work is None:
             return
         encoder, deferred = self._loaded[kind]
@@ -352,8 +355,7 @@ class Encoding:
 
     def _missing(self, key: str, kind: Kind, file: EmbeddingFile, task_ids: Sequence[int]) -> dict[int, str]:
         """The texts of the tasks whose embedding is not in the file: a turn may have looked before it was."""
-        with self._lock:
-            work = self._work.get((key, kind))
+        work = self._find(key, kind)
         if work is None:
             return {}
         texts = {one.id: work.config.text_of(one.data) for one in self._store.tasks.some(key, task_ids)}

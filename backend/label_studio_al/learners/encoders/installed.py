@@ -10,6 +10,7 @@ import numpy as np
 
 from label_studio_al.learners.encoders.base import Rows, TextEncoder, fingerprint_of, release_of
 from label_studio_al.learners.encoders.places import BadModel
+from label_studio_al.learning.deferred import TEXT
 from label_studio_al.learning.types import Array
 from label_studio_al.runtime.errors import EncoderFailed
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GROUP = "label_studio_al.encoders"
-TEXT = "text"
-IMAGE = "image"
 
 
 def installed_names() -> list[str]:

@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 from label_studio_al.learners.encoders.base import ImageEncoder, TextEncoder
 from label_studio_al.learners.encoders.installed import (
-    IMAGE,
-    TEXT,
     InstalledImageEncoder,
     InstalledTextEncoder,
     installed_names,
@@ -26,6 +24,7 @@ from label_studio_al.learners.encoders.static import (
     load_model2vec,
     load_sentence_transformers,
 )
+from label_studio_al.learning.deferred import IMAGE, TEXT
 from label_studio_al.runtime.errors import EncoderFailed, InvalidSettings
 
 AUTO = "auto"
